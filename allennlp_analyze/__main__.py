@@ -1,0 +1,8 @@
+"""`python -m allennlp_analyze` is `allennlp-analyze`."""
+
+import sys
+
+from allennlp_analyze.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

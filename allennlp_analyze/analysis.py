@@ -1,0 +1,188 @@
+"""From weight matrices to results: measures every layer and sums up the model. Touches no file."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze import norms
+from allennlp_analyze.errors import TensorError
+from allennlp_analyze.layers import WeightMatrix
+from allennlp_analyze.marchenko_pastur import marchenko_pastur, tikhonov
+from allennlp_analyze.power_law import (
+    FEW_EIGENVALUES,
+    compare_distributions,
+    fit_power_law,
+    why_no_fit,
+)
+from allennlp_analyze.ranks import hard_rank
+from allennlp_analyze.results import (
+    LayerResult,
+    MarchenkoPastur,
+    PowerLaw,
+    Skipped,
+    Tikhonov,
+)
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.spectra import GramEigenvalues, Spectrum, gram_eigenvalues, spectrum
+from allennlp_analyze.verdict import layer_verdict
+
+# Singular values whose squares float64 can hold with room for sums and powers.
+SQUARABLE = (1e-150, 1e150)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The layers in model order, what was left out, and the seconds spent on spectra and fits."""
+
+    layers: tuple[LayerResult, ...]
+    skipped: tuple[Skipped, ...]
+    spectra_seconds: float = 0.0
+    fits_seconds: float = 0.0
+
+
+@dataclass
+class _Clock:
+    spectra: float = 0.0
+    fits: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        elapsed, self.started = now - self.started, now
+        return elapsed
+
+
+def select(matrices: Iterable[WeightMatrix], settings: Settings) -> list[WeightMatrix]:
+    """The matrices that `settings.kinds` and `settings.layers` (searched in the name) ask for."""
+    pattern = re.compile(settings.layers or "")
+    return [
+        matrix
+        for matrix in matrices
+        if (settings.kinds is None or matrix.kind in settings.kinds) and pattern.search(matrix.name)
+    ]
+
+
+def analyse(
+    matrices: Sequence[WeightMatrix],
+    settings: Settings,
+    eigenvalues_of: GramEigenvalues = gram_eigenvalues,
+    on_layer: Optional[Callable[[WeightMatrix], None]] = None,
+) -> Analysis:
+    """Measure each matrix; one that cannot be (NaN, no values) is left out with its reason.
+
+    `eigenvalues_of` computes eigenvalues of a Gram matrix (see `spectra`); `on_layer` is called
+    after each matrix.
+    """
+    layers: list[LayerResult] = []
+    skipped: list[Skipped] = []
+    clock = _Clock()
+    for matrix in matrices:
+        try:
+            found = spectrum(
+                matrix.values(), matrix.dtype, settings.loose_tolerance, eigenvalues_of
+            )
+        except TensorError as error:
+            skipped.append(Skipped(matrix.parameter, matrix.shape, _reason(error, matrix)))
+            clock.spectra += clock.lap()
+        else:
+            clock.spectra += clock.lap()
+            layers.append(describe(matrix, found, settings))
+            clock.fits += clock.lap()
+        if on_layer is not None:
+            on_layer(matrix)
+    return Analysis(tuple(layers), tuple(skipped), clock.spectra, clock.fits)
+
+
+def _reason(error: TensorError, matrix: WeightMatrix) -> str:
+    text = str(error).removeprefix(f"{matrix.parameter}: ")
+    return f"{matrix.part}: {text}" if matrix.part else text
+
+
+def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> LayerResult:
+    """Everything that follows from the spectrum of one matrix."""
+    values = found.singular_values
+    n, m = max(matrix.shape), min(matrix.shape)
+    rank = hard_rank(values, found.tolerance)
+    warnings = _tied_warnings(matrix)
+    bulk: Optional[MarchenkoPastur] = None
+    split: Optional[Tikhonov] = None
+    fit: Optional[PowerLaw] = None
+    if SQUARABLE[0] < values[0] < SQUARABLE[1]:
+        positive = values[: rank.numpy] ** 2
+        bulk = marchenko_pastur(positive, n, m, found.entries.std)
+        split = _split(values**2, bulk, settings.gamma)
+        fit, note = _fit(positive, settings)
+    elif values[0] == 0:
+        note = "all entries are zero"
+    else:
+        note = "the eigenvalues are beyond the range of float64"
+    if fit is not None and rank.numpy < FEW_EIGENVALUES:
+        warnings += (f"power law fitted to only {rank.numpy} eigenvalues: alpha is uncertain",)
+    return LayerResult(
+        name=matrix.name,
+        parameter=matrix.parameter,
+        part=matrix.part,
+        module_index=matrix.module_index,
+        kind=matrix.kind,
+        kind_source=matrix.kind_source,
+        module_class=matrix.module_class,
+        shape=matrix.shape,
+        dtype=matrix.dtype,
+        singular_values=values,
+        condition_number=norms.condition_number(values),
+        hard_rank=rank,
+        tolerance=found.tolerance,
+        frobenius_norm=norms.frobenius_norm(values),
+        stable_rank=norms.stable_rank(values),
+        effective_rank=norms.effective_rank(values),
+        entropy=norms.entropy(values, rank.numpy),
+        log_norm=norms.log_norm(values),
+        log_spectral_norm=norms.log_spectral_norm(values),
+        alpha_weighted=_alpha_weighted(values, fit),
+        log_alpha_norm=norms.log_alpha_norm(values, fit.alpha) if fit else None,
+        marchenko_pastur=bulk,
+        tikhonov=split,
+        power_law=fit,
+        power_law_note=note,
+        verdict=layer_verdict(values, found.entries.std, n, m, found.tolerance),
+        warnings=warnings,
+    )
+
+
+def _tied_warnings(matrix: WeightMatrix) -> tuple[str, ...]:
+    if not matrix.tied:
+        return ()
+    return (f"tied: {', '.join(matrix.tied)} shares these values; analysed once",)
+
+
+def _split(
+    eigenvalues: np.ndarray, bulk: Optional[MarchenkoPastur], gamma: Optional[float]
+) -> Optional[Tikhonov]:
+    """The Tikhonov split at the user's gamma, else at the bulk edge; None where neither exists."""
+    if gamma is None:
+        if bulk is None:
+            return None
+        gamma = bulk.lambda_plus
+    return tikhonov(eigenvalues, gamma)
+
+
+def _fit(positive: np.ndarray, settings: Settings) -> tuple[Optional[PowerLaw], Optional[str]]:
+    """The power law of the positive eigenvalues, or the reason why there is none."""
+    note = why_no_fit(positive)
+    if note is not None:
+        return None, note
+    fit = fit_power_law(positive)
+    if settings.compare_distributions:
+        best, comparisons = compare_distributions(positive, fit.xmin)
+        fit = replace(fit, best_fit=best, comparisons=comparisons)
+    return fit, None
+
+
+def _alpha_weighted(values: np.ndarray, fit: Optional[PowerLaw]) -> Optional[float]:
+    """alpha * log10 lambda_max, as WeightWatcher."""
+    log_largest = norms.log_spectral_norm(values)
+    return fit.alpha * log_largest if fit is not None and log_largest is not None else None

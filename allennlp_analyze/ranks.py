@@ -1,0 +1,75 @@
+"""Hard rank: how many singular values count as more than zero, under four tolerances."""
+
+import math
+
+import numpy as np
+
+from allennlp_analyze.results import HardRank, Tolerances
+
+# Spacing of numbers just above 1 in what the weights are stored as.
+STORED_EPS = {
+    "float64": 2.0**-52,
+    "float32": 2.0**-23,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float8_e4m3fn": 2.0**-3,
+    "float8_e4m3fnuz": 2.0**-3,
+    "float8_e5m2": 2.0**-2,
+    "float8_e5m2fnuz": 2.0**-2,
+}
+
+# Rounding moves the zero singular values of a product of Gaussian factors to at most 1.1 of the
+# bound below for rank 10 and more, 2.1 for rank 1, whose rows differ in size (tests/test_ranks.py
+# draws them). A random matrix of Q = 1.1 stored in bfloat16 still has four times this tolerance.
+ROUNDING_MARGIN = 2.5
+
+
+def compute_eps(dtype: str) -> float:
+    """The epsilon of the tolerances for computing: float64's for float64, else float32's."""
+    return STORED_EPS["float64"] if dtype == "float64" else STORED_EPS["float32"]
+
+
+def rounding_tolerance(dtype: str, rms: float, rows: int, columns: int) -> float:
+    """The largest singular value that rounding to `dtype` alone can produce, with a margin.
+
+    Rounding errors are close to independent and uniform over one spacing, so their standard
+    deviation is at most eps/sqrt(12) * rms, and the largest singular value of such a matrix is that
+    times sqrt(N) + sqrt(M) (the Marchenko-Pastur edge).
+    """
+    noise = STORED_EPS[dtype] / math.sqrt(12.0) * rms
+    return ROUNDING_MARGIN * noise * (math.sqrt(rows) + math.sqrt(columns))
+
+
+def tolerances(
+    sigma_max: float, rms: float, shape: tuple[int, int], dtype: str, loose: float
+) -> Tolerances:
+    """The four tolerances for a matrix of `shape` stored as `dtype`, in units of singular values.
+
+    `numpy` is that of numpy.linalg.matrix_rank, `numerical_recipes` that of Press et al. (section
+    2.6.4), `loose` the absolute one of the 2018 study, `rounding` see `rounding_tolerance`.
+    `rms` is the root mean square of the entries.
+    """
+    eps = compute_eps(dtype)
+    return Tolerances(
+        numpy=sigma_max * max(shape) * eps,
+        numerical_recipes=sigma_max * eps / 2 * math.sqrt(sum(shape) + 1),
+        loose=loose,
+        # No spectrum is known better than float64 arithmetic computes it.
+        rounding=max(
+            rounding_tolerance(dtype, rms, *shape), sigma_max * max(shape) * STORED_EPS["float64"]
+        ),
+    )
+
+
+def hard_rank(singular_values: np.ndarray, tolerance: Tolerances) -> HardRank:
+    """Count the `singular_values` (M,) strictly above each tolerance."""
+
+    def above(limit: float) -> int:
+        return int(np.count_nonzero(singular_values > limit))
+
+    return HardRank(
+        numpy=above(tolerance.numpy),
+        numerical_recipes=above(tolerance.numerical_recipes),
+        loose=above(tolerance.loose),
+        rounding=above(tolerance.rounding),
+    )

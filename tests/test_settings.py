@@ -1,0 +1,25 @@
+import pytest
+
+from allennlp_analyze.errors import UsageError
+from allennlp_analyze.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"kinds": ("lineal",)}, "no kind is called 'lineal'; choose from linear, "),
+        ({"kinds": ()}, "name at least one"),
+        ({"layers": "*ff"}, "'\\*ff' is not a regular expression"),
+        ({"loose_tolerance": -1.0}, "--loose-tolerance"),
+        ({"loose_tolerance": float("nan")}, "--loose-tolerance"),
+        ({"gamma": float("inf")}, "--gamma"),
+        ({"gamma": -0.5}, "--gamma"),
+    ],
+)
+def test_choices_that_make_no_sense_are_named(choice: "dict[str, object]", message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Settings(**choice)  # type: ignore[arg-type]
+
+
+def test_defaults_are_valid() -> None:
+    assert Settings().kinds is None
