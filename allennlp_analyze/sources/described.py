@@ -1,0 +1,70 @@
+"""What a pickled checkpoint describes, inertly: storages, tensors, and what does not matter."""
+
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+
+@dataclass(frozen=True)
+class Inert:
+    """A value that no tensor depends on; only its type's name is kept."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DType:
+    """A torch.dtype, by torch's name without the prefix."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class StorageType:
+    """A storage class, by the torch name of its elements ("uint8" for an untyped storage)."""
+
+    dtype: str
+
+
+@dataclass(frozen=True)
+class StorageRef:
+    """`size` elements of type `dtype`, from element `start` of the stored block called `key`.
+
+    `whole` is the declared number of elements of that block.
+    """
+
+    key: str
+    dtype: str
+    whole: int
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A tensor by its view of a storage: offset and strides in elements of `dtype`.
+
+    `unsupported` says why there are no values (and then there may be no storage).
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...] = ()
+    offset: int = 0
+    storage: Optional[StorageRef] = None
+    conjugated: bool = False
+    negated: bool = False
+    unsupported: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A global that a pickle may call: `build` takes the tuple of arguments."""
+
+    name: str
+    build: Callable[[tuple[object, ...]], object]
+
+
+def printable(text: object, limit: int = 120) -> str:
+    """`text` on one line without control characters, for messages about untrusted files."""
+    line = "".join(c if c.isprintable() else "?" for c in str(text))
+    return line if len(line) <= limit else line[: limit - 3] + "..."

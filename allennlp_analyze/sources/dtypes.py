@@ -1,0 +1,86 @@
+"""torch's element types by name: their size, and how numpy reads them."""
+
+from typing import Optional
+
+import numpy as np
+
+_NUMPY = {
+    "float64": "<f8",
+    "float32": "<f4",
+    "float16": "<f2",
+    "int64": "<i8",
+    "int32": "<i4",
+    "int16": "<i2",
+    "int8": "i1",
+    "uint64": "<u8",
+    "uint32": "<u4",
+    "uint16": "<u2",
+    "uint8": "u1",
+    "bool": "?",
+    "complex64": "<c8",
+    "complex128": "<c16",
+}
+_FLOAT8 = (
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+)
+_BITS = {f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)}
+_WITHOUT_NUMPY = {
+    "complex32": 4,
+    "qint32": 4,
+    "qint8": 1,
+    "quint8": 1,
+    "quint4x2": 1,
+    "quint2x4": 1,
+    "float4_e2m1fn_x2": 1,
+    "bits16": 2,
+    "bits8": 1,
+    "bits4x2": 1,
+    "bits2x4": 1,
+    "bits1x8": 1,
+    **_BITS,
+}
+ITEM_SIZE = {
+    **{name: np.dtype(code).itemsize for name, code in _NUMPY.items()},
+    "bfloat16": 2,
+    **dict.fromkeys(_FLOAT8, 1),
+    **_WITHOUT_NUMPY,
+}
+
+
+def stored_dtype(name: str) -> np.dtype:
+    """The numpy type of the stored bytes: unsigned integers where numpy lacks torch's type."""
+    if name in _NUMPY:
+        return np.dtype(_NUMPY[name])
+    return np.dtype(f"<u{ITEM_SIZE[name]}")
+
+
+def why_unsupported(name: str) -> Optional[str]:
+    """The reason why values of torch type `name` cannot be had; None when they can."""
+    if name in _FLOAT8:
+        return None if _float8(name) is not None else f"{name} needs the package ml_dtypes"
+    if name in _WITHOUT_NUMPY:
+        return f"{name} has no counterpart in numpy"
+    return None
+
+
+def decode(stored: np.ndarray, name: str) -> np.ndarray:
+    """`stored` (of `stored_dtype(name)`) as numbers; bfloat16 and float8 as exact float32."""
+    if name == "bfloat16":
+        # An array even of zero dimensions, where numpy 1.x would widen the integer type.
+        upper: np.ndarray = np.empty(stored.shape, np.uint32)
+        np.left_shift(stored, np.uint32(16), out=upper, dtype=np.uint32)
+        return upper.view(np.float32)
+    float8 = _float8(name) if name in _FLOAT8 else None
+    return stored if float8 is None else stored.view(float8).astype(np.float32)
+
+
+def _float8(name: str) -> Optional[np.dtype]:
+    try:
+        import ml_dtypes  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return None
+    return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else None

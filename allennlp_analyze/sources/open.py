@@ -1,0 +1,192 @@
+"""Any ARCHIVE of the command line opened as a `Source`, for as long as its values are needed."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze.errors import CheckpointError, SourceError
+from allennlp_analyze.sources.archive import (
+    MAX_UNPACKED_SIZE,
+    Contents,
+    is_gzip,
+    parse_config,
+    read_archive,
+)
+from allennlp_analyze.sources.checkpoint import read_checkpoint
+from allennlp_analyze.sources.damaged import DamagedError
+from allennlp_analyze.sources.directory import ARCHIVE, read_directory
+from allennlp_analyze.sources.fetch import evict, fetch, is_url
+from allennlp_analyze.sources.safetensors_file import looks_like_safetensors, read_safetensors
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import StoredTensor
+
+PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
+
+
+@contextmanager
+def open_source(
+    archive: str,
+    weights_file: Optional[str] = None,
+    quiet: bool = True,
+    max_unpacked_size: int = MAX_UNPACKED_SIZE,
+) -> Iterator[Source]:
+    """The tensors, configuration and vocabulary of `archive`: a URL, archive, directory or file.
+
+    `weights_file` is a path or URL, or else the name of a weights file inside `archive`. Temporary
+    files are removed on leaving. Raises `UsageError` when `archive` names nothing, `SourceError`
+    when it cannot be read; a damaged download is also removed from the cache.
+    """
+    path = fetch(archive, quiet)
+    with tempfile.TemporaryDirectory(prefix="allennlp-analyze-") as directory:
+        opening = _Opening(archive, Path(directory), weights_file, quiet, max_unpacked_size)
+        try:
+            source = opening.open(path)
+        except SourceError as error:
+            if is_url(archive) and isinstance(error, (DamagedError, CheckpointError)):
+                evict(path)
+            raise
+        yield source
+
+
+class _Opening:
+    """The choices of one call of `open_source`."""
+
+    def __init__(
+        self,
+        archive: str,
+        directory: Path,
+        weights_file: Optional[str],
+        quiet: bool,
+        max_unpacked_size: int,
+    ) -> None:
+        self._archive = archive
+        self._directory = directory
+        self._weights_file = weights_file
+        self._outside = _outside_weights(weights_file, quiet)
+        self._max_unpacked_size = max_unpacked_size
+
+    def open(self, path: Path) -> Source:
+        if path.is_dir():
+            return self._open_directory(path)
+        if not path.is_file():
+            raise SourceError(f"{self._archive}: is not a regular file")
+        head = _head(path, self._archive)
+        if is_gzip(head) or _should_be_archive(self._archive, head):
+            return self._open_archive(path)
+        return self._open_weights(path)
+
+    def _open_weights(self, path: Path) -> Source:
+        if self._weights_file is not None:
+            raise SourceError(f"{self._archive}: is itself a weights file; drop --weights-file")
+        tensors = read_weights(path, self._archive)
+        return Source(self._archive, str(path), _sha256(path), str(path), tensors)
+
+    def _open_archive(self, path: Path) -> Source:
+        wanted = self._weights_file or PREFERRED_WEIGHTS[0]
+        contents = self._unpack(path, None if self._outside else wanted)
+        if self._outside is None and contents.weights is None:
+            wanted = self._choose(contents.weights_members)
+            contents = self._unpack(path, wanted)
+        label = f"{self._archive}: {wanted}"
+        weights = self._outside or contents.weights
+        if weights is None:
+            raise SourceError(f"{label}: is not a file that can be read")
+        if self._outside is not None:
+            wanted = label = str(self._outside)
+        return self._source(path, contents, wanted, read_weights(weights, label))
+
+    def _unpack(self, path: Path, member: Optional[str]) -> Contents:
+        try:
+            return read_archive(path, self._directory, member, self._max_unpacked_size)
+        except SourceError as error:
+            raise type(error)(f"{self._archive}: {error}") from None
+
+    def _open_directory(self, path: Path) -> Source:
+        contents = self._listed(path)
+        if self._outside is not None:
+            weights = self._outside
+        elif not contents.weights_members and (path / ARCHIVE).is_file():
+            return self._open_archive(path / ARCHIVE)
+        else:
+            weights = path / self._choose(contents.weights_members)
+        return self._source(path, contents, str(weights), read_weights(weights, str(weights)))
+
+    def _listed(self, path: Path) -> Contents:
+        try:
+            return read_directory(path)
+        except SourceError as error:
+            raise SourceError(f"{self._archive}: {error}") from None
+
+    def _choose(self, members: tuple[str, ...]) -> str:
+        """The weights file to read among those that the archive or directory holds."""
+        held = ", ".join(members) or "none"
+        if self._weights_file is not None:
+            if self._weights_file in members:
+                return self._weights_file
+            raise SourceError(
+                f"{self._archive}: there is no weights file {self._weights_file!r},"
+                f" on disk or inside; inside there is: {held}"
+            )
+        preferred = [name for name in PREFERRED_WEIGHTS if name in members]
+        if preferred or len(members) == 1:
+            return (preferred or members)[0]
+        if not members:
+            raise SourceError(f"{self._archive}: holds no weights (weights.th)")
+        raise SourceError(f"{self._archive}: choose one of its weights with --weights-file: {held}")
+
+    def _source(
+        self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]
+    ) -> Source:
+        config, warnings = parse_config(contents.config)
+        return Source(
+            archive=self._archive,
+            resolved=str(path),
+            sha256=contents.sha256,
+            weights_file=weights_file,
+            tensors=tensors,
+            config=config,
+            vocabulary=contents.vocabulary,
+            non_padded=contents.non_padded,
+            warnings=tuple(f"{self._archive}: {w}" for w in (*contents.warnings, *warnings)),
+        )
+
+
+def read_weights(path: Path, label: str) -> dict[str, StoredTensor]:
+    """The tensors of a weights file of either kind. Raises `CheckpointError`."""
+    if looks_like_safetensors(_head(path, label)) or label.endswith(".safetensors"):
+        return read_safetensors(path, label)
+    return read_checkpoint(path, label)
+
+
+def _outside_weights(weights_file: Optional[str], quiet: bool) -> Optional[Path]:
+    """The weights file as a path on disk, None where it is the name of a member (or not given)."""
+    if weights_file is None:
+        return None
+    if is_url(weights_file):
+        return fetch(weights_file, quiet)
+    path = Path(weights_file).expanduser()
+    return path if path.is_file() else None
+
+
+def _should_be_archive(archive: str, head: bytes) -> bool:
+    """Whether a file that is not gzip was meant to be: then it is damaged, not a weights file."""
+    return archive.endswith((".tar.gz", ".tgz", ".gz")) and not head.startswith(b"PK")
+
+
+def _head(path: Path, label: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise SourceError(f"{label}: cannot be read ({error.strerror})") from None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(2**20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

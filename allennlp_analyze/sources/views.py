@@ -1,0 +1,139 @@
+"""A described tensor turned into one whose values are read lazily, after its view is checked."""
+
+import math
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze.errors import CheckpointError, TensorError
+from allennlp_analyze.sources.described import StorageRef, TensorRef, printable
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.tensor import StoredTensor
+
+MAX_DIMENSIONS = 32  # numpy 1.x has no more
+# A view that shows elements more than once is given as it is up to here, then only described.
+MAX_EXPANDED_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class Block:
+    """The bytes of one storage: how many, and how to get them as (nbytes,) uint8."""
+
+    nbytes: int
+    read: Callable[[], np.ndarray]
+
+
+def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
+    """The `nbytes` bytes from `start` of a mapped file, read when touched."""
+    if start < 0 or nbytes < 0 or start + nbytes > len(mapping):
+        raise CheckpointError(
+            f"is cut short: storage of {nbytes} bytes at {start}, in a file of {len(mapping)} bytes"
+        )
+    return Block(nbytes, lambda: np.frombuffer(mapping, np.uint8, nbytes, start))
+
+
+def map_file(path: Path) -> mmap.mmap:
+    """The file, mapped for reading; it stays readable after the file's name is removed."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def storage_bytes(storage: StorageRef) -> int:
+    """The declared number of bytes of the whole storage."""
+    return storage.whole * ITEM_SIZE[storage.dtype]
+
+
+def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTensor:
+    """`ref` called `name`, its values taken from `block` when asked for.
+
+    Raises `CheckpointError` when the view does not lie inside its storage.
+    """
+    reason = ref.unsupported
+    if reason is None:
+        reason = why_unsupported(ref.dtype)
+    if any(n < 0 for n in ref.shape):
+        raise CheckpointError(f"tensor {printable(name)} has a negative dimension")
+    if ref.storage is None or block is None:
+        return _described(name, ref, (name,), reason or "has no storage")
+    offset = _checked_offset(name, ref, ref.storage, block)
+    stride = tuple(s if n > 1 else 0 for n, s in zip(ref.shape, ref.stride))
+    identity = (ref.storage.key, offset, ref.shape, stride, ref.dtype)
+    reason = reason or _why_not_materialised(ref, block)
+    if reason is not None:
+        return _described(name, ref, identity, reason)
+    load = _loader(name, ref, stride, offset, block)
+    return StoredTensor(name, ref.shape, ref.dtype, identity, load)
+
+
+def _described(
+    name: str, ref: TensorRef, identity: tuple[object, ...], reason: str
+) -> StoredTensor:
+    return StoredTensor(name, ref.shape, ref.dtype, identity, None, unsupported=reason)
+
+
+def _checked_offset(name: str, ref: TensorRef, storage: StorageRef, block: Block) -> int:
+    """The byte offset of the view in its block, all of the view lying inside the storage."""
+    if len(ref.stride) != len(ref.shape):
+        raise CheckpointError(
+            f"tensor {printable(name)}: {len(ref.stride)} strides for {len(ref.shape)} dimensions"
+        )
+    if storage_bytes(storage) > block.nbytes:
+        raise CheckpointError(
+            f"tensor {printable(name)}: its storage should have {storage_bytes(storage)} bytes"
+            f" and has {block.nbytes}"
+        )
+    item = ITEM_SIZE[ref.dtype]
+    begin = storage.start * ITEM_SIZE[storage.dtype]
+    end = begin + storage.size * ITEM_SIZE[storage.dtype]
+    spans = [(n - 1) * s for n, s in zip(ref.shape, ref.stride)]
+    low = begin + item * (ref.offset + sum(span for span in spans if span < 0))
+    high = begin + item * (ref.offset + sum(span for span in spans if span > 0) + 1)
+    if 0 not in ref.shape and (low < begin or high > end):
+        raise CheckpointError(
+            f"tensor {printable(name)}: shape {_short(ref.shape)} with strides"
+            f" {_short(ref.stride)} reaches outside its storage of {end - begin} bytes"
+        )
+    return begin + item * ref.offset
+
+
+def _short(numbers: tuple[int, ...]) -> str:
+    return printable(numbers, 60)
+
+
+def _why_not_materialised(ref: TensorRef, block: Block) -> Optional[str]:
+    if len(ref.shape) > MAX_DIMENSIONS:
+        return f"has {len(ref.shape)} dimensions, numpy's limit is {MAX_DIMENSIONS}"
+    size = math.prod(n for n in ref.shape if n)
+    if size > MAX_EXPANDED_ELEMENTS and size * ITEM_SIZE[ref.dtype] > block.nbytes:
+        return f"an expanded view: {size} elements of {block.nbytes} stored bytes"
+    return None
+
+
+def _loader(
+    name: str, ref: TensorRef, stride: tuple[int, ...], offset: int, block: Block
+) -> Callable[[], np.ndarray]:
+    dtype = stored_dtype(ref.dtype)
+
+    def stored() -> np.ndarray:
+        try:
+            return block.read()
+        except CheckpointError as error:  # a compressed record is inflated only now
+            raise TensorError(f"{name}: {error}") from None
+
+    def load() -> np.ndarray:
+        if 0 in ref.shape:
+            return decode(np.empty(ref.shape, dtype), ref.dtype)
+        steps = tuple(s * dtype.itemsize for s in stride)
+        # The constructor checks the view against the buffer once more.
+        view: np.ndarray = np.ndarray(
+            ref.shape, dtype, buffer=stored(), offset=offset, strides=steps
+        )
+        values = decode(view, ref.dtype)
+        if ref.conjugated:
+            values = np.conjugate(values)
+        return np.negative(values) if ref.negated else values
+
+    return load
