@@ -1,0 +1,37 @@
+# `make` lists the targets. Environments are made once; a second run installs nothing.
+# Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, PYTHON310, PYTHON_STANDALONE.
+.DEFAULT_GOAL := help
+.PHONY: help analyze test test-standalone lint clean
+
+ARCHIVE ?= fixtures/ner-small.tar.gz
+OPTIONS ?= --force
+PYTEST_OPTIONS ?= -q -n 2
+
+MAKE_VENV := setup.py pyproject.toml scripts/make_venv.sh scripts/find_python.sh
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+	    printf '%-16s %s\n' "$$target" "$$text"; done
+
+analyze: .venv/installed ## analyse ARCHIVE (url or path) with AllenNLP; the report goes to analysis/
+	.venv/bin/allennlp analyze '$(ARCHIVE)' $(OPTIONS)
+
+test: .venv/installed ## the tests, with AllenNLP, on Python 3.10
+	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+
+test-standalone: .venv-standalone/installed ## the tests, without AllenNLP, on the newest Python
+	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS)
+
+lint: .venv-standalone/installed ## ruff and mypy
+	.venv-standalone/bin/ruff check .
+	.venv-standalone/bin/ruff format --check .
+	.venv-standalone/bin/mypy
+
+clean: ## remove both environments
+	rm -rf .venv .venv-standalone
+
+.venv/installed: constraints.txt $(MAKE_VENV)
+	@scripts/make_venv.sh .venv 3.10 constraints.txt test
+
+.venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
+	@scripts/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint
