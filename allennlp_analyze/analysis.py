@@ -113,7 +113,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
     fit: Optional[PowerLaw] = None
     if SQUARABLE[0] < values[0] < SQUARABLE[1]:
         positive = values[: rank.numpy] ** 2
-        bulk = marchenko_pastur(positive, n, m, found.entries.std)
+        bulk = marchenko_pastur(positive, n, m, found.entry_std)
         split = _split(values**2, bulk, settings.gamma)
         fit, note = _fit(positive, settings)
     elif values[0] == 0:
@@ -148,7 +148,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         tikhonov=split,
         power_law=fit,
         power_law_note=note,
-        verdict=layer_verdict(values, found.entries.std, n, m, found.tolerance),
+        verdict=layer_verdict(values, found.entry_std, n, m, found.tolerance),
         warnings=warnings,
     )
 

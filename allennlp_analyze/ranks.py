@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from allennlp_analyze.norms import frobenius_norm
 from allennlp_analyze.results import HardRank, Tolerances
 
 # Spacing of numbers just above 1 in what the weights are stored as.
@@ -41,23 +42,24 @@ def rounding_tolerance(dtype: str, rms: float, rows: int, columns: int) -> float
 
 
 def tolerances(
-    sigma_max: float, rms: float, shape: tuple[int, int], dtype: str, loose: float
+    singular_values: np.ndarray, shape: tuple[int, int], dtype: str, loose: float
 ) -> Tolerances:
     """The four tolerances for a matrix of `shape` stored as `dtype`, in units of singular values.
 
     `numpy` is that of numpy.linalg.matrix_rank, `numerical_recipes` that of Press et al. (section
     2.6.4), `loose` the absolute one of the 2018 study, `rounding` see `rounding_tolerance`.
-    `rms` is the root mean square of the entries.
+    `singular_values` (M,) descending.
     """
     eps = compute_eps(dtype)
+    sigma_max = float(singular_values[0])
+    rms = frobenius_norm(singular_values) / math.sqrt(shape[0] * shape[1])
+    # No spectrum is known better than float64 arithmetic computes it.
+    computing = sigma_max * max(shape) * STORED_EPS["float64"]
     return Tolerances(
         numpy=sigma_max * max(shape) * eps,
         numerical_recipes=sigma_max * eps / 2 * math.sqrt(sum(shape) + 1),
         loose=loose,
-        # No spectrum is known better than float64 arithmetic computes it.
-        rounding=max(
-            rounding_tolerance(dtype, rms, *shape), sigma_max * max(shape) * STORED_EPS["float64"]
-        ),
+        rounding=max(rounding_tolerance(dtype, rms, *shape), computing),
     )
 
 

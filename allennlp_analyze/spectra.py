@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -25,31 +25,15 @@ GramEigenvalues = Callable[[np.ndarray, float], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Entries:
-    """The entries of a matrix in a few numbers, in the units of the weights."""
-
-    largest: float
-    mean: float
-    rms: float
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of the entries."""
-        if self.largest == 0:
-            return 0.0
-        mean, rms = self.mean / self.largest, self.rms / self.largest
-        return self.largest * math.sqrt(max(rms * rms - mean * mean, 0.0))
-
-
-@dataclass(frozen=True)
 class Spectrum:
     """Singular values (M,), float64, descending, with the tolerances that decide rank.
 
+    `entry_std` is the standard deviation of the matrix's entries, in the units of the weights;
     `method` is "gram" or "svd".
     """
 
     singular_values: np.ndarray = field(repr=False)
-    entries: Entries
+    entry_std: float
     tolerance: Tolerances
     method: str
 
@@ -72,21 +56,25 @@ def _refuse_non_finite(matrix: np.ndarray) -> None:
     )
 
 
-def describe_entries(matrix: np.ndarray) -> Entries:
-    """Largest magnitude, mean and root mean square. Raises `TensorError` for NaN or infinity."""
-    blocks = row_blocks(matrix)
-    largest = max(float(np.max(np.abs(block))) for block in blocks)
-    if not math.isfinite(largest):
-        _refuse_non_finite(matrix)
-    if largest == 0:
-        return Entries(0.0, 0.0, 0.0)
-    scale = _scale(largest)
-    total = squares = 0.0
-    for block in blocks:
-        flat = (block.astype(np.float64) * scale).ravel()
-        total += float(flat.sum())
-        squares += float(np.dot(flat, flat))
-    return Entries(largest, total / matrix.size / scale, math.sqrt(squares / matrix.size) / scale)
+def largest_entry(matrix: np.ndarray) -> float:
+    """Largest magnitude of the entries. Raises `TensorError` for NaN or infinity."""
+    largest = 0.0
+    for block in row_blocks(matrix):
+        high, low = float(block.max()), float(block.min())
+        if not (math.isfinite(high) and math.isfinite(low)):
+            _refuse_non_finite(matrix)
+        largest = max(largest, high, -low)
+    return largest
+
+
+def entry_std(matrix: np.ndarray, scale: float, singular_values: np.ndarray) -> float:
+    """Standard deviation of the entries; their mean square is that of the singular values."""
+    total = 0.0
+    for block in row_blocks(matrix):
+        scaled = block if scale == 1.0 else block.astype(np.float64) * scale
+        total += float(scaled.sum(dtype=np.float64))
+    mean_square = float(np.sum((singular_values * scale) ** 2)) / matrix.size
+    return math.sqrt(max(mean_square - (total / matrix.size) ** 2, 0.0)) / scale
 
 
 def _scale(largest: float) -> float:
@@ -127,15 +115,13 @@ def svd_values(matrix: np.ndarray, scale: float) -> np.ndarray:
     return np.linalg.svd(factor, compute_uv=False)
 
 
-def _gram_is_enough(eigenvalues: np.ndarray, scale: float, limits: Tolerances) -> bool:
-    """Whether no rank decision, and no promised digit, hinges on the Gram matrix's error."""
+def _rank_hinges(eigenvalues: np.ndarray, scale: float, limits: Tolerances) -> bool:
+    """Whether the Gram matrix's error could move an eigenvalue across a tolerance."""
     largest = eigenvalues[-1]
-    if eigenvalues[0] <= GRAM_RESOLUTION * largest:
-        return False
     error = len(eigenvalues) * np.finfo(np.float64).eps * largest
     beyond = 2 * math.sqrt(largest)  # no eigenvalue is there, and its square cannot overflow
     squares = [min(getattr(limits, name) * scale, beyond) ** 2 for name in TOLERANCES]
-    return not any(np.any(np.abs(eigenvalues - square) <= error) for square in squares)
+    return any(bool(np.any(np.abs(eigenvalues - square) <= error)) for square in squares)
 
 
 def spectrum(
@@ -150,20 +136,27 @@ def spectrum(
     of the SVD. `eigenvalues_of` computes the Gram matrix's eigenvalues, so that a GPU can.
     Raises `TensorError` for NaN or infinity.
     """
-    entries = describe_entries(matrix)
-    if entries.largest == 0:
+    largest = largest_entry(matrix)
+    if largest == 0:
         zeros = np.zeros(min(matrix.shape))
-        return Spectrum(zeros, entries, tolerances(0.0, 0.0, matrix.shape, dtype, loose), "svd")
-    scale = _scale(entries.largest)
-
-    def limits(sigma_max: float) -> Tolerances:
-        return tolerances(sigma_max, entries.rms, matrix.shape, dtype, loose)
-
+        return Spectrum(zeros, 0.0, tolerances(zeros, matrix.shape, dtype, loose), "svd")
+    scale = _scale(largest)
+    values, method = None, "svd"
     if matrix.size * min(matrix.shape) > SMALL_WORK:
-        eigenvalues = eigenvalues_of(matrix, scale)
-        sigma_max = math.sqrt(eigenvalues[-1]) / scale
-        if _gram_is_enough(eigenvalues, scale, limits(sigma_max)):
-            values = np.sqrt(eigenvalues[::-1]) / scale
-            return Spectrum(values, entries, limits(sigma_max), "gram")
-    values = svd_values(matrix, scale) / scale
-    return Spectrum(values, entries, limits(float(values[0])), "svd")
+        values, method = _gram_values(matrix, scale, dtype, loose, eigenvalues_of), "gram"
+    if values is None:
+        values, method = svd_values(matrix, scale) / scale, "svd"
+    limits = tolerances(values, matrix.shape, dtype, loose)
+    return Spectrum(values, entry_std(matrix, scale, values), limits, method)
+
+
+def _gram_values(
+    matrix: np.ndarray, scale: float, dtype: str, loose: float, eigenvalues_of: GramEigenvalues
+) -> Optional[np.ndarray]:
+    """Singular values from the Gram matrix, None where they are not exact enough."""
+    eigenvalues = eigenvalues_of(matrix, scale)
+    if eigenvalues[0] <= GRAM_RESOLUTION * eigenvalues[-1]:
+        return None
+    values = np.sqrt(eigenvalues[::-1]) / scale
+    limits = tolerances(values, matrix.shape, dtype, loose)
+    return None if _rank_hinges(eigenvalues, scale, limits) else values

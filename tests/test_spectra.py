@@ -8,7 +8,7 @@ from allennlp_analyze import spectra
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import TOLERANCES
-from allennlp_analyze.spectra import describe_entries, spectrum
+from allennlp_analyze.spectra import spectrum
 
 
 def reference(matrix: np.ndarray) -> np.ndarray:
@@ -128,15 +128,14 @@ def test_transposing_changes_nothing(rows: int, columns: int, seed: int) -> None
     )
 
 
-def test_entries_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = (gaussian(0, 300, 40) + 3).astype(np.float32)
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_entries_have_the_standard_deviation_that_numpy_finds(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = gaussian(0, 300, 40) + 3
     monkeypatch.setattr(spectra, "BLOCK_ELEMENTS", 1000)
-    found = describe_entries(matrix)
-    wide = matrix.astype(np.float64)
-    assert found.largest == np.abs(matrix).max()
-    assert found.mean == pytest.approx(wide.mean(), rel=1e-12)
-    assert found.rms == pytest.approx(np.sqrt((wide**2).mean()), rel=1e-12)
-    assert found.std == pytest.approx(wide.std(), rel=1e-10)
+    found = spectrum(matrix * scale, "float64")
+    assert found.entry_std == pytest.approx(matrix.std() * scale, rel=1e-10)
 
 
 @pytest.mark.parametrize(

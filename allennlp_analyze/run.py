@@ -1,0 +1,233 @@
+"""One archive from start to end: open it, walk it, analyse it, write the reports."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Callable, Optional
+from urllib.parse import urlsplit
+
+from allennlp_analyze.analysis import analyse, select
+from allennlp_analyze.build import build_model
+from allennlp_analyze.cuda import cuda_eigenvalues
+from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.layers import WeightMatrix, find_matrices
+from allennlp_analyze.modules import ModuleTable, table_from_model
+from allennlp_analyze.reports.csv_report import write_csv
+from allennlp_analyze.reports.json_report import write_json
+from allennlp_analyze.reports.npz_report import write_npz
+from allennlp_analyze.reports.plots import write_plots
+from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
+from allennlp_analyze.settings import PLOT_FORMATS, Settings
+from allennlp_analyze.sources import Source, open_source
+from allennlp_analyze.spectra import GramEigenvalues, gram_eigenvalues
+from allennlp_analyze.summary import summarise
+from allennlp_analyze.tool import tool_info
+
+REPORT = "report.json"
+TABLE = "layers.csv"
+VALUES = "singular_values.npz"
+PLOTS = "plots"
+ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".safetensors", ".th", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read and where to write; the choices that change the numbers are in `Settings`."""
+
+    archive: str
+    output_dir: Optional[Path] = None
+    force: bool = False
+    weights_file: Optional[str] = None
+    build_model: bool = False
+    overrides: str = ""
+    include_packages: tuple[str, ...] = ()
+    plots: bool = True
+    plot_format: str = PLOT_FORMATS[0]
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The report and the paths that were written."""
+
+    report: ModelReport
+    written: tuple[Path, ...]
+
+
+def archive_name(archive: str) -> str:
+    """The last part of a path or URL without its ending: what the output directory is called."""
+    path = urlsplit(archive).path if "://" in archive else archive
+    name = PurePosixPath(path).name
+    if name in ("", ".."):
+        name = Path(path).resolve().name
+    for ending in ARCHIVE_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name or "model"
+
+
+def run(request: Request, settings: Settings) -> Outcome:
+    """Analyse `request.archive` and write the reports.
+
+    Raises `UsageError`, `SourceError` or `OutputError`; the output directory is checked before
+    anything is read or downloaded.
+    """
+    directory = request.output_dir or Path("analysis") / archive_name(request.archive)
+    _check_output(directory, request.force)
+    report = analyse_archive(request, settings)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{directory}: {error.strerror}") from None
+    return Outcome(*_write(report, directory, request))
+
+
+def analyse_archive(request: Request, settings: Settings) -> ModelReport:
+    """Open and analyse `request.archive`; writes nothing."""
+    started = time.perf_counter()
+    with open_source(request.archive, request.weights_file, quiet=request.quiet) as source:
+        notes = list(source.warnings)
+        modules = _modules(source, request, notes)
+        matrices, skipped = find_matrices(source, modules, settings.split_gates)
+        chosen = select(matrices, settings)
+        _refuse_nothing(request.archive, matrices, chosen, skipped)
+        read = time.perf_counter() - started
+        solver: GramEigenvalues = gram_eigenvalues
+        if settings.cuda_device >= 0:
+            solver = cuda_eigenvalues(settings.cuda_device, notes.append)
+        with _progress(len(chosen), "layers", request.quiet) as advance:
+            found = analyse(chosen, settings, solver, lambda matrix: advance())
+    everything_skipped = (*skipped, *found.skipped)
+    return ModelReport(
+        tool=tool_info(),
+        source=_source_info(source, modules),
+        settings=_settings(request, settings),
+        layers=found.layers,
+        skipped=everything_skipped,
+        summary=summarise(found.layers, everything_skipped),
+        timing=Timing(read, found.spectra_seconds, found.fits_seconds, 0.0),
+        warnings=tuple(notes),
+    )
+
+
+def _modules(source: Source, request: Request, notes: list[str]) -> Optional[ModuleTable]:
+    """What the built modules say, None (and a note) when they are not wanted or cannot be built."""
+    if not request.build_model:
+        if request.overrides or request.include_packages:
+            notes.append("--overrides and --include-package have no effect without --build-model")
+        return None
+    try:
+        model = build_model(source, request.overrides, request.include_packages)
+    except SourceError as error:
+        notes.append(f"--build-model: {error}; going on from the weights alone")
+        return None
+    return table_from_model(model)
+
+
+def _refuse_nothing(
+    archive: str,
+    matrices: Sequence[WeightMatrix],
+    chosen: Sequence[WeightMatrix],
+    skipped: Sequence[Skipped],
+) -> None:
+    """Raise `SourceError` when there is nothing to analyse, saying what there was."""
+    if chosen:
+        return
+    if matrices:
+        raise SourceError(
+            f"{archive}: --kinds and --layers leave none of its {len(matrices)} matrices"
+            f" ({', '.join(sorted({m.kind for m in matrices}))})"
+        )
+    names = ", ".join(f"{s.parameter} ({s.reason})" for s in skipped[:5])
+    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+    raise SourceError(
+        f"{archive}: no weight matrix to analyse; skipped: {names or 'nothing'}{more}"
+    )
+
+
+def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:
+    return SourceInfo(
+        archive=source.archive,
+        resolved=source.resolved,
+        sha256=source.sha256,
+        weights_file=source.weights_file,
+        model_type=source.model_type,
+        walk="weights" if modules is None else "modules",
+    )
+
+
+def _settings(request: Request, settings: Settings) -> dict[str, object]:
+    """Every choice that was in force, for the report."""
+    return {
+        **asdict(settings),
+        "weights_file": request.weights_file,
+        "build_model": request.build_model,
+        "overrides": request.overrides,
+        "include_packages": list(request.include_packages),
+    }
+
+
+def _check_output(directory: Path, force: bool) -> None:
+    """Find out, before any work and without a trace, that reports can be written to `directory`."""
+    if (directory / REPORT).exists() and not force:
+        raise OutputError(f"{directory}: already holds a report; --force replaces it")
+    nearest = directory.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{directory}: {nearest} is not a directory; choose another --output-dir")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{directory}: {nearest} cannot be written to; choose another --output-dir"
+        )
+
+
+def _write(
+    report: ModelReport, directory: Path, request: Request
+) -> tuple[ModelReport, tuple[Path, ...]]:
+    """Write the numbers first: a plot that fails or is interrupted loses none of them."""
+    written = [directory / REPORT, directory / TABLE, directory / VALUES]
+    write_json(report, written[0])
+    write_csv(report, written[1])
+    write_npz(report, written[2])
+    if not request.plots:
+        shutil.rmtree(directory / PLOTS, ignore_errors=True)
+        return report, tuple(written)
+    started = time.perf_counter()
+    _replace_plots(report, directory, request)
+    report = replace(report, timing=replace(report.timing, plots=time.perf_counter() - started))
+    write_json(report, written[0])
+    return report, (*written, directory / PLOTS)
+
+
+def _replace_plots(report: ModelReport, directory: Path, request: Request) -> None:
+    """Draw into a temporary directory and swap it in, so that no plot of an earlier run stays."""
+    drawn = directory / f".plots-{os.getpid()}"
+    try:
+        with _progress(len(report.layers), "plots", request.quiet) as advance:
+            write_plots(report, drawn, request.plot_format, advance)
+        shutil.rmtree(directory / PLOTS, ignore_errors=True)
+        (drawn / PLOTS).replace(directory / PLOTS)
+    except OSError as error:
+        raise OutputError(f"{directory / PLOTS}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(drawn, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _progress(total: int, unit: str, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error when that is a terminal; yields what advances it by one."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(total=total, unit=unit, disable=hidden, file=sys.stderr, leave=False) as bar:
+
+        def advance() -> None:
+            bar.update()
+
+        yield advance
