@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Callable, Union
+
+from allennlp_analyze.errors import OutputError
+
+TEMPORARY_SUFFIX = ".allennlp-analyze.tmp"
+PathLike = Union[str, Path]
+
+
+def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
+    """Call `write` with a new binary file that takes the place of `path` once it is complete.
+
+    Whatever goes wrong (an interrupt included), an existing `path` is untouched and nothing new is
+    left. Raises `OutputError` for an `OSError`; other exceptions of `write` pass through.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    try:
+        try:
+            # Not tempfile: its files are private to the user, a report follows the umask.
+            with open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
+    except OSError as error:
+        raise _output_error(target, error) from error
+
+
+def make_directory(path: PathLike) -> Path:
+    """Create the directory `path` and its parents where missing. Raises `OutputError`."""
+    directory = Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _output_error(directory, error) from error
+    return directory
+
+
+def remove_stale_temporaries(directory: PathLike) -> int:
+    """Remove what a killed run left below `directory`; the number of files removed.
+
+    Call it only while no other run writes there.
+    """
+    stale = [path for path in Path(directory).rglob(f".*{TEMPORARY_SUFFIX}") if path.is_file()]
+    for path in stale:
+        _remove(path)
+    return len(stale)
+
+
+def _remove(path: Path) -> None:
+    # Another error brought us here, and that is the one to report.
+    with suppress(OSError):
+        path.unlink()
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return OutputError(f"{path}: cannot be written ({reason}); choose another --output-dir")

@@ -1,0 +1,222 @@
+"""The empirical spectral density of one layer: its eigenvalues beside what theory draws."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+
+from allennlp_analyze.reports.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    VERMILLION,
+    empty,
+    legend_below,
+    linear_ticks,
+    log_ticks,
+)
+from allennlp_analyze.results import LayerResult, MarchenkoPastur, PowerLaw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CURVE_POINTS = 200
+MAX_BINS = 60
+# Beyond this many times the bulk a linear axis would show one bar: the view is cut there.
+CROP_AT = 4.0
+# Letters instead of formulas, here and in the labels: typesetting takes half of the drawing time.
+X_LABEL = "eigenvalue λ of WᵀW"
+Y_LABEL = "density ρ(λ)"
+
+
+def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
+    """Histogram density of the eigenvalues of W^T W on linear axes.
+
+    With the Marchenko-Pastur density of the bulk, its edges, and the fitted power law. Where few
+    large eigenvalues would flatten the picture, the axis ends early and says what lies beyond.
+    """
+    eigenvalues = layer.eigenvalues
+    view_end = _linear_view_end(layer)
+    shown = eigenvalues[eigenvalues <= view_end]
+    edges = _linear_edges(shown)
+    density = _draw_histogram(ax, eigenvalues, edges, fill_from=0.0)
+    bulk = _draw_theory(ax, layer)
+    ax.set_xlim(min(edges[0], 0.0), view_end)
+    peak = float(density.max())
+    # The law's density is infinite at 0 for Q = 1.
+    ax.set_ylim(0, 1.1 * min(max(peak, 0 if bulk is None else bulk.density.max()), 1.5 * peak))
+    linear_ticks(ax)
+    n_beyond = len(eigenvalues) - len(shown)
+    if n_beyond:
+        ax.set_title(f"{n_beyond} beyond, up to {eigenvalues[0]:.3g} →", loc="right", fontsize=8)
+    return _finish(ax, legend)
+
+
+def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
+    """The same on logarithmic axes, where a power law is a straight line.
+
+    Eigenvalues that are zero by the tolerance `numpy` are counted in the title, not drawn.
+    """
+    eigenvalues = layer.eigenvalues
+    positive = eigenvalues[_positive(layer)]
+    if not len(positive):
+        return empty(ax, "no eigenvalue above zero")
+    edges = _log_edges(positive)
+    density = _density(eigenvalues, edges)
+    floor, top = density[density > 0].min() / 3, density.max() * 3
+    if ax.get_xscale() != "log":
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    _draw_histogram(ax, eigenvalues, edges, fill_from=floor)
+    _draw_theory(ax, layer)
+    ax.set_xlim(*_log_view(layer, edges[0], edges[-1]))
+    ax.set_ylim(floor, top)
+    log_ticks(ax.xaxis, *ax.get_xlim())
+    log_ticks(ax.yaxis, *ax.get_ylim())
+    n_zero = len(eigenvalues) - len(positive)
+    if n_zero:
+        ax.set_title(f"{n_zero} of {layer.M} are zero: not drawn", loc="right", fontsize=8)
+    return _finish(ax, legend)
+
+
+def _positive(layer: LayerResult) -> np.ndarray:
+    """(M,) bool: which eigenvalues are more than rounding noise."""
+    return layer.singular_values > layer.tolerance.numpy
+
+
+def _bulk(layer: LayerResult) -> Optional[MarchenkoPastur]:
+    """The bulk's law where there is one to draw: not of constants, not of rounding noise."""
+    mp = layer.marchenko_pastur
+    if (
+        mp is None
+        or mp.sigma <= 0
+        or mp.lambda_plus <= max(mp.lambda_minus, layer.tolerance.numpy**2)
+    ):
+        return None
+    return mp
+
+
+def _linear_view_end(layer: LayerResult) -> float:
+    """Just beyond the largest eigenvalue, or beyond the bulk where the former is far away."""
+    eigenvalues = layer.eigenvalues
+    positive = eigenvalues[_positive(layer)]
+    if not len(positive):
+        return 1.05 * float(eigenvalues[0]) or 1.0
+    largest, body = float(positive[0]), float(np.quantile(positive, 0.9))
+    mp = _bulk(layer)
+    if mp is not None:
+        body = max(body, mp.lambda_plus)
+    if CROP_AT * body < largest:
+        return 1.5 * body
+    return 1.05 * (max(largest, body) if body < CROP_AT * largest else largest)
+
+
+def _log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]:
+    """The range of the eigenvalues, and the bulk's edges where they are near."""
+    mp = _bulk(layer)
+    if mp is not None:
+        low = min(low, mp.lambda_minus) if mp.lambda_minus > low / 3 else low
+        high = max(high, mp.lambda_plus) if mp.lambda_plus < high * 3 else high
+    return low / 1.3, high * 1.3
+
+
+def _linear_edges(values: np.ndarray) -> np.ndarray:
+    """Bins over the range of `values`; one bin around them where they are (nearly) the same."""
+    low, high = float(values.min()), float(values.max())
+    if high - low > 0.01 * high:
+        return np.linspace(low, high, _bin_count(len(values)) + 1)
+    margin = 0.01 * high or 0.01
+    return np.array([low - margin, high + margin])
+
+
+def _log_edges(values: np.ndarray) -> np.ndarray:
+    """The same in logarithms; `values` > 0."""
+    low, high = float(values.min()), float(values.max())
+    if high > 1.01 * low:
+        return np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), _bin_count(len(values)) + 1)
+    return np.array([low / 1.02, high * 1.02])
+
+
+def _bin_count(n_values: int) -> int:
+    return int(min(MAX_BINS, max(8, 2 * np.sqrt(n_values))))
+
+
+def _density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Histogram that would integrate to 1 if `edges` covered all `values`."""
+    return np.asarray(np.histogram(values, edges)[0] / (len(values) * np.diff(edges)))
+
+
+def _draw_histogram(
+    ax: "Axes", values: np.ndarray, edges: np.ndarray, fill_from: float
+) -> np.ndarray:
+    density = _density(values, edges)
+    ax.stairs(
+        np.maximum(density, fill_from),
+        edges,
+        baseline=fill_from,
+        fill=True,
+        color=BLUE,
+        alpha=0.45,
+        label="1 eigenvalue" if len(values) == 1 else f"{len(values)} eigenvalues",
+    )
+    return density
+
+
+def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional["Curve"]:
+    """Draw the fits that there are; the bulk's curve."""
+    mp, curve = _bulk(layer), None
+    if mp is not None:
+        curve = bulk_curve(mp, layer.M)
+        _draw_bulk(ax, mp, curve)
+    if layer.power_law is not None:
+        _draw_power_law(ax, layer.power_law, layer.max_singular_value**2, layer.M)
+    return curve
+
+
+def _draw_bulk(ax: "Axes", mp: MarchenkoPastur, curve: "Curve") -> None:
+    label = f"Marchenko-Pastur bulk, σ = {mp.sigma:.3g}"
+    ax.plot(curve.x, curve.density, color=GREEN, lw=1.5, label=label)
+    label = f"bulk edges λ₋ = {mp.lambda_minus:.3g}, λ₊ = {mp.lambda_plus:.3g}"
+    ax.axvline(mp.lambda_plus, color=GREEN, lw=1.1, ls=":", label=label)
+    if mp.lambda_minus > 0:
+        ax.axvline(mp.lambda_minus, color=GREEN, lw=1.1, ls=":")
+
+
+def _draw_power_law(ax: "Axes", fit: PowerLaw, largest: float, M: int) -> None:
+    x = np.geomspace(fit.xmin, max(largest, fit.xmin), CURVE_POINTS)
+    # In logarithms: the powers themselves overflow for a large alpha.
+    log_density = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
+    label = f"power law α = {fit.alpha:.2f}, D = {fit.D:.3f}"
+    density = np.exp(log_density) * fit.n_tail / M
+    ax.plot(x, density, color=VERMILLION, lw=1.5, ls="--", label=label)
+    label = f"xmin = {fit.xmin:.3g} ({fit.n_tail} in the tail)"
+    ax.axvline(fit.xmin, color=ORANGE, lw=1.2, ls="-.", label=label)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points to draw: `x` (n,) eigenvalues, `density` (n,) per unit of eigenvalue."""
+
+    x: np.ndarray
+    density: np.ndarray
+
+
+def bulk_curve(mp: MarchenkoPastur, M: int) -> Curve:
+    """The Marchenko-Pastur density of the M eigenvalues of W^T W, spikes left out of its weight.
+
+    sqrt((lambda_plus - x)(x - lambda_minus)) / (2 pi sigma^2 M x), times (M - n_spikes) / M.
+    """
+    # Points gather at the edges, where the density has infinite slope.
+    position = (1 - np.cos(np.linspace(0, np.pi, CURVE_POINTS + 2)[1:-1])) / 2
+    x = mp.lambda_minus + (mp.lambda_plus - mp.lambda_minus) * position
+    root = np.sqrt(np.maximum((mp.lambda_plus - x) * (x - mp.lambda_minus), 0))
+    share = (M - mp.n_spikes) / M
+    return Curve(x, share * root / (2 * np.pi * mp.sigma**2 * M * x))
+
+
+def _finish(ax: "Axes", legend: bool) -> "Axes":
+    ax.set_xlabel(X_LABEL)
+    ax.set_ylabel(Y_LABEL)
+    if legend:
+        legend_below(ax)
+    return ax

@@ -1,0 +1,127 @@
+"""report.json: the whole report as JSON that any language reads, and its loader."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO, Union
+
+import numpy as np
+
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.results import LayerResult, ModelReport
+
+SCHEMA_VERSION = 1
+LAYER_KEYS = (
+    "name",
+    "parameter",
+    "part",
+    "module_index",
+    "kind",
+    "kind_source",
+    "module_class",
+    "shape",
+    "dtype",
+    "M",
+    "N",
+    "Q",
+    "min_singular_value",
+    "max_singular_value",
+    "condition_number",
+    "hard_rank",
+    "tolerance",
+    "rank_loss_percent",
+    "frobenius_norm",
+    "spectral_norm",
+    "stable_rank",
+    "effective_rank",
+    "log_norm",
+    "log_spectral_norm",
+    "alpha_weighted",
+    "log_alpha_norm",
+    "marchenko_pastur",
+    "tikhonov",
+    "power_law",
+    "power_law_note",
+    "verdict",
+    "warnings",
+)
+
+
+def to_json_dict(report: ModelReport) -> dict[str, Any]:
+    """The report as plain dicts, lists, strings and finite numbers; None for the rest.
+
+    The layout is that of report.schema.json. Numbers keep their full precision.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": _plain(report.tool),
+        "source": _plain(report.source),
+        "settings": _plain(report.settings),
+        "layers": [layer_to_dict(layer) for layer in report.layers],
+        "skipped": _plain(report.skipped),
+        "summary": {**_plain(report.summary), "warnings": list(report.warnings)},
+        "timing": _plain(report.timing),
+    }
+
+
+def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
+    """One entry of `layers` in report.json."""
+    return {key: _plain(getattr(layer, key)) for key in LAYER_KEYS}
+
+
+def write_json(report: ModelReport, path: Union[str, Path]) -> None:
+    """Write report.json. Raises `OutputError`."""
+    text = json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n"
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode("ascii"))
+
+    write_atomically(path, write)
+
+
+def read_json(path: Union[str, Path]) -> dict[str, Any]:
+    """The contents of a report.json, in the layout of `to_json_dict`.
+
+    Raises `SourceError` for a file that is not a report, or is one of another schema version.
+    """
+    try:
+        report: Any = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: is not JSON; name a report.json of this tool") from error
+    if not isinstance(report, dict) or "schema_version" not in report:
+        raise SourceError(f"{path}: is not a report; name a report.json of this tool")
+    version = report["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise SourceError(
+            f"{path}: has schema version {version!r:.40}, this release reads {SCHEMA_VERSION};"
+            " analyse the archive again"
+        )
+    return report
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of report.json."""
+    file = resources.files("allennlp_analyze") / "report.schema.json"
+    contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return contents
+
+
+def _plain(value: Any) -> Any:
+    """`value` in the types of JSON; a number that is not finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
