@@ -25,7 +25,7 @@ from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import PLOT_FORMATS, Settings
 from allennlp_analyze.sources import Source, open_source
 from allennlp_analyze.spectra import GramEigenvalues, gram_eigenvalues
-from allennlp_analyze.summary import summarise
+from allennlp_analyze.summary import other_findings, summarise
 from allennlp_analyze.tool import tool_info
 
 REPORT = "report.json"
@@ -111,7 +111,7 @@ def analyse_archive(request: Request, settings: Settings) -> ModelReport:
         skipped=everything_skipped,
         summary=summarise(found.layers, everything_skipped),
         timing=Timing(read, found.spectra_seconds, found.fits_seconds, 0.0),
-        warnings=tuple(notes),
+        warnings=(*notes, *other_findings(found.layers)),
     )
 
 

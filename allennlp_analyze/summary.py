@@ -8,6 +8,8 @@ from allennlp_analyze.results import VERDICTS, LayerResult, Skipped, Summary
 from allennlp_analyze.settings import KINDS
 from allennlp_analyze.verdict import MIN_Q, model_verdict
 
+NAMED = 3  # layers that one line names
+
 
 def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
     """Summary over `layers`; the verdict, the minimum and the rank loss are those of the assessed
@@ -33,6 +35,20 @@ def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
         median_alpha=statistics.median(alphas) if alphas else None,
         n_power_law=len(alphas),
     )
+
+
+def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
+    """One line when layers that are not linear, and so not in the verdict, have lost rank."""
+    found = [
+        layer
+        for layer in layers
+        if layer.kind != "linear" and layer.verdict in ("collapsed", "near_collapse")
+    ]
+    if not found:
+        return ()
+    named = ", ".join(f"{x.name} ({x.kind}, {x.verdict})" for x in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return (f"beside the linear layers, not at full rank: {named}{more}",)
 
 
 def _counts(found: Sequence[str], names: Sequence[str]) -> dict[str, int]:
