@@ -42,7 +42,11 @@ def test_shorten_keeps_to_the_width(text: str, width: int) -> None:
 
 
 def test_shorten_keeps_both_ends_and_more_of_the_last() -> None:
-    assert shorten("encoder.forward_layer_0.input_linearity", 24) == "encoder...nput_linearity"
+    """The tail alone tells the forward layer from the backward one."""
+    long = (
+        "text_field_embedder.token_embedder_elmo._elmo._elmo_lstm.forward_layer_0.input_linearity"
+    )
+    assert shorten(long, 36) == "te...forward_layer_0.input_linearity"
 
 
 @given(ANY_TEXT, st.integers(0, 99_999), st.sampled_from(["png", "svg", "pdf"]))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 100
+GOOD_NAME_WIDTH = 36
 MIN_NAME_WIDTH = 20
 VERDICT_STYLES = {
     "full_rank": "green",
@@ -37,7 +38,7 @@ COLUMNS = (
     Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
     Column("Q", lambda layer: f"{layer.Q:.4g}", rank_to_drop=1),
     Column("sigma_min", lambda layer: f"{layer.min_singular_value:.3g}"),
-    Column("rank/M", lambda layer: f"{layer.hard_rank.numpy}/{layer.M}"),
+    Column("lost", lambda layer: str(layer.M - layer.hard_rank.numpy)),
     Column("alpha", lambda layer: _fit_number(layer, "alpha", 2)),
     Column("D", lambda layer: _fit_number(layer, "D", 3), rank_to_drop=3),
     Column("verdict", lambda layer: layer.verdict, left=True),
@@ -122,16 +123,17 @@ def _layout(
 ) -> tuple[list[Column], int, int]:
     """Columns to show, the gap between them, and the cells left for names.
 
-    The gap shrinks first; columns go only where the terminal is too narrow for them.
+    Where names would be cut, the gap shrinks first; a column goes only for names of less than
+    MIN_NAME_WIDTH, or for Q, which N x M tells too, of less than GOOD_NAME_WIDTH.
     """
-    wanted = min(MIN_NAME_WIDTH, max(display_width(name) for name in names))
+    longest = max(display_width(name) for name in names)
     last_rank = max(column.rank_to_drop for column in COLUMNS)
     room = 0
     columns: list[Column] = []
     for gap, dropped in [(2, 0), *((1, rank) for rank in range(last_rank + 1))]:
         columns = [c for c in COLUMNS if not 0 < c.rank_to_drop <= dropped]
         room = width - sum(gap + _column_width(column, layers) for column in columns)
-        if room >= wanted:
+        if room >= min(longest, GOOD_NAME_WIDTH if dropped == 0 else MIN_NAME_WIDTH):
             break
     return columns, gap, max(room, len("layer"))
 

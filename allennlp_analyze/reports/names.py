@@ -5,6 +5,8 @@ import unicodedata
 
 MAX_FILE_NAME = 120
 ELLIPSIS = "..."
+# One part in so many of a shortened name is its beginning.
+HEAD_SHARE = 12
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
@@ -29,12 +31,12 @@ def display_width(text: str) -> int:
 def shorten(text: str, width: int) -> str:
     """`text` in at most `width` cells, cut in the middle.
 
-    Two thirds of the room go to the end, where the names of layers differ.
+    Most of the room goes to the end, where the names of layers differ.
     """
     if display_width(text) <= width:
         return text
     room = max(width - len(ELLIPSIS), 0)
-    head = _prefix(text, room // 3)
+    head = _prefix(text, room // HEAD_SHARE)
     tail = _prefix(text[::-1], room - display_width(head))[::-1]
     return (head + ELLIPSIS + tail)[: max(width, 0)]
 
