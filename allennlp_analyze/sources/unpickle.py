@@ -17,7 +17,7 @@ from allennlp_analyze.sources.described import Builder, Inert, StorageRef, Stora
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_OPERATIONS = 5_000_000
 MAX_MARKS = 1_000
-MAX_LINE_BYTES = 1_024
+MAX_LINE_BYTES = 16 * 2**10
 MAX_INTEGER_BYTES = 64
 
 Buffer = Union[bytes, mmap.mmap]
