@@ -1,8 +1,9 @@
 """What the terminal shows: a table of layers, the verdict in one sentence, where the files are."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Sequence, TextIO
+from typing import TYPE_CHECKING, Callable, TextIO
 
 from allennlp_analyze.reports.names import display_width, printable, shorten
 from allennlp_analyze.results import LayerResult, ModelReport, Skipped

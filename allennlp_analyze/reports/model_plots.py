@@ -1,6 +1,7 @@
 """One model at a glance: smallest singular values, exponents, aspect ratios, rank loss."""
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence, Union
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 import numpy as np
 

@@ -1,8 +1,9 @@
 """singular_values.npz: every spectrum, by the name of its matrix."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Sequence, Union
+from typing import BinaryIO, Union
 
 import numpy as np
 

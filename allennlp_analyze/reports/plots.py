@@ -1,8 +1,9 @@
 """The files under plots/: one figure per layer, four per model."""
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from allennlp_analyze.reports.atomic import make_directory
 from allennlp_analyze.reports.esd_plots import plot_esd_linear, plot_esd_loglog

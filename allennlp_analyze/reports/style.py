@@ -2,9 +2,10 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 from allennlp_analyze.reports.atomic import write_atomically
 

@@ -30,7 +30,7 @@ class StoredTensor:
         """The values, as an array of `shape` that the caller must not write to.
 
         The array is a view of the mapped file where the format allows. bfloat16, which numpy does
-        not have, is returned widened to float32 (exact). Raises `TensorError` when there are no values.
+        not have, is returned widened to float32 (exact). Raises `TensorError` when there are none.
         """
         if self.load is None:
             raise TensorError(f"{self.name}: {self.unsupported or 'has no values'}")

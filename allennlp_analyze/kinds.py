@@ -1,0 +1,255 @@
+"""What kind of layer each weight tensor belongs to, judged from names, shapes and the archive."""
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from allennlp_analyze.sources.source import Source
+
+Shape = tuple[int, ...]
+
+_RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
+_ATTENTION_LEAF = re.compile(r"in_proj_weight|[qkv]_proj_weight|_?(weight|[uvw])_(matrix|vector)")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WRAPPERS = ("_module", "module")
+_LARGEST_KERNEL = 11
+
+# What a parameter of a reparametrised layer is called in the state dict, and what it stands for.
+_PARAMETRIZED = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+    "parametrizations.weight.original": "weight_orig",
+}
+_LAYER_LEAVES = ("weight", "weight_v", "weight_orig")
+
+# The last word of a Linear's name says what it does; words of a table say what it holds.
+_OPERATIONS = frozenset(
+    "proj projs projection projections projector linear linears linearity lin dense fc ffn mlp"
+    " feedforward head heads out output outputs classifier classifiers scorer score predictor"
+    " decoder transform mapping map net reduction reduce gate up down wi wo wq wk wv q k v o r qkv"
+    " query queries key keys value values pooler adapter logits tagger hidden kernel".split()
+)
+_WEAK_OPERATIONS = _OPERATIONS | {"layer", "layers", "classification", "input", "project"}
+_EMBEDDINGS = frozenset(
+    "embed embeds embedding embeddings embedder embedders emb embs wte wpe".split()
+)
+_TABLES = _EMBEDDINGS | frozenset(
+    "shared marker markers lookup table tables codebook vocab vocabulary bias biases".split()
+)
+_NORMS = frozenset("norm norms ln layernorm batchnorm groupnorm rmsnorm".split())
+_BILINEAR = frozenset("bilinear bilinears biaffine trilinear".split())
+_EXPERTS = frozenset("expert experts moe".split())
+_CONVOLUTIONS = frozenset("cnn cnns tdnn convolution convolutions deconv patch".split())
+_ATTENTION = frozenset("attention attentions attn".split())
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The path of the module ("" for the model itself) and the name of the parameter in it.
+
+    The parts of a parametrised weight are given to the layer, under the names that
+    `torch.nn.utils.weight_norm` and `spectral_norm` use.
+    """
+    for ending, leaf in _PARAMETRIZED.items():
+        if name.endswith("." + ending):
+            return name[: -len(ending) - 1], leaf
+    module, _, leaf = name.rpartition(".")
+    return module, leaf
+
+
+def words_of(component: str) -> list[str]:
+    """The words of an identifier, lower case, without digits: "lm_head" and "LmHead" are alike."""
+    return [word.lower() for word in _WORD.findall(component)]
+
+
+def bare_parameter_kind(leaf: str, in_attention: bool) -> str:
+    """The kind of a parameter that is no layer's `weight`.
+
+    `in_attention` says that the module which holds it computes attention.
+    """
+    words = words_of(leaf)
+    if _RECURRENT.fullmatch(leaf):
+        return "recurrent"
+    if _ATTENTION_LEAF.fullmatch(leaf):
+        return "attention"
+    if _EMBEDDINGS & set(words):
+        return "embedding"
+    return "attention" if in_attention or _ATTENTION & set(words) else "other"
+
+
+def infer_kinds(source: Source) -> dict[str, str]:
+    """The kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
+
+    The rules, the first that applies decides:
+
+    1. Names that torch fixes: `weight_ih_l0` (recurrent), `in_proj_weight` (attention); other
+       parameters that are not a layer's `weight` by their own words, else `other`.
+    2. Three dimensions and more: see `_folded_kind`.
+    3. A bias of as many values as the weight has rows makes a Linear; as many as it has columns, a
+       Conv1D of transformers, which is a Linear stored transposed. An Embedding never has one.
+    4. Without a bias, by the words of the module's name, the last word first: "embed_proj" is one.
+    5. Rows that match the size of a vocabulary: an Embedding.
+    6. Within a numbered block, or in a model that has no biases at all: a Linear.
+    7. What is left stands alone among layers with biases: an Embedding.
+
+    Tied tensors are of one kind: an Embedding when any of their names is one.
+    """
+    shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
+    model = _Model(shapes, frozenset(_table_sizes(source)), _has_biases(shapes))
+    kinds = {name: _kind(model, name) for name, shape in model.shapes.items() if len(shape) > 1}
+    embeddings = {source.tensors[name].storage for name in kinds if kinds[name] == "embedding"}
+    for name in kinds:
+        if source.tensors[name].storage in embeddings:
+            kinds[name] = "embedding"
+    return kinds
+
+
+def transposed_groups(source: Source, name: str) -> int:
+    """Groups of the transposed convolution `name` as its bias shows them, 0 for another layer.
+
+    torch stores in x out/groups x kernel, and the bias has `out` values.
+    """
+    module, leaf = split_name(name)
+    shape = source.tensors[name].shape
+    bias = source.tensors.get(_join(module, "bias"))
+    named = bool({"transpose", "transposed", "deconv"} & set(words_of(_component(module))))
+    if leaf not in _LAYER_LEAVES or len(shape) < 3:
+        return 0
+    if bias is None or len(bias.shape) != 1 or bias.shape[0] % shape[1]:
+        return int(named)
+    if not named and (bias.shape[0] == shape[0] or bias.shape[0] != shape[1]):
+        return 0
+    groups = bias.shape[0] // shape[1]
+    return groups if shape[0] % groups == 0 else int(named)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the rules look at.
+
+    `table_sizes` are the row counts of an Embedding that vocabularies and configuration speak of;
+    `has_biases` says whether any layer with a two-dimensional weight has a bias.
+    """
+
+    shapes: Mapping[str, Shape]
+    table_sizes: frozenset[int]
+    has_biases: bool
+
+    def bias(self, module: str) -> Optional[Shape]:
+        return self.shapes.get(_join(module, "bias"))
+
+    def norm_width(self, module: str) -> Optional[int]:
+        """Width of the normalisation beside `module`, or beside the list that holds it, if any."""
+        parent = module.rpartition(".")[0]
+        for place in (parent, parent.rpartition(".")[0]):
+            for name, shape in self.shapes.items():
+                sibling, leaf = split_name(name)
+                scale = leaf in ("weight", "gamma") and len(shape) == 1
+                if scale and sibling.rpartition(".")[0] == place:
+                    if _NORMS & set(words_of(_component(sibling))):
+                        return shape[0]
+        return None
+
+
+def _kind(model: _Model, name: str) -> str:
+    module, leaf = split_name(name)
+    shape = model.shapes[name]
+    if leaf not in _LAYER_LEAVES:
+        in_attention = any(_ATTENTION & set(words_of(part)) for part in module.split(".")[-2:])
+        return bare_parameter_kind(leaf, in_attention)
+    if len(shape) > 2:
+        return _folded_kind(module, shape, model.bias(module))
+    bias = model.bias(module)
+    if bias is not None and bias in (shape[:1], shape[1:]):
+        return "linear"
+    return _kind_by_words(model, module, shape) or _kind_by_place(model, module, shape)
+
+
+def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
+    """The kind of a layer's weight of three dimensions or more.
+
+    By name where it says bilinear, expert or convolution. Then four dimensions and more are a
+    convolution's; three (out x in x kernel, or out x in1 x in2) are told apart by the last: a
+    kernel is short, and the two inputs of a bilinear form are often of one size. A bias of `out`
+    values is no help, both have it; a long last dimension without one is a stack of matrices.
+    """
+    words = {word for part in module.split(".") for word in words_of(part)}
+    if _BILINEAR & words:
+        return "bilinear"
+    if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith("conv") for word in words):
+        return "convolution"
+    if _EXPERTS & words:
+        return "other"
+    if shape[2] == 1 or (shape[2] <= _LARGEST_KERNEL and shape[2] != shape[1]):
+        return "convolution"
+    return "bilinear" if bias is None or bias == shape[:1] else "other"
+
+
+def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
+    """Rule 4. Words of the parent count where the module's own say nothing ("embeddings.word")."""
+    component = _component(module)
+    words = words_of(component)
+    if words and words[-1] in _OPERATIONS:
+        return "linear"
+    parent = _component(module.rpartition(".")[0])
+    table = _TABLES & set(words)
+    if not table and _WEAK_OPERATIONS & set(words):
+        return "linear"
+    if table or _EMBEDDINGS & set(words_of(parent)[-1:]):
+        # An "embedding" whose rows, not columns, are the width that is normalised next maps
+        # features to that width: a Linear.
+        width = model.norm_width(module)
+        return "linear" if shape[0] == width != shape[1] else "embedding"
+    return None
+
+
+def _kind_by_place(model: _Model, module: str, shape: Shape) -> str:
+    """Rules 5 to 7."""
+    if shape[0] in model.table_sizes:
+        return "embedding"
+    numbered = any(re.search(r"\d$", part) for part in module.split("."))
+    return "linear" if numbered or not model.has_biases else "embedding"
+
+
+def _has_biases(shapes: Mapping[str, Shape]) -> bool:
+    weights = (split_name(name) for name, shape in shapes.items() if len(shape) == 2)
+    return any(leaf == "weight" and _join(module, "bias") in shapes for module, leaf in weights)
+
+
+def _component(module: str) -> str:
+    """The last part of a path that is a name: neither a number nor a wrapper such as `_module`."""
+    for part in reversed(module.split(".")):
+        if part not in _WRAPPERS and not part.isdigit():
+            return part
+    return ""
+
+
+def _join(module: str, leaf: str) -> str:
+    return f"{module}.{leaf}" if module else leaf
+
+
+def _table_sizes(source: Source) -> Iterator[int]:
+    """Row counts that an Embedding of this archive may have.
+
+    AllenNLP writes a namespace's entries, the OOV token among them, one a line; the padding token
+    of a padded namespace is not written, so its Embedding has one row more.
+    """
+    for namespace, lines in source.vocabulary.items():
+        padded = not any(fnmatch.fnmatch(namespace, pattern) for pattern in source.non_padded)
+        yield lines + padded
+    yield from _numbers_called(source.config, "num_embeddings")
+
+
+def _numbers_called(node: object, key: str) -> Iterator[int]:
+    """Every integer that stands under `key` anywhere in a parsed configuration."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            number = node.get(key)
+            if isinstance(number, int):
+                yield number
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
