@@ -96,7 +96,12 @@ def infer_kinds(source: Source) -> dict[str, str]:
     Tied tensors are of one kind: an Embedding when any of their names is one.
     """
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
-    model = _Model(shapes, frozenset(_table_sizes(source)), _has_biases(shapes))
+    model = _Model(
+        shapes=shapes,
+        table_sizes=frozenset(_table_sizes(source)),
+        has_biases=_has_biases(shapes),
+        norms=_norms(shapes),
+    )
     kinds = {name: _kind(model, name) for name, shape in model.shapes.items() if len(shape) > 1}
     embeddings = {source.tensors[name].storage for name in kinds if kinds[name] == "embedding"}
     for name in kinds:
@@ -129,12 +134,14 @@ class _Model:
     """What the rules look at.
 
     `table_sizes` are the row counts of an Embedding that vocabularies and configuration speak of;
-    `has_biases` says whether any layer with a two-dimensional weight has a bias.
+    `has_biases` says whether any layer with a two-dimensional weight has a bias. `norms` gives the
+    width of the first normalisation in each module, by the module's path.
     """
 
     shapes: Mapping[str, Shape]
     table_sizes: frozenset[int]
     has_biases: bool
+    norms: Mapping[str, int]
 
     def bias(self, module: str) -> Optional[Shape]:
         return self.shapes.get(_join(module, "bias"))
@@ -142,14 +149,7 @@ class _Model:
     def norm_width(self, module: str) -> Optional[int]:
         """Width of the normalisation beside `module`, or beside the list that holds it, if any."""
         parent = module.rpartition(".")[0]
-        for place in (parent, parent.rpartition(".")[0]):
-            for name, shape in self.shapes.items():
-                sibling, leaf = split_name(name)
-                scale = leaf in ("weight", "gamma") and len(shape) == 1
-                if scale and sibling.rpartition(".")[0] == place:
-                    if _NORMS & set(words_of(_component(sibling))):
-                        return shape[0]
-        return None
+        return self.norms.get(parent, self.norms.get(parent.rpartition(".")[0]))
 
 
 def _kind(model: _Model, name: str) -> str:
@@ -215,6 +215,16 @@ def _kind_by_place(model: _Model, module: str, shape: Shape) -> str:
 def _has_biases(shapes: Mapping[str, Shape]) -> bool:
     weights = (split_name(name) for name, shape in shapes.items() if len(shape) == 2)
     return any(leaf == "weight" and _join(module, "bias") in shapes for module, leaf in weights)
+
+
+def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
+    widths: dict[str, int] = {}
+    for name, shape in shapes.items():
+        module, leaf = split_name(name)
+        scale = leaf in ("weight", "gamma") and len(shape) == 1
+        if scale and _NORMS & set(words_of(_component(module))):
+            widths.setdefault(module.rpartition(".")[0], shape[0])
+    return widths
 
 
 def _component(module: str) -> str:

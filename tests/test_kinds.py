@@ -159,7 +159,6 @@ def allennlp_models() -> "dict[str, Callable[[], Any]]":
     from allennlp.modules import augmented_lstm, elmo_lstm, seq2seq_encoders, span_extractors
     from allennlp.modules import stacked_bidirectional_lstm as stacked
     from allennlp.modules import transformer as blocks
-    from allennlp.modules.bimpm_matching import BiMpmMatching
     from allennlp.modules.highway import Highway
     from allennlp.modules.maxout import Maxout
     from allennlp.modules.seq2vec_encoders import CnnEncoder, CnnHighwayEncoder
@@ -192,7 +191,6 @@ def allennlp_models() -> "dict[str, Callable[[], Any]]":
         ),
         "projected": lambda: Embedding(6, num_embeddings=20, projection_dim=3),
         "spans": lambda: span_extractors.EndpointSpanExtractor(6, "x,y", 10, 4),
-        "matching": lambda: BiMpmMatching(6, 4, is_forward=True),
         "T5 attention": lambda: blocks.T5Attention(
             hidden_size=8, key_value_proj_dim=4, num_heads=2, has_relative_attention_bias=True
         ),
@@ -219,7 +217,6 @@ ALLENNLP_MODELS = (
     "characters",
     "projected",
     "spans",
-    "matching",
     "T5 attention",
     "T5 feedforward",
     "text embeddings",
@@ -298,6 +295,7 @@ def hugging_face_model(name: str) -> Any:
         "LongformerModel",
     ],
 )
+@pytest.mark.filterwarnings("ignore")
 def test_transformers_are_told_apart_without_their_modules(name: str) -> None:
     model = hugging_face_model(name)
     state = model.state_dict()

@@ -15,7 +15,7 @@ from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports import plots
 from allennlp_analyze.reports.esd_plots import bulk_curve
 from allennlp_analyze.reports.plots import write_plots
-from allennlp_analyze.reports.style import new_figure
+from allennlp_analyze.reports.style import ALPHA, new_figure
 from allennlp_analyze.results import LayerResult
 
 MODEL_PLOTS = (
@@ -118,7 +118,7 @@ def test_fit_and_edges_are_drawn_where_the_report_says(plot: Callable[..., Any])
     upright = sorted(line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1)
     assert upright == sorted([fit.xmin, mp.lambda_minus, mp.lambda_plus])
     texts = " ".join(text.get_text() for text in ax.get_legend().get_texts())
-    assert f"α = {fit.alpha:.2f}" in texts and f"D = {fit.D:.3f}" in texts
+    assert f"{ALPHA} = {fit.alpha:.2f}" in texts and f"D = {fit.D:.3f}" in texts
     [law] = [line for line in ax.lines if line.get_label().startswith("power law")]
     x, y = law.get_data()
     assert (x[0], x[-1]) == (pytest.approx(fit.xmin), pytest.approx(layer.eigenvalues[0]))

@@ -209,7 +209,7 @@ def test_other_files_are_refused_in_one_line(contents: bytes, reason: str, tmp_p
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="absent.json"):
+    with pytest.raises(SourceError, match=r"absent\.json"):
         read_json(tmp_path / "absent.json")
-    with pytest.raises(OutputError, match="no/report.json"):
+    with pytest.raises(OutputError, match=r"no/report\.json"):
         write_json(make_report(), tmp_path / "no" / "report.json")

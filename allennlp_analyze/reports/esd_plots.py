@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 from allennlp_analyze.reports.style import (
+    ALPHA,
     BLUE,
     GREEN,
     ORANGE,
+    RHO,
+    SIGMA,
     VERMILLION,
     empty,
     legend_below,
@@ -26,7 +29,7 @@ MAX_BINS = 60
 CROP_AT = 4.0
 # Letters instead of formulas, here and in the labels: typesetting takes half of the drawing time.
 X_LABEL = "eigenvalue λ of WᵀW"
-Y_LABEL = "density ρ(λ)"
+Y_LABEL = f"density {RHO}(λ)"
 
 
 def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
@@ -174,7 +177,7 @@ def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional["Curve"]:
 
 
 def _draw_bulk(ax: "Axes", mp: MarchenkoPastur, curve: "Curve") -> None:
-    label = f"Marchenko-Pastur bulk, σ = {mp.sigma:.3g}"
+    label = f"Marchenko-Pastur bulk, {SIGMA} = {mp.sigma:.3g}"
     ax.plot(curve.x, curve.density, color=GREEN, lw=1.5, label=label)
     label = f"bulk edges λ₋ = {mp.lambda_minus:.3g}, λ₊ = {mp.lambda_plus:.3g}"
     ax.axvline(mp.lambda_plus, color=GREEN, lw=1.1, ls=":", label=label)
@@ -186,7 +189,7 @@ def _draw_power_law(ax: "Axes", fit: PowerLaw, largest: float, M: int) -> None:
     x = np.geomspace(fit.xmin, max(largest, fit.xmin), CURVE_POINTS)
     # In logarithms: the powers themselves overflow for a large alpha.
     log_density = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
-    label = f"power law α = {fit.alpha:.2f}, D = {fit.D:.3f}"
+    label = f"power law {ALPHA} = {fit.alpha:.2f}, D = {fit.D:.3f}"
     density = np.exp(log_density) * fit.n_tail / M
     ax.plot(x, density, color=VERMILLION, lw=1.5, ls="--", label=label)
     label = f"xmin = {fit.xmin:.3g} ({fit.n_tail} in the tail)"

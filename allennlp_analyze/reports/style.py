@@ -34,6 +34,7 @@ KIND_MARKERS = {
     "convolution": ("P", SKY),
     "other": ("X", GREY),
 }
+ALPHA, RHO, SIGMA = "\u03b1", "\u03c1", "\u03c3"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DPI = 110
 PARAMETERS = {
