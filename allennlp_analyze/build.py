@@ -58,8 +58,8 @@ def _serialization_dir(source: Source) -> Iterator[Path]:
 
 def _weights_path(source: Source, directory: Path) -> str:
     """The weights file that was analysed, as it lies in `directory`."""
-    given = Path(source.weights_file)
-    return str(given if given.is_file() else directory / given)
+    inside = directory / source.weights_file  # an absolute path stays what it is
+    return str(inside) if inside.is_file() else source.weights_file
 
 
 def _one_line(error: Exception) -> str:
