@@ -17,10 +17,11 @@ from allennlp_analyze.cuda import cuda_eigenvalues
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
+from allennlp_analyze.reports.atomic import make_directory
 from allennlp_analyze.reports.csv_report import write_csv
 from allennlp_analyze.reports.json_report import write_json
 from allennlp_analyze.reports.npz_report import write_npz
-from allennlp_analyze.reports.plots import write_plots
+from allennlp_analyze.reports.plots import FIGURES_PER_MODEL, write_plots
 from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import PLOT_FORMATS, Settings
 from allennlp_analyze.sources import Source, open_source
@@ -80,10 +81,7 @@ def run(request: Request, settings: Settings) -> Outcome:
     directory = request.output_dir or Path("analysis") / archive_name(request.archive)
     _check_output(directory, request.force)
     report = analyse_archive(request, settings)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{directory}: {error.strerror}") from None
+    make_directory(directory)
     return Outcome(*_write(report, directory, request))
 
 
@@ -209,7 +207,8 @@ def _replace_plots(report: ModelReport, directory: Path, request: Request) -> No
     """Draw into a temporary directory and swap it in, so that no plot of an earlier run stays."""
     drawn = directory / f".plots-{os.getpid()}"
     try:
-        with _progress(len(report.layers), "plots", request.quiet) as advance:
+        figures = len(report.layers) + FIGURES_PER_MODEL
+        with _progress(figures, "plots", request.quiet) as advance:
             write_plots(report, drawn, request.plot_format, advance)
         shutil.rmtree(directory / PLOTS, ignore_errors=True)
         (drawn / PLOTS).replace(directory / PLOTS)

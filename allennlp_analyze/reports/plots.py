@@ -35,6 +35,7 @@ MODEL_PLOTS = (
     ("q_alpha", plot_q_alpha),
     ("rank_loss", plot_rank_loss),
 )
+FIGURES_PER_MODEL = len(MODEL_PLOTS)
 TITLE_WIDTH = 90
 
 
