@@ -64,7 +64,14 @@ setup(
         "cached-path>=1.1.3",
     ],
     extras_require={
-        "test": ["pytest>=7", "pytest-xdist", "hypothesis", "jsonschema"],
+        "test": [
+            "pytest>=7",
+            "pytest-xdist",
+            "hypothesis",
+            "jsonschema",
+            # AllenNLP's torch has no float8.
+            'ml_dtypes; python_version >= "3.11"',
+        ],
         "lint": ["ruff", "mypy"],
     },
     entry_points={"console_scripts": ["allennlp-analyze = allennlp_analyze.cli:main"]},

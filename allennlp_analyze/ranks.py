@@ -23,6 +23,9 @@ STORED_EPS = {
 # bound below for rank 10 and more, 2.1 for rank 1, whose rows differ in size (tests/test_ranks.py
 # draws them). A random matrix of Q = 1.1 stored in bfloat16 still has four times this tolerance.
 ROUNDING_MARGIN = 2.5
+# In float8 rounding comes so close to the smallest direction of a random matrix that only the bound
+# itself lies between them: rank 1 may keep a false direction there.
+FLOAT8_MARGIN = 1.1
 
 
 def compute_eps(dtype: str) -> float:
@@ -38,7 +41,8 @@ def rounding_tolerance(dtype: str, rms: float, rows: int, columns: int) -> float
     times sqrt(N) + sqrt(M) (the Marchenko-Pastur edge).
     """
     noise = STORED_EPS[dtype] / math.sqrt(12.0) * rms
-    return ROUNDING_MARGIN * noise * (math.sqrt(rows) + math.sqrt(columns))
+    margin = FLOAT8_MARGIN if dtype.startswith("float8") else ROUNDING_MARGIN
+    return margin * noise * (math.sqrt(rows) + math.sqrt(columns))
 
 
 def tolerances(

@@ -20,7 +20,11 @@ def low_rank(seed: int, rows: int, columns: int, rank: int) -> np.ndarray:
 
 
 def stored(matrix: np.ndarray, dtype: str) -> np.ndarray:
-    """`matrix` rounded to `dtype`; bfloat16 comes back as float32, as the readers give it."""
+    """`matrix` rounded to `dtype`; bfloat16 and float8 as float32, as readers give them."""
+    if dtype.startswith("float8"):
+        import ml_dtypes
+
+        return matrix.astype(getattr(ml_dtypes, dtype)).astype(np.float32)
     if dtype != "bfloat16":
         return matrix.astype(dtype)
     bits = matrix.astype(np.float32).view(np.uint32)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matrices import gaussian, low_rank, stored, with_singular_values
 
-from allennlp_analyze.ranks import hard_rank
+from allennlp_analyze.ranks import STORED_EPS, hard_rank
 from allennlp_analyze.results import HardRank
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, why_unsupported
 from allennlp_analyze.spectra import spectrum
 
 
@@ -33,6 +34,23 @@ def test_random_matrices_have_full_rank_in_every_precision(
     matrix = stored(gaussian(rows, rows, columns), dtype)
     found = ranks(matrix, dtype)
     assert found.rounding == found.numpy == found.numerical_recipes == found.loose == columns
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_float8_tells_rank_ten_from_full_rank(dtype: str) -> None:
+    pytest.importorskip("ml_dtypes")
+    for seed in range(5):
+        for rows, columns in [(256, 128), (60, 40), (900, 60)]:
+            random = stored(gaussian(seed, rows, columns), dtype)
+            deficient = stored(low_rank(seed, rows, columns, 10), dtype)
+            assert ranks(random, dtype).rounding == columns
+            assert ranks(deficient, dtype).rounding == 10
+
+
+def test_precision_of_every_readable_type_is_known() -> None:
+    floats = {name for name in ITEM_SIZE if "float" in name and why_unsupported(name) is None}
+    assert floats <= set(STORED_EPS)
+    assert {"float64", "float32", "float16", "bfloat16"} <= floats
 
 
 def test_float32_matrix_of_rank_ten_has_lost_118_directions() -> None:

@@ -25,7 +25,6 @@ _FLOAT8 = (
     "float8_e4m3fnuz",
     "float8_e5m2",
     "float8_e5m2fnuz",
-    "float8_e8m0fnu",
 )
 _BITS = {f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)}
 _WITHOUT_NUMPY = {
@@ -36,6 +35,7 @@ _WITHOUT_NUMPY = {
     "quint4x2": 1,
     "quint2x4": 1,
     "float4_e2m1fn_x2": 1,
+    "float8_e8m0fnu": 1,  # exponents alone: scales of other tensors
     "bits16": 2,
     "bits8": 1,
     "bits4x2": 1,
