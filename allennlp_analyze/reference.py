@@ -186,8 +186,8 @@ def _align(
 
 
 _HEADER = (
-    f"{'':14}{'alpha':^27}  {'D':^27}  {'min singular value':^27}".rstrip(),
-    f"{'mod':>3}{'M':>5}{'N':>6}"
+    f"{'':15}{'alpha':^27}  {'D':^27}  {'min singular value':^27}".rstrip(),
+    f"{'mod':>3}{'M':>5}{'N':>6} "
     + "  ".join(f"{'published':>9}{'ours':>9}{'diff':>9}" for _ in range(3)),
 )
 
@@ -207,7 +207,7 @@ def _format_row(row: ReferenceRow) -> str:
         ),
     )
     cells = (f"{_cell(a)}{_cell(b)}{_cell(difference, '+.1e')}" for a, b, difference in groups)
-    return f"{published.module_index:>3}{published.M:>5}{published.N:>6}" + "  ".join(cells)
+    return f"{published.module_index:>3}{published.M:>5}{published.N:>6} " + "  ".join(cells)
 
 
 def _cell(value: Optional[float], style: str = ".5g") -> str:
