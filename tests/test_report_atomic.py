@@ -1,8 +1,6 @@
 """Files appear whole or not at all."""
 
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,9 +8,7 @@ import pytest
 
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.atomic import (
-    TEMPORARY_SUFFIX,
     make_directory,
-    remove_stale_temporaries,
     write_atomically,
 )
 
@@ -66,20 +62,3 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="file"):
         make_directory(tmp_path / "file" / "below")
-
-
-def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
-    plots = tmp_path / "plots"
-    plots.mkdir()
-    code = (
-        "import os, sys\n"
-        "from allennlp_analyze.reports.atomic import write_atomically\n"
-        "write_atomically(sys.argv[1], lambda file: os._exit(9))"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(plots / "a.png")], check=False)
-    assert killed.returncode == 9
-    [left] = plots.iterdir()
-    assert left.name.endswith(TEMPORARY_SUFFIX)
-    (tmp_path / "mine.tmp").write_bytes(b"")
-    assert remove_stale_temporaries(tmp_path) == 1
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["mine.tmp", "plots"]

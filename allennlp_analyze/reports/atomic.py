@@ -45,17 +45,6 @@ def make_directory(path: PathLike) -> Path:
     return directory
 
 
-def remove_stale_temporaries(directory: PathLike) -> int:
-    """Remove what a killed run left below `directory`; the number of files removed.
-
-    Call it only while no other run writes there.
-    """
-    stale = [path for path in Path(directory).rglob(f".*{TEMPORARY_SUFFIX}") if path.is_file()]
-    for path in stale:
-        _remove(path)
-    return len(stale)
-
-
 def _remove(path: Path) -> None:
     # Another error brought us here, and that is the one to report.
     with suppress(OSError):
