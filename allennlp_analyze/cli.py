@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.install import install_plugin
 from allennlp_analyze.reference import REFERENCES
+from allennlp_analyze.reports.names import printable
 from allennlp_analyze.settings import KINDS, PLOT_FORMATS, Settings
 from allennlp_analyze.version import VERSION
 
@@ -183,11 +184,10 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
 
     if args.table:
         print(table_2018(outcome.report))
+        for warning in () if args.quiet else outcome.report.warnings:
+            print(f"warning: {_one_line(warning)}", file=sys.stderr)
     elif not args.quiet:
         print_report(outcome.report, [str(path) for path in outcome.written], sys.stdout)
-    if args.table and not args.quiet:
-        for warning in outcome.report.warnings:
-            print(f"warning: {_one_line(warning)}", file=sys.stderr)
     if args.reference:
         from allennlp_analyze.reference import compare_with_reference, format_comparison
 
@@ -197,8 +197,7 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
 
 def _one_line(message: object) -> str:
     """Printable, on one line: names in it may come from an archive."""
-    text = " ".join(str(message).split())
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(" ".join(str(message).split()))
 
 
 class _InstallPlugin(argparse.Action):

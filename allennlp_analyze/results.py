@@ -6,6 +6,8 @@ from typing import Optional
 import numpy as np
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
+# Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
+MIN_Q = 1.1
 VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
 
 

@@ -25,6 +25,7 @@ from allennlp_analyze.reports.plots import FIGURES_PER_MODEL, write_plots
 from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import PLOT_FORMATS, Settings
 from allennlp_analyze.sources import Source, open_source
+from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.spectra import GramEigenvalues, gram_eigenvalues
 from allennlp_analyze.summary import other_findings, summarise
 from allennlp_analyze.tool import tool_info
@@ -33,7 +34,7 @@ REPORT = "report.json"
 TABLE = "layers.csv"
 VALUES = "singular_values.npz"
 PLOTS = "plots"
-ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".safetensors", ".th", ".pt", ".pth", ".bin")
+ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 
 @dataclass(frozen=True)

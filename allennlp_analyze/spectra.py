@@ -141,9 +141,7 @@ def spectrum(
         zeros = np.zeros(min(matrix.shape))
         return Spectrum(zeros, 0.0, tolerances(zeros, matrix.shape, dtype, loose), "svd")
     scale = _scale(largest)
-    values, method = None, "svd"
-    if matrix.size * min(matrix.shape) > SMALL_WORK:
-        values, method = _gram_values(matrix, scale, dtype, loose, eigenvalues_of), "gram"
+    values, method = _gram_values(matrix, scale, dtype, loose, eigenvalues_of), "gram"
     if values is None:
         values, method = svd_values(matrix, scale) / scale, "svd"
     limits = tolerances(values, matrix.shape, dtype, loose)
@@ -153,7 +151,9 @@ def spectrum(
 def _gram_values(
     matrix: np.ndarray, scale: float, dtype: str, loose: float, eigenvalues_of: GramEigenvalues
 ) -> Optional[np.ndarray]:
-    """Singular values from the Gram matrix, None where they are not exact enough."""
+    """Singular values from the Gram matrix; None where it is not exact enough or saves nothing."""
+    if matrix.size * min(matrix.shape) <= SMALL_WORK:
+        return None
     eigenvalues = eigenvalues_of(matrix, scale)
     if eigenvalues[0] <= GRAM_RESOLUTION * eigenvalues[-1]:
         return None

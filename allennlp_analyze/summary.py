@@ -4,9 +4,9 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from allennlp_analyze.results import VERDICTS, LayerResult, Skipped, Summary
+from allennlp_analyze.results import MIN_Q, VERDICTS, LayerResult, Skipped, Summary
 from allennlp_analyze.settings import KINDS
-from allennlp_analyze.verdict import MIN_Q, model_verdict
+from allennlp_analyze.verdict import model_verdict
 
 NAMED = 3  # layers that one line names
 

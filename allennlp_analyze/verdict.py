@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from allennlp_analyze.results import LayerResult, Tolerances
+from allennlp_analyze.results import MIN_Q, LayerResult, Tolerances
 
-# Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
-MIN_Q = 1.1
 # A direction this far below the lower edge of a random matrix of the same size and variance.
 LOST_SHARE = 1e-3
 NEAR_SHARE = 0.05

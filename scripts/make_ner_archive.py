@@ -2,7 +2,7 @@
 
     python scripts/make_ner_archive.py OUTPUT.tar.gz [--small] [--seed N]
 
-Full size is about 390 MB; `--small` is the fixture of this repository. The weights are drawn from
+Full size is about 360 MB; `--small` is the fixture of this repository. The weights are drawn from
 the seed, with heavy-tailed spectra and a healthy smallest singular value. The same seed gives the
 same bytes: no clock, no addresses, and only arithmetic that IEEE 754 fixes to the last bit.
 """

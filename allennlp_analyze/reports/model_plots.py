@@ -18,12 +18,11 @@ from allennlp_analyze.reports.style import (
     legend_below,
     log_ticks,
 )
-from allennlp_analyze.results import LayerResult, ModelReport
+from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MIN_Q = 1.1
 LOG_FROM_RATIO = 50.0
 ALPHA_VIEW = (8.0, 14.0)
 MAX_BARS = 20
@@ -36,12 +35,14 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
     For a smaller Q theory lets that value be 0. Logarithmic where the values span more than 50
     times; exact zeros, which have no place there, are counted in the title.
     """
-    ax.set_title("Smallest singular value of each layer (Q > 1.1)", loc="left")
+    ax.set_title(f"Smallest singular value of each layer (Q > {MIN_Q})", loc="left")
     layers = [layer for layer in report.layers if layer.Q > MIN_Q]
     positive = [layer.min_singular_value for layer in layers if layer.min_singular_value > 0]
     n_zero = len(layers) - len(positive)
     if not positive:
-        return empty(ax, f"{_layers(n_zero)} with exactly 0" if n_zero else "no layer with Q > 1.1")
+        return empty(
+            ax, f"{_layers(n_zero)} with exactly 0" if n_zero else f"no layer with Q > {MIN_Q}"
+        )
     logarithmic = max(positive) > LOG_FROM_RATIO * min(positive)
     edges = _edges(positive, logarithmic)
     if logarithmic:
