@@ -1,6 +1,5 @@
 import http.server
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,33 +13,20 @@ from typing import ClassVar
 import jsonschema
 import numpy as np
 import pytest
+from commands import ROOT, SMALL, run_module
 from matrices import gaussian
 
 import allennlp_analyze
 from allennlp_analyze.cli import main
+from allennlp_analyze.reports.json_report import schema
 from allennlp_analyze.run import archive_name
 
-ROOT = Path(__file__).resolve().parent.parent
-SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
-SCHEMA = json.loads((ROOT / "allennlp_analyze" / "report.schema.json").read_text())
-
-
-def run(
-    *arguments: str, cwd: Path = ROOT, **environment: str
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "allennlp_analyze", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+run = partial(run_module, "allennlp_analyze")
 
 
 def read_report(directory: Path) -> "dict[str, object]":
     report = json.loads((directory / "report.json").read_text())
-    jsonschema.validate(report, SCHEMA)
+    jsonschema.validate(report, schema())
     assert isinstance(report, dict)
     return report
 
@@ -319,31 +305,21 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def front_doors() -> "list[list[str]]":
-    doors = [[sys.executable, "-m", "allennlp_analyze"]]
+    doors = [["allennlp_analyze"]]
     try:
         metadata.version("allennlp")
     except metadata.PackageNotFoundError:
         return doors
-    return [*doors, [sys.executable, "-m", "allennlp", "analyze"]]
+    return [*doors, ["allennlp", "analyze"]]
 
 
 @pytest.mark.parametrize("door", front_doors(), ids=lambda door: door[-1])
 def test_url_is_downloaded_once(door: "list[str]", server: str, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "ALLENNLP_CACHE_ROOT": str(tmp_path / "cache"),
-        "PYTHONPATH": str(ROOT),
-    }
+    cache = {"ALLENNLP_CACHE_ROOT": str(tmp_path / "cache")}
+    options = ["--table", "2018", "--no-plots"]
     for attempt in ("first", "second"):
-        done = subprocess.run(
-            [*door, f"{server}/ner-small.tar.gz", "--table", "2018"]
-            + ["--output-dir", str(tmp_path / attempt), "--no-plots"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        out = ["--output-dir", str(tmp_path / attempt)]
+        done = run_module(*door, f"{server}/ner-small.tar.gz", *options, *out, **cache)
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 17
     assert Counting.gets == ["/ner-small.tar.gz"]

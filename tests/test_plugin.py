@@ -1,10 +1,9 @@
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import ROOT, SMALL, run_module
 from conftest import Corpus, corpus_names
 
 from allennlp_analyze.results import ModelReport
@@ -13,33 +12,14 @@ from allennlp_analyze.settings import Settings
 
 pytest.importorskip("allennlp", reason="AllenNLP is not installed in this environment")
 
-ROOT = Path(__file__).resolve().parent.parent
-SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
-
-
-def allennlp(
-    *arguments: str, cwd: Path = ROOT, **environment: str
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "allennlp", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+allennlp = partial(run_module, "allennlp")
+ours = partial(run_module, "allennlp_analyze")
 
 
 def test_subcommand_gives_what_the_other_front_door_gives(tmp_path: Path) -> None:
     options = ["--table", "2018", "--no-plots"]
     one = allennlp("analyze", str(SMALL), "--output-dir", str(tmp_path / "a"), *options)
-    other = subprocess.run(
-        [sys.executable, "-m", "allennlp_analyze", str(SMALL), "--output-dir", str(tmp_path / "b")]
-        + options,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    other = ours(str(SMALL), "--output-dir", str(tmp_path / "b"), *options)
     assert one.returncode == other.returncode == 0, one.stderr
     assert one.stdout == other.stdout
     reports = [json.loads((tmp_path / d / "report.json").read_text()) for d in "ab"]
@@ -57,12 +37,7 @@ def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
 def test_found_everywhere_after_install_plugin(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     assert "analyze" not in allennlp("--help", cwd=tmp_path, **home).stdout
-    done = subprocess.run(
-        [sys.executable, "-m", "allennlp_analyze", "--install-plugin"],
-        cwd=ROOT,
-        env={**os.environ, **home},
-    )
-    assert done.returncode == 0
+    assert ours("--install-plugin", **home).returncode == 0
     assert "analyze" in allennlp("--help", cwd=tmp_path, **home).stdout
 
 
