@@ -18,8 +18,10 @@ FLAT_RATIO = 1.05
 ALTERNATIVES = ("truncated_power_law", "exponential", "lognormal")
 # Clauset, Shalizi & Newman 2009, section 5: with a smaller p the sign of the ratio is no chance.
 SIGNIFICANT = 0.1
-# Candidates for xmin handled at once; bounds memory to this many rows of the spectrum's length.
-ROWS = 128
+# Points of the spectrum at which a candidate for xmin is judged before all of them are looked at.
+SAMPLES = (32, 256)
+# Elements of the arrays in which candidates are compared: bounds memory.
+BLOCK_ELEMENTS = 1 << 18
 
 
 def why_no_fit(eigenvalues: np.ndarray) -> Optional[str]:
@@ -44,57 +46,90 @@ def fit_power_law(eigenvalues: np.ndarray) -> PowerLaw:
     """
     data = np.sort(np.asarray(eigenvalues, dtype=np.float64))
     values, first = np.unique(data, return_index=True)
-    logs = np.log(values)
-    alphas = _alphas(logs, first, len(data))
-    distances = np.concatenate(
-        [
-            _distances(logs, first, len(data), alphas, start, min(start + ROWS, len(alphas)))
-            for start in range(0, len(alphas), ROWS)
-        ]
-    )
-    best = int(np.argmin(distances))
+    best, distance = _Candidates(np.log(values), first, len(data)).nearest()
     xmin = float(values[best])
     tail = data[first[best] :]
     alpha = 1.0 + len(tail) / float(np.sum(np.log(tail / xmin)))
     return PowerLaw(
         alpha=alpha,
-        D=float(distances[best]),
+        D=distance,
         xmin=xmin,
         sigma=(alpha - 1.0) / math.sqrt(len(tail)),
         n_tail=len(tail),
     )
 
 
-def _alphas(logs: np.ndarray, first: np.ndarray, n: int) -> np.ndarray:
-    """Maximum-likelihood alpha for each distinct value but the largest as xmin.
+class _Candidates:
+    """Every distinct value but the largest as xmin: its alpha, and its distance from the data.
 
-    `first` counts the data below each distinct value. Logarithms are taken from the largest value
-    down: near the top the sums would otherwise cancel.
+    `logs` (n,) of the distinct values, ascending; `first` (n,) counts the `total` data below each.
     """
-    depth = logs[-1] - logs
-    repeats = np.diff(np.append(first, n))
-    below_top = np.cumsum((depth * repeats)[::-1])[::-1]
-    tails = n - first
-    return np.asarray(1.0 + tails[:-1] / (tails * depth - below_top)[:-1])
 
+    def __init__(self, logs: np.ndarray, first: np.ndarray, total: int) -> None:
+        self._logs = logs
+        self._below = first.astype(np.float64)
+        self._tail = total - self._below
+        self._exponents = self._log_slopes(total)
 
-def _distances(
-    logs: np.ndarray, first: np.ndarray, n: int, alphas: np.ndarray, start: int, stop: int
-) -> np.ndarray:
-    """KS distances of the candidates `start` to `stop`.
+    def _log_slopes(self, total: int) -> np.ndarray:
+        """1 - alpha, by maximum likelihood. Logarithms are taken from the largest value down: near
+        the top the sums would otherwise cancel."""
+        depth = self._logs[-1] - self._logs
+        repeats = np.diff(np.append(self._below, total))
+        below_top = np.cumsum((depth * repeats)[::-1])[::-1]
+        return np.asarray(-self._tail[:-1] / (self._tail * depth - below_top)[:-1])
 
-    The empirical distribution at a value is the share of the tail strictly below it, as powerlaw
-    has it.
-    """
-    candidates = np.arange(start, stop)
-    steps = logs[None, start:] - logs[candidates, None]
-    below = first[None, start:] - first[candidates, None]
-    outside = below < 0
-    steps[outside] = 0.0
-    theory = 1.0 - np.exp((1.0 - alphas[candidates, None]) * steps)
-    difference = np.abs(theory - below / (n - first[candidates, None]))
-    difference[outside] = 0.0
-    return np.asarray(difference.max(axis=1))
+    def nearest(self) -> tuple[int, float]:
+        """The first candidate of the smallest Kolmogorov-Smirnov distance, and that distance.
+
+        The distance at some of the points is a lower bound of the distance. A candidate whose bound
+        exceeds the distance of another is left out, so that few are compared at every point.
+        """
+        n = len(self._logs)
+        alive = np.arange(n - 1)
+        for samples in SAMPLES:
+            if n <= 2 * samples:
+                continue
+            bounds = self._distances(alive, np.linspace(0, n - 1, samples).astype(np.intp))
+            promising = alive[[int(np.argmin(bounds))]]
+            limit = float(self._distances(promising, np.arange(int(promising[0]), n))[0])
+            # A bound may exceed its distance by rounding.
+            alive = alive[bounds <= limit + 1e-12]
+        distances = self._distances(alive, np.arange(int(alive[0]), n))
+        best = int(np.argmin(distances))
+        return int(alive[best]), float(distances[best])
+
+    def _distances(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Largest difference of the distributions at those of `points` that lie in the tail of each
+        of `candidates`; both ascending indices of distinct values."""
+        found = np.empty(len(candidates))
+        rows = max(1, BLOCK_ELEMENTS // len(points))
+        for start in range(0, len(candidates), rows):
+            some = candidates[start : start + rows]
+            in_tail = points[int(np.searchsorted(points, some[0])) :]
+            found[start : start + rows] = self._block(some[:, None], in_tail)
+        return found
+
+    def _block(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The same for `candidates` (c, 1), none above the points' first.
+
+        The empirical distribution at a value is the share of the tail strictly below it, as
+        powerlaw has it.
+        """
+        if not len(points):
+            return np.zeros(len(candidates))
+        below = self._below[points] - self._below[candidates]
+        outside = below < 0
+        difference = self._logs[points] - self._logs[candidates]
+        difference[outside] = 0.0
+        difference *= self._exponents[candidates]
+        np.exp(difference, out=difference)
+        np.subtract(1.0, difference, out=difference)
+        below /= self._tail[candidates]
+        difference -= below
+        np.abs(difference, out=difference)
+        difference[outside] = 0.0
+        return np.asarray(difference.max(axis=1))
 
 
 def compare_distributions(
