@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.entries import Decode, as_stored
 from allennlp_analyze.kinds import infer_kinds, split_name, transposed_groups, words_of
 from allennlp_analyze.modules import ModuleFacts, ModuleTable
 from allennlp_analyze.results import Skipped
@@ -42,10 +43,16 @@ class WeightMatrix:
     module_index: Optional[int] = None
     module_class: Optional[str] = None
     tied: tuple[str, ...] = ()
+    decode: Decode = field(default=as_stored, repr=False, compare=False)
+
+    def stored(self) -> np.ndarray:
+        """(rows, columns) array, read only, whose parts `decode` makes numbers of. Raises
+        `TensorError`."""
+        return self.load()
 
     def values(self) -> np.ndarray:
-        """(rows, columns) array, read only. Raises `TensorError`."""
-        return self.load()
+        """(rows, columns) array of numbers, not to be written to. Raises `TensorError`."""
+        return self.decode(self.load())
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class _Finder:
         """The matrices of `tensor`, which all of `names` show."""
         facts = next(filter(None, (self.modules.get(name) for name in names)), None)
         kind = facts.kind if facts else self.kinds[tensor.name]
-        load = self._loader(tensor)
+        load, decode = self._loader(tensor)
         for part in self._parts(tensor, kind, facts):
             name = self._layer_name(tensor.name)
             yield WeightMatrix(
@@ -160,6 +167,7 @@ class _Finder:
                 module_index=facts.module_index if facts else None,
                 module_class=facts.module_class if facts else None,
                 tied=tuple(name for name in names if name != tensor.name),
+                decode=decode,
             )
 
     def _layer_name(self, parameter: str) -> str:
@@ -213,14 +221,15 @@ class _Finder:
         rows, columns = tensor.shape[0], hidden.shape[-1]
         return rows // columns if rows % columns == 0 else 0
 
-    def _loader(self, tensor: StoredTensor) -> Callable[[], np.ndarray]:
+    def _loader(self, tensor: StoredTensor) -> tuple[Callable[[], np.ndarray], Decode]:
+        """How the tensor's values are loaded, and then decoded."""
         magnitude = self._beside(tensor, "weight_v", "weight_g")
         mask = self._beside(tensor, "weight_orig", "weight_mask")
         if magnitude is not None:
-            return partial(_weight_normed, tensor, magnitude)
+            return partial(_weight_normed, tensor, magnitude), as_stored
         if mask is not None and mask.shape == tensor.shape:
-            return partial(_pruned, tensor, mask)
-        return tensor.values
+            return partial(_pruned, tensor, mask), as_stored
+        return tensor.stored, tensor.decode
 
     def _beside(self, tensor: StoredTensor, leaf: str, other: str) -> Optional[StoredTensor]:
         """Where `tensor` is the `leaf` of a layer, the `other` parameter of that layer."""

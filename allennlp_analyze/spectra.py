@@ -2,26 +2,30 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Optional
 
 import numpy as np
 
-from allennlp_analyze.errors import TensorError
+from allennlp_analyze.entries import Decode, Entries, as_stored
+from allennlp_analyze.gram import GramSolver, GramSpectrum, gram_spectrum
 from allennlp_analyze.ranks import tolerances
+from allennlp_analyze.refine import smallest_singular_values
 from allennlp_analyze.results import TOLERANCES, Tolerances
 
-# Elements of one block of rows in float64: 32 MiB.
-BLOCK_ELEMENTS = 1 << 22
 # At most this many multiplications: the SVD costs nothing worth saving.
 SMALL_WORK = 20_000_000
-# Elements above which the SVD goes through the R factor, to bound memory.
-WHOLE_SVD_ELEMENTS = 1 << 26
+# Elements above which the SVD of a tall matrix goes through its R factor, to bound memory.
+WHOLE_SVD_ELEMENTS = 1 << 22
 # Below this share of the largest, an eigenvalue of the Gram matrix has lost half its digits.
 GRAM_RESOLUTION = 1e-10
+# The smallest singular values of a matrix of this size are refined, where SVD would cost far more,
+# unless they are more than one in so many; the error allowed in their squares, as a share of the
+# largest.
+REFINE_FROM = 1024
+REFINED_SHARE = 32
+REFINED_ERROR = 1e-20
 # Outside of these the squares of the entries could overflow or underflow.
 SAFE_MAGNITUDES = (1e-100, 1e100)
-
-GramEigenvalues = Callable[[np.ndarray, float], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,43 +42,71 @@ class Spectrum:
     method: str
 
 
-def row_blocks(matrix: np.ndarray) -> list[np.ndarray]:
-    """Views of consecutive rows of the tall orientation of `matrix`, each of a bounded size."""
-    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    rows = max(1, BLOCK_ELEMENTS // tall.shape[1])
-    return [tall[start : start + rows] for start in range(0, tall.shape[0], rows)]
+def spectrum(
+    matrix: np.ndarray,
+    dtype: str,
+    loose: float = 1e-3,
+    solver: GramSolver = gram_spectrum,
+    decode: Decode = as_stored,
+) -> Spectrum:
+    """Singular values of `matrix` (rows, columns), stored as `dtype`, and its rank tolerances.
+
+    They agree with numpy.linalg.svd in float64 to 1e-7 of the largest, and every hard rank is that
+    of the SVD. `solver` computes the Gram matrix's eigenvalues, so that a GPU can; `decode` makes
+    numbers of what is stored. Raises `TensorError` for NaN or infinity.
+    """
+    entries = Entries(matrix, decode)
+    # For most matrices this is the only pass over the values.
+    worthwhile = entries.size * entries.M > SMALL_WORK
+    scale = 1.0
+    gram = solver(entries, scale) if worthwhile else None
+    if gram is None:
+        largest = entries.largest()
+        if largest == 0:
+            zeros = np.zeros(entries.M)
+            return Spectrum(zeros, 0.0, tolerances(zeros, matrix.shape, dtype, loose), "svd")
+        scale = _scale(largest)
+        gram = solver(entries, scale) if worthwhile else None
+    values, total, method = None, None, "gram"
+    if gram is not None:
+        values, total = _exact_enough(entries, gram, scale, dtype, loose), gram.total
+    if values is None:
+        gram = None  # its memory is needed now
+        values, method = svd_values(entries, scale) / scale, "svd"
+    if total is None:
+        total = entries.sum(scale)
+    std = _entry_std(total, scale, values, entries.size)
+    return Spectrum(values, std, tolerances(values, matrix.shape, dtype, loose), method)
 
 
-def _refuse_non_finite(matrix: np.ndarray) -> None:
-    bad = ~np.isfinite(matrix)
-    row, column = (int(i) for i in np.argwhere(bad)[0])
-    count = int(np.count_nonzero(bad))
-    kind = "NaN" if np.isnan(matrix[row, column]) else "infinity"
-    noun = "entry is" if count == 1 else "entries are"
-    raise TensorError(
-        f"{count} {noun} not finite; the first is {kind} at row {row}, column {column}"
-    )
+def _exact_enough(
+    entries: Entries, gram: GramSpectrum, scale: float, dtype: str, loose: float
+) -> Optional[np.ndarray]:
+    """Singular values (M,) descending from the Gram matrix of scale W; None where they need SVD."""
+    squares = gram.eigenvalues
+    rounding = len(squares) * float(np.finfo(np.float64).eps)
+    errors = np.full(len(squares), rounding * squares[-1])
+    lost = int(np.count_nonzero(squares <= GRAM_RESOLUTION * squares[-1]))
+    if lost:
+        if entries.M < REFINE_FROM or lost > entries.M // REFINED_SHARE:
+            return None
+        refined = smallest_singular_values(entries, scale, gram.matrix, squares, lost)
+        if refined is None or refined.error > REFINED_ERROR * squares[-1]:
+            return None
+        # As an SVD's: the values themselves are known to the rounding of the largest.
+        errors[:lost] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
+        squares = np.sort(np.concatenate([refined.values**2, squares[lost:]]))
+    values = np.asarray(np.sqrt(squares[::-1]) / scale)
+    limits = tolerances(values, entries.stored.shape, dtype, loose)
+    return None if _rank_hinges(squares, errors, scale, limits) else values
 
 
-def largest_entry(matrix: np.ndarray) -> float:
-    """Largest magnitude of the entries. Raises `TensorError` for NaN or infinity."""
-    largest = 0.0
-    for block in row_blocks(matrix):
-        high, low = float(block.max()), float(block.min())
-        if not (math.isfinite(high) and math.isfinite(low)):
-            _refuse_non_finite(matrix)
-        largest = max(largest, high, -low)
-    return largest
-
-
-def entry_std(matrix: np.ndarray, scale: float, singular_values: np.ndarray) -> float:
-    """Standard deviation of the entries; their mean square is that of the singular values."""
-    total = 0.0
-    for block in row_blocks(matrix):
-        scaled = block if scale == 1.0 else block.astype(np.float64) * scale
-        total += float(scaled.sum(dtype=np.float64))
-    mean_square = float(np.sum((singular_values * scale) ** 2)) / matrix.size
-    return math.sqrt(max(mean_square - (total / matrix.size) ** 2, 0.0)) / scale
+def _rank_hinges(squares: np.ndarray, errors: np.ndarray, scale: float, limits: Tolerances) -> bool:
+    """Whether the `errors` (M,) of the squared singular values (M,) ascending of scale W could move
+    one across a tolerance."""
+    beyond = 2 * math.sqrt(squares[-1])  # no value is there, and its square cannot overflow
+    edges = [min(getattr(limits, name) * scale, beyond) ** 2 for name in TOLERANCES]
+    return any(bool(np.any(np.abs(squares - edge) <= errors)) for edge in edges)
 
 
 def _scale(largest: float) -> float:
@@ -85,78 +117,45 @@ def _scale(largest: float) -> float:
     return math.ldexp(1.0, min(max(-math.frexp(largest)[1], -1022), 1022))
 
 
-def gram_eigenvalues(matrix: np.ndarray, scale: float) -> np.ndarray:
-    """Eigenvalues of (scale W)^T (scale W), (M,) float64 ascending; accumulated over row blocks.
+def _entry_std(total: float, scale: float, singular_values: np.ndarray, size: int) -> float:
+    """Standard deviation of the entries; their mean square is that of the singular values.
 
-    Errors are about machine epsilon times the largest eigenvalue.
+    `total` is the sum of the entries of scale W, `size` their number.
     """
-    size = min(matrix.shape)
-    gram = np.zeros((size, size))
-    for block in row_blocks(matrix):
-        rows = np.array(block, dtype=np.float64, order="C")
-        if scale != 1.0:
-            rows *= scale
-        gram += rows.T @ rows
-    return np.linalg.eigvalsh(gram)
+    mean_square = float(np.sum((singular_values * scale) ** 2)) / size
+    return math.sqrt(max(mean_square - (total / size) ** 2, 0.0)) / scale
 
 
-def svd_values(matrix: np.ndarray, scale: float) -> np.ndarray:
+def svd_values(entries: Entries, scale: float) -> np.ndarray:
     """Singular values of scale W by LAPACK in float64, (M,) descending.
 
-    A matrix of more than WHOLE_SVD_ELEMENTS is first reduced to its R factor, block by block.
+    A large matrix that is not nearly square is first reduced to its R factor, block by block.
     """
-    if matrix.size <= WHOLE_SVD_ELEMENTS:
-        whole = matrix.astype(np.float64)
-        return np.linalg.svd(whole * scale if scale != 1.0 else whole, compute_uv=False)
-    factor = np.zeros((0, min(matrix.shape)))
-    for block in row_blocks(matrix):
-        rows = np.concatenate([factor, block.astype(np.float64) * scale])
-        factor = np.asarray(np.linalg.qr(rows, mode="r"))
-    return np.linalg.svd(factor, compute_uv=False)
+    if entries.size > max(WHOLE_SVD_ELEMENTS, 1.25 * entries.M**2):
+        return np.linalg.svd(_r_factor(entries, scale), compute_uv=False)
+    whole, filled = np.empty((entries.N, entries.M)), 0
+    for rows in entries.blocks(scale):
+        whole[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return np.linalg.svd(whole, compute_uv=False)
 
 
-def _rank_hinges(eigenvalues: np.ndarray, scale: float, limits: Tolerances) -> bool:
-    """Whether the Gram matrix's error could move an eigenvalue across a tolerance."""
-    largest = eigenvalues[-1]
-    error = len(eigenvalues) * np.finfo(np.float64).eps * largest
-    beyond = 2 * math.sqrt(largest)  # no eigenvalue is there, and its square cannot overflow
-    squares = [min(getattr(limits, name) * scale, beyond) ** 2 for name in TOLERANCES]
-    return any(bool(np.any(np.abs(eigenvalues - square) <= error)) for square in squares)
+def _r_factor(entries: Entries, scale: float) -> np.ndarray:
+    """(M, M) upper triangular R of scale W = Q R.
 
-
-def spectrum(
-    matrix: np.ndarray,
-    dtype: str,
-    loose: float = 1e-3,
-    eigenvalues_of: GramEigenvalues = gram_eigenvalues,
-) -> Spectrum:
-    """Singular values of `matrix` (rows, columns), stored as `dtype`, and its rank tolerances.
-
-    They agree with numpy.linalg.svd in float64 to 1e-7 of the largest, and every hard rank is that
-    of the SVD. `eigenvalues_of` computes the Gram matrix's eigenvalues, so that a GPU can.
-    Raises `TensorError` for NaN or infinity.
+    The rows pass through one buffer, above them the factor of those that went before.
     """
-    largest = largest_entry(matrix)
-    if largest == 0:
-        zeros = np.zeros(min(matrix.shape))
-        return Spectrum(zeros, 0.0, tolerances(zeros, matrix.shape, dtype, loose), "svd")
-    scale = _scale(largest)
-    values, method = _gram_values(matrix, scale, dtype, loose, eigenvalues_of), "gram"
-    if values is None:
-        values, method = svd_values(matrix, scale) / scale, "svd"
-    limits = tolerances(values, matrix.shape, dtype, loose)
-    return Spectrum(values, entry_std(matrix, scale, values), limits, method)
+    from scipy.linalg import lapack
 
-
-def _gram_values(
-    matrix: np.ndarray, scale: float, dtype: str, loose: float, eigenvalues_of: GramEigenvalues
-) -> Optional[np.ndarray]:
-    """Singular values from the Gram matrix; None where it is not exact enough or saves nothing."""
-    if matrix.size * min(matrix.shape) <= SMALL_WORK:
-        return None
-    eigenvalues = eigenvalues_of(matrix, scale)
-    if eigenvalues[0] <= GRAM_RESOLUTION * eigenvalues[-1]:
-        return None
-    values = np.sqrt(eigenvalues[::-1]) / scale
-    limits = tolerances(values, matrix.shape, dtype, loose)
-    return None if _rank_hinges(eigenvalues, scale, limits) else values
+    m = entries.M
+    buffer = np.zeros((m + entries.block_rows, m), order="F")
+    size = int(lapack.dgeqrf_lwork(*buffer.shape)[0])
+    for rows in entries.blocks(scale):
+        buffer[m : m + len(rows)] = rows
+        buffer[m + len(rows) :] = 0.0
+        buffer, _, _, info = lapack.dgeqrf(buffer, lwork=size, overwrite_a=True)
+        if info:
+            raise np.linalg.LinAlgError(f"dgeqrf: argument {-info} is illegal")
+        for column in range(m):
+            buffer[column + 1 : m, column] = 0.0
+    return np.array(buffer[:m])

@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -302,6 +303,26 @@ def test_a_damaged_compressed_record_fails_its_tensor_only(tmp_path: Path) -> No
     tensor = read_checkpoint(tmp_path / "w")["w"]
     with pytest.raises(TensorError, match="w: record archive/data/0"):
         tensor.values()
+
+
+def test_a_compressed_record_is_inflated_in_pieces(tmp_path: Path) -> None:
+    """Zeros deflate 1000-fold: the packed bytes are one piece, what they hold is many."""
+    values = torch.zeros(3000, 1000)
+    values[1234, 567] = 7.0
+    with (
+        zipfile.ZipFile(save({"w": values}, tmp_path / "w", True)) as source,
+        zipfile.ZipFile(tmp_path / "z", "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for record in source.infolist():
+            target.writestr(record.filename, source.read(record))
+    (tensor,) = read_checkpoint(tmp_path / "z").values()
+    tracemalloc.start()
+    try:
+        assert tensor.values().sum() == 7.0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < values.element_size() * values.nelement() / 2
 
 
 def test_a_huge_expanded_view_is_described_only(tmp_path: Path) -> None:

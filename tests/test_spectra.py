@@ -3,12 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrices import gaussian, low_rank, stored, with_singular_values
+from threadpoolctl import threadpool_info
 
-from allennlp_analyze import spectra
+from allennlp_analyze import entries, refine, spectra
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.gram import gram_spectrum
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import TOLERANCES
+from allennlp_analyze.sources import dtypes
 from allennlp_analyze.spectra import spectrum
+from allennlp_analyze.two_stage import two_stage_eigenvalues
 
 
 def reference(matrix: np.ndarray) -> np.ndarray:
@@ -78,16 +82,131 @@ def test_gram_route_agrees_with_svd_relative_to_the_smallest() -> None:
 def test_blocks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = gaussian(0, 700, 220).astype(np.float32)
     whole = spectrum(matrix, "float32").singular_values
-    monkeypatch.setattr(spectra, "BLOCK_ELEMENTS", 220 * 33)
-    assert len(spectra.row_blocks(matrix)) == 22
+    monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 220 * 33)
+    assert len(list(entries.Entries(matrix).blocks())) == 22
     blocked = spectrum(matrix, "float32").singular_values
     np.testing.assert_allclose(blocked, whole, rtol=1e-12)
+
+
+SMALLEST = {
+    "one far below": [1e-7],
+    "a cluster": [1e-6] * 10,
+    "graded": list(np.logspace(-5.2, -9, 30)),
+    "exact zeros": [0.0] * 20,
+    "zeros and small ones": [1e-8, 3e-7, 1e-6, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("columns", [1050, 1300])
+@pytest.mark.parametrize("case", SMALLEST)
+def test_smallest_values_are_refined_to_the_precision_of_the_svd(case: str, columns: int) -> None:
+    body = np.geomspace(1, 2e-3, 1050 - len(SMALLEST[case]))
+    values = np.append(body, SMALLEST[case])
+    matrix = with_singular_values(7, columns, 1050, values)
+    for oriented in (matrix, matrix.T):
+        found = spectrum(oriented, "float32")
+        expected = reference(oriented)
+        assert found.method == "gram"
+        np.testing.assert_allclose(
+            found.singular_values[len(body) :],
+            expected[len(body) :],
+            rtol=1e-7,
+            atol=1050 * np.finfo(float).eps,  # the largest is 1: what LAPACK promises of an SVD
+        )
+        rank = hard_rank(found.singular_values, found.tolerance)
+        assert rank == hard_rank(expected, found.tolerance)
+
+
+def test_refined_values_come_with_a_bound_that_holds() -> None:
+    values = np.append(np.geomspace(1, 1e-3, 290), np.logspace(-5.5, -7, 10))
+    whole = entries.Entries(with_singular_values(1, 500, 300, values))
+    gram = gram_spectrum(whole)
+    assert gram is not None
+    found = refine.smallest_singular_values(whole, 1.0, gram.matrix, gram.eigenvalues, 10)
+    assert found is not None
+    exact = reference(whole.stored)[:-11:-1]
+    assert np.all(np.abs(found.values**2 - exact**2) <= found.error + 1e-15 * exact)
+    assert found.error < 1e-24
+
+
+def test_a_direction_that_the_gram_matrix_does_not_know_is_not_accepted() -> None:
+    whole = entries.Entries(gaussian(0, 400, 300))
+    gram = gram_spectrum(whole)
+    assert gram is not None
+    wrong = gram.eigenvalues.copy()
+    wrong[:5] *= 0.5
+    assert refine.smallest_singular_values(whole, 1.0, gram.matrix, wrong, 5) is None
+
+
+def test_many_lost_directions_are_left_to_the_svd() -> None:
+    found = spectrum(low_rank(0, 1100, 1040, 500), "float32")
+    assert found.method == "svd"
+    assert hard_rank(found.singular_values, found.tolerance).numpy == 500
+
+
+@pytest.mark.parametrize("shape", [(1030, 1100), (2400, 2350)])
+def test_large_gram_matrices_have_the_eigenvalues_that_numpy_finds(
+    shape: "tuple[int, int]",
+) -> None:
+    """In panels, and by the two-stage reduction where there is one."""
+    matrix = gaussian(3, *shape)
+    tall = matrix if shape[0] >= shape[1] else matrix.T
+    found = gram_spectrum(entries.Entries(matrix))
+    assert found is not None
+    expected = np.linalg.eigvalsh(tall.T @ tall)
+    error = np.abs(found.eigenvalues - expected)
+    assert error.max() <= min(shape) * np.finfo(float).eps * expected[-1]
+    assert found.total == pytest.approx(matrix.sum(), abs=1e-8)
+    np.testing.assert_allclose(np.triu(found.matrix), np.triu(tall.T @ tall), atol=1e-9)
+
+
+def test_two_stage_reduction_is_there_wherever_numpy_brings_openblas() -> None:
+    libraries = threadpool_info()
+    if not any(library["internal_api"] == "openblas" for library in libraries):
+        pytest.skip("numpy is not built with OpenBLAS")
+    eigenvalues = two_stage_eigenvalues()
+    assert eigenvalues is not None
+    for size in (1, 2, 33, 150, 700):
+        matrix = gaussian(size, size, size)
+        matrix = matrix + matrix.T
+        expected = np.linalg.eigvalsh(matrix)
+        found = eigenvalues(np.triu(matrix))
+        np.testing.assert_allclose(found, expected, atol=1e-14 * size * np.abs(expected).max())
+
+
+def test_two_stage_reduction_refuses_what_it_would_misread() -> None:
+    eigenvalues = two_stage_eigenvalues()
+    if eigenvalues is None:
+        pytest.skip("the BLAS library has no two-stage reduction")
+    for wrong in (np.eye(6)[::2], np.eye(4, dtype=np.float32), np.eye(8)[::2, ::2]):
+        with pytest.raises(ValueError, match="float64"):
+            eigenvalues(wrong)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_stored_numbers_are_decoded_block_by_block(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 5000)
+    numbers = stored(gaussian(0, 500, 210), dtype)
+    bits, sizes = numbers, []
+    if dtype == "bfloat16":
+        bits = (numbers.view(np.uint32) >> 16).astype(np.uint16)
+
+    def decode(block: np.ndarray) -> np.ndarray:
+        sizes.append(block.size)
+        return dtypes.decode(block, dtype)
+
+    for whole in (bits, bits.T):
+        found = spectrum(whole, dtype, decode=decode)
+        np.testing.assert_allclose(found.singular_values, reference(numbers), rtol=1e-10)
+    assert max(sizes) <= 5000
 
 
 def test_svd_through_the_r_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = np.repeat(gaussian(5, 900, 150), 2, axis=1)
     monkeypatch.setattr(spectra, "WHOLE_SVD_ELEMENTS", 1000)
-    monkeypatch.setattr(spectra, "BLOCK_ELEMENTS", 300 * 100)
+    monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 300 * 100)
     found = spectrum(matrix, "float64")
     expected = reference(matrix)
     assert found.method == "svd"
@@ -133,7 +252,7 @@ def test_entries_have_the_standard_deviation_that_numpy_finds(
     scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = gaussian(0, 300, 40) + 3
-    monkeypatch.setattr(spectra, "BLOCK_ELEMENTS", 1000)
+    monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 1000)
     found = spectrum(matrix * scale, "float64")
     assert found.entry_std == pytest.approx(matrix.std() * scale, rel=1e-10)
 

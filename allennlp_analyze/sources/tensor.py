@@ -6,6 +6,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.entries import Decode, as_stored
 from allennlp_analyze.errors import TensorError
 
 
@@ -14,6 +15,7 @@ class StoredTensor:
     """One named tensor of a state dict.
 
     `dtype` is torch's name without the prefix ("float32", "bfloat16", "int64", ...).
+    `load` gives the values as they are stored and `decode` makes numbers of any part of those.
     `storage` is equal for two tensors exactly when they show the same elements of the same memory
     (same storage, offset, shape and stride): tied tensors. `unsupported` says why values cannot be
     had (sparse, quantised, ...), None when they can.
@@ -25,13 +27,19 @@ class StoredTensor:
     storage: Hashable
     load: Optional[Callable[[], np.ndarray]] = field(repr=False, compare=False)
     unsupported: Optional[str] = None
+    decode: Decode = field(default=as_stored, repr=False, compare=False)
+
+    def stored(self) -> np.ndarray:
+        """The values before `decode`, of `shape`, as a view of the mapped file: not to be written
+        to. Raises `TensorError` when there are none."""
+        if self.load is None:
+            raise TensorError(f"{self.name}: {self.unsupported or 'has no values'}")
+        return self.load()
 
     def values(self) -> np.ndarray:
         """The values, as an array of `shape` that the caller must not write to.
 
-        The array is a view of the mapped file where the format allows. bfloat16, which numpy does
-        not have, is returned widened to float32 (exact). Raises `TensorError` when there are none.
+        bfloat16, which numpy does not have, is widened to float32 (exact), all of it at once.
+        Raises `TensorError` when there are none.
         """
-        if self.load is None:
-            raise TensorError(f"{self.name}: {self.unsupported or 'has no values'}")
-        return self.load()
+        return self.decode(self.stored())

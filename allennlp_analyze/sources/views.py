@@ -3,6 +3,7 @@
 import math
 import mmap
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -65,7 +66,7 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
     if reason is not None:
         return _described(name, ref, identity, reason)
     load = _loader(name, ref, stride, offset, block)
-    return StoredTensor(name, ref.shape, ref.dtype, identity, load)
+    return StoredTensor(name, ref.shape, ref.dtype, identity, load, decode=partial(_decode, ref))
 
 
 def _described(
@@ -125,15 +126,16 @@ def _loader(
 
     def load() -> np.ndarray:
         if 0 in ref.shape:
-            return decode(np.empty(ref.shape, dtype), ref.dtype)
+            return np.empty(ref.shape, dtype)
         steps = tuple(s * dtype.itemsize for s in stride)
         # The constructor checks the view against the buffer once more.
-        view: np.ndarray = np.ndarray(
-            ref.shape, dtype, buffer=stored(), offset=offset, strides=steps
-        )
-        values = decode(view, ref.dtype)
-        if ref.conjugated:
-            values = np.conjugate(values)
-        return np.negative(values) if ref.negated else values
+        return np.ndarray(ref.shape, dtype, buffer=stored(), offset=offset, strides=steps)
 
     return load
+
+
+def _decode(ref: TensorRef, stored: np.ndarray) -> np.ndarray:
+    values = decode(stored, ref.dtype)
+    if ref.conjugated:
+        values = np.conjugate(values)
+    return np.negative(values) if ref.negated else values

@@ -2,9 +2,10 @@
 
 import mmap
 import struct
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from allennlp_analyze.sources.views import Block, mapped_block
 MAX_INFLATED_BYTES = 4 * 2**30
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1
+_PIECE_BYTES = 1 << 20
 _UTF8 = 0x800
 
 _ZIP_DAMAGE = (
@@ -129,12 +131,36 @@ def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
 
 
 def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
-    """The (file_size,) bytes of a compressed record, its checksum verified."""
+    """The (file_size,) bytes of a compressed record, its checksum verified, in a mapped file that
+    has no name: a tensor's bytes may be more than memory."""
+    name = printable(record.filename)
+    if record.file_size == 0:
+        return np.empty(0, np.uint8)
     try:
-        # One byte more than declared, so that a record that goes on is noticed.
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed.data, record.file_size + 1)
+        with tempfile.TemporaryFile() as file:
+            size, checksum = 0, 0
+            for data in _inflated(packed):
+                size += len(data)
+                checksum = zlib.crc32(data, checksum)
+                if size > record.file_size:
+                    break
+                file.write(data)
+            if size != record.file_size or checksum != record.CRC:
+                raise CheckpointError(f"record {name} fails its checksum")
+            file.flush()
+            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except zlib.error as error:
-        raise CheckpointError(f"record {printable(record.filename)} is damaged ({error})") from None
-    if len(data) != record.file_size or zlib.crc32(data) != record.CRC:
-        raise CheckpointError(f"record {printable(record.filename)} fails its checksum")
-    return np.frombuffer(data, np.uint8)
+        raise CheckpointError(f"record {name} is damaged ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"record {name} cannot be unpacked ({error.strerror})") from None
+
+
+def _inflated(packed: np.ndarray) -> Iterator[bytes]:
+    """What the deflated bytes `packed` hold, in pieces of at most _PIECE_BYTES."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for start in range(0, len(packed), _PIECE_BYTES):
+        data = packed[start : start + _PIECE_BYTES].tobytes()
+        while data and not inflater.eof:
+            yield inflater.decompress(data, _PIECE_BYTES)
+            data = inflater.unconsumed_tail
+    yield inflater.flush()

@@ -1,0 +1,93 @@
+"""The numbers of a stored matrix, a block of rows at a time: never a whole copy of it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Callable
+
+import numpy as np
+
+from allennlp_analyze.errors import TensorError
+
+# Elements of one block: 32 MiB in float64.
+BLOCK_ELEMENTS = 1 << 22
+
+Decode = Callable[[np.ndarray], np.ndarray]
+
+
+def as_stored(block: np.ndarray) -> np.ndarray:
+    return block
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A matrix (rows, columns): `stored`, often a view of a mapped file, and how it is decoded.
+
+    `decode` turns any part of `stored` into an array of numbers, entry by entry.
+    """
+
+    stored: np.ndarray = field(repr=False)
+    decode: Decode = as_stored
+
+    @property
+    def N(self) -> int:
+        """The larger dimension."""
+        return max(self.stored.shape)
+
+    @property
+    def M(self) -> int:
+        """The smaller dimension."""
+        return min(self.stored.shape)
+
+    @property
+    def size(self) -> int:
+        return self.stored.size
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block; the last one may have fewer."""
+        return max(1, min(self.N, BLOCK_ELEMENTS // self.M))
+
+    def blocks(self, scale: float = 1.0) -> Iterator[np.ndarray]:
+        """Consecutive rows of scale W, N x M: (k, M) float64 arrays, not to be written to."""
+        for block in self.decoded_blocks():
+            numbers = np.asarray(block, dtype=np.float64)
+            yield numbers if scale == 1.0 else numbers * scale
+
+    def decoded_blocks(self) -> Iterator[np.ndarray]:
+        """The same in the type that decoding gives, unscaled."""
+        tall = self.stored.shape[0] >= self.stored.shape[1]
+        for start in range(0, self.N, self.block_rows):
+            stop = start + self.block_rows
+            if tall:
+                yield self.decode(self.stored[start:stop])
+            else:
+                yield self.decode(self.stored[:, start:stop]).T
+
+    def largest(self) -> float:
+        """Largest magnitude of the entries. Raises `TensorError` for NaN or infinity."""
+        largest = 0.0
+        for block in self.decoded_blocks():
+            high, low = float(block.max()), float(block.min())
+            if not (math.isfinite(high) and math.isfinite(low)):
+                self._refuse_non_finite()
+            largest = max(largest, high, -low)
+        return largest
+
+    def sum(self, scale: float = 1.0) -> float:
+        """Sum of the entries of scale W."""
+        return math.fsum(float(block.sum()) for block in self.blocks(scale))
+
+    def _refuse_non_finite(self) -> None:
+        count, first = 0, ""
+        step = max(1, BLOCK_ELEMENTS // self.stored.shape[1])
+        for start in range(0, self.stored.shape[0], step):
+            block = self.decode(self.stored[start : start + step])
+            bad = ~np.isfinite(block)
+            if not count and bad.any():
+                row, column = (int(i) for i in np.argwhere(bad)[0])
+                kind = "NaN" if np.isnan(block[row, column]) else "infinity"
+                first = f"{kind} at row {start + row}, column {column}"
+            count += int(np.count_nonzero(bad))
+        noun = "entry is" if count == 1 else "entries are"
+        raise TensorError(f"{count} {noun} not finite; the first is {first}")
