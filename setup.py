@@ -54,6 +54,8 @@ setup(
         'allennlp>=2.10.1,<3; python_version < "3.11"',
         'numpy<2; python_version < "3.11"',
         "numpy>=1.22",
+        "scipy",
+        "threadpoolctl>=3",
         "torch>=1.12",
         # powerlaw 2.0 bounds alpha to [0, 3] by default: other numbers than the study's.
         "powerlaw>=1.5,<2",

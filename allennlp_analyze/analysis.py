@@ -1,15 +1,18 @@
 """From weight matrices to results: measures every layer and sums up the model. Touches no file."""
 
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Callable, Optional
+from dataclasses import dataclass, replace
+from typing import Callable, Optional, Union
 
 import numpy as np
 
 from allennlp_analyze import norms
+from allennlp_analyze.cost import available_cores, memory, why_refused
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix
 from allennlp_analyze.marchenko_pastur import marchenko_pastur, tikhonov
 from allennlp_analyze.power_law import (
@@ -26,8 +29,9 @@ from allennlp_analyze.results import (
     Skipped,
     Tikhonov,
 )
+from allennlp_analyze.schedule import in_parallel
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.spectra import GramEigenvalues, Spectrum, gram_eigenvalues, spectrum
+from allennlp_analyze.spectra import Spectrum, spectrum
 from allennlp_analyze.verdict import layer_verdict
 
 # Singular values whose squares float64 can hold with room for sums and powers.
@@ -36,7 +40,7 @@ SQUARABLE = (1e-150, 1e150)
 
 @dataclass(frozen=True)
 class Analysis:
-    """The layers in model order, what was left out, and the seconds spent on spectra and fits."""
+    """The layers in model order, what was left out, and wall seconds spent on spectra and fits."""
 
     layers: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
@@ -44,16 +48,13 @@ class Analysis:
     fits_seconds: float = 0.0
 
 
-@dataclass
-class _Clock:
-    spectra: float = 0.0
-    fits: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
+@dataclass(frozen=True)
+class _Measured:
+    """What became of one matrix, and the seconds that its spectrum and its fits took."""
 
-    def lap(self) -> float:
-        now = time.perf_counter()
-        elapsed, self.started = now - self.started, now
-        return elapsed
+    outcome: Union[LayerResult, Skipped]
+    spectrum_seconds: float
+    fits_seconds: float
 
 
 def select(matrices: Iterable[WeightMatrix], settings: Settings) -> list[WeightMatrix]:
@@ -69,32 +70,60 @@ def select(matrices: Iterable[WeightMatrix], settings: Settings) -> list[WeightM
 def analyse(
     matrices: Sequence[WeightMatrix],
     settings: Settings,
-    eigenvalues_of: GramEigenvalues = gram_eigenvalues,
+    solver: GramSolver = gram_spectrum,
     on_layer: Optional[Callable[[WeightMatrix], None]] = None,
 ) -> Analysis:
-    """Measure each matrix; one that cannot be (NaN, no values) is left out with its reason.
+    """Measure each matrix; one that cannot be (NaN, too large) is left out with its reason.
 
-    `eigenvalues_of` computes eigenvalues of a Gram matrix (see `spectra`); `on_layer` is called
-    after each matrix.
+    `solver` computes eigenvalues of a Gram matrix (see `gram`); `on_layer` is called after each
+    matrix. Up to `settings.jobs` matrices are in work at a time; the results do not depend on it.
     """
-    layers: list[LayerResult] = []
-    skipped: list[Skipped] = []
-    clock = _Clock()
-    for matrix in matrices:
-        try:
-            found = spectrum(
-                matrix.values(), matrix.dtype, settings.loose_tolerance, eigenvalues_of
-            )
-        except TensorError as error:
-            skipped.append(Skipped(matrix.parameter, matrix.shape, _reason(error, matrix)))
-            clock.spectra += clock.lap()
-        else:
-            clock.spectra += clock.lap()
-            layers.append(describe(matrix, found, settings))
-            clock.fits += clock.lap()
+    started = time.perf_counter()
+    measured: dict[int, _Measured] = {}
+    jobs = settings.jobs or available_cores()
+
+    def work(index: int) -> _Measured:
+        return _measure(matrices[index], settings, solver)
+
+    for index, one in in_parallel(work, [matrix.shape for matrix in matrices], jobs):
+        measured[index] = one
         if on_layer is not None:
-            on_layer(matrix)
-    return Analysis(tuple(layers), tuple(skipped), clock.spectra, clock.fits)
+            on_layer(matrices[index])
+    in_order = [measured[index] for index in range(len(matrices))]
+    spectra = math.fsum(one.spectrum_seconds for one in in_order)
+    fits = math.fsum(one.fits_seconds for one in in_order)
+    # Matrices overlap in time: the wall time is shared out as their seconds are.
+    share = (time.perf_counter() - started) / max(spectra + fits, 1e-9)
+    return Analysis(
+        layers=tuple(one.outcome for one in in_order if isinstance(one.outcome, LayerResult)),
+        skipped=tuple(one.outcome for one in in_order if isinstance(one.outcome, Skipped)),
+        spectra_seconds=spectra * share,
+        fits_seconds=fits * share,
+    )
+
+
+def _measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> _Measured:
+    started = time.perf_counter()
+    try:
+        found = _spectrum(matrix, settings, solver)
+    except TensorError as error:
+        left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix))
+        return _Measured(left_out, time.perf_counter() - started, 0.0)
+    computed = time.perf_counter()
+    layer = describe(matrix, found, settings)
+    return _Measured(layer, computed - started, time.perf_counter() - computed)
+
+
+def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Spectrum:
+    if min(matrix.shape) > settings.max_dim:
+        raise TensorError(why_refused(matrix.shape, settings.max_dim))
+    try:
+        return spectrum(
+            matrix.stored(), matrix.dtype, settings.loose_tolerance, solver, matrix.decode
+        )
+    except MemoryError:
+        need = memory(matrix.shape) / 2**30
+        raise TensorError(f"not enough memory: it needs about {need:.1f} GiB") from None
 
 
 def _reason(error: TensorError, matrix: WeightMatrix) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from allennlp_analyze.clock import process_seconds
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.install import install_plugin
 from allennlp_analyze.reference import REFERENCES
@@ -102,6 +103,19 @@ def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
         help="compare the power law with other distributions (slower)",
     )
     group.add_argument(
+        "--max-dim",
+        type=int,
+        default=defaults.max_dim,
+        metavar="M",
+        help="leave out matrices whose smaller dimension exceeds this (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="analyse N layers at a time (default: one per core)",
+    )
+    group.add_argument(
         "--cuda-device",
         type=int,
         default=defaults.cuda_device,
@@ -138,6 +152,8 @@ def settings_from(args: argparse.Namespace) -> Settings:
         loose_tolerance=args.loose_tolerance,
         gamma=args.gamma,
         compare_distributions=args.compare_distributions,
+        max_dim=args.max_dim,
+        jobs=args.jobs,
         cuda_device=args.cuda_device,
     )
 
@@ -175,6 +191,7 @@ def _analyze(args: argparse.Namespace) -> None:
         plots=not args.no_plots,
         plot_format=args.plot_format,
         quiet=args.quiet,
+        startup=process_seconds(),
     )
     _print(run(request, settings), args)
 

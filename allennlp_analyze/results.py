@@ -219,11 +219,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall seconds of each stage."""
+    """Wall seconds of each stage; together, the time that the command takes.
 
+    `startup` is what passed before the command's own work, 0 when used as a library.
+    """
+
+    startup: float = 0.0
     read: float = 0.0
     spectra: float = 0.0
     fits: float = 0.0
+    write: float = 0.0
     plots: float = 0.0
 
 

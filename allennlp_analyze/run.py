@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Callable, Optional
 from urllib.parse import urlsplit
 
-from allennlp_analyze.analysis import analyse, select
+from allennlp_analyze.analysis import Analysis, analyse, select
 from allennlp_analyze.build import build_model
-from allennlp_analyze.cuda import cuda_eigenvalues
+from allennlp_analyze.cuda import cuda_spectrum
 from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
 from allennlp_analyze.reports.atomic import make_directory
@@ -26,7 +27,6 @@ from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import PLOT_FORMATS, Settings
 from allennlp_analyze.sources import Source, open_source
 from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
-from allennlp_analyze.spectra import GramEigenvalues, gram_eigenvalues
 from allennlp_analyze.summary import other_findings, summarise
 from allennlp_analyze.tool import tool_info
 
@@ -39,7 +39,10 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 @dataclass(frozen=True)
 class Request:
-    """What to read and where to write; the choices that change the numbers are in `Settings`."""
+    """What to read and where to write; how it is analysed is in `Settings`.
+
+    `startup` are the seconds that had passed in a command before it came here.
+    """
 
     archive: str
     output_dir: Optional[Path] = None
@@ -51,6 +54,7 @@ class Request:
     plots: bool = True
     plot_format: str = PLOT_FORMATS[0]
     quiet: bool = False
+    startup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,6 @@ def run(request: Request, settings: Settings) -> Outcome:
     directory = request.output_dir or Path("analysis") / archive_name(request.archive)
     _check_output(directory, request.force)
     report = analyse_archive(request, settings)
-    make_directory(directory)
     return Outcome(*_write(report, directory, request))
 
 
@@ -96,11 +99,12 @@ def analyse_archive(request: Request, settings: Settings) -> ModelReport:
         chosen = select(matrices, settings)
         _refuse_nothing(request.archive, matrices, chosen, skipped)
         read = time.perf_counter() - started
-        solver: GramEigenvalues = gram_eigenvalues
+        solver: GramSolver = gram_spectrum
         if settings.cuda_device >= 0:
-            solver = cuda_eigenvalues(settings.cuda_device, notes.append)
+            solver = cuda_spectrum(settings.cuda_device, notes.append)
         with _progress(len(chosen), "layers", request.quiet) as advance:
             found = analyse(chosen, settings, solver, lambda matrix: advance())
+    notes.extend(_refused(request.archive, found, settings.max_dim))
     everything_skipped = (*skipped, *found.skipped)
     return ModelReport(
         tool=tool_info(),
@@ -109,7 +113,12 @@ def analyse_archive(request: Request, settings: Settings) -> ModelReport:
         layers=found.layers,
         skipped=everything_skipped,
         summary=summarise(found.layers, everything_skipped),
-        timing=Timing(read, found.spectra_seconds, found.fits_seconds, 0.0),
+        timing=Timing(
+            startup=request.startup,
+            read=read,
+            spectra=found.spectra_seconds,
+            fits=found.fits_seconds,
+        ),
         warnings=(*notes, *other_findings(found.layers)),
     )
 
@@ -147,6 +156,18 @@ def _refuse_nothing(
     raise SourceError(
         f"{archive}: no weight matrix to analyse; skipped: {names or 'nothing'}{more}"
     )
+
+
+def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
+    """A line when matrices were too large. Raises `SourceError` when they were all there is."""
+    large = [left_out for left_out in found.skipped if min(left_out.shape) > max_dim]
+    if not large:
+        return
+    first = f"{large[0].parameter}: {large[0].reason}"
+    more = f" (and {len(large) - 1} more)" if len(large) > 1 else ""
+    if not found.layers:
+        raise SourceError(f"{archive}: {first}{more}")
+    yield f"left out: {first}{more}"
 
 
 def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:
@@ -189,19 +210,26 @@ def _check_output(directory: Path, force: bool) -> None:
 def _write(
     report: ModelReport, directory: Path, request: Request
 ) -> tuple[ModelReport, tuple[Path, ...]]:
-    """Write the numbers first: a plot that fails or is interrupted loses none of them."""
+    """Write the numbers first: a plot that fails or is interrupted loses none of them.
+
+    The report is written once more at the end, when the time that all this took is known.
+    """
+    started = time.perf_counter()
+    make_directory(directory)
     written = [directory / REPORT, directory / TABLE, directory / VALUES]
     write_json(report, written[0])
     write_csv(report, written[1])
     write_npz(report, written[2])
-    if not request.plots:
+    numbers = time.perf_counter()
+    if request.plots:
+        _replace_plots(report, directory, request)
+        written.append(directory / PLOTS)
+    else:
         shutil.rmtree(directory / PLOTS, ignore_errors=True)
-        return report, tuple(written)
-    started = time.perf_counter()
-    _replace_plots(report, directory, request)
-    report = replace(report, timing=replace(report.timing, plots=time.perf_counter() - started))
+    timing = replace(report.timing, write=numbers - started, plots=time.perf_counter() - numbers)
+    report = replace(report, timing=timing)
     write_json(report, written[0])
-    return report, (*written, directory / PLOTS)
+    return report, tuple(written)
 
 
 def _replace_plots(report: ModelReport, directory: Path, request: Request) -> None:

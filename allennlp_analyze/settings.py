@@ -21,10 +21,11 @@ PLOT_FORMATS = ("png", "svg", "pdf")
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices that change the numbers or what is analysed.
+    """What is analysed, how, and with how much of the machine.
 
     `loose_tolerance` is absolute, in the units of the weights; `gamma` is in the units of the
-    eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means every kind.
+    eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means every kind,
+    `jobs` None every core. A matrix whose smaller dimension exceeds `max_dim` is left out.
     Raises `UsageError` when a value makes no sense.
     """
 
@@ -34,6 +35,8 @@ class Settings:
     loose_tolerance: float = 1e-3
     gamma: Optional[float] = None
     compare_distributions: bool = False
+    max_dim: int = 16384
+    jobs: Optional[int] = None
     cuda_device: int = -1
 
     def __post_init__(self) -> None:
@@ -56,3 +59,7 @@ class Settings:
             raise UsageError(f"--loose-tolerance: {self.loose_tolerance} is not a number >= 0")
         if self.gamma is not None and not (math.isfinite(self.gamma) and self.gamma >= 0):
             raise UsageError(f"--gamma: {self.gamma} is not a number >= 0")
+        if self.max_dim < 1:
+            raise UsageError(f"--max-dim: {self.max_dim} is not a number >= 1")
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"--jobs: {self.jobs} is not a number >= 1")

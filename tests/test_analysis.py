@@ -1,3 +1,4 @@
+import time
 from typing import Optional
 
 import numpy as np
@@ -145,7 +146,59 @@ def test_a_broken_matrix_is_left_out_and_the_others_go_on() -> None:
     assert [s.parameter for s in found.skipped] == ["a.weight", "b.weight"]
     assert found.skipped[0].reason.startswith("query: 1 entry is not finite")
     assert found.skipped[1].reason == "lies beyond the end of the file"
-    assert seen == ["a[query]", "b", "c"]
+    assert sorted(seen) == ["a[query]", "b", "c"]
+
+
+MIXED = [
+    gaussian(0, 900, 300).astype(np.float32),
+    gaussian(1, 1200, 1030),
+    low_rank(2, 400, 300, 40).astype(np.float32),
+    with_singular_values(3, 1100, 1040, np.append(np.linspace(2, 0.1, 1036), [1e-6] * 4)),
+    gaussian(4, 30, 20),
+    gaussian(5, 300, 2400).astype(np.float16),
+]
+
+
+def test_results_are_the_same_to_the_last_bit_whatever_the_number_of_jobs() -> None:
+    matrices = [weight(values, f"layer {index}") for index, values in enumerate(MIXED)]
+    one, *others = (analyse(matrices, Settings(jobs=jobs)) for jobs in (1, 2, 5))
+    assert [layer.name for layer in one.layers] == [matrix.name for matrix in matrices]
+    for other in others:
+        assert other.layers == one.layers
+        for a, b in zip(one.layers, other.layers):
+            np.testing.assert_array_equal(a.singular_values, b.singular_values)
+
+
+def test_seconds_of_the_stages_add_up_to_the_time_that_passed() -> None:
+    matrices = [weight(values) for values in MIXED]
+    started = time.perf_counter()
+    found = analyse(matrices, Settings(jobs=3))
+    passed = time.perf_counter() - started
+    assert found.spectra_seconds > 0 and found.fits_seconds > 0
+    assert 0.9 * passed <= found.spectra_seconds + found.fits_seconds <= passed
+
+
+def test_a_matrix_beyond_the_largest_dimension_is_left_out_unread() -> None:
+    def never() -> np.ndarray:
+        raise AssertionError("must not be read")
+
+    huge = WeightMatrix("h", "h", None, "linear", "inferred", (60_000, 20_000), "float32", never)
+    found = analyse([huge, weight(gaussian(0, 40, 31)), weight(gaussian(1, 80, 30))], Settings())
+    assert len(found.layers) == 2
+    assert "60000 x 20000" in found.skipped[0].reason
+    (kept,) = analyse(
+        [weight(gaussian(0, 40, 31)), weight(gaussian(1, 80, 30))], Settings(max_dim=30)
+    ).layers
+    assert kept.M == 30
+
+
+def test_not_enough_memory_is_said_of_the_matrix_that_needs_it() -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    found = analyse([weight(gaussian(0, 900, 300))], Settings(), exhausted)
+    assert found.layers == ()
+    assert "not enough memory" in found.skipped[0].reason
 
 
 def test_tied_names_are_told() -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
@@ -101,6 +102,34 @@ def test_table_2018_prints_six_columns_and_nothing_else(tmp_path: Path) -> None:
             assert float(distance) == layer["power_law"]["D"]
 
 
+def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_path: Path) -> None:
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--max-dim", "79"]) == 0
+    report = read_report(tmp_path)
+    assert max(layer["M"] for layer in report["layers"]) < 80  # type: ignore[attr-defined]
+    large = [s for s in report["skipped"] if "--max-dim 79" in s["reason"]]  # type: ignore[attr-defined]
+    assert {min(s["shape"]) for s in large} == {80, 88}
+    (warning,) = report["summary"]["warnings"]  # type: ignore[index]
+    assert "left out" in warning and f"and {len(large) - 1} more" in warning
+
+
+def test_numbers_do_not_depend_on_the_number_of_jobs(analysed: Path, tmp_path: Path) -> None:
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--jobs", "1"]) == 0
+    assert read_report(tmp_path)["layers"] == read_report(analysed)["layers"]
+    one, other = (directory / "singular_values.npz" for directory in (tmp_path, analysed))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    assert run(str(SMALL), "--output-dir", str(tmp_path), "--quiet").returncode == 0
+    passed = time.perf_counter() - started
+    timing = read_report(tmp_path)["timing"]
+    assert isinstance(timing, dict)
+    assert all(seconds > 0 for seconds in timing.values())
+    # What follows the report's last writing, leaving Python above all, is not in it.
+    assert passed - 1.0 < sum(timing.values()) < passed + 0.05
+
+
 def test_existing_report_is_kept_without_force(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +159,8 @@ def test_existing_report_is_kept_without_force(
         ([str(SMALL), "--layers", "("], 2, "not a regular expression"),
         ([str(SMALL), "--layers", "nothing has this name"], 1, "leave none"),
         ([str(SMALL), "--weights-file", "worst.th"], 1, "worst.th"),
+        ([str(SMALL), "--layers", "_l0$", "--max-dim", "20"], 1, "128 x 88 is too large: M = 88"),
+        ([str(SMALL), "--jobs", "0"], 2, "--jobs: 0"),
         ([str(SMALL), "--output-dir", str(SMALL)], 1, "not a directory"),
         ([str(ROOT / "README.md")], 1, "README.md"),
     ],

@@ -19,6 +19,10 @@ LAYERS = (
         "sources",
         "layers",
         "kinds",
+        "entries",
+        "gram",
+        "two_stage",
+        "refine",
         "spectra",
         "ranks",
         "norms",
@@ -27,6 +31,9 @@ LAYERS = (
         "power_law",
         "verdict",
         "cuda",
+        "cost",
+        "schedule",
+        "clock",
         "tool",
     ),
     ("analysis", "summary"),
@@ -35,7 +42,17 @@ LAYERS = (
     ("zoo", "compare", "reference"),
     ("cli", "arguments", "install", "plugin", "monitor", "__main__"),
 )
-HEAVY = ("torch", "matplotlib", "powerlaw", "rich", "cached_path", "safetensors", "tqdm", "scipy")
+HEAVY = (
+    "torch",
+    "matplotlib",
+    "powerlaw",
+    "rich",
+    "cached_path",
+    "safetensors",
+    "tqdm",
+    "scipy",
+    "threadpoolctl",
+)
 FRONT_DOORS = ("cli", "arguments", "plugin", "__main__")
 ALLENNLP_IMPORTERS = ("plugin", "build")
 

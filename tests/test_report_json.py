@@ -30,7 +30,7 @@ LAYER_KEYS = (
 OBJECT_KEYS = {
     "tool": "version python torch numpy powerlaw allennlp",
     "source": "archive resolved sha256 weights_file model_type walk",
-    "timing": "read spectra fits plots",
+    "timing": "startup read spectra fits write plots",
 }
 NESTED_KEYS = {
     "hard_rank": "numpy numerical_recipes loose rounding",

@@ -14,6 +14,9 @@ from allennlp_analyze.settings import Settings
         ({"loose_tolerance": float("nan")}, "--loose-tolerance"),
         ({"gamma": float("inf")}, "--gamma"),
         ({"gamma": -0.5}, "--gamma"),
+        ({"max_dim": 0}, "--max-dim: 0"),
+        ({"jobs": 0}, "--jobs: 0"),
+        ({"jobs": -2}, "--jobs: -2"),
     ],
 )
 def test_choices_that_make_no_sense_are_named(choice: "dict[str, object]", message: str) -> None:
