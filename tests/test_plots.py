@@ -3,19 +3,25 @@
 import subprocess
 import sys
 import warnings
+from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from PIL import Image
 from report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports import plots
 from allennlp_analyze.reports.esd_plots import bulk_curve
 from allennlp_analyze.reports.plots import write_plots
-from allennlp_analyze.reports.style import ALPHA, new_figure
+from allennlp_analyze.reports.style import ALPHA, house_style, new_figure
 from allennlp_analyze.results import LayerResult
 
 MODEL_PLOTS = (
@@ -48,7 +54,7 @@ CASES: dict[str, Callable[[], LayerResult]] = {
 
 
 def axes() -> Any:
-    return Figure().add_subplot()
+    return new_figure(6, 4).add_subplot()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -115,8 +121,7 @@ def test_fit_and_edges_are_drawn_where_the_report_says(plot: Callable[..., Any])
     fit, mp = layer.power_law, layer.marchenko_pastur
     assert fit is not None and mp is not None
     ax = plot(axes(), layer)
-    upright = sorted(line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1)
-    assert upright == sorted([fit.xmin, mp.lambda_minus, mp.lambda_plus])
+    assert upright_lines(ax) == sorted([fit.xmin, mp.lambda_minus, mp.lambda_plus])
     texts = " ".join(text.get_text() for text in ax.get_legend().get_texts())
     assert f"{ALPHA} = {fit.alpha:.2f}" in texts and f"D = {fit.D:.3f}" in texts
     [law] = [line for line in ax.lines if line.get_label().startswith("power law")]
@@ -138,7 +143,107 @@ def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
         assert old.get_xlim() == new.get_xlim() and old.get_ylim() == new.get_ylim()
         assert old.axison and old.get_title(loc="right") == new.get_title(loc="right")
     assert [t.get_text() for t in reused.texts] == [t.get_text() for t in fresh.texts]
-    assert len(reused.legends) == 1
+    assert len(reused.artists) == len(fresh.artists)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_layer_looks_the_same_whatever_was_drawn_before(seed: int) -> None:
+    with house_style():
+        reused = new_figure(10, 4.4)
+        for case in np.random.default_rng(seed).permutation(list(CASES)):
+            layer = CASES[case]()
+            fresh = plots.draw_layer(new_figure(10, 4.4), layer)
+            plots.draw_layer(reused, layer)
+            np.testing.assert_array_equal(pixels(reused), pixels(fresh), case)
+
+
+def pixels(figure: Any) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def test_png_files_hold_what_matplotlib_draws(tmp_path: Path) -> None:
+    layer = make_layer(heavy_tailed(300, 200), "name")
+    path = write_plots(make_report(layer), tmp_path)[0]
+    expected = BytesIO()
+    with house_style():
+        plots.draw_layer(new_figure(10, 4.4), layer).savefig(expected, format="png")
+    ours, theirs = Image.open(path), Image.open(expected)
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs.convert("RGB")))
+    assert theirs.getextrema()[3] == (255, 255), "opaque: nothing is lost without it"
+    assert ours.info["dpi"] == theirs.info["dpi"]
+    assert path.stat().st_size < len(expected.getvalue())
+
+
+@pytest.mark.parametrize("scale", [1e-60, 0.02, 0.05, 0.1, 0.3, 1, 3, 10, 30, 1e60])
+@pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), gaussian(30, 1)])
+def test_no_text_covers_another(matrix: np.ndarray, scale: float) -> None:
+    with house_style():
+        figure = plots.draw_layer(new_figure(10, 4.4), make_layer(scale * matrix, "name"))
+        figure.canvas.draw()
+    boxes = [(text, text.get_window_extent()) for text in drawn_texts(figure)]
+    for text, box in boxes:
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width, text
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.height, text
+    for (text, box), (other, other_box) in combinations(boxes, 2):
+        assert not box.overlaps(other_box), (text, other)
+
+
+def drawn_texts(figure: Any) -> list[Text]:
+    texts = list(figure.texts)
+    for ax in figure.axes:
+        texts += [child for child in ax.get_children() if isinstance(child, Text)]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = axis.get_view_interval()
+            ticks = zip(axis.get_ticklocs(), axis.get_ticklabels())
+            texts += [label for place, label in ticks if low <= place <= high]
+            texts += [axis.label, axis.get_offset_text()]
+    return [text for text in texts if text.get_text()]
+
+
+@pytest.mark.parametrize("scale", [1e-60, 0.01, 0.1, 1, 10, 100, 1e60])
+@pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), np.eye(24)])
+@pytest.mark.parametrize("plot", [plots.plot_esd_linear, plots.plot_esd_loglog])
+def test_tick_labels_say_where_they_stand(
+    plot: Callable[..., Any], matrix: np.ndarray, scale: float
+) -> None:
+    ax = plot(axes(), make_layer(scale * matrix))
+    ax.figure.canvas.draw()
+    for axis in (ax.xaxis, ax.yaxis):
+        unit = number(axis.get_offset_text().get_text().strip("\u00d7") or "1")
+        labels = [number(text.get_text()) for text in axis.get_ticklabels()]
+        assert len(labels) >= 2 and (unit == 1 or max(labels) >= 1)
+        np.testing.assert_allclose(np.multiply(labels, unit), axis.get_ticklocs(), 1e-3)
+
+
+def number(text: str) -> float:
+    digits = text.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+    return float(text) if digits == text else 10.0 ** int(digits[len("10") :])
+
+
+def test_the_legend_has_every_curve_in_its_colour() -> None:
+    figure = plots.draw_layer(Figure(), make_layer(heavy_tailed(300, 200)))
+    curves, labels = figure.axes[0].get_legend_handles_labels()
+    assert len(labels) == 5 and set(labels) < {text.get_text() for text in figure.texts}
+    samples = figure.artists
+    assert [type(sample) for sample in samples] == [Rectangle] + [Line2D] * 4
+    assert samples[0].get_facecolor() == curves[0].get_facecolor()
+    for sample, curve in zip(samples[1:], curves[1:]):
+        assert sample.get_color() == curve.get_color()
+        assert sample.get_linestyle() == curve.get_linestyle()
+
+
+def upright_lines(ax: Any) -> list[float]:
+    """Where vertical lines stand that reach from the bottom of the axes to their top."""
+    low, high = ax.bbox.intervaly
+    found = []
+    for line in ax.lines:
+        x, y = line.get_data()
+        ends = line.get_transform().transform(np.column_stack([x, y]))[:, 1]
+        for at in range(len(x) - 1):
+            if x[at] == x[at + 1] and np.allclose(ends[at : at + 2], (low, high)):
+                found.append(x[at])
+    return sorted(found)
 
 
 def test_min_singular_values_leave_out_square_layers() -> None:

@@ -1,6 +1,6 @@
 """The files under plots/: one figure per layer, four per model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
@@ -18,6 +18,8 @@ from allennlp_analyze.reports.style import GREY, house_style, new_figure, save_f
 from allennlp_analyze.results import LayerResult, ModelReport
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -37,6 +39,8 @@ MODEL_PLOTS = (
 )
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
 TITLE_WIDTH = 90
+# Where the layers' axes, texts and legends begin, in widths of the figure.
+LEFT = 0.07
 
 
 def write_plots(
@@ -77,18 +81,45 @@ def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Pat
 
 def draw_layer(figure: "Figure", layer: LayerResult) -> "Figure":
     """Draw the spectrum of `layer` twice in `figure`: empty, or used for another layer before."""
-    for old in [*figure.texts, *figure.legends]:
+    for old in [*figure.texts, *figure.artists]:
         old.remove()
     for ax in figure.axes:
         wipe(ax)
-    left, right = figure.axes or figure.subplots(1, 2)
+    left, right = figure.axes or _two_axes(figure)
     plot_esd_linear(left, layer, legend=False)
     plot_esd_loglog(right, layer, legend=False)
-    # Fixed margins: a layout engine would draw every figure twice.
-    figure.subplots_adjust(left=0.07, right=0.985, top=0.83, bottom=0.255, wspace=0.18)
-    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncol=3)
+    _draw_legend(figure, *left.get_legend_handles_labels())
     name = math_escaped(shorten(printable(layer.name), TITLE_WIDTH))
     facts = f"{layer.kind}, {layer.N} x {layer.M}, Q = {layer.Q:.4g}, {layer.verdict}"
-    figure.text(0.07, 0.945, name, fontsize=11)
-    figure.text(0.07, 0.895, facts, fontsize=9, color=GREY)
+    figure.text(LEFT, 0.945, name, fontsize=11)
+    figure.text(LEFT, 0.895, facts, fontsize=9, color=GREY)
     return figure
+
+
+def _two_axes(figure: "Figure") -> Sequence["Axes"]:
+    """Side by side, everything at a fixed place: fitting the tick labels draws them twice."""
+    axes: Sequence[Axes] = figure.subplots(1, 2)
+    figure.subplots_adjust(left=LEFT, right=0.985, top=0.83, bottom=0.255, wspace=0.18)
+    for ax in axes:
+        ax.xaxis.set_label_coords(0.5, -0.115)
+        ax.yaxis.set_label_coords(-0.115, 0.5)
+    return axes
+
+
+def _draw_legend(figure: "Figure", artists: Sequence["Artist"], labels: Sequence[str]) -> None:
+    """Columns of two below the axes. A `Figure.legend` would measure every text several times."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch, Rectangle
+
+    width, half_height = 0.022, 0.01
+    for index, (artist, label) in enumerate(zip(artists, labels)):
+        column, row = divmod(index, 2)
+        x, y = LEFT + 0.31 * column, 0.085 - 0.045 * row
+        if isinstance(artist, Line2D):
+            sample = Line2D((x, x + width), (y, y), color=artist.get_color())
+            sample.set(linewidth=artist.get_linewidth(), linestyle=artist.get_linestyle())
+            figure.add_artist(sample)
+        elif isinstance(artist, Patch):
+            colour = artist.get_facecolor()
+            figure.add_artist(Rectangle((x, y - half_height), width, 2 * half_height, fc=colour))
+        figure.text(x + 0.03, y, label, fontsize=8, va="center_baseline")
