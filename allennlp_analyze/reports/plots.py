@@ -38,7 +38,7 @@ MODEL_PLOTS = (
     ("rank_loss", plot_rank_loss),
 )
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
-TITLE_WIDTH = 90
+TITLE_WIDTH = 72
 # Where the layers' axes, texts and legends begin, in widths of the figure.
 LEFT = 0.07
 
