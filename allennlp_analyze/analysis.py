@@ -10,7 +10,7 @@ from typing import Callable, Optional, Union
 import numpy as np
 
 from allennlp_analyze import norms
-from allennlp_analyze.cost import available_cores, memory, why_refused
+from allennlp_analyze.cost import memory, this_machine, why_refused
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix
@@ -80,7 +80,7 @@ def analyse(
     """
     started = time.perf_counter()
     measured: dict[int, _Measured] = {}
-    jobs = settings.jobs or available_cores()
+    jobs = settings.jobs or this_machine().cores
 
     def work(index: int) -> _Measured:
         return _measure(matrices[index], settings, solver)

@@ -1,8 +1,10 @@
 """Matrices side by side: each is done once, the large ones alone, at most `jobs` at a time."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from matrices import gaussian
 from threadpoolctl import threadpool_info
 
-from allennlp_analyze.cost import is_large, memory, seconds, why_refused
+from allennlp_analyze.cost import Machine, is_large, memory, seconds, this_machine, why_refused
 from allennlp_analyze.schedule import in_parallel, largest_first
 
 SHAPES = st.lists(st.tuples(st.integers(1, 30_000), st.integers(1, 30_000)), max_size=40)
@@ -24,17 +26,47 @@ def blas_threads() -> "set[int]":
     }
 
 
-@given(SHAPES)
+@given(SHAPES, st.integers(1, 64), st.integers(0, 2**38))
 def test_every_matrix_is_placed_once_and_the_costliest_come_first(
-    shapes: "list[tuple[int, int]]",
+    shapes: "list[tuple[int, int]]", cores: int, ram: int
 ) -> None:
-    alone, together = largest_first(shapes)
+    alone, together = largest_first(shapes, Machine(cores, ram))
     assert sorted(alone + together) == list(range(len(shapes)))
     for indices in (alone, together):
         costs = [seconds(shapes[index]) for index in indices]
         assert costs == sorted(costs, reverse=True)
     assert all(is_large(shapes[index]) for index in alone)
-    assert not any(is_large(shapes[index]) for index in together)
+    for index in together:
+        assert not is_large(shapes[index]) or cores * memory(shapes[index]) <= ram / 4
+
+
+@given(SHAPES, st.integers(2, 64))
+def test_no_core_is_left_with_one_matrix_while_the_others_are_done(
+    shapes: "list[tuple[int, int]]", cores: int
+) -> None:
+    _, together = largest_first(shapes, Machine(cores, 2**60))
+    busy = [0.0] * cores
+    for index in together:
+        busy[busy.index(min(busy))] += seconds(shapes[index])
+    assert max(busy) <= max(2.0, 2 * sum(busy) / cores)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "cores", "ram", "alone"),
+    [
+        ([(4096, 4096)] * 6, 2, 24, 0),  # the layers of a language model: side by side
+        ([(4096, 4096)] * 6, 16, 64, 6),
+        ([(4096, 4096)] * 6, 2, 1.9, 6),  # too little memory for two at a time
+        ([(4096, 25088), (4096, 4096), (1000, 4096)], 2, 24, 2),  # the classifier of VGG16
+        ([(16384, 512)] * 8 + [(4096, 2048)] * 2, 2, 24, 0),  # the NER model of 2018
+        ([(9000, 9000), (100, 100)], 2, 24, 1),
+    ],
+)
+def test_which_matrices_take_turns_on_all_cores(
+    shapes: "list[tuple[int, int]]", cores: int, ram: float, alone: int
+) -> None:
+    found, _ = largest_first(shapes, Machine(cores, int(ram * 2**30)))
+    assert found == list(range(alone))
 
 
 @given(SHAPES, st.integers(1, 5))
@@ -73,7 +105,8 @@ def test_a_large_matrix_is_alone_and_keeps_the_threads_that_there_are() -> None:
         seen.append((index, set(running), blas_threads()))
         running.discard(index)
 
-    list(in_parallel(work, [(20, 10), LARGE, (30, 10), LARGE], 4))
+    machine = Machine(4, 2**40)
+    list(in_parallel(work, [(20, 10), LARGE, (30, 10), LARGE], 4, machine))
     assert seen[:2] == [(1, {1}, before), (3, {3}, before)]
 
 
@@ -121,6 +154,14 @@ def test_estimates_have_the_right_order() -> None:
     took = time.process_time() - started
     assert took / 10 < seconds(matrix.shape) < took * 10
     assert memory((50_000, 20_000)) == 2 * 20_000**2 * 8
+
+
+def test_this_machine_has_the_cores_and_the_memory_of_this_machine() -> None:
+    machine = this_machine()
+    assert 1 <= machine.cores <= (os.cpu_count() or 1)
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        assert machine.memory == int(meminfo.read_text().split()[1]) * 1024
 
 
 def test_a_refusal_names_what_it_would_take() -> None:
