@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.assembled import flattened, pruned, weight_normed
 from allennlp_analyze.entries import Decode, as_stored
 from allennlp_analyze.kinds import infer_kinds, split_name, transposed_groups, words_of
 from allennlp_analyze.modules import ModuleFacts, ModuleTable
@@ -226,9 +227,9 @@ class _Finder:
         magnitude = self._beside(tensor, "weight_v", "weight_g")
         mask = self._beside(tensor, "weight_orig", "weight_mask")
         if magnitude is not None:
-            return partial(_weight_normed, tensor, magnitude), as_stored
+            return partial(weight_normed, tensor, magnitude), as_stored
         if mask is not None and mask.shape == tensor.shape:
-            return partial(_pruned, tensor, mask), as_stored
+            return partial(pruned, tensor, mask), as_stored
         return tensor.stored, tensor.decode
 
     def _beside(self, tensor: StoredTensor, leaf: str, other: str) -> Optional[StoredTensor]:
@@ -265,7 +266,7 @@ def _whole(shape: tuple[int, ...]) -> _Part:
 def _unfolded(shape: tuple[int, ...]) -> _Part:
     """The first dimension against all the others."""
     flat = (shape[0], math.prod(shape[1:]))
-    return _Part(None, flat, lambda values: values.reshape(flat))
+    return _Part(None, flat, lambda values: flattened(values.reshape(shape)))
 
 
 def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part:
@@ -289,24 +290,10 @@ def _convolution(shape: tuple[int, ...], transposed_groups: int) -> _Part:
     """out x (in / groups * kernel); a transposed one is stored in x (out / groups) x kernel."""
     if not transposed_groups:
         return _unfolded(shape)
-    groups, columns = transposed_groups, shape[0] // transposed_groups * math.prod(shape[2:])
-    flat = (shape[1] * groups, columns)
+    groups, inputs = transposed_groups, shape[0] // transposed_groups
 
     def take(values: np.ndarray) -> np.ndarray:
-        grouped = values.reshape(groups, shape[0] // groups, shape[1], -1)
-        return np.swapaxes(grouped, 1, 2).reshape(flat)
+        grouped = values.reshape(groups, inputs, *shape[1:])
+        return flattened(np.swapaxes(grouped, 1, 2), leading=2)
 
-    return _Part(None, flat, take)
-
-
-def _weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarray:
-    """g v / |v| of torch's weight_norm: one norm for each entry of g."""
-    v, g = direction.values(), magnitude.values()
-    axes = tuple(axis for axis, size in enumerate(g.shape) if size == 1)
-    wide = v.astype(np.float64)
-    scale = g.astype(np.float64) / np.sqrt(np.sum(wide * wide, axis=axes, keepdims=True))
-    return (wide * scale).astype(v.dtype)
-
-
-def _pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
-    return weight.values() * mask.values().astype(weight.values().dtype)
+    return _Part(None, (shape[1] * groups, inputs * math.prod(shape[2:])), take)

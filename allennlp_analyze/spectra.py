@@ -14,7 +14,7 @@ from allennlp_analyze.results import TOLERANCES, Tolerances
 
 # At most this many multiplications: the SVD costs nothing worth saving.
 SMALL_WORK = 20_000_000
-# Elements above which the SVD of a tall matrix goes through its R factor, to bound memory.
+# With so many elements more than M x M a matrix goes through its R factor, to bound memory.
 WHOLE_SVD_ELEMENTS = 1 << 22
 # Below this share of the largest, an eigenvalue of the Gram matrix has lost half its digits.
 GRAM_RESOLUTION = 1e-10
@@ -129,9 +129,10 @@ def _entry_std(total: float, scale: float, singular_values: np.ndarray, size: in
 def svd_values(entries: Entries, scale: float) -> np.ndarray:
     """Singular values of scale W by LAPACK in float64, (M,) descending.
 
-    A large matrix that is not nearly square is first reduced to its R factor, block by block.
+    A large matrix that is not nearly square is first reduced to its R factor, block by block, so
+    that no more is in memory than two M x M matrices.
     """
-    if entries.size > max(WHOLE_SVD_ELEMENTS, 1.25 * entries.M**2):
+    if entries.size - entries.M**2 > WHOLE_SVD_ELEMENTS:
         return np.linalg.svd(_r_factor(entries, scale), compute_uv=False)
     whole, filled = np.empty((entries.N, entries.M)), 0
     for rows in entries.blocks(scale):

@@ -18,6 +18,8 @@ LAYERS = (
     (
         "sources",
         "layers",
+        "assembled",
+        "scratch",
         "kinds",
         "entries",
         "gram",

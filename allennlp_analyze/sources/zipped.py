@@ -2,7 +2,6 @@
 
 import mmap
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.scratch import mapped_copy
 from allennlp_analyze.sources.described import printable
 from allennlp_analyze.sources.unpickle import MAX_PICKLE_BYTES, unpickle
 from allennlp_analyze.sources.views import Block, mapped_block
@@ -131,28 +131,27 @@ def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
 
 
 def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
-    """The (file_size,) bytes of a compressed record, its checksum verified, in a mapped file that
-    has no name: a tensor's bytes may be more than memory."""
+    """The (file_size,) bytes of a compressed record: a tensor's bytes may be more than memory."""
     name = printable(record.filename)
-    if record.file_size == 0:
-        return np.empty(0, np.uint8)
     try:
-        with tempfile.TemporaryFile() as file:
-            size, checksum = 0, 0
-            for data in _inflated(packed):
-                size += len(data)
-                checksum = zlib.crc32(data, checksum)
-                if size > record.file_size:
-                    break
-                file.write(data)
-            if size != record.file_size or checksum != record.CRC:
-                raise CheckpointError(f"record {name} fails its checksum")
-            file.flush()
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        return mapped_copy(_checked(_inflated(packed), record))
     except zlib.error as error:
         raise CheckpointError(f"record {name} is damaged ({error})") from None
     except OSError as error:
         raise CheckpointError(f"record {name} cannot be unpacked ({error.strerror})") from None
+
+
+def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The same pieces. Raises `CheckpointError` when they are not the record's."""
+    size, checksum = 0, 0
+    for data in pieces:
+        size += len(data)
+        checksum = zlib.crc32(data, checksum)
+        if size > record.file_size:
+            break
+        yield data
+    if size != record.file_size or checksum != record.CRC:
+        raise CheckpointError(f"record {printable(record.filename)} fails its checksum")
 
 
 def _inflated(packed: np.ndarray) -> Iterator[bytes]:
