@@ -44,7 +44,7 @@ WORKS = {
         Work("4096", "one 4096 x 4096", ((4096, 4096),)),
         Work("8192", "one 8192 x 8192", ((8192, 8192),)),
         Work("powerlaw", "power law of 4096 eigenvalues", ((4096, 4096),), spectrum=True),
-        Work("tiny", "to try the script", ((300, 120), (80, 400), (120, 300), (300, 120))),
+        Work("tiny", "to try the script", ((900, 200), (80, 400), (120, 300), (300, 120))),
         Work("tiny-powerlaw", "to try the script", ((400, 100),), spectrum=True),
     )
 }

@@ -82,6 +82,19 @@ def test_times_are_multiples_of_ours(measured):
             assert one["times_ours"] * ours["seconds"] == pytest.approx(one["seconds"])
 
 
+def test_the_profile_accounts_for_every_stage(measured, module):
+    printed, numbers = measured
+    assert list(numbers["profiles"]) == ["tiny"]
+    seconds = numbers["profiles"]["tiny"]["seconds"]
+    tool = module("benchmark_profile")
+    assert list(seconds) == [*tool.STAGES, tool.REST]
+    assert all(value > 0 for value in seconds.values())
+    lines = printed.split("Where ours spends its time on tiny, ")[1].splitlines()
+    assert float(lines[0].split()[0]) == pytest.approx(sum(seconds.values()), abs=0.006)
+    shares = [float(line.split("%")[0].split()[-1]) for line in lines[1 : 1 + len(seconds)]]
+    assert sum(shares) == pytest.approx(100, abs=3)
+
+
 def test_neither_output_names_this_machine(measured):
     printed, numbers = measured
     for text in (printed.split("\nWritten:")[0], json.dumps(numbers)):
