@@ -9,8 +9,10 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 
-# Elements of one block: 32 MiB in float64.
-BLOCK_ELEMENTS = 1 << 22
+# Elements of one block, 16 MiB in float64, unless these are fewer rows than are worth adding to an
+# M x M Gram matrix at once; their block is small beside that matrix.
+BLOCK_ELEMENTS = 1 << 21
+BLOCK_ROWS = 2048
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -46,7 +48,7 @@ class Entries:
     @property
     def block_rows(self) -> int:
         """Rows of a block; the last one may have fewer."""
-        return max(1, min(self.N, BLOCK_ELEMENTS // self.M))
+        return min(self.N, max(BLOCK_ELEMENTS // self.M, BLOCK_ROWS))
 
     def blocks(self, scale: float = 1.0) -> Iterator[np.ndarray]:
         """Consecutive rows of scale W, N x M: (k, M) float64 arrays, not to be written to."""

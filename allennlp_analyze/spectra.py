@@ -159,4 +159,4 @@ def _r_factor(entries: Entries, scale: float) -> np.ndarray:
             raise np.linalg.LinAlgError(f"dgeqrf: argument {-info} is illegal")
         for column in range(m):
             buffer[column + 1 : m, column] = 0.0
-    return np.array(buffer[:m])
+    return buffer[:m]

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_info
 
 from allennlp_analyze import entries, refine, spectra
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.gram import gram_spectrum
+from allennlp_analyze.gram import SAFE_SQUARES, gram_spectrum
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import TOLERANCES
 from allennlp_analyze.sources import dtypes
@@ -82,6 +82,7 @@ def test_gram_route_agrees_with_svd_relative_to_the_smallest() -> None:
 def test_blocks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = gaussian(0, 700, 220).astype(np.float32)
     whole = spectrum(matrix, "float32").singular_values
+    monkeypatch.setattr(entries, "BLOCK_ROWS", 1)
     monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 220 * 33)
     assert len(list(entries.Entries(matrix).blocks())) == 22
     blocked = spectrum(matrix, "float32").singular_values
@@ -166,12 +167,13 @@ def test_two_stage_reduction_is_there_wherever_numpy_brings_openblas() -> None:
         pytest.skip("numpy is not built with OpenBLAS")
     eigenvalues = two_stage_eigenvalues()
     assert eigenvalues is not None
-    for size in (1, 2, 33, 150, 700):
-        matrix = gaussian(size, size, size)
-        matrix = matrix + matrix.T
-        expected = np.linalg.eigvalsh(matrix)
-        found = eigenvalues(np.triu(matrix))
-        np.testing.assert_allclose(found, expected, atol=1e-14 * size * np.abs(expected).max())
+    for size in (1, 2, 33, 65, 66, 150, 700):
+        for scale in (1.0, *SAFE_SQUARES):
+            matrix = scale * gaussian(size, size, size)
+            matrix = matrix + matrix.T
+            expected = np.linalg.eigvalsh(matrix)
+            found = eigenvalues(np.triu(matrix))
+            np.testing.assert_allclose(found, expected, atol=1e-14 * size * np.abs(expected).max())
 
 
 def test_two_stage_reduction_refuses_what_it_would_misread() -> None:
@@ -187,6 +189,7 @@ def test_two_stage_reduction_refuses_what_it_would_misread() -> None:
 def test_stored_numbers_are_decoded_block_by_block(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(entries, "BLOCK_ROWS", 1)
     monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 5000)
     numbers = stored(gaussian(0, 500, 210), dtype)
     bits, sizes = numbers, []
@@ -206,6 +209,7 @@ def test_stored_numbers_are_decoded_block_by_block(
 def test_svd_through_the_r_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = np.repeat(gaussian(5, 900, 150), 2, axis=1)
     monkeypatch.setattr(spectra, "WHOLE_SVD_ELEMENTS", 1000)
+    monkeypatch.setattr(entries, "BLOCK_ROWS", 1)
     monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 300 * 100)
     found = spectrum(matrix, "float64")
     expected = reference(matrix)
@@ -252,6 +256,7 @@ def test_entries_have_the_standard_deviation_that_numpy_finds(
     scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = gaussian(0, 300, 40) + 3
+    monkeypatch.setattr(entries, "BLOCK_ROWS", 1)
     monkeypatch.setattr(entries, "BLOCK_ELEMENTS", 1000)
     found = spectrum(matrix * scale, "float64")
     assert found.entry_std == pytest.approx(matrix.std() * scale, rel=1e-10)
