@@ -9,10 +9,10 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 
-# Elements of one block, 16 MiB in float64, unless these are fewer rows than are worth adding to an
+# Elements of one block, 8 MiB in float64, unless these are fewer rows than are worth adding to an
 # M x M Gram matrix at once; their block is small beside that matrix.
-BLOCK_ELEMENTS = 1 << 21
-BLOCK_ROWS = 2048
+BLOCK_ELEMENTS = 1 << 20
+BLOCK_ROWS = 1024
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -51,10 +51,17 @@ class Entries:
         return min(self.N, max(BLOCK_ELEMENTS // self.M, BLOCK_ROWS))
 
     def blocks(self, scale: float = 1.0) -> Iterator[np.ndarray]:
-        """Consecutive rows of scale W, N x M: (k, M) float64 arrays, not to be written to."""
+        """Consecutive rows of scale W, N x M: (k, M) float64 arrays, not to be written to, each
+        good only until the next one is asked for."""
+        numbers = np.empty(0)
         for block in self.decoded_blocks():
-            numbers = np.asarray(block, dtype=np.float64)
-            yield numbers if scale == 1.0 else numbers * scale
+            if block.dtype == np.float64 and scale == 1.0:
+                yield block
+                continue
+            if numbers.shape != block.shape:
+                numbers = np.empty_like(block, dtype=np.float64)
+            np.multiply(block, scale, out=numbers, dtype=np.float64)
+            yield numbers
 
     def decoded_blocks(self) -> Iterator[np.ndarray]:
         """The same in the type that decoding gives, unscaled."""

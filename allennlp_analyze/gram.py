@@ -2,19 +2,18 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Callable, Optional
 
 import numpy as np
 
 from allennlp_analyze.entries import Entries
-from allennlp_analyze.two_stage import two_stage_eigenvalues
+from allennlp_analyze.openblas import Routine, call, find_routines, is_agreed
+from allennlp_analyze.tridiagonal import symmetric_eigenvalues
 
-# A larger Gram matrix is accumulated in panels of this many rows of its upper triangle: half the
-# work and no second matrix of its size.
+# Rows of the upper triangle that numpy computes at once: half the work of the whole square, and no
+# second matrix of its size.
 PANEL = 384
-PANELS_FROM = 1024
-# From this size on the two-stage reduction is faster than numpy's.
-TWO_STAGE_FROM = 1792
 # Largest diagonal entries within which no square of an entry has overflowed or vanished.
 SAFE_SQUARES = (1e-200, 1e220)
 
@@ -43,7 +42,7 @@ def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum
     with np.errstate(all="ignore"):
         for rows in entries.blocks(scale):
             totals.append(float(rows.sum()))
-            _accumulate(gram, rows)
+            add_gram(gram, rows)
     if not squares_are_safe(float(np.max(np.diagonal(gram)))):
         return None
     return GramSpectrum(symmetric_eigenvalues(gram), math.fsum(totals), gram)
@@ -54,25 +53,47 @@ def squares_are_safe(largest_diagonal: float) -> bool:
     return SAFE_SQUARES[0] <= largest_diagonal <= SAFE_SQUARES[1]
 
 
-def _accumulate(gram: np.ndarray, rows: np.ndarray) -> None:
-    """Add rows^T rows to the upper triangle of `gram` (and, for a small one, to the lower)."""
-    if len(gram) < PANELS_FROM:
-        gram += rows.T @ rows
-        return
+def add_gram(gram: np.ndarray, rows: np.ndarray) -> None:
+    """Add rows^T rows, of `rows` (k, M) float64, to the upper triangle of `gram` (M, M)."""
+    add = _blas_add_gram() or _numpy_add_gram
+    add(gram, rows)
+
+
+@cache
+def _blas_add_gram() -> Optional[Callable[[np.ndarray, np.ndarray], None]]:
+    """By BLAS itself: numpy would make and mirror another matrix. None without OpenBLAS."""
+    found = find_routines("dsyrk")
+    if found is None:
+        return None
+    add = partial(_by_syrk, found[0])
+    rows = np.cos(np.arange(35.0)).reshape(7, 5)
+
+    def tried() -> np.ndarray:
+        sums = np.ones((5, 5))
+        add(sums, rows)
+        add(sums, rows.copy(order="F"))
+        return np.triu(sums)
+
+    return add if is_agreed(tried, np.triu(1 + 2 * rows.T @ rows)) else None
+
+
+def _by_syrk(syrk: Routine, gram: np.ndarray, rows: np.ndarray) -> None:
+    k, m = rows.shape
+    down, across = (stride // rows.itemsize for stride in rows.strides)
+    # BLAS counts columns first: rows in C order are rows^T there, our upper triangle its lower one.
+    if across == 1 and down >= m:
+        form, leading = b"N", down
+    elif down == 1 and across >= k:
+        form, leading = b"T", across
+    else:
+        form, leading, rows = b"N", m, np.ascontiguousarray(rows)
+    call(syrk, b"L", form, m, k, 1.0, rows, leading, 1.0, gram, m)
+
+
+def _numpy_add_gram(gram: np.ndarray, rows: np.ndarray) -> None:
     for start in range(0, len(gram), PANEL):
         stop = start + PANEL
         panel = rows[:, start:stop]
-        gram[start:stop, start:stop] += panel.T @ panel  # by syrk: half the work of a product
+        gram[start:stop, start:stop] += panel.T @ panel
         if stop < len(gram):
             gram[start:stop, stop:] += panel.T @ rows[:, stop:]
-
-
-def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
-    """Eigenvalues (M,) ascending of the symmetric float64 `matrix` (M, M), from its upper triangle.
-
-    They agree with numpy.linalg.eigvalsh.
-    """
-    two_stage = two_stage_eigenvalues() if len(matrix) >= TWO_STAGE_FROM else None
-    if two_stage is not None:
-        return two_stage(matrix.copy())
-    return np.asarray(np.linalg.eigvalsh(matrix.T))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.cost import Machine, is_large, memory, seconds, this_machine
+from allennlp_analyze.openblas import libraries
 
 Result = TypeVar("Result")
 Shape = tuple[int, int]
@@ -74,5 +75,6 @@ def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread, so that jobs do not compete for cores."""
     from threadpoolctl import threadpool_limits
 
+    libraries()  # before they are limited
     with threadpool_limits(limits=1, user_api="blas"):
         yield

@@ -15,7 +15,7 @@ from allennlp_analyze.analysis import analyse
 from allennlp_analyze.settings import Settings
 
 STAGES: dict[str, Callable[..., Any]] = {
-    "Gram matrices": gram._accumulate,
+    "Gram matrices": gram.add_gram,
     "eigenvalues": gram.symmetric_eigenvalues,
     "power laws": power_law.fit_power_law,
 }

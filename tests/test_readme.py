@@ -15,7 +15,20 @@ def test_every_option_is_in_the_readme_and_every_one_there_exists() -> None:
     known = {o for action in make_parser()._actions for o in action.option_strings}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", README))
     assert {option for option in known if option.startswith("--")} - named == set()
-    assert named - known == set()
+    of_scripts: set[str] = set()
+    for script in set(re.findall(r"python (scripts/\w+\.py)", README)):
+        text = (ROOT / script).read_text(encoding="utf-8")
+        of_scripts.update(re.findall(r'"(--[a-z0-9-]+)"', text))
+    assert named - known - of_scripts == set()
+
+
+def test_every_target_of_the_benchmark_is_shown() -> None:
+    text = (ROOT / "scripts" / "benchmark_report.py").read_text(encoding="utf-8")
+    works = re.findall(r'^    Target\("([^"]+)", "([^"]+)"', text, re.MULTILINE)
+    assert len(works) >= 6
+    for work, method in works:
+        shown = [line for line in README.splitlines() if line.startswith(f"{work}: ")]
+        assert any(method in line and re.search("reached|missed", line) for line in shown), work
 
 
 def test_make_targets_are_in_the_makefile() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,14 +7,14 @@ from hypothesis import strategies as st
 from matrices import gaussian, low_rank, stored, with_singular_values
 from threadpoolctl import threadpool_info
 
-from allennlp_analyze import entries, refine, spectra
+from allennlp_analyze import entries, gram, openblas, refine, spectra, tridiagonal
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.gram import SAFE_SQUARES, gram_spectrum
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import TOLERANCES
 from allennlp_analyze.sources import dtypes
 from allennlp_analyze.spectra import spectrum
-from allennlp_analyze.two_stage import two_stage_eigenvalues
+from allennlp_analyze.tridiagonal import one_stage, symmetric_eigenvalues, two_stages
 
 
 def reference(matrix: np.ndarray) -> np.ndarray:
@@ -145,44 +147,84 @@ def test_many_lost_directions_are_left_to_the_svd() -> None:
     assert hard_rank(found.singular_values, found.tolerance).numpy == 500
 
 
-@pytest.mark.parametrize("shape", [(1030, 1100), (2400, 2350)])
-def test_large_gram_matrices_have_the_eigenvalues_that_numpy_finds(
-    shape: "tuple[int, int]",
+@pytest.fixture(params=["OpenBLAS", "numpy alone"])
+def blas(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Both ways of computing, where the library has both."""
+    found = (gram._blas_add_gram, one_stage, two_stages)
+    if request.param == "numpy alone":
+        monkeypatch.setattr(gram, "find_routines", lambda *names: None)
+        monkeypatch.setattr(tridiagonal, "find_routines", lambda *names: None)
+        for function in found:
+            function.cache_clear()
+    elif any(function() is None for function in found):
+        pytest.skip("numpy is not built with OpenBLAS")
+    yield request.param
+    for function in found:
+        function.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "shape, order",
+    [((60, 50), "C"), ((60, 50), "F"), ((60, 50), "strided"), ((1600, 1540), "C")],
+)
+def test_gram_matrices_have_the_entries_and_eigenvalues_that_numpy_finds(
+    shape: "tuple[int, int]", order: str, blas: str
 ) -> None:
-    """In panels, and by the two-stage reduction where there is one."""
     matrix = gaussian(3, *shape)
-    tall = matrix if shape[0] >= shape[1] else matrix.T
-    found = gram_spectrum(entries.Entries(matrix))
+    laid_out = np.asarray(matrix, order="F" if order == "F" else "C")
+    if order == "strided":
+        laid_out = np.repeat(np.repeat(matrix, 2, axis=0), 3, axis=1)[::2, ::3]
+    found = gram_spectrum(entries.Entries(laid_out))
     assert found is not None
-    expected = np.linalg.eigvalsh(tall.T @ tall)
+    exact = matrix.T @ matrix
+    expected = np.linalg.eigvalsh(exact)
     error = np.abs(found.eigenvalues - expected)
     assert error.max() <= min(shape) * np.finfo(float).eps * expected[-1]
     assert found.total == pytest.approx(matrix.sum(), abs=1e-8)
-    np.testing.assert_allclose(np.triu(found.matrix), np.triu(tall.T @ tall), atol=1e-9)
+    np.testing.assert_allclose(np.triu(found.matrix), np.triu(exact), atol=1e-9)
 
 
-def test_two_stage_reduction_is_there_wherever_numpy_brings_openblas() -> None:
-    libraries = threadpool_info()
-    if not any(library["internal_api"] == "openblas" for library in libraries):
+def test_openblas_is_called_wherever_numpy_brings_it() -> None:
+    if not any(library["internal_api"] == "openblas" for library in threadpool_info()):
         pytest.skip("numpy is not built with OpenBLAS")
-    eigenvalues = two_stage_eigenvalues()
-    assert eigenvalues is not None
-    for size in (1, 2, 33, 65, 66, 150, 700):
-        for scale in (1.0, *SAFE_SQUARES):
-            matrix = scale * gaussian(size, size, size)
-            matrix = matrix + matrix.T
-            expected = np.linalg.eigvalsh(matrix)
-            found = eigenvalues(np.triu(matrix))
-            np.testing.assert_allclose(found, expected, atol=1e-14 * size * np.abs(expected).max())
+    for function in (gram._blas_add_gram, one_stage, two_stages):
+        assert function() is not None
 
 
-def test_two_stage_reduction_refuses_what_it_would_misread() -> None:
-    eigenvalues = two_stage_eigenvalues()
-    if eigenvalues is None:
-        pytest.skip("the BLAS library has no two-stage reduction")
+def test_the_newest_openblas_is_taken() -> None:
+    def version(library: object) -> "list[int]":
+        (found,) = (o["version"] for o in threadpool_info() if o["filepath"] == library._name)
+        return [int(part) for part in found.split(".")[:3] if part.isdigit()]
+
+    versions = [version(library) for library in openblas.libraries()]
+    assert versions == sorted(versions, reverse=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 33, 65, 66, 150, 700])
+@pytest.mark.parametrize("scale", [1.0, *SAFE_SQUARES])
+def test_eigenvalues_are_those_of_numpy(size: int, scale: float, blas: str) -> None:
+    matrix = scale * gaussian(size, size, size)
+    matrix = matrix + matrix.T
+    expected = np.linalg.eigvalsh(matrix)
+    solvers = [symmetric_eigenvalues]
+    if blas == "OpenBLAS" and size > tridiagonal.BAND:
+        solvers.append(two_stages())
+    for solver in solvers:
+        found = solver(np.triu(matrix))
+        np.testing.assert_allclose(found, expected, atol=1e-14 * size * np.abs(expected).max())
+
+
+def test_eigenvalues_of_what_would_be_misread_are_refused() -> None:
     for wrong in (np.eye(6)[::2], np.eye(4, dtype=np.float32), np.eye(8)[::2, ::2]):
         with pytest.raises(ValueError, match="float64"):
-            eigenvalues(wrong)
+            symmetric_eigenvalues(wrong)
+
+
+def test_a_routine_that_does_not_do_what_its_name_says_is_not_used() -> None:
+    def other(*arguments: object) -> None:
+        pass
+
+    assert tridiagonal._tried(tridiagonal._in_one_stage(other, other)) is None
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
