@@ -48,7 +48,7 @@ from allennlp_analyze.reports.atomic import make_directory, write_atomically
 DEFAULT_WORK = "ner,bert,vgg,4096,powerlaw"
 METHODS = ("floor", "svd", "weightwatcher", "2018", "powerlaw")
 STUDIED = ("ner", "tiny")  # the 2018 method would take hours on the others
-PROFILED = ("ner", "tiny")
+PROFILED = ("ner", "4096", "tiny")
 
 
 def contestants(
