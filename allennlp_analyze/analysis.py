@@ -3,15 +3,15 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 import numpy as np
 
 from allennlp_analyze import norms
 from allennlp_analyze.cost import memory, this_machine, why_refused
-from allennlp_analyze.errors import TensorError
+from allennlp_analyze.errors import InvalidTensorError, TensorError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix
 from allennlp_analyze.marchenko_pastur import marchenko_pastur, tikhonov
@@ -23,6 +23,7 @@ from allennlp_analyze.power_law import (
 )
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import (
+    LayerOutcome,
     LayerResult,
     MarchenkoPastur,
     PowerLaw,
@@ -52,7 +53,7 @@ class Analysis:
 class _Measured:
     """What became of one matrix, and the seconds that its spectrum and its fits took."""
 
-    outcome: Union[LayerResult, Skipped]
+    outcome: LayerOutcome
     spectrum_seconds: float
     fits_seconds: float
 
@@ -71,24 +72,28 @@ def analyse(
     matrices: Sequence[WeightMatrix],
     settings: Settings,
     solver: GramSolver = gram_spectrum,
-    on_layer: Optional[Callable[[WeightMatrix], None]] = None,
+    on_outcome: Optional[Callable[[int, LayerOutcome], None]] = None,
+    finished: Optional[Mapping[int, LayerOutcome]] = None,
 ) -> Analysis:
     """Measure each matrix; one that cannot be (NaN, too large) is left out with its reason.
 
-    `solver` computes eigenvalues of a Gram matrix (see `gram`); `on_layer` is called after each
-    matrix. Up to `settings.jobs` matrices are in work at a time; the results do not depend on it.
+    `solver` computes eigenvalues of a Gram matrix (see `gram`); `on_outcome` is called after each
+    matrix with its index and what became of it. `finished` are outcomes of an earlier run, by
+    index, that are taken as they are. Up to `settings.jobs` matrices are in work at a time; the
+    results do not depend on it.
     """
     started = time.perf_counter()
-    measured: dict[int, _Measured] = {}
+    measured = {index: _Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
     jobs = settings.jobs or this_machine().cores
+    shapes = [matrix.shape for matrix in matrices]
 
     def work(index: int) -> _Measured:
         return _measure(matrices[index], settings, solver)
 
-    for index, one in in_parallel(work, [matrix.shape for matrix in matrices], jobs):
+    for index, one in in_parallel(work, shapes, jobs, done=frozenset(measured)):
         measured[index] = one
-        if on_layer is not None:
-            on_layer(matrices[index])
+        if on_outcome is not None:
+            on_outcome(index, one.outcome)
     in_order = [measured[index] for index in range(len(matrices))]
     spectra = math.fsum(one.spectrum_seconds for one in in_order)
     fits = math.fsum(one.fits_seconds for one in in_order)
@@ -107,7 +112,8 @@ def _measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> _M
     try:
         found = _spectrum(matrix, settings, solver)
     except TensorError as error:
-        left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix))
+        invalid = isinstance(error, InvalidTensorError)
+        left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix), invalid)
         return _Measured(left_out, time.perf_counter() - started, 0.0)
     computed = time.perf_counter()
     layer = describe(matrix, found, settings)

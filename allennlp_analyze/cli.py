@@ -1,8 +1,15 @@
 """The command `allennlp-analyze`, and the arguments that it shares with `allennlp analyze`."""
 
 import argparse
+import contextlib
+import math
+import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -11,7 +18,7 @@ from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.install import install_plugin
 from allennlp_analyze.reference import REFERENCES
 from allennlp_analyze.reports.names import printable
-from allennlp_analyze.settings import KINDS, PLOT_FORMATS, Settings
+from allennlp_analyze.settings import KINDS, MAX_UNPACKED_SIZE, PLOT_FORMATS, TIMEOUT, Settings
 from allennlp_analyze.version import VERSION
 
 if TYPE_CHECKING:
@@ -20,8 +27,13 @@ if TYPE_CHECKING:
 DESCRIPTION = """Is this network healthy, layer by layer? Reads the weights of a model archive
 without executing anything in it, and measures for every weight matrix the singular values, the
 hard rank, a power-law fit of the spectrum and Marchenko-Pastur statistics."""
-EXIT_CODES = "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 130 interrupted."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 130 interrupted,"
+    " 143 terminated."
+)
 INTERRUPTED = 130
+TERMINATED = 143
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +45,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="http(s)://, s3://, gs:// or hf:// URL, .tar.gz archive, serialization directory, or"
         " weights file (.th, .pt, .pth, .bin, .safetensors)",
     )
+    _add_reading_arguments(parser.add_argument_group("reading the archive"))
     _add_output_arguments(parser.add_argument_group("output"))
     _add_choice_arguments(parser.add_argument_group("what is analysed, and how"))
     _add_model_arguments(parser.add_argument_group("building the modules"))
+
+
+def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--weights-file",
+        metavar="FILE",
+        help="weights to analyse instead of the archive's weights.th: a member or a path",
+    )
+    group.add_argument(
+        "--sha256", metavar="HEX", help="refuse ARCHIVE unless its file has this checksum"
+    )
+    group.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help="give up on a server that is silent for so long (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max-unpacked-size",
+        type=_size,
+        default=MAX_UNPACKED_SIZE,
+        metavar="SIZE",
+        help="refuse an archive that unpacks to more bytes, or with K, M, G, T: KiB and so on"
+        f" (default: {MAX_UNPACKED_SIZE // _UNITS['G']}G)",
+    )
+
+
+def _positive_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or int(match.group(1)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write one like 500M or 20G")
+    return int(match.group(1)) * _UNITS[match.group(2).upper()]
 
 
 def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -48,9 +101,15 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--force", action="store_true", help="replace the report that the directory already holds"
     )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run in that directory: what it had done is kept",
+    )
     group.add_argument("--no-plots", action="store_true", help="draw nothing")
     group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
     group.add_argument("--quiet", action="store_true", help="print only errors")
+    group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
     group.add_argument(
         "--table",
         choices=("2018",),
@@ -66,11 +125,6 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
 
 def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
     defaults = Settings()
-    group.add_argument(
-        "--weights-file",
-        metavar="FILE",
-        help="weights to analyse instead of the archive's weights.th: a member or a path",
-    )
     group.add_argument(
         "--kinds",
         metavar="KIND[,KIND...]",
@@ -158,21 +212,55 @@ def settings_from(args: argparse.Namespace) -> Settings:
     )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends the run as Ctrl-C does, with everything cleaned up."""
+
+
 def analyze(args: argparse.Namespace) -> int:
     """Run the analysis that `args` ask for and print it; the exit code. Errors become one line."""
     try:
-        _analyze(args)
+        with _terminating():
+            _analyze(args)
     except AnalyzeError as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        _say(args, error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, Terminated)
+        hint = f"; {interrupt}" if str(interrupt) else ""
+        _say(args, f"{'terminated' if terminated else 'interrupted'}{hint}")
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as in `... | head`: nothing is left to say.
         sys.stderr.close()
         return 1
+    except Exception as error:  # a fault of ours: still one line, and what was computed is kept
+        where = "" if args.debug else "; --debug shows where it arose: please report that"
+        _say(args, f"{args.archive}: unexpected {type(error).__name__}: {error}{where}")
+        return 1
     return 0
+
+
+def _say(args: argparse.Namespace, error: object) -> None:
+    if args.debug:
+        traceback.print_exc()
+    print(f"error: {_one_line(error)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """Meanwhile SIGTERM raises `Terminated`, in the main thread, where Python handles signals."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _analyze(args: argparse.Namespace) -> None:
@@ -184,7 +272,11 @@ def _analyze(args: argparse.Namespace) -> None:
         archive=args.archive,
         output_dir=args.output_dir,
         force=args.force,
+        resume=args.resume,
         weights_file=args.weights_file,
+        sha256=args.sha256,
+        timeout=args.timeout,
+        max_unpacked_size=args.max_unpacked_size,
         build_model=args.build_model,
         overrides=args.overrides,
         include_packages=tuple(args.include_package or ()),
@@ -251,4 +343,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Entry point of `allennlp-analyze`; returns the exit code."""
-    return analyze(make_parser().parse_args(argv))
+    return left(analyze(make_parser().parse_args(argv)))
+
+
+def left(code: int) -> int:
+    """`code`, unless a matrix is still being worked on after an interrupt: BLAS cannot be stopped,
+    and crashes when it is unloaded at work. Then the process ends here; all is cleaned up."""
+    from allennlp_analyze.schedule import THREAD
+
+    if any(thread.name == THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

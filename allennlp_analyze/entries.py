@@ -7,7 +7,7 @@ from typing import Callable
 
 import numpy as np
 
-from allennlp_analyze.errors import TensorError
+from allennlp_analyze.errors import InvalidTensorError
 
 # Elements of one block, 8 MiB in float64, unless these are fewer rows than are worth adding to an
 # M x M Gram matrix at once; their block is small beside that matrix.
@@ -74,7 +74,7 @@ class Entries:
                 yield self.decode(self.stored[:, start:stop]).T
 
     def largest(self) -> float:
-        """Largest magnitude of the entries. Raises `TensorError` for NaN or infinity."""
+        """Largest magnitude of the entries. Raises `InvalidTensorError` for NaN or infinity."""
         largest = 0.0
         for block in self.decoded_blocks():
             high, low = float(block.max()), float(block.min())
@@ -99,4 +99,4 @@ class Entries:
                 first = f"{kind} at row {start + row}, column {column}"
             count += int(np.count_nonzero(bad))
         noun = "entry is" if count == 1 else "entries are"
-        raise TensorError(f"{count} {noun} not finite; the first is {first}")
+        raise InvalidTensorError(f"{count} {noun} not finite; the first is {first}")

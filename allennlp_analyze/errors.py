@@ -25,5 +25,9 @@ class TensorError(AnalyzeError):
     """The values of one tensor cannot be analysed; the other tensors can."""
 
 
+class InvalidTensorError(TensorError):
+    """A tensor holds NaN or infinity: no network with it is healthy."""
+
+
 class OutputError(AnalyzeError):
     """A report cannot be written where it was asked for."""

@@ -27,6 +27,6 @@ class Analyze(Subcommand):
 
 def _main(args: argparse.Namespace) -> None:
     """AllenNLP ignores what its subcommands return: leave with the exit code."""
-    code = cli.analyze(args)
+    code = cli.left(cli.analyze(args))
     if code:
         sys.exit(code)

@@ -1,7 +1,7 @@
 """What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
@@ -9,6 +9,7 @@ TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
 MIN_Q = 1.1
 VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
+MODEL_VERDICTS = (*VERDICTS, "invalid")
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,16 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A tensor that was not analysed, and why."""
+    """A tensor that was not analysed, and why; `invalid` marks one that holds NaN or infinity."""
 
     parameter: str
     shape: tuple[int, ...]
     reason: str
+    invalid: bool = False
+
+
+# What becomes of a matrix.
+LayerOutcome = Union[LayerResult, Skipped]
 
 
 @dataclass(frozen=True)
@@ -200,12 +206,17 @@ class ToolInfo:
 
 @dataclass(frozen=True)
 class Summary:
-    """The model in a few numbers. Means leave out layers where the number is not defined."""
+    """The model in a few numbers. Means leave out layers where the number is not defined.
+
+    `verdict` is one of `MODEL_VERDICTS`: "invalid" where a matrix holds NaN or infinity;
+    `n_invalid` counts those.
+    """
 
     verdict: str
     sentence: str
     n_layers: int
     n_skipped: int
+    n_invalid: int
     n_assessed: int
     layers_by_kind: dict[str, int]
     layers_by_verdict: dict[str, int]

@@ -1,30 +1,33 @@
 """One archive from start to end: open it, walk it, analyse it, write the reports."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from allennlp_analyze.analysis import Analysis, analyse, select
 from allennlp_analyze.build import build_model
+from allennlp_analyze.cost import this_machine
 from allennlp_analyze.cuda import cuda_spectrum
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
-from allennlp_analyze.reports.atomic import make_directory
+from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
+from allennlp_analyze.reports.journal import Journal, finished_layers, open_journal
 from allennlp_analyze.reports.json_report import write_json
 from allennlp_analyze.reports.npz_report import write_npz
 from allennlp_analyze.reports.plots import FIGURES_PER_MODEL, write_plots
-from allennlp_analyze.results import ModelReport, Skipped, SourceInfo, Timing
-from allennlp_analyze.settings import PLOT_FORMATS, Settings
+from allennlp_analyze.results import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
+from allennlp_analyze.settings import MAX_UNPACKED_SIZE, PLOT_FORMATS, TIMEOUT, Settings
 from allennlp_analyze.sources import Source, open_source
 from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.summary import other_findings, summarise
@@ -34,6 +37,7 @@ REPORT = "report.json"
 TABLE = "layers.csv"
 VALUES = "singular_values.npz"
 PLOTS = "plots"
+DRAWN = ".plots-"
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 
@@ -47,7 +51,11 @@ class Request:
     archive: str
     output_dir: Optional[Path] = None
     force: bool = False
+    resume: bool = False
     weights_file: Optional[str] = None
+    sha256: Optional[str] = None
+    timeout: float = TIMEOUT
+    max_unpacked_size: int = MAX_UNPACKED_SIZE
     build_model: bool = False
     overrides: str = ""
     include_packages: tuple[str, ...] = ()
@@ -80,19 +88,55 @@ def archive_name(archive: str) -> str:
 def run(request: Request, settings: Settings) -> Outcome:
     """Analyse `request.archive` and write the reports.
 
-    Raises `UsageError`, `SourceError` or `OutputError`; the output directory is checked before
-    anything is read or downloaded.
+    Layers that are done go into a journal in the output directory until the reports are written,
+    so that an interrupted run can be resumed. Raises `UsageError`, `SourceError` or `OutputError`;
+    the output directory is checked before anything is read or downloaded. A `KeyboardInterrupt`
+    that passes through says what is kept.
     """
     directory = request.output_dir or Path("analysis") / archive_name(request.archive)
-    _check_output(directory, request.force)
-    report = analyse_archive(request, settings)
-    return Outcome(*_write(report, directory, request))
+    _check_output(directory, request)
+    journals: list[Journal] = []
+    with contextlib.ExitStack() as stack:
+
+        def keep_journal(of_run: Mapping[str, Any]) -> Journal:
+            journals.append(stack.enter_context(open_journal(directory, of_run, request.resume)))
+            return journals[0]
+
+        try:
+            report = analyse_archive(request, settings, keep_journal)
+            outcome = Outcome(*_write(report, directory, request))
+        except KeyboardInterrupt as interrupt:
+            kept = sum(len(journal.finished) for journal in journals)
+            raise (type(interrupt)(_resume_hint(directory, kept)) if kept else interrupt) from None
+        for journal in journals:
+            journal.remove()
+    return outcome
 
 
-def analyse_archive(request: Request, settings: Settings) -> ModelReport:
-    """Open and analyse `request.archive`; writes nothing."""
+def _resume_hint(directory: Path, kept: int) -> str:
+    matrices = "1 matrix is" if kept == 1 else f"{kept} matrices are"
+    return f"{matrices} done and kept in {directory}; the same command with --resume goes on"
+
+
+def analyse_archive(
+    request: Request,
+    settings: Settings,
+    keep_journal: Optional[Callable[[Mapping[str, Any]], Journal]] = None,
+) -> ModelReport:
+    """Open and analyse `request.archive`; writes nothing itself.
+
+    `keep_journal` opens the journal of this run, whose outcomes are taken as they are and which
+    every other outcome is added to.
+    """
     started = time.perf_counter()
-    with open_source(request.archive, request.weights_file, quiet=request.quiet) as source:
+    with open_source(
+        request.archive,
+        request.weights_file,
+        quiet=request.quiet,
+        max_unpacked_size=request.max_unpacked_size,
+        timeout=request.timeout,
+        sha256=request.sha256,
+    ) as source:
         notes = list(source.warnings)
         modules = _modules(source, request, notes)
         matrices, skipped = find_matrices(source, modules, settings.split_gates)
@@ -102,8 +146,16 @@ def analyse_archive(request: Request, settings: Settings) -> ModelReport:
         solver: GramSolver = gram_spectrum
         if settings.cuda_device >= 0:
             solver = cuda_spectrum(settings.cuda_device, notes.append)
-        with _progress(len(chosen), "layers", request.quiet) as advance:
-            found = analyse(chosen, settings, solver, lambda matrix: advance())
+        journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
+        finished = dict(journal.finished) if journal else {}
+        with _progress(len(chosen), "layers", request.quiet, len(finished)) as advance:
+
+            def on_outcome(index: int, outcome: LayerOutcome) -> None:
+                if journal is not None:
+                    journal.add(index, outcome)
+                advance()
+
+            found = analyse(chosen, settings, solver, on_outcome, finished)
     notes.extend(_refused(request.archive, found, settings.max_dim))
     everything_skipped = (*skipped, *found.skipped)
     return ModelReport(
@@ -121,6 +173,25 @@ def analyse_archive(request: Request, settings: Settings) -> ModelReport:
         ),
         warnings=(*notes, *other_findings(found.layers)),
     )
+
+
+def _run_facts(
+    source: Source, chosen: Sequence[WeightMatrix], settings: Settings
+) -> dict[str, object]:
+    """All that the outcomes depend on, to the last bit, for the journal: only a run of which the
+    same is true may go on with them."""
+    weights: list[object] = [source.sha256, source.weights_file]
+    if Path(source.weights_file).is_file():  # not a member of the archive
+        status = Path(source.weights_file).stat()
+        weights += [status.st_size, status.st_mtime_ns]
+    described = "\n".join(map(repr, chosen)).encode("utf-8", "backslashreplace")
+    return {
+        "tool": asdict(tool_info()),
+        "weights": weights,
+        "matrices": hashlib.sha256(described).hexdigest(),
+        "settings": {**asdict(settings), "jobs": None},
+        "machine": asdict(this_machine()),
+    }
 
 
 def _modules(source: Source, request: Request, notes: list[str]) -> Optional[ModuleTable]:
@@ -192,10 +263,8 @@ def _settings(request: Request, settings: Settings) -> dict[str, object]:
     }
 
 
-def _check_output(directory: Path, force: bool) -> None:
+def _check_output(directory: Path, request: Request) -> None:
     """Find out, before any work and without a trace, that reports can be written to `directory`."""
-    if (directory / REPORT).exists() and not force:
-        raise OutputError(f"{directory}: already holds a report; --force replaces it")
     nearest = directory.absolute()
     while not nearest.exists():
         nearest = nearest.parent
@@ -205,6 +274,18 @@ def _check_output(directory: Path, force: bool) -> None:
         raise OutputError(
             f"{directory}: {nearest} cannot be written to; choose another --output-dir"
         )
+    _check_earlier_run(directory, request)
+
+
+def _check_earlier_run(directory: Path, request: Request) -> None:
+    """Refuse to replace what an earlier run has written, unless the user asks for that."""
+    finished = finished_layers(directory)
+    if request.force or (request.resume and finished):
+        return
+    if finished:
+        raise OutputError(f"{_resume_hint(directory, finished)}, with --force it starts anew")
+    if (directory / REPORT).exists():
+        raise OutputError(f"{directory}: already holds a report; --force replaces it")
 
 
 def _write(
@@ -216,6 +297,7 @@ def _write(
     """
     started = time.perf_counter()
     make_directory(directory)
+    _sweep(directory)
     written = [directory / REPORT, directory / TABLE, directory / VALUES]
     write_json(report, written[0])
     write_csv(report, written[1])
@@ -232,9 +314,18 @@ def _write(
     return report, tuple(written)
 
 
+def _sweep(directory: Path) -> None:
+    """Remove what a killed run was writing; no other run is at work here: it holds the journal."""
+    for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
+    for drawn in directory.glob(f"{DRAWN}*"):
+        shutil.rmtree(drawn, ignore_errors=True)
+
+
 def _replace_plots(report: ModelReport, directory: Path, request: Request) -> None:
     """Draw into a temporary directory and swap it in, so that no plot of an earlier run stays."""
-    drawn = directory / f".plots-{os.getpid()}"
+    drawn = directory / f"{DRAWN}{os.getpid()}"
     try:
         figures = len(report.layers) + FIGURES_PER_MODEL
         with _progress(figures, "plots", request.quiet) as advance:
@@ -248,12 +339,15 @@ def _replace_plots(report: ModelReport, directory: Path, request: Request) -> No
 
 
 @contextlib.contextmanager
-def _progress(total: int, unit: str, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error when that is a terminal; yields what advances it by one."""
+def _progress(total: int, unit: str, quiet: bool, done: int = 0) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error when that is a terminal, which begins at `done`; yields what
+    advances it by one."""
     from tqdm import tqdm
 
     hidden = quiet or not sys.stderr.isatty()
-    with tqdm(total=total, unit=unit, disable=hidden, file=sys.stderr, leave=False) as bar:
+    with tqdm(
+        total=total, initial=done, unit=unit, disable=hidden, file=sys.stderr, leave=False
+    ) as bar:
 
         def advance() -> None:
             bar.update()

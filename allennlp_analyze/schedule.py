@@ -5,9 +5,10 @@ same to the last bit: sums in another order would round differently.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.cost import Machine, is_large, memory, seconds, this_machine
@@ -17,6 +18,8 @@ Result = TypeVar("Result")
 Shape = tuple[int, int]
 # The share of the machine's memory that matrices worked on side by side may take.
 SHARED_MEMORY = 0.25
+# What the threads are called that matrices are worked on in.
+THREAD = "allennlp-analyze matrices"
 
 
 def largest_first(shapes: Sequence[Shape], machine: Machine) -> tuple[list[int], list[int]]:
@@ -44,30 +47,61 @@ def in_parallel(
     shapes: Sequence[Shape],
     jobs: int,
     machine: Optional[Machine] = None,
+    done: Collection[int] = (),
 ) -> Iterator[tuple[int, Result]]:
     """Yield each index of `shapes` with `work(index)` as soon as it is done, in any order.
 
     Up to `jobs` run at a time, on one core each, in threads: numpy does not hold the interpreter
-    while it computes. `machine` is this one unless another is named.
+    while it computes. `machine` is this one unless another is named. The indices `done` are left
+    out, but take part in the plan: the others' results are those of the run that did them all.
     When the caller stops early, what has not begun never does.
     """
     alone, together = largest_first(shapes, machine or this_machine())
-    for index in alone:
-        yield index, work(index)
-    if not together:
-        return
+    yield from _in_threads(work, [index for index in alone if index not in done], 1)
     with one_blas_thread():
-        if jobs == 1:
-            for index in together:
-                yield index, work(index)
-            return
-        pool = ThreadPoolExecutor(min(jobs, len(together)))
-        try:
-            running = {pool.submit(work, index): index for index in together}
-            for future in as_completed(running):
-                yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield from _in_threads(work, [index for index in together if index not in done], jobs)
+
+
+def _in_threads(
+    work: Callable[[int], Result], indices: Sequence[int], threads: int
+) -> Iterator[tuple[int, Result]]:
+    """The first exception of `work` ends it. An interrupt does at once: the caller only waits, and
+    the interpreter does not wait for threads like these, since nothing stops BLAS."""
+    waiting: SimpleQueue[int] = SimpleQueue()
+    finished: SimpleQueue[Callable[[], tuple[int, Result]]] = SimpleQueue()
+    stopped = Event()
+    for index in indices:
+        waiting.put(index)
+
+    def run() -> None:
+        while not stopped.is_set():
+            try:
+                index = waiting.get_nowait()
+            except Empty:
+                return
+            finished.put(_outcome(work, index))
+
+    for _ in range(min(threads, len(indices))):
+        Thread(target=run, name=THREAD, daemon=True).start()
+    try:
+        for _ in indices:
+            yield finished.get()()
+    finally:
+        stopped.set()
+
+
+def _outcome(work: Callable[[int], Result], index: int) -> Callable[[], tuple[int, Result]]:
+    """What gives the index and its result, or raises as `work` did."""
+    try:
+        result = work(index)
+    except BaseException as error:
+        failure = error
+
+        def fail() -> tuple[int, Result]:
+            raise failure
+
+        return fail
+    return lambda: (index, result)
 
 
 @contextmanager

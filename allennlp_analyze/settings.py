@@ -17,6 +17,9 @@ KINDS = (
     "other",
 )
 PLOT_FORMATS = ("png", "svg", "pdf")
+# How an archive is read: seconds that a server may be silent, bytes that an archive may unpack to.
+TIMEOUT = 30.0
+MAX_UNPACKED_SIZE = 20 * 2**30
 
 
 @dataclass(frozen=True)

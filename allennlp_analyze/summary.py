@@ -12,17 +12,23 @@ NAMED = 3  # layers that one line names
 
 
 def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
-    """Summary over `layers`; the verdict, the minimum and the rank loss are those of the assessed
-    linear layers, the means of alpha those of every layer that has a fit."""
+    """Summary over `layers` and what was left out.
+
+    The verdict, the minimum and the rank loss are those of the assessed linear layers, the means of
+    alpha those of every layer that has a fit. NaN or infinity in any matrix overrules the verdict.
+    """
     assessed = [x for x in layers if x.kind == "linear" and x.verdict != "not_assessed"]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
     weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
+    invalid = [x for x in skipped if x.invalid]
     verdict = model_verdict(layers)
+    sentence = _sentence(verdict, layers, assessed)
     return Summary(
-        verdict=verdict,
-        sentence=_sentence(verdict, layers, assessed),
+        verdict="invalid" if invalid else verdict,
+        sentence=_invalid_sentence(invalid, sentence) if invalid else sentence,
         n_layers=len(layers),
         n_skipped=len(skipped),
+        n_invalid=len(invalid),
         n_assessed=len(assessed),
         layers_by_kind=_counts([x.kind for x in layers], KINDS),
         layers_by_verdict=_counts([x.verdict for x in layers], VERDICTS),
@@ -58,6 +64,13 @@ def _counts(found: Sequence[str], names: Sequence[str]) -> dict[str, int]:
 
 def _layers(count: int) -> str:
     return f"{count} linear layer" + ("" if count == 1 else "s")
+
+
+def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
+    first = f"{invalid[0].parameter}: {invalid[0].reason}"
+    if len(invalid) == 1:
+        return f"Invalid: a matrix holds NaN or infinity ({first}). The others: {others}"
+    return f"Invalid: {len(invalid)} matrices hold NaN or infinity ({first}). The others: {others}"
 
 
 def _sentence(verdict: str, layers: Sequence[LayerResult], assessed: Sequence[LayerResult]) -> str:

@@ -144,6 +144,7 @@ def make_report(*layers: LayerResult, **changes: Any) -> ModelReport:
             sentence="Full rank: none of the assessed linear layers has lost rank.",
             n_layers=len(layers),
             n_skipped=2,
+            n_invalid=0,
             n_assessed=len(layers),
             layers_by_kind={"linear": len(layers)},
             layers_by_verdict={"full_rank": len(layers)},

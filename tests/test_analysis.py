@@ -8,7 +8,7 @@ from matrices import gaussian, low_rank, with_singular_values
 from allennlp_analyze.analysis import analyse, select
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.layers import WeightMatrix
-from allennlp_analyze.results import LayerResult
+from allennlp_analyze.results import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.settings import Settings
 
 
@@ -136,17 +136,33 @@ def test_a_broken_matrix_is_left_out_and_the_others_go_on() -> None:
     unreadable = WeightMatrix(
         "b", "b.weight", None, "linear", "inferred", (30, 20), "float32", fails
     )
-    seen: list[str] = []
+    seen: dict[int, LayerOutcome] = {}
     found = analyse(
         [weight(broken, "a", part="query"), unreadable, weight(gaussian(1, 30, 20), "c")],
         Settings(),
-        on_layer=lambda matrix: seen.append(matrix.name),
+        on_outcome=seen.__setitem__,
     )
     assert [layer.name for layer in found.layers] == ["c"]
     assert [s.parameter for s in found.skipped] == ["a.weight", "b.weight"]
     assert found.skipped[0].reason.startswith("query: 1 entry is not finite")
     assert found.skipped[1].reason == "lies beyond the end of the file"
-    assert sorted(seen) == ["a[query]", "b", "c"]
+    assert [s.invalid for s in found.skipped] == [True, False]
+    assert [seen[index] for index in range(3)] == [*found.skipped, *found.layers]
+
+
+def test_outcomes_of_an_earlier_run_are_taken_as_they_are() -> None:
+    matrices = [weight(gaussian(seed, 40, 20), f"m{seed}") for seed in range(4)]
+    whole, seen = analyse(matrices, Settings()).layers, []
+    found = analyse(
+        matrices,
+        Settings(),
+        on_outcome=lambda index, outcome: seen.append(index),
+        finished={1: whole[1], 2: Skipped("m2.weight", (40, 20), "said so")},
+    )
+    assert [layer.name for layer in found.layers] == ["m0", "m1", "m3"]
+    assert found.layers[1] is whole[1]
+    assert [s.reason for s in found.skipped] == ["said so"]
+    assert sorted(seen) == [0, 3]
 
 
 MIXED = [

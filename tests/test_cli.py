@@ -203,6 +203,7 @@ def test_a_failing_plot_loses_no_numbers(
     assert main([str(SMALL), "--output-dir", str(tmp_path)]) == 1
     assert "No space left" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "journal.jsonl",
         "layers.csv",
         "report.json",
         "singular_values.npz",

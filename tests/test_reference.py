@@ -76,7 +76,7 @@ def report(layers):
         settings={},
         layers=tuple(layers),
         skipped=(),
-        summary=Summary("full_rank", "", 0, 0, 0, {}, {}, None, None, None, None, None, 0),
+        summary=Summary("full_rank", "", 0, 0, 0, 0, {}, {}, None, None, None, None, None, 0),
         timing=Timing(),
     )
 

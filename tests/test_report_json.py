@@ -62,7 +62,7 @@ def test_keys_are_those_of_the_specification() -> None:
     assert list(layer) == LAYER_KEYS.split()
     for key, names in NESTED_KEYS.items():
         assert list(layer[key]) == names.split()
-    assert set(contents["skipped"][0]) == {"parameter", "shape", "reason"}
+    assert set(contents["skipped"][0]) == {"parameter", "shape", "reason", "invalid"}
     assert contents["summary"]["warnings"] == ["odd"]
 
 

@@ -32,7 +32,7 @@ def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
             _remove(temporary)
             raise
     except OSError as error:
-        raise _output_error(target, error) from error
+        raise output_error(target, error) from error
 
 
 def make_directory(path: PathLike) -> Path:
@@ -41,7 +41,7 @@ def make_directory(path: PathLike) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _output_error(directory, error) from error
+        raise output_error(directory, error) from error
     return directory
 
 
@@ -51,6 +51,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
+def output_error(path: Path, error: OSError) -> OutputError:
+    """The one line that says that `path` cannot be written, and why."""
     reason = error.strerror or str(error) or type(error).__name__
     return OutputError(f"{path}: cannot be written ({reason}); choose another --output-dir")

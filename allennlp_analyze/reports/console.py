@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 WIDTH = 100
 GOOD_NAME_WIDTH = 36
 MIN_NAME_WIDTH = 20
+MAX_INVALID_NAMED = 10
 VERDICT_STYLES = {
     "full_rank": "green",
     "near_collapse": "yellow",
     "collapsed": "bold red",
     "not_assessed": "dim",
+    "invalid": "bold red",
 }
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
@@ -145,11 +147,19 @@ def _column_width(column: Column, layers: Sequence[LayerResult]) -> int:
 
 def _notes(report: ModelReport) -> list[str]:
     notes = [_skipped_note(report.skipped)] if report.skipped else []
+    notes += _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
     notes += [f"Warning: {warning}" for warning in report.warnings]
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
         notes.append(f"Warnings on {_count(warned, 'layer')}: the column `warnings` in layers.csv.")
     return notes
+
+
+def _invalid_notes(invalid: Sequence[Skipped]) -> list[str]:
+    """A line for each; the sentence about the model names the first."""
+    named = [f"Invalid: {x.parameter}: {x.reason}" for x in invalid[1 : MAX_INVALID_NAMED + 1]]
+    more = len(invalid) - 1 - len(named)
+    return [*named, f"Invalid: {more} more, in report.json"] if more > 0 else named
 
 
 def _skipped_note(skipped: Sequence[Skipped]) -> str:
