@@ -54,6 +54,7 @@ setup(
         'allennlp>=2.10.1,<3; python_version < "3.11"',
         'numpy<2; python_version < "3.11"',
         "numpy>=1.22",
+        "requests",
         "scipy",
         "threadpoolctl>=3",
         "torch>=1.12",

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from allennlp_analyze.errors import SourceError, UsageError
-from allennlp_analyze.sources import open_source
+from allennlp_analyze.sources import http_errors, open_source
 from allennlp_analyze.sources.fetch import cache_directory, evict, fetch
 
 
@@ -58,6 +58,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache-root"))
+    monkeypatch.setattr(http_errors, "BACKOFF", 0.01)
     running = Server()
     yield running
     running.http.shutdown()

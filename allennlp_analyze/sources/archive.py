@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.settings import MAX_UNPACKED_SIZE
 from allennlp_analyze.sources import foreign
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.described import printable
 from allennlp_analyze.sources.gzip_stream import GzipStream
 from allennlp_analyze.sources.tar_stream import TarStream
 
-MAX_UNPACKED_SIZE = 20 * 2**30
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_NAMESPACES = 10_000
 WEIGHTS_SUFFIXES = (".th", ".pt", ".pth", ".bin", ".safetensors")

@@ -1,19 +1,36 @@
 """A URL or a local path made into a local path; downloads share AllenNLP's cache."""
 
 import contextlib
+import errno
+import hashlib
+import io
 import logging
 import os
 import re
+import stat
 import sys
+import threading
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Optional
 
 from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.settings import TIMEOUT
 from allennlp_analyze.sources.described import printable
 
+if TYPE_CHECKING:
+    from allennlp_analyze.sources.http_client import HttpClient, Version
+
 SCHEMES = ("http", "https", "s3", "gs", "hf")
+MAX_TIMEOUT = 24 * 3600.0
+CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
+# No download goes a day without a byte: one that did was killed.
+STALE_SECONDS = 24 * 3600
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_REFUSALS = {401: "access denied", 403: "access denied", 404: "not found"}
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # as cached_path's CacheFile names them
 
 logger = logging.getLogger(__name__)
 
@@ -24,24 +41,31 @@ def is_url(archive: str) -> bool:
 
 def cache_directory() -> Path:
     """Where AllenNLP keeps downloads (allennlp.common.file_utils)."""
-    root = os.environ.get("ALLENNLP_CACHE_ROOT")
+    root = os.environ.get(CACHE_ROOT)
     return Path(root if root else Path.home() / ".allennlp") / "cache"
 
 
-def fetch(archive: str, quiet: bool) -> Path:
+def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
     """The local file or directory that `archive` names, downloaded unless it is in the cache.
 
-    Raises `UsageError` for a scheme that is not known or a path that is not there, `SourceError`
-    for a download that fails.
+    `timeout` is how many seconds an HTTP server may keep silent. A copy in the cache stands in,
+    with a warning, for a server that cannot be reached. Raises `UsageError` for a scheme that is
+    not known, a path that is not there or a timeout that is none, `SourceError` for a download that
+    fails.
     """
     match = _SCHEME.match(archive)
     if match is None:
         return _local(archive)
-    if match.group(1).lower() not in SCHEMES:
+    scheme = match.group(1).lower()
+    if scheme not in SCHEMES:
         raise UsageError(
             f"{archive}: {match.group(1)}:// is not supported; use a path or {', '.join(SCHEMES)}"
         )
-    return _download(archive, quiet)
+    if not 0 < timeout <= MAX_TIMEOUT:  # False for NaN
+        raise UsageError(
+            f"timeout {timeout:g}: give seconds, more than 0 and at most {MAX_TIMEOUT:g}"
+        )
+    return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
 
 
 def evict(path: Path) -> None:
@@ -65,23 +89,138 @@ def _local(archive: str) -> Path:
     return path
 
 
-def _download(url: str, quiet: bool) -> Path:
-    notes = _Notes()
-    logging.getLogger("cached_path").addFilter(notes)
+def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
+    """`url` is `archive` with its scheme in the lower case that cached_path knows."""
+    hidden = quiet or not sys.stderr.isatty()
+    _sweep()
     try:
-        # Standard output belongs to the report; the clients' own warnings help no user.
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        if url.startswith("http"):
+            path, offline = _over_http(url, hidden, timeout)
+        else:
+            path, offline = _cached(url, hidden)
+    except SourceError as error:
+        raise SourceError(f"{archive}: {error}") from None
+    except Exception as error:  # the clients of s3, gs and hf raise classes of their own
+        raise SourceError(f"{archive}: {_reason(error)}") from None
+    if offline:
+        logger.warning("%s %s; using the copy in the cache", archive, offline)
+    return path
+
+
+def _over_http(url: str, hidden: bool, timeout: float) -> tuple[Path, str]:
+    # Takes as long to import as an archive of moderate size takes to read.
+    from allennlp_analyze.sources.http_client import ChangedError, HttpClient
+    from allennlp_analyze.sources.http_errors import DownloadError
+
+    with HttpClient(url, timeout, hidden) as client:
+        try:
+            version = client.ask()
+        except DownloadError as error:
+            copy = _latest_copy(url) if error.unavailable else None
+            if copy is None:
+                raise
+            return copy, str(error)
+        _drop_outdated(url, version)
+        try:
+            return _cached(url, True, client)
+        except ChangedError:
+            client.ask()
+            return _cached(url, True, client)
+
+
+def _cached(url: str, hidden: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
+    """What cached_path finds or downloads, and why it had to do without network (or "")."""
+    notes = _Notes()
+    # Standard output belongs to the report; the clients' own warnings help no user.
+    output = io.StringIO() if hidden else sys.stderr
+    with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("cached_path").addFilter(notes)
+        try:
             from cached_path import cached_path
 
-            path = Path(cached_path(url, cache_dir=cache_directory(), quiet=quiet))
-    except Exception as error:  # the clients of s3, gs and hf raise classes of their own
-        raise SourceError(f"{url}: {_reason(error)}") from None
+            with _registered(url, client):
+                path = Path(cached_path(url, cache_dir=cache_directory(), quiet=hidden))
+        finally:
+            logging.getLogger("cached_path").removeFilter(notes)
+    return path, "could not be reached" if notes.offline else ""
+
+
+# cached_path's clients and log, and standard output, are the whole process's.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextlib.contextmanager
+def _registered(url: str, client: Optional["HttpClient"]) -> Iterator[None]:
+    """Make cached_path download with `client`, where there is one, for the while."""
+    if client is None:
+        yield
+        return
+    from cached_path.schemes import add_scheme_client, get_scheme_client
+
+    theirs = type(get_scheme_client(url))
+    add_scheme_client(_scheme_client(url.split("://")[0], client))
+    try:
+        yield
     finally:
-        logging.getLogger("cached_path").removeFilter(notes)
-    if notes.offline:
-        logger.warning("%s could not be reached; using the copy in the cache", url)
-    return path
+        add_scheme_client(theirs)
+
+
+def _scheme_client(name: str, client: "HttpClient") -> type:
+    """The class by which cached_path knows `client`, which has asked the server already."""
+    from cached_path.schemes import SchemeClient
+
+    class Ours(SchemeClient):  # type: ignore[misc]  # mypy does not follow cached_path
+        scheme = name
+        recoverable_errors = ()
+
+        def get_etag(self) -> Optional[str]:
+            return client.version.etag
+
+        def get_size(self) -> Optional[int]:
+            return client.version.size
+
+        def get_resource(self, temp_file: IO[bytes]) -> None:
+            client.download(temp_file)
+
+    return Ours
+
+
+def _name(url: str) -> str:
+    """How the names of all copies of `url` begin, and the name of one without an ETag."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def _latest_copy(url: str) -> Optional[Path]:
+    copies = [
+        path
+        for path in cache_directory().glob(f"{_name(url)}*")
+        if path.suffix not in (".json", ".lock") and path.is_file()
+    ]
+    return max(copies, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _drop_outdated(url: str, version: "Version") -> None:
+    """Forget a copy that is not what the server has: cached_path sees only that an ETag changes."""
+    if version.etag is not None:
+        return
+    with contextlib.suppress(OSError):
+        copy = (cache_directory() / _name(url)).stat()
+        resized = version.size not in (None, 0, copy.st_size)
+        if resized or (version.modified or 0) > copy.st_mtime:
+            evict(cache_directory() / _name(url))
+
+
+def _sweep() -> None:
+    """Remove what killed downloads have left in the cache."""
+    oldest = time.time() - STALE_SECONDS
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(cache_directory()):
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                stale = stat.S_ISREG(status.st_mode) and status.st_mtime < oldest
+                if stale and _TEMPORARY.fullmatch(entry.name):
+                    os.unlink(entry.path)
 
 
 class _Notes(logging.Filter):
@@ -96,13 +235,20 @@ class _Notes(logging.Filter):
 
 def _reason(error: BaseException) -> str:
     """Why a download failed, in a few words."""
+    from allennlp_analyze.sources.http_errors import reason_of_status
+
     if type(error).__name__ == "LocalEntryNotFoundError":  # of huggingface_hub
         return "cannot be reached, and there is no copy in the cache"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
-        return f"{_REFUSALS.get(status, 'the server refuses')} (status {status})"
+        return reason_of_status(status)
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return (
+            f"cannot be kept in the cache {cache_directory()} ({printable(error.strerror)});"
+            f" {CACHE_ROOT} can name another place"
+        )
     if type(error) is FileNotFoundError:  # as cached_path says 404
-        return "not found (status 404)"
+        return reason_of_status(404)
     text = printable(error, 2000)
     for sign, meaning in _NETWORK:
         if sign in text:
@@ -110,6 +256,20 @@ def _reason(error: BaseException) -> str:
     return f"cannot be downloaded ({printable(f'{type(error).__name__}: {error}', 200)})"
 
 
+_STORAGE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+)
 _NETWORK = (
     ("Connection refused", "cannot be reached: connection refused"),
     ("Name or service not known", "cannot be reached: there is no host of that name"),

@@ -1,15 +1,15 @@
 """Any ARCHIVE of the command line opened as a `Source`, for as long as its values are needed."""
 
 import hashlib
-import tempfile
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
-from allennlp_analyze.errors import CheckpointError, SourceError
+from allennlp_analyze.errors import CheckpointError, SourceError, UsageError
+from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT
 from allennlp_analyze.sources.archive import (
-    MAX_UNPACKED_SIZE,
     Contents,
     is_gzip,
     parse_config,
@@ -22,8 +22,11 @@ from allennlp_analyze.sources.fetch import evict, fetch, is_url
 from allennlp_analyze.sources.safetensors_file import looks_like_safetensors, read_safetensors
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.workspace import workspace
 
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
+
+_SHA256 = re.compile("[0-9A-Fa-f]{64}")
 
 
 @contextmanager
@@ -32,21 +35,28 @@ def open_source(
     weights_file: Optional[str] = None,
     quiet: bool = True,
     max_unpacked_size: int = MAX_UNPACKED_SIZE,
+    timeout: float = TIMEOUT,
+    sha256: Optional[str] = None,
 ) -> Iterator[Source]:
     """The tensors, configuration and vocabulary of `archive`: a URL, archive, directory or file.
 
-    `weights_file` is a path or URL, or else the name of a weights file inside `archive`. Temporary
-    files are removed on leaving. Raises `UsageError` when `archive` names nothing, `SourceError`
-    when it cannot be read; a damaged download is also removed from the cache.
+    `weights_file` is a path or URL, or else the name of a weights file inside `archive`. `timeout`
+    is how many seconds an HTTP server may keep silent. `sha256` is the digest that the file
+    `archive` must have before anything in it is read. Temporary files are removed on leaving.
+    Raises `UsageError` when `archive` names nothing or `sha256` cannot be the digest of it,
+    `SourceError` when it cannot be read; a damaged download is also removed from the cache.
     """
-    path = fetch(archive, quiet)
-    with tempfile.TemporaryDirectory(prefix="allennlp-analyze-") as directory:
-        opening = _Opening(archive, Path(directory), weights_file, quiet, max_unpacked_size)
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise UsageError(f"{sha256!r} is not a SHA-256 digest: it has 64 hexadecimal digits")
+    path = fetch(archive, quiet, timeout)
+    if sha256 is not None:
+        _check_sha256(path, archive, sha256.lower())
+    with workspace() as directory:
+        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
         try:
             source = opening.open(path)
         except SourceError as error:
-            if is_url(archive) and isinstance(error, (DamagedError, CheckpointError)):
-                evict(path)
+            opening.evict_damaged(path, error)
             raise
         yield source
 
@@ -61,12 +71,21 @@ class _Opening:
         weights_file: Optional[str],
         quiet: bool,
         max_unpacked_size: int,
+        timeout: float,
     ) -> None:
         self._archive = archive
         self._directory = directory
         self._weights_file = weights_file
-        self._outside = _outside_weights(weights_file, quiet)
+        self._outside = _outside_weights(weights_file, quiet, timeout)
         self._max_unpacked_size = max_unpacked_size
+
+    def evict_damaged(self, path: Path, error: SourceError) -> None:
+        """Remove the download that `error`, met in opening `path`, calls damaged."""
+        if isinstance(error, CheckpointError) and self._outside is not None:
+            if self._weights_file is not None and is_url(self._weights_file):
+                evict(self._outside)
+        elif isinstance(error, (DamagedError, CheckpointError)) and is_url(self._archive):
+            evict(path)
 
     def open(self, path: Path) -> Source:
         if path.is_dir():
@@ -161,12 +180,12 @@ def read_weights(path: Path, label: str) -> dict[str, StoredTensor]:
     return read_checkpoint(path, label)
 
 
-def _outside_weights(weights_file: Optional[str], quiet: bool) -> Optional[Path]:
+def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
     """The weights file as a path on disk, None where it is the name of a member (or not given)."""
     if weights_file is None:
         return None
     if is_url(weights_file):
-        return fetch(weights_file, quiet)
+        return fetch(weights_file, quiet, timeout)
     path = Path(weights_file).expanduser()
     return path if path.is_file() else None
 
@@ -182,6 +201,22 @@ def _head(path: Path, label: str) -> bytes:
             return file.read(512)
     except OSError as error:
         raise SourceError(f"{label}: cannot be read ({error.strerror})") from None
+
+
+def _check_sha256(path: Path, archive: str, expected: str) -> None:
+    """Raise `DamagedError` when the file `path` has another digest; a download is then evicted."""
+    if path.is_dir():
+        raise UsageError(f"{archive}: is a directory, which has no SHA-256 digest")
+    if not path.is_file():
+        raise SourceError(f"{archive}: is not a regular file")
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise SourceError(f"{archive}: cannot be read ({error.strerror})") from None
+    if found != expected:
+        if is_url(archive):
+            evict(path)
+        raise DamagedError(f"{archive}: has the SHA-256 digest {found}, not {expected}")
 
 
 def _sha256(path: Path) -> str:
