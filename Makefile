@@ -1,12 +1,14 @@
 # `make` lists the targets. Environments are made once; a second run installs nothing.
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone lint clean
+.PHONY: help analyze test test-standalone test-urllib3 lint clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
 PYTEST_OPTIONS ?= -q -n 2
 
+# Environments of users hold either of the two: both constraints files have the newer.
+DOWNLOAD_TESTS := tests/test_http_client.py tests/test_fetch.py
 MAKE_VENV := setup.py pyproject.toml scripts/make_venv.sh scripts/find_python.sh
 
 help: ## this list
@@ -22,13 +24,22 @@ test: .venv/installed ## the tests, with AllenNLP, on Python 3.10
 test-standalone: .venv-standalone/installed ## the tests, without AllenNLP, on the newest Python
 	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS)
 
+test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## downloads with the old urllib3
+	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
+	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
+
 lint: .venv-standalone/installed ## ruff and mypy
 	.venv-standalone/bin/ruff check .
 	.venv-standalone/bin/ruff format --check .
 	.venv-standalone/bin/mypy
 
 clean: ## remove both environments
-	rm -rf .venv .venv-standalone
+	rm -rf .venv .venv-standalone build/urllib3-1.26
+
+build/urllib3-1.26/installed: .venv-standalone/installed
+	rm -rf $(@D)
+	.venv-standalone/bin/python -m pip install -q --target $(@D) --no-deps urllib3==1.26.20
+	touch $@
 
 .venv/installed: constraints.txt $(MAKE_VENV)
 	@scripts/make_venv.sh .venv 3.10 constraints.txt test

@@ -1,3 +1,4 @@
+import hashlib
 import http.server
 import json
 import signal
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from commands import ROOT, SMALL, run_module
 from matrices import gaussian
 
@@ -25,7 +27,7 @@ from allennlp_analyze.run import archive_name
 run = partial(run_module, "allennlp_analyze")
 
 
-def read_report(directory: Path) -> "dict[str, object]":
+def read_report(directory: Path) -> "dict[str, Any]":
     report = json.loads((directory / "report.json").read_text())
     jsonschema.validate(report, schema())
     assert isinstance(report, dict)
@@ -230,6 +232,89 @@ def test_interrupt_is_one_line_and_exit_130(tmp_path: Path) -> None:
     assert done.returncode == 130
     assert done.stderr == "error: interrupted\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_where_an_error_arose(tmp_path: Path) -> None:
+    plain, debug = (run("missing.tar.gz", *more, cwd=tmp_path) for more in ([], ["--debug"]))
+    assert plain.returncode == debug.returncode == 2
+    assert debug.stderr.startswith("Traceback (most recent call last):")
+    assert debug.stderr.endswith(plain.stderr)
+
+
+def test_a_fault_of_ours_is_one_line_too_and_keeps_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr("allennlp_analyze.run.write_csv", broken)
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--layers", "_l0$"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"error: {SMALL}: unexpected KeyError: 'a fault'; --debug shows")
+    monkeypatch.undo()
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--layers", "_l0$", "--resume"]) == 0
+    read_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "option, values",
+    [
+        ("--max-unpacked-size", ["0", "-1", "many", "20X", "1e9", ""]),
+        ("--timeout", ["0", "-1", "nan", "inf", "soon"]),
+        ("--sha256", ["", "123", "g" * 64]),
+    ],
+)
+def test_values_that_make_no_sense_are_usage_errors(
+    option: str, values: "list[str]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        try:
+            code = main([str(SMALL), "--output-dir", str(tmp_path / "out"), f"{option}={value}"])
+        except SystemExit as ended:
+            code = ended.code
+        assert code == 2, value
+        said = capsys.readouterr().err.splitlines()
+        assert "error: " in said[-1] and option in said[-1]
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size, code", [("2K", 1), ("2m", 0), ("2GiB", 0), ("100000000", 0)])
+def test_an_archive_may_not_unpack_to_more_than_is_allowed(
+    size: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots", "--quiet"]
+    assert main([*arguments, "--max-unpacked-size", size]) == code
+    assert ("unpacks to more than 2048 bytes" in capsys.readouterr().err) == bool(code)
+
+
+def test_a_checksum_pins_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots", "--quiet"]
+    digest = hashlib.sha256(SMALL.read_bytes()).hexdigest()
+    assert main([*arguments, "--sha256", "0" * 64]) == 1
+    assert f"has the SHA-256 digest {digest}, not 000" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--sha256", digest.upper()]) == 0
+
+
+def test_a_matrix_with_nan_makes_the_model_invalid_and_the_rest_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, worse = (gaussian(seed, 40, 20).astype(np.float32) for seed in range(3))
+    bad[7, 3] = bad[9, 1] = np.nan
+    worse[0, 5] = -np.inf
+    state = {"a.weight": good, "b.weight": bad, "c.weight": worse}
+    torch.save({name: torch.from_numpy(m) for name, m in state.items()}, tmp_path / "model.pth")
+    assert main([str(tmp_path / "model.pth"), "--output-dir", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "Invalid: 2 matrices hold NaN or infinity (b.weight: 2 entries are not" in printed
+    assert "Invalid: c.weight: 1 entry is not finite; the first is infinity at row 0" in printed
+    report = read_report(tmp_path / "out")
+    assert report["summary"]["verdict"] == "invalid"
+    assert report["summary"]["n_invalid"] == 2
+    assert [layer["name"] for layer in report["layers"]] == ["a"]
+    assert report["layers"][0]["verdict"] == "full_rank"
+    assert [skipped["invalid"] for skipped in report["skipped"]] == [True, True]
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

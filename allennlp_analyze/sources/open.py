@@ -47,7 +47,7 @@ def open_source(
     `SourceError` when it cannot be read; a damaged download is also removed from the cache.
     """
     if sha256 is not None and not _SHA256.fullmatch(sha256):
-        raise UsageError(f"{sha256!r} is not a SHA-256 digest: it has 64 hexadecimal digits")
+        raise UsageError(f"--sha256: {sha256!r} is not a SHA-256 digest of 64 hexadecimal digits")
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
         _check_sha256(path, archive, sha256.lower())
