@@ -21,6 +21,12 @@ from allennlp_analyze.sources.dtypes import ITEM_SIZE
 
 Args = tuple[object, ...]
 
+# Of a tensor; torch itself calculates with no more.
+MAX_DIMENSIONS = 64
+# torch counts elements in 64 bits, with a sign.
+_LIMIT = 2**63
+_MAX_SPARSE_PARTS = 16
+
 _STORAGE_CLASSES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -56,16 +62,28 @@ def resolve(module: str, name: str) -> object:
 
 
 def integers(value: object, what: str) -> tuple[int, ...]:
-    """`value` as a tuple of integers. Raises `CheckpointError` when it is something else."""
-    if not isinstance(value, (tuple, list)) or any(type(item) is not int for item in value):
+    """`value` as a tuple of integers, one for each dimension.
+
+    Raises `CheckpointError` when it is something else, or larger than any tensor of torch has.
+    """
+    if not isinstance(value, (tuple, list)):
         raise CheckpointError(f"a tensor's {what} is not made of integers")
+    # A pickle can pass one long list on to a million tensors: it is never copied.
+    if len(value) > MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"a tensor's {what} has {len(value)} numbers, more than {MAX_DIMENSIONS}"
+        )
+    if any(type(item) is not int for item in value):
+        raise CheckpointError(f"a tensor's {what} is not made of integers")
+    if any(not -_LIMIT <= item < _LIMIT for item in value):
+        raise CheckpointError(f"a tensor's {what} has a number beyond 64 bits")
     return tuple(value)
 
 
 def integer(value: object, what: str) -> int:
-    """`value` when it is an integer >= 0. Raises `CheckpointError` otherwise."""
-    if type(value) is not int or value < 0:
-        raise CheckpointError(f"a {what} is not an integer >= 0")
+    """`value` when it is an integer >= 0 of 64 bits. Raises `CheckpointError` otherwise."""
+    if type(value) is not int or not 0 <= value < _LIMIT:
+        raise CheckpointError(f"a {what} is not an integer >= 0 of 64 bits")
     return value
 
 
@@ -115,7 +133,10 @@ def _parameter(args: Args) -> TensorRef:
 def _subclassed(args: Args) -> object:
     """torch._tensor._rebuild_from_type_v2(func, type, args, state): a tensor with attributes."""
     function, _, inner, _ = _of_length(args, 4, "a tensor")[:4]
-    if not (isinstance(function, Builder) and isinstance(inner, tuple)):
+    # One inside another, shared and nested, could keep the machine busy for days.
+    if not (isinstance(function, Builder) and isinstance(inner, tuple)) or (
+        function.build is _subclassed
+    ):
         raise CheckpointError("a tensor with attributes is not built from a tensor")
     return function.build(inner)
 
@@ -123,6 +144,8 @@ def _subclassed(args: Args) -> object:
 def _sparse(args: Args) -> TensorRef:
     """torch._utils._rebuild_sparse_tensor(layout, (indices..., values, size[, coalesced]))."""
     parts = args[1] if len(args) > 1 and isinstance(args[1], tuple) else ()
+    if len(parts) > _MAX_SPARSE_PARTS:
+        raise CheckpointError(f"a sparse tensor has {len(parts)} parts")
     sizes = [p for p in parts if isinstance(p, tuple)]
     values = [p for p in parts if isinstance(p, TensorRef)]
     return TensorRef(
@@ -154,24 +177,35 @@ def _size(args: Args) -> tuple[int, ...]:
 def _pairs(args: Args) -> "OrderedDict[object, object]":
     """collections.OrderedDict(): empty, or as Python 2 wrote it, from a list of pairs."""
     result: OrderedDict[object, object] = OrderedDict()
-    for pair in args[0] if args and isinstance(args[0], list) else ():
-        if not (isinstance(pair, (list, tuple)) and len(pair) == 2 and is_key(pair[0])):
+    pairs = args[0] if args and isinstance(args[0], list) else []
+    for pair in pairs:
+        if not (isinstance(pair, (list, tuple)) and len(pair) == 2):
             raise CheckpointError("an OrderedDict is not made of pairs")
-        result[pair[0]] = pair[1]
+        result[safe_key(pair[0])] = pair[1]
+    # Python 2 makes the list for this one call. Emptied, another call cannot go through it again.
+    pairs.clear()
     return result
 
 
-def is_key(value: object) -> bool:
-    """Whether a dictionary key is of a kind that is hashed quickly and safely."""
-    plain = (str, bytes, int, float, bool, type(None))
-    if isinstance(value, tuple):
-        return len(value) <= 16 and all(isinstance(item, plain) for item in value)
-    return isinstance(value, plain)
+def safe_key(value: object) -> object:
+    """What stands for a dictionary key. Raises `CheckpointError` for one that is not plain.
+
+    Only text can name a tensor, and its hash cannot be foreseen. Of any other key its type is kept:
+    integers can be chosen so that all of their hashes collide.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, (bytes, int, float, bool, type(None), tuple)):
+        raise CheckpointError("its pickle uses a dictionary key that is not plain")
+    return Inert(type(value).__name__)
 
 
 def _mapping(args: Args) -> dict[object, object]:
-    """collections.defaultdict(factory) or Counter(dict): the mapping, without its behaviour."""
-    return dict(args[-1]) if args and isinstance(args[-1], dict) else {}
+    """collections.defaultdict(factory) or Counter(dict): the mapping, without its behaviour.
+
+    It is not copied: a pickle could ask for that a million times.
+    """
+    return args[-1] if args and isinstance(args[-1], dict) else {}
 
 
 def _inert(name: str, build: Optional[Callable[[Args], object]] = None) -> Builder:

@@ -15,7 +15,7 @@ from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import Block, map_file, stored_tensor
 from allennlp_analyze.sources.zipped import read_zipped
 
-MAX_TENSORS = 1_000_000
+MAX_TENSORS = 200_000
 
 _DAMAGE = (
     zipfile.BadZipFile,

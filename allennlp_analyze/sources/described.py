@@ -66,5 +66,7 @@ class Builder:
 
 def printable(text: object, limit: int = 120) -> str:
     """`text` on one line without control characters, for messages about untrusted files."""
-    line = "".join(c if c.isprintable() else "?" for c in str(text))
+    # Cut first: a name may have as many characters as its file.
+    start = str(text)[: limit + 1]
+    line = "".join(c if c.isprintable() else "?" for c in start)
     return line if len(line) <= limit else line[: limit - 3] + "..."

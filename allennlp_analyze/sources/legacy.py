@@ -58,6 +58,8 @@ def _locate(
             raise CheckpointError(f"storage {printable(key)} belongs to no tensor")
         blocks[key] = _block(mapping, position, storages[key])
         position += _LENGTH_BYTES + blocks[key].nbytes
+    if position < len(mapping):
+        raise CheckpointError(f"is damaged: {len(mapping) - position} bytes follow its storages")
     return blocks
 
 

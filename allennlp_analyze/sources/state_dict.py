@@ -9,6 +9,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", 
 # What stands beside the model in a training checkpoint; tensors there are not the model's.
 _TRAINING = ("optimizer", "optimizer_state_dict", "optimizer_state", "optimizer_states", "epoch")
 _MAX_WRAPPED = 4
+_MAX_NAME = 10_000
 _DATA_PARALLEL = "module."
 
 
@@ -30,6 +31,8 @@ def find_state_dict(described: object) -> dict[str, TensorRef]:
     if described and not tensors:
         keys = ", ".join(printable(key, 40) for key in list(described)[:8] if isinstance(key, str))
         raise CheckpointError(f"holds no tensors of a model; its keys are: {keys or 'not names'}")
+    if any(len(name) > _MAX_NAME for name in tensors):
+        raise CheckpointError(f"names a tensor with more than {_MAX_NAME} characters")
     return _without_data_parallel(tensors)
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Callable, Union
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.allowed import integer, integers, is_key, resolve
+from allennlp_analyze.sources.allowed import integer, resolve, safe_key
 from allennlp_analyze.sources.described import Builder, Inert, StorageRef, StorageType, printable
 
 MAX_PICKLE_BYTES = 64 * 2**20
-MAX_OPERATIONS = 5_000_000
+MAX_OPERATIONS = 3_000_000
 MAX_MARKS = 1_000
 MAX_LINE_BYTES = 16 * 2**10
 MAX_INTEGER_BYTES = 64
+MAX_MEMO_INDEX = 2**32
 
 Buffer = Union[bytes, mmap.mmap]
 
@@ -154,6 +155,11 @@ class Machine:
     def string(self, code: str) -> None:
         self.push(self._sized(code).decode("utf-8"))
 
+    def text_line(self) -> None:
+        text = self._line("raw-unicode-escape")
+        text.encode("utf-8")  # raises for half of a surrogate pair: no report could write it
+        self.push(text)
+
     def frame(self) -> None:
         if self._number("<Q") > self._end - self._position:
             raise CheckpointError("is cut short: a frame of its pickle is not complete")
@@ -176,9 +182,7 @@ class Machine:
         if not isinstance(target, dict):
             raise CheckpointError("its pickle sets items of what is not a dictionary")
         for key, value in zip(items[::2], items[1::2]):
-            if not is_key(key):
-                raise CheckpointError("its pickle uses a dictionary key that is not plain")
-            target[key] = value
+            target[safe_key(key)] = value
 
     def dictionary(self) -> None:
         items = self.pop_mark()
@@ -196,7 +200,10 @@ class Machine:
     # Memo
 
     def put(self, index: int) -> None:
-        self._memo[integer(index, "memo index")] = self._stack[-1]
+        # Larger ones, in protocol 0 alone, could be chosen so that their hashes collide.
+        if integer(index, "memo index") >= MAX_MEMO_INDEX:
+            raise CheckpointError("its pickle numbers what it stores beyond 32 bits")
+        self._memo[index] = self._stack[-1]
 
     def get(self, index: int) -> None:
         if index not in self._memo:
@@ -217,6 +224,11 @@ class Machine:
     def line_global(self) -> None:
         module = self._line()
         self.push(resolve(module, self._line()))
+
+    def instance(self) -> None:
+        module = self._line()
+        resolve(module, self._line())
+        raise CheckpointError("its pickle makes an object as Python 2 did, which is not read")
 
     def reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
@@ -253,8 +265,10 @@ def _storage(pid: object) -> StorageRef:
         raise CheckpointError("a storage is not described by its type and key")
     start, size = 0, whole
     if len(pid) > 5 and pid[5] is not None:
-        view = pid[5] if isinstance(pid[5], (tuple, list)) else ()
-        start, size = (integer(n, "storage view") for n in integers(view[1:], "storage view"))
+        view = pid[5]
+        if not (isinstance(view, (tuple, list)) and len(view) == 3):
+            raise CheckpointError(f"storage {printable(key)}: a view of it has not three parts")
+        start, size = integer(view[1], "storage view"), integer(view[2], "storage view")
     if start + size > whole:
         raise CheckpointError(f"storage {printable(key)}: a view of it leaves it")
     return StorageRef(str(key), kind.dtype, whole, start, size)
@@ -295,7 +309,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"M": _number("<H"),
     b"\x8a": lambda m: m.long("<B"),
     b"\x8b": lambda m: m.long("<i"),
-    b"V": lambda m: m.push(m._line("raw-unicode-escape")),
+    b"V": Machine.text_line,
     b"T": _text("<i"),
     b"U": _text("<B"),
     b"X": _text("<I"),
@@ -329,6 +343,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"h": lambda m: m.get(m._number("<B")),
     b"j": lambda m: m.get(m._number("<I")),
     b"c": Machine.line_global,
+    b"i": Machine.instance,
     b"\x93": Machine.stack_global,
     b"R": Machine.reduce,
     b"\x81": Machine.reduce,

@@ -57,8 +57,12 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
         reason = why_unsupported(ref.dtype)
     if any(n < 0 for n in ref.shape):
         raise CheckpointError(f"tensor {printable(name)} has a negative dimension")
-    if ref.storage is None or block is None:
+    if ref.storage is None:
         return _described(name, ref, (name,), reason or "has no storage")
+    if block is None:
+        raise CheckpointError(
+            f"tensor {printable(name)}: the file lacks its storage {printable(ref.storage.key)}"
+        )
     offset = _checked_offset(name, ref, ref.storage, block)
     stride = tuple(s if n > 1 else 0 for n, s in zip(ref.shape, ref.stride))
     identity = (ref.storage.key, offset, ref.shape, stride, ref.dtype)
@@ -108,6 +112,8 @@ def _why_not_materialised(ref: TensorRef, block: Block) -> Optional[str]:
     if len(ref.shape) > MAX_DIMENSIONS:
         return f"has {len(ref.shape)} dimensions, numpy's limit is {MAX_DIMENSIONS}"
     size = math.prod(n for n in ref.shape if n)
+    if 0 in ref.shape and size > MAX_EXPANDED_ELEMENTS:
+        return "zero-size: no values"  # of a shape that numpy may refuse
     if size > MAX_EXPANDED_ELEMENTS and size * ITEM_SIZE[ref.dtype] > block.nbytes:
         return f"an expanded view: {size} elements of {block.nbytes} stored bytes"
     return None
