@@ -132,7 +132,10 @@ FAULTS = {
         one(storage_id(KEY, 4), 0, b"K\x04\x85", b"K\x02\x85"),
         "outside its storage",
     ),
-    "a key that is not there": (one(storage_id(text("9"), 4)), "storage 9|lacks|belongs to no tensor"),
+    "a key that is not there": (
+        one(storage_id(text("9"), 4)),
+        "storage 9|lacks|belongs to no tensor",
+    ),
     "a key that is a tuple": (one(storage_id(b")", 4)), "type and key"),
     "a type that is text": (
         b"\x80\x02}"

@@ -114,7 +114,10 @@ class _ForwardFile:
         data = self._stream.read(size)
         self._position += len(data)
         if self._position > self._max_size:
-            raise SourceError(f"unpacks to more than {_readable(self._max_size)}, the limit")
+            raise SourceError(
+                f"unpacks to more than {_readable(self._max_size)};"
+                " --max-unpacked-size raises the limit"
+            )
         return data
 
 
