@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -22,6 +22,19 @@ from allennlp_analyze.sources import open_source
 from allennlp_analyze.sources.archive import count_lines
 
 Member = tuple[tarfile.TarInfo, bytes]
+
+
+@pytest.fixture(autouse=True)
+def temporary(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A place for temporary files that no other test sees; nothing may be left there."""
+    directory = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    yield directory
+    assert list(directory.iterdir()) == []
+
+
 CONFIG = {"model": {"type": "tagger"}}
 
 
@@ -58,11 +71,9 @@ def archive(tmp_path: Path, *members: Member) -> str:
 
 
 def refused(name: str, weights_file: Optional[str] = None) -> str:
-    """The message of the one `SourceError` that opening `name` raises; nothing is left behind."""
-    before = set(Path(tempfile.gettempdir()).glob("allennlp-analyze-*"))
+    """The message of the one `SourceError` that opening `name` raises."""
     with pytest.raises(SourceError) as caught, open_source(name, weights_file):
         pass
-    assert set(Path(tempfile.gettempdir()).glob("allennlp-analyze-*")) <= before
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -114,10 +125,9 @@ def test_members_with_and_without_dot(tmp_path: Path) -> None:
 
 
 def test_values_outlive_the_temporary_directory(tmp_path: Path) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("allennlp-analyze-*"))
     with open_source(archive(tmp_path, config(), member("weights.th", weights()))) as source:
         tensor = source.tensors["w"]
-    assert set(Path(tempfile.gettempdir()).glob("allennlp-analyze-*")) == before
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
     assert tensor.values().sum() == 6
 
 

@@ -15,13 +15,20 @@ from allennlp_analyze.sources.archive import (
     parse_config,
     read_archive,
 )
-from allennlp_analyze.sources.checkpoint import read_checkpoint
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.directory import ARCHIVE, read_directory
 from allennlp_analyze.sources.fetch import evict, fetch, is_url
-from allennlp_analyze.sources.safetensors_file import looks_like_safetensors, read_safetensors
+from allennlp_analyze.sources.sharded import (
+    INDEX_ENDING,
+    PREFERRED_INDEXES,
+    are_shards,
+    is_index,
+    read_sharded,
+)
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.weights_file import head as first_bytes
+from allennlp_analyze.sources.weights_file import read_weights
 from allennlp_analyze.sources.workspace import workspace
 
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
@@ -92,7 +99,7 @@ class _Opening:
             return self._open_directory(path)
         if not path.is_file():
             raise SourceError(f"{self._archive}: is not a regular file")
-        head = _head(path, self._archive)
+        head = first_bytes(path, self._archive)
         if is_gzip(head) or _should_be_archive(self._archive, head):
             return self._open_archive(path)
         return self._open_weights(path)
@@ -100,7 +107,12 @@ class _Opening:
     def _open_weights(self, path: Path) -> Source:
         if self._weights_file is not None:
             raise SourceError(f"{self._archive}: is itself a weights file; drop --weights-file")
-        tensors = read_weights(path, self._archive)
+        if is_index(self._archive) and is_url(self._archive):
+            raise SourceError(
+                f"{self._archive}: is an index of several files; download them all, and name their"
+                " directory"
+            )
+        tensors = _read(path, self._archive)
         return Source(self._archive, str(path), _sha256(path), str(path), tensors)
 
     def _open_archive(self, path: Path) -> Source:
@@ -115,7 +127,7 @@ class _Opening:
             raise SourceError(f"{label}: is not a file that can be read")
         if self._outside is not None:
             wanted = label = str(self._outside)
-        return self._source(path, contents, wanted, read_weights(weights, label))
+        return self._source(path, contents, wanted, _read(weights, label))
 
     def _unpack(self, path: Path, member: Optional[str]) -> Contents:
         try:
@@ -130,8 +142,26 @@ class _Opening:
         elif not contents.weights_members and (path / ARCHIVE).is_file():
             return self._open_archive(path / ARCHIVE)
         else:
-            weights = path / self._choose(contents.weights_members)
-        return self._source(path, contents, str(weights), read_weights(weights, str(weights)))
+            weights = path / self._choose_in_directory(path, contents.weights_members)
+        return self._source(path, contents, str(weights), _read(weights, str(weights)))
+
+    def _choose_in_directory(self, path: Path, members: tuple[str, ...]) -> str:
+        """As `_choose`, or the index of sharded weights."""
+        indexes = sorted(file.name for file in path.glob(f"*{INDEX_ENDING}") if file.is_file())
+        if self._weights_file in indexes:
+            return self._weights_file or ""
+        whole = [name for name in PREFERRED_WEIGHTS if name in members]
+        if self._weights_file is not None or whole:
+            return self._choose(members)
+        preferred = [name for name in PREFERRED_INDEXES if name in indexes]
+        if preferred or len(indexes) == 1:
+            return (preferred or indexes)[0]
+        if len(members) > 1 and are_shards(members):
+            raise SourceError(
+                f"{self._archive}: holds {len(members)} parts of sharded weights, and not their"
+                f" index ({members[0]} and so on; the index ends in {INDEX_ENDING})"
+            )
+        return self._choose(members)
 
     def _listed(self, path: Path) -> Contents:
         try:
@@ -173,11 +203,9 @@ class _Opening:
         )
 
 
-def read_weights(path: Path, label: str) -> dict[str, StoredTensor]:
-    """The tensors of a weights file of either kind. Raises `CheckpointError`."""
-    if looks_like_safetensors(_head(path, label)) or label.endswith(".safetensors"):
-        return read_safetensors(path, label)
-    return read_checkpoint(path, label)
+def _read(path: Path, label: str) -> dict[str, StoredTensor]:
+    """The tensors of a weights file, or of all that an index names."""
+    return read_sharded(path, label) if is_index(label) else read_weights(path, label)
 
 
 def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
@@ -193,14 +221,6 @@ def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -
 def _should_be_archive(archive: str, head: bytes) -> bool:
     """Whether a file that is not gzip was meant to be: then it is damaged, not a weights file."""
     return archive.endswith((".tar.gz", ".tgz", ".gz")) and not head.startswith(b"PK")
-
-
-def _head(path: Path, label: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(512)
-    except OSError as error:
-        raise SourceError(f"{label}: cannot be read ({error.strerror})") from None
 
 
 def _check_sha256(path: Path, archive: str, expected: str) -> None:
