@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.entries import Decode, Entries, as_stored
+from allennlp_analyze.errors import TensorError
 from allennlp_analyze.gram import GramSolver, GramSpectrum, gram_spectrum
 from allennlp_analyze.ranks import tolerances
 from allennlp_analyze.refine import smallest_singular_values
@@ -53,7 +54,8 @@ def spectrum(
 
     They agree with numpy.linalg.svd in float64 to 1e-7 of the largest, and every hard rank is that
     of the SVD. `solver` computes the Gram matrix's eigenvalues, so that a GPU can; `decode` makes
-    numbers of what is stored. Raises `TensorError` for NaN or infinity.
+    numbers of what is stored. Raises `InvalidTensorError` for NaN or infinity, `TensorError` where
+    float64 cannot hold the singular values.
     """
     entries = Entries(matrix, decode)
     # For most matrices this is the only pass over the values.
@@ -72,7 +74,10 @@ def spectrum(
         values, total = _exact_enough(entries, gram, scale, dtype, loose), gram.total
     if values is None:
         gram = None  # its memory is needed now
-        values, method = svd_values(entries, scale) / scale, "svd"
+        with np.errstate(over="ignore"):  # found out below
+            values, method = svd_values(entries, scale) / scale, "svd"
+    if not math.isfinite(values[0]):
+        raise TensorError("its singular values are beyond the range of float64")
     if total is None:
         total = entries.sum(scale)
     std = _entry_std(total, scale, values, entries.size)
@@ -96,7 +101,8 @@ def _exact_enough(
         # As an SVD's: the values themselves are known to the rounding of the largest.
         errors[:lost] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
         squares = np.sort(np.concatenate([refined.values**2, squares[lost:]]))
-    values = np.asarray(np.sqrt(squares[::-1]) / scale)
+    with np.errstate(over="ignore"):
+        values = np.asarray(np.sqrt(squares[::-1]) / scale)
     limits = tolerances(values, entries.stored.shape, dtype, loose)
     return None if _rank_hinges(squares, errors, scale, limits) else values
 

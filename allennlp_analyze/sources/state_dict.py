@@ -40,7 +40,9 @@ def _unwrapped(described: object) -> object:
     """The state dict inside a wrapper; None when `described` is to be taken as it is."""
     if not isinstance(described, Mapping):
         return None
-    if _tensors(described) and not any(key in described for key in _TRAINING):
+    # A loss or a random generator's state beside the wrapper is not a model.
+    matrices = any(len(tensor.shape) > 1 for tensor in _tensors(described).values())
+    if matrices and not any(key in described for key in _TRAINING):
         return None
     for key in WRAPPERS:
         inner = described.get(key)
