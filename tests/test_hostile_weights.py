@@ -182,6 +182,14 @@ def test_the_pattern_of_those_files_is_read_where_nothing_is_wrong(tmp_path: Pat
         assert read_checkpoint(tmp_path / "weights.th")["w"].values().tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("place", ["cuda:0", "cuda:7", "mps", "xla:1", "meta", "nowhere"])
+def test_where_the_storage_once_was_does_not_matter(place: str, tmp_path: Path) -> None:
+    pickled = one(storage_id(KEY, 4)).replace(text("cpu"), text(place))
+    for content in (legacy_file(pickled, ("0",), EIGHT), zip_file(pickled, {"data/0": bytes(16)})):
+        (tmp_path / "weights.th").write_bytes(content)
+        assert read_checkpoint(tmp_path / "weights.th")["w"].values().tolist() == [0.0] * 4
+
+
 @pytest.mark.parametrize("keys", [("0", "0"), ("0", "1"), ()])
 def test_a_list_of_storages_that_does_not_fit(keys: "tuple[str, ...]", tmp_path: Path) -> None:
     content = legacy_file(one(storage_id(KEY, 4)), keys, EIGHT * len(keys))
