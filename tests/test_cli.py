@@ -129,7 +129,7 @@ def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None
     assert isinstance(timing, dict)
     assert all(seconds > 0 for seconds in timing.values())
     # What follows the report's last writing, leaving Python above all, is not in it.
-    assert passed - 1.0 < sum(timing.values()) < passed + 0.05
+    assert 0.5 * passed < sum(timing.values()) < passed + 0.05
 
 
 def test_existing_report_is_kept_without_force(

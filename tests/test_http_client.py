@@ -282,7 +282,7 @@ def test_a_stall_times_out(server: HttpServer) -> None:
     server.pages[NAME] = by_method(File(BODY), stalling(1000))
     started = time.monotonic()
     assert refusal(server.url(NAME), timeout=0.3) == "timed out: it has sent nothing for 0.3 s"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_stall_is_resumed(server: HttpServer) -> None:
@@ -306,7 +306,7 @@ def test_a_drip_is_a_stall(server: HttpServer) -> None:
     server.pages[NAME] = by_method(File(BODY), drip)
     started = time.monotonic()
     assert "timed out" in refusal(server.url(NAME), timeout=0.4)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_slow_server_that_keeps_sending_is_waited_for(server: HttpServer) -> None:
@@ -332,7 +332,7 @@ def test_a_connection_that_is_not_accepted_times_out() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/{NAME}"
         started = time.monotonic()
         assert refusal(url, timeout=0.5) == "cannot be reached: it has sent nothing for 0.5 s"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
@@ -472,7 +472,7 @@ def closed_server() -> HttpServer:
 def test_a_refused_connection_is_told_at_once() -> None:
     started = time.monotonic()
     assert refusal(closed_server().url(NAME)) == "cannot be reached: connection refused"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_host_that_does_not_exist() -> None:
