@@ -5,7 +5,7 @@ import sys
 
 from allennlp.commands.subcommand import Subcommand
 
-from allennlp_analyze import cli
+from allennlp_analyze import arguments, cli, guarded
 
 
 @Subcommand.register("analyze")
@@ -20,13 +20,13 @@ class Analyze(Subcommand):
             description=cli.DESCRIPTION,
             help="Measure the spectrum and the rank of every weight matrix of a model archive.",
         )
-        cli.add_arguments(subparser)
+        arguments.add_arguments(subparser)
         subparser.set_defaults(func=_main)
         return subparser
 
 
 def _main(args: argparse.Namespace) -> None:
     """AllenNLP ignores what its subcommands return: leave with the exit code."""
-    code = cli.left(cli.analyze(args))
+    code = guarded.left(cli.analyze(args))
     if code:
         sys.exit(code)

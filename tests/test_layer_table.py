@@ -43,7 +43,7 @@ LAYERS = (
     ("reports",),
     ("run", "build"),
     ("zoo", "compare", "reference"),
-    ("cli", "arguments", "install", "plugin", "monitor", "__main__"),
+    ("cli", "cli_render", "guarded", "arguments", "install", "plugin", "monitor", "__main__"),
 )
 HEAVY = (
     "torch",
@@ -63,7 +63,7 @@ LAZY = {
     "allennlp_analyze.sources.http_client": {"requests"},
     "allennlp_analyze.sources.http_errors": {"requests", "urllib3"},
 }
-FRONT_DOORS = ("cli", "arguments", "plugin", "__main__")
+FRONT_DOORS = ("cli", "cli_render", "arguments", "plugin", "__main__")
 ALLENNLP_IMPORTERS = ("plugin", "build")
 
 

@@ -6,11 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrices import gaussian
 from threadpoolctl import threadpool_info
 
 from allennlp_analyze.cost import Machine, is_large, memory, seconds, this_machine, why_refused

@@ -12,12 +12,13 @@ import os
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.atomic import make_directory, output_error
+from allennlp_analyze.reports.decode import decoded
 from allennlp_analyze.results import LayerOutcome, LayerResult, Skipped
 
 JOURNAL = "journal.jsonl"
@@ -179,7 +180,7 @@ def _read(file: BinaryIO) -> _Found:
 def _outcome(entry: Mapping[str, Any]) -> LayerOutcome:
     for kind, cls in _KINDS.items():
         if kind in entry:
-            return typing.cast(LayerOutcome, _decoded(cls, entry[kind]))
+            return typing.cast(LayerOutcome, decoded(cls, entry[kind]))
     raise ValueError("neither a layer nor skipped")
 
 
@@ -214,21 +215,4 @@ def _encoded(value: Any) -> Any:
         return base64.b64encode(np.ascontiguousarray(value, np.float64).tobytes()).decode("ascii")
     if isinstance(value, Mapping):
         return {key: _encoded(item) for key, item in value.items()}
-    return value
-
-
-def _decoded(kind: Any, value: Any) -> Any:
-    """What `_encoded` made of a value of type `kind`, as it was."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        kinds = typing.get_type_hints(kind)
-        return kind(**{name: _decoded(kinds[name], item) for name, item in value.items()})
-    if kind is np.ndarray:
-        return np.frombuffer(base64.b64decode(value, validate=True), np.float64)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Union:
-        return None if value is None else _decoded(arguments[0], value)
-    if origin is tuple:
-        return tuple(value)
-    if origin is dict:
-        return {key: _decoded(arguments[1], item) for key, item in value.items()}
     return value

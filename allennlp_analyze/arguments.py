@@ -1,0 +1,188 @@
+"""The arguments that `allennlp-analyze ARCHIVE` and `allennlp analyze ARCHIVE` share."""
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+from allennlp_analyze.guarded import EXIT_CODES
+from allennlp_analyze.reference import REFERENCES
+from allennlp_analyze.settings import KINDS, MAX_UNPACKED_SIZE, PLOT_FORMATS, TIMEOUT, Settings
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what both front doors understand. AllenNLP itself adds --include-package to its own."""
+    parser.epilog = EXIT_CODES
+    parser.add_argument(
+        "archive",
+        metavar="ARCHIVE",
+        help="http(s)://, s3://, gs:// or hf:// URL, .tar.gz archive, serialization directory, or"
+        " weights file (.th, .pt, .pth, .bin, .safetensors)",
+    )
+    _add_reading_arguments(parser.add_argument_group("reading the archive"))
+    _add_output_arguments(parser.add_argument_group("output"))
+    _add_choice_arguments(parser.add_argument_group("what is analysed, and how"))
+    _add_model_arguments(parser.add_argument_group("building the modules"))
+
+
+def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--weights-file",
+        metavar="FILE",
+        help="weights to analyse instead of the archive's weights.th: a member or a path",
+    )
+    group.add_argument(
+        "--sha256", metavar="HEX", help="refuse ARCHIVE unless its file has this checksum"
+    )
+    group.add_argument(
+        "--timeout",
+        type=_positive_seconds,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help="give up on a server that is silent for so long (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max-unpacked-size",
+        type=_size,
+        default=MAX_UNPACKED_SIZE,
+        metavar="SIZE",
+        help="refuse an archive that unpacks to more bytes, or with K, M, G, T: KiB and so on"
+        f" (default: {MAX_UNPACKED_SIZE // _UNITS['G']}G)",
+    )
+
+
+def _positive_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or int(match.group(1)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write one like 500M or 20G")
+    return int(match.group(1)) * _UNITS[match.group(2).upper()]
+
+
+def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the reports go (default: analysis/<archive name>)",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="replace the report that the directory already holds"
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run in that directory: what it had done is kept",
+    )
+    group.add_argument("--no-plots", action="store_true", help="draw nothing")
+    group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
+    group.add_argument("--quiet", action="store_true", help="print only errors")
+    group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
+    group.add_argument(
+        "--table",
+        choices=("2018",),
+        help="print only the six columns of the 2018 study, for linear layers",
+    )
+    group.add_argument(
+        "--reference",
+        choices=REFERENCES,
+        metavar="NAME",
+        help=f"compare with the published values: {', '.join(REFERENCES)}",
+    )
+
+
+def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
+    defaults = Settings()
+    group.add_argument(
+        "--kinds",
+        metavar="KIND[,KIND...]",
+        help=f"only matrices of these kinds: {', '.join(KINDS)}",
+    )
+    group.add_argument(
+        "--layers",
+        metavar="PATTERN",
+        help="only layers whose name contains this regular expression",
+    )
+    group.add_argument(
+        "--split-gates", action="store_true", help="also analyse each gate of LSTMs and GRUs"
+    )
+    group.add_argument(
+        "--loose-tolerance",
+        type=float,
+        default=defaults.loose_tolerance,
+        metavar="SIGMA",
+        help="singular values up to this are zero for the loose rank (default: %(default)s)",
+    )
+    group.add_argument(
+        "--gamma",
+        type=float,
+        metavar="LAMBDA",
+        help="eigenvalue that splits information from noise (default: the Marchenko-Pastur edge)",
+    )
+    group.add_argument(
+        "--compare-distributions",
+        action="store_true",
+        help="compare the power law with other distributions (slower)",
+    )
+    group.add_argument(
+        "--max-dim",
+        type=int,
+        default=defaults.max_dim,
+        metavar="M",
+        help="leave out matrices whose smaller dimension exceeds this (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="analyse N layers at a time (default: one per core)",
+    )
+    group.add_argument(
+        "--cuda-device",
+        type=int,
+        default=defaults.cuda_device,
+        metavar="N",
+        help="compute on this GPU (default: %(default)s, the processor)",
+    )
+
+
+def _add_model_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--build-model",
+        action="store_true",
+        help="build the modules with AllenNLP to learn their classes and indices; this can execute"
+        " code from the archive: only for archives that you trust",
+    )
+    group.add_argument(
+        "-o",
+        "--overrides",
+        default="",
+        metavar="JSON",
+        help="JSON that overrides the archive's configuration when the modules are built",
+    )
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    """The `Settings` that the arguments ask for. Raises `UsageError`."""
+    kinds = None
+    if args.kinds is not None:
+        kinds = tuple(kind.strip() for kind in args.kinds.split(",") if kind.strip())
+    return Settings(
+        kinds=kinds,
+        layers=args.layers,
+        split_gates=args.split_gates,
+        loose_tolerance=args.loose_tolerance,
+        gamma=args.gamma,
+        compare_distributions=args.compare_distributions,
+        max_dim=args.max_dim,
+        jobs=args.jobs,
+        cuda_device=args.cuda_device,
+    )

@@ -1,0 +1,81 @@
+"""Result dataclasses from the types of JSON, each value checked against its annotation."""
+
+import base64
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from typing import Any, Union
+
+import numpy as np
+
+_ACCEPTED: dict[Any, tuple[type, ...]] = {
+    float: (float, int),
+    int: (int,),
+    str: (str,),
+    bool: (bool,),
+}
+
+
+def decoded(kind: Any, value: Any) -> Any:
+    """`value` as an instance of `kind`: a result dataclass, or what its fields are annotated with.
+
+    Keys that are no field are left out; a missing field takes its default, an optional one None.
+    Arrays are themselves, or base64 of float64. Raises `ValueError` or `TypeError` for what does
+    not fit.
+    """
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value)
+    if kind is np.ndarray:
+        if isinstance(value, np.ndarray):
+            return value
+        return np.frombuffer(base64.b64decode(value, validate=True), np.float64)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Union:  # Optional, wherever a result has one
+        return None if value is None else decoded(arguments[0], value)
+    if origin is tuple:
+        return _tuple(arguments, value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{value!r:.40} where a mapping belongs")
+        return {str(key): decoded(arguments[1], item) for key, item in value.items()}
+    return _scalar(kind, value)
+
+
+def _dataclass(kind: Any, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r:.40} where a {kind.__name__} belongs")
+    kinds = _kinds(kind)
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.name in value:
+            found[field.name] = decoded(kinds[field.name], value[field.name])
+        elif type(None) in typing.get_args(kinds[field.name]):
+            found[field.name] = None
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"{kind.__name__} without {field.name}")
+    return kind(**found)
+
+
+@functools.cache
+def _kinds(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{value!r:.40} where a list belongs")
+    if kinds[-1] is Ellipsis:
+        return tuple(decoded(kinds[0], item) for item in value)
+    if len(kinds) != len(value):
+        raise ValueError(f"{len(value)} values where {len(kinds)} belong")
+    return tuple(decoded(kind, item) for kind, item in zip(kinds, value))
+
+
+def _scalar(kind: Any, value: Any) -> Any:
+    accepted = _ACCEPTED.get(kind)
+    if accepted is None:
+        return value
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{value!r:.40} where a {kind.__name__} belongs")
+    return kind(value)

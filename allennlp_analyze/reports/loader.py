@@ -1,0 +1,74 @@
+"""What a run has written, read back: report.json and singular_values.npz as a `ModelReport`."""
+
+import dataclasses
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.reports.decode import decoded
+from allennlp_analyze.reports.json_report import read_json
+from allennlp_analyze.reports.npz_report import npz_keys
+from allennlp_analyze.results import LayerResult, ModelReport
+
+REPORT = "report.json"
+VALUES = "singular_values.npz"
+
+
+def report_directory(path: Union[str, Path]) -> Path:
+    """The output directory that `path` names: itself, or the one that holds that report.json."""
+    path = Path(path)
+    return path.parent if path.name == REPORT and not path.is_dir() else path
+
+
+def load_report(path: Union[str, Path]) -> ModelReport:
+    """The report in the output directory `path` (or the report.json in one).
+
+    Equal to what was written, but for `entropy`, which report.json does not hold. Raises
+    `SourceError` for what is not there, damaged, or of another schema version.
+    """
+    directory = report_directory(path)
+    if not (directory / REPORT).is_file():
+        raise SourceError(
+            f"{directory}: holds no {REPORT}; name the output directory of an analysis"
+        )
+    contents = read_json(directory / REPORT)
+    try:
+        names = [str(layer["name"]) for layer in contents["layers"]]
+        values = _read_values(directory / VALUES, names)
+        layers = [_with_values(entry, array) for entry, array in zip(contents["layers"], values)]
+        summary = contents["summary"]
+        report: ModelReport = decoded(
+            ModelReport, {**contents, "layers": (), "warnings": summary["warnings"]}
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{directory / REPORT}: is damaged ({error}); analyse the archive again"
+        ) from None
+    return dataclasses.replace(report, layers=tuple(layers))
+
+
+def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """(M,) float64 for each of `names`. Raises `SourceError`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(
+            f"{path}: does not belong to the {REPORT} beside it ({error});"
+            " analyse the archive again"
+        ) from None
+
+
+def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
+    """The layer that `entry` of report.json describes, with its singular values."""
+    rows, columns = entry["shape"]
+    if values.shape != (min(rows, columns),):
+        raise ValueError(f"{entry['name']!r:.60}: {values.shape} singular values")
+    layer: LayerResult = decoded(LayerResult, {**entry, "singular_values": values})
+    return layer
