@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from browser import Opened, chromium, opened
 from page_reports import edge_cases
+from report_factory import make_reference
 
 from allennlp_analyze.reports.html_report import write_html
 from allennlp_analyze.reports.names import printable
@@ -23,7 +25,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report() -> ModelReport:
-    return edge_cases()
+    found = edge_cases()
+    return replace(found, reference=make_reference(found.layers[1]))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from commands import SMALL, run_module
 from hypothesis import given
 from hypothesis import strategies as st
 from page_reports import edge_cases, many_layers
-from report_factory import ODD_NAMES, make_report
+from report_factory import ODD_NAMES, make_reference, make_report
 
 from allennlp_analyze.reports.html_report import html_page, write_html
 from allennlp_analyze.reports.names import printable
@@ -109,6 +109,19 @@ def test_warnings_say_what_to_do(page: str) -> None:
     assert "What to do: Lower weight decay" in text
     assert "1 matrix with NaN or infinity" in text
     assert "Close to losing rank: 1 layer" in text
+
+
+def test_a_reference_is_a_section(report: ModelReport, page: str) -> None:
+    assert 'id="reference"' not in page
+    layer = report.layers[1]
+    compared = html_page(replace(report, reference=make_reference(layer)))
+    text = " ".join(" ".join(Elements(compared).text).split())
+    assert "Incomplete: 1 of 2 rows of table.csv agrees" in text
+    assert layer.power_law is not None
+    for value in (layer.power_law.alpha, layer.power_law.D, layer.min_singular_value):
+        assert f"{value:.5g} {value:.5g}" in text
+    for words in ("agrees", "not here", "not published", "3 × 2 – – – – 0.5 –"):
+        assert words in text
 
 
 def test_the_same_report_makes_the_same_page(report: ModelReport, page: str) -> None:

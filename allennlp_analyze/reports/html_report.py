@@ -7,6 +7,7 @@ from allennlp_analyze.reports.advice import lost_share
 from allennlp_analyze.reports.atomic import write_atomically
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page import WORDS, fact_labels, facts, page_of, sort_keys
+from allennlp_analyze.reports.page_reference import reference_section
 from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
@@ -33,7 +34,9 @@ def html_page(report: ModelReport) -> str:
         "facts": fact_labels(),
         "layers": [_layer_data(layer) for layer in report.layers],
     }
-    return render_template("report.html", SCRIPTS, data, page=page_of(report))
+    return render_template(
+        "report.html", SCRIPTS, data, page=page_of(report), reference=reference_section(report)
+    )
 
 
 def _layer_data(layer: LayerResult) -> dict[str, Any]:
