@@ -60,7 +60,7 @@ class _Measured:
 
 
 def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
-    """The matrices, or results, that `settings.kinds` and `settings.layers` (searched in the name) ask for."""
+    """What `settings.kinds` and `settings.layers` (searched in the name) ask for."""
     pattern = re.compile(settings.layers or "")
     return [
         matrix

@@ -1,8 +1,9 @@
-"""What is said of a comparison in words: the sentence, and what makes two models hard to compare."""
+"""A comparison in words: its sentence, and what makes the two models hard to compare."""
 
 from collections.abc import Iterator, Sequence
 
 from allennlp_analyze.compared import LayerPair, Unmatched
+from allennlp_analyze.reports.terminal import percent
 from allennlp_analyze.results import ModelReport, Skipped
 
 
@@ -76,12 +77,12 @@ def comparison_sentence(
         if found[change]:
             findings.append(f"{_layers(len(found[change]))} {verb} ({_named(found[change])})")
     worse = bool(new_invalid or found["collapsed"] or found["worse"])
-    counts = [f"{len(missing)} of A's are missing"] if missing else []
-    counts += [f"{len(added)} are new"] if added else []
+    counts = [f"{_are(len(missing))} missing"] if missing else []
+    counts += [f"{_are(len(added))} new"] if added else []
     if findings:
         opening = "worse than" if worse else "better than"
         return f"{name} is {opening} A: {'; '.join([*findings, *counts])}."
-    counts.insert(0, f"none of {_layers(len(pairs))} got worse or better")
+    counts.insert(0, f"no layer got worse or better ({len(pairs)} compared)")
     moved = [pair for pair in pairs if pair.spectral_distance != 0.0]
     if not moved and len(counts) == 1:
         return f"{name} has the spectra of A: {_layers(len(pairs))}, none changed."
@@ -101,11 +102,15 @@ _VERBS = {
 
 def _moved(pair: LayerPair) -> str:
     distance = pair.spectral_distance
-    return pair.baseline.name + ("" if distance is None else f", by {100 * distance:.2g}%")
+    return pair.baseline.name + ("" if distance is None else f", by {percent(distance)}")
 
 
 def _layers(count: int) -> str:
     return "1 layer" if count == 1 else f"{count} layers"
+
+
+def _are(count: int) -> str:
+    return f"{_layers(count)} {'is' if count == 1 else 'are'}"
 
 
 def _named(pairs: Sequence[LayerPair]) -> str:
@@ -113,11 +118,12 @@ def _named(pairs: Sequence[LayerPair]) -> str:
     loss = [pair.measure("rank_loss_percent_rounding").difference or 0.0 for pair in pairs]
     first = max(range(len(pairs)), key=lambda index: abs(loss[index]))
     pair = pairs[first]
-    if pair.same_size and loss[first]:
-        before, after = (x.M - x.hard_rank.rounding for x in (pair.baseline, pair.candidate))
-        return f"{pair.baseline.name}: {before} and now {after} of {pair.baseline.M} directions lost"
-    smallest = pair.measure("min_singular_value")
-    return (
-        f"{pair.baseline.name}: smallest singular value {smallest.baseline:.3g},"
-        f" now {smallest.candidate:.3g}"
-    )
+    before, after = pair.baseline, pair.candidate
+    if loss[first] and pair.same_size:
+        lost = [layer.M - layer.hard_rank.rounding for layer in (before, after)]
+        return f"{before.name}: {lost[1]} of {after.M} directions lost, {lost[0]} in A"
+    if loss[first]:
+        lost_share = [layer.rank_loss_percent["rounding"] for layer in (before, after)]
+        return f"{before.name}: rank loss {lost_share[1]:.3g}%, {lost_share[0]:.3g}% in A"
+    smallest = f"smallest singular value {after.min_singular_value:.3g}"
+    return f"{before.name}: {after.verdict}, {smallest}, {before.min_singular_value:.3g} in A"

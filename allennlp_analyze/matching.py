@@ -22,13 +22,14 @@ def match_layers(
     """Pairs of indices into `baseline` and `candidate`, in the order of `baseline`.
 
     By parameter and part first. Among the rest, names of which one is the other after a prefix
-    ("module." + name), where that and the size leave no doubt; then by order and by kind and shape.
-    Parameters in `elsewhere`, which one of the models has but left out, are matched by name only.
+    ("module." + name), where that and the shape leave no doubt; then by order, those of equal kind
+    and shape before those of equal shape. Parameters in `elsewhere`, which one of the models has
+    but left out, are matched by name only.
     """
     matches = _by_name(baseline, candidate)
     left = _rest(baseline, {one for one, _, _ in matches}, elsewhere)
     right = _rest(candidate, {other for _, other, _ in matches}, elsewhere)
-    for find in (_by_suffix, _by_order):
+    for find in (_by_suffix, _by_kind_and_shape, _by_shape):
         found = find([baseline[i] for i in left], [candidate[j] for j in right])
         matches += [(left[one], right[other], how) for one, other, how in found]
         left = [left[one] for one in _without(len(left), {one for one, _, _ in found})]
@@ -61,14 +62,13 @@ def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> lis
     found = [(one, other) for one, other in found if left[one].shape == right[other].shape]
     ones, others = Counter(one for one, _ in found), Counter(other for _, other in found)
     return [
-        (one, other, BY_SUFFIX)
-        for one, other in found
-        if ones[one] == 1 and others[other] == 1
+        (one, other, BY_SUFFIX) for one, other in found if ones[one] == 1 and others[other] == 1
     ]
 
 
 def _ending_in(short: Sequence[LayerResult], long: Sequence[LayerResult]) -> list[tuple[int, int]]:
-    """Pairs of which the parameter of the second is that of the first after a prefix."""
+    """Pairs of which the parameter of the second is that of the first after a prefix, the shortest
+    that there is."""
     places = {_key(layer): index for index, layer in enumerate(short)}
     found = []
     for index, layer in enumerate(long):
@@ -77,13 +77,22 @@ def _ending_in(short: Sequence[LayerResult], long: Sequence[LayerResult]) -> lis
             place = places.get((".".join(words[start:]), layer.part))
             if place is not None:
                 found.append((place, index))
+                break
     return found
 
 
-def _by_order(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
-    """Equal runs of kind and shape, keeping both orders."""
-    sides: list[list[Hashable]] = [[(x.kind, x.shape) for x in side] for side in (left, right)]
-    matcher = SequenceMatcher(None, sides[0], sides[1], autojunk=False)
+def _by_kind_and_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    return _in_order([(x.kind, x.shape) for x in left], [(x.kind, x.shape) for x in right])
+
+
+def _by_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    """For layers whose kind, which is inferred from their names, changed with these."""
+    return _in_order([x.shape for x in left], [x.shape for x in right])
+
+
+def _in_order(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Match]:
+    """Runs of equal elements, keeping both orders."""
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
     return [
         (block.a + offset, block.b + offset, BY_ORDER)
         for block in matcher.get_matching_blocks()
