@@ -45,4 +45,4 @@ build/urllib3-1.26/installed: .venv-standalone/installed
 	@scripts/make_venv.sh .venv 3.10 constraints.txt test
 
 .venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
-	@scripts/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint
+	@scripts/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser

@@ -44,6 +44,7 @@ setup(
     package_dir={"allennlp_analyze.published": "fixtures/published"},
     package_data={
         "allennlp_analyze": ["py.typed", "*.schema.json"],
+        "allennlp_analyze.reports": ["templates/*"],
         "allennlp_analyze.published": ["*.csv", "*.json"],
     },
     include_package_data=False,
@@ -63,6 +64,7 @@ setup(
         "matplotlib>=3.5",
         "tqdm",
         "rich>=12",
+        "jinja2>=3",
         "safetensors>=0.3",
         "cached-path>=1.1.3",
     ],
@@ -75,6 +77,8 @@ setup(
             # AllenNLP's torch has no float8.
             'ml_dtypes; python_version >= "3.11"',
         ],
+        # The page is tested in Chromium, which the system provides.
+        "browser": ["playwright", "axe-playwright-python"],
         "lint": ["ruff", "mypy"],
     },
     entry_points={"console_scripts": ["allennlp-analyze = allennlp_analyze.cli:main"]},

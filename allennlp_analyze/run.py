@@ -22,6 +22,7 @@ from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
 from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
+from allennlp_analyze.reports.html_report import write_html
 from allennlp_analyze.reports.journal import Journal, finished_layers, open_journal
 from allennlp_analyze.reports.json_report import write_json
 from allennlp_analyze.reports.npz_report import write_npz
@@ -36,6 +37,7 @@ from allennlp_analyze.tool import tool_info
 REPORT = "report.json"
 TABLE = "layers.csv"
 VALUES = "singular_values.npz"
+PAGE = "report.html"
 PLOTS = "plots"
 DRAWN = ".plots-"
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
@@ -290,10 +292,11 @@ def _write(
     started = time.perf_counter()
     make_directory(directory)
     _sweep(directory)
-    written = [directory / REPORT, directory / TABLE, directory / VALUES]
+    written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
     write_json(report, written[0])
     write_csv(report, written[1])
     write_npz(report, written[2])
+    write_html(report, written[3])
     numbers = time.perf_counter()
     if request.plots:
         _replace_plots(report, directory, request)

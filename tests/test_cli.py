@@ -57,6 +57,7 @@ def test_reports_are_written_and_agree_with_each_other(analysed: Path) -> None:
         "report.json",
         "layers.csv",
         "singular_values.npz",
+        "report.html",
         "plots",
     }
 
@@ -207,6 +208,7 @@ def test_a_failing_plot_loses_no_numbers(
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "journal.jsonl",
         "layers.csv",
+        "report.html",
         "report.json",
         "singular_values.npz",
     ]

@@ -254,6 +254,7 @@ def test_an_output_directory_that_is_removed_meanwhile_is_made_again(
     assert running.ended() == (0, "")
     assert sorted(path.name for path in out.iterdir()) == [
         "layers.csv",
+        "report.html",
         "report.json",
         "singular_values.npz",
     ]

@@ -40,9 +40,9 @@ def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     large eigenvalues would flatten the picture, the axis ends early and says what lies beyond.
     """
     eigenvalues = layer.eigenvalues
-    view_end = _linear_view_end(layer)
+    view_end = linear_view_end(layer)
     shown = eigenvalues[eigenvalues <= view_end]
-    edges = _linear_edges(shown)
+    edges = linear_edges(shown)
     density = _draw_histogram(ax, eigenvalues, edges, fill_from=0.0)
     bulk = _draw_theory(ax, layer)
     ax.set_xlim(min(edges[0], 0.0), view_end)
@@ -63,18 +63,18 @@ def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     Eigenvalues that are zero by the tolerance `numpy` are counted in the title, not drawn.
     """
     eigenvalues = layer.eigenvalues
-    positive = eigenvalues[_positive(layer)]
+    positive = eigenvalues[is_positive(layer)]
     if not len(positive):
         return empty(ax, "no eigenvalue above zero")
-    edges = _log_edges(positive)
-    density = _density(eigenvalues, edges)
+    edges = log_edges(positive)
+    density = histogram_density(eigenvalues, edges)
     floor, top = density[density > 0].min() / 3, density.max() * 3
     if ax.get_xscale() != "log":
         ax.set_xscale("log")
         ax.set_yscale("log")
     _draw_histogram(ax, eigenvalues, edges, fill_from=floor)
     _draw_theory(ax, layer)
-    ax.set_xlim(*_log_view(layer, edges[0], edges[-1]))
+    ax.set_xlim(*log_view(layer, edges[0], edges[-1]))
     ax.set_ylim(floor, top)
     log_ticks(ax.xaxis, *ax.get_xlim())
     log_ticks(ax.yaxis, *ax.get_ylim())
@@ -84,12 +84,12 @@ def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     return _finish(ax, legend)
 
 
-def _positive(layer: LayerResult) -> np.ndarray:
+def is_positive(layer: LayerResult) -> np.ndarray:
     """(M,) bool: which eigenvalues are more than rounding noise."""
     return layer.singular_values > layer.tolerance.numpy
 
 
-def _bulk(layer: LayerResult) -> Optional[MarchenkoPastur]:
+def bulk_of(layer: LayerResult) -> Optional[MarchenkoPastur]:
     """The bulk's law where there is one to draw: not of constants, not of rounding noise."""
     mp = layer.marchenko_pastur
     if (
@@ -101,14 +101,14 @@ def _bulk(layer: LayerResult) -> Optional[MarchenkoPastur]:
     return mp
 
 
-def _linear_view_end(layer: LayerResult) -> float:
+def linear_view_end(layer: LayerResult) -> float:
     """Just beyond the largest eigenvalue, or beyond the bulk where the former is far away."""
     eigenvalues = layer.eigenvalues
-    positive = eigenvalues[_positive(layer)]
+    positive = eigenvalues[is_positive(layer)]
     if not len(positive):
         return 1.05 * float(eigenvalues[0]) or 1.0
     largest, body = float(positive[0]), float(np.quantile(positive, 0.9))
-    mp = _bulk(layer)
+    mp = bulk_of(layer)
     if mp is not None:
         body = max(body, mp.lambda_plus)
     if CROP_AT * body < largest:
@@ -116,16 +116,16 @@ def _linear_view_end(layer: LayerResult) -> float:
     return 1.05 * (max(largest, body) if body < CROP_AT * largest else largest)
 
 
-def _log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]:
+def log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]:
     """The range of the eigenvalues, and the bulk's edges where they are near."""
-    mp = _bulk(layer)
+    mp = bulk_of(layer)
     if mp is not None:
         low = min(low, mp.lambda_minus) if mp.lambda_minus > low / 3 else low
         high = max(high, mp.lambda_plus) if mp.lambda_plus < high * 3 else high
     return low / 1.3, high * 1.3
 
 
-def _linear_edges(values: np.ndarray) -> np.ndarray:
+def linear_edges(values: np.ndarray) -> np.ndarray:
     """Bins over the range of `values`; one bin around them where they are (nearly) the same."""
     low, high = float(values.min()), float(values.max())
     if high - low > 0.01 * high:
@@ -134,7 +134,7 @@ def _linear_edges(values: np.ndarray) -> np.ndarray:
     return np.array([low - margin, high + margin])
 
 
-def _log_edges(values: np.ndarray) -> np.ndarray:
+def log_edges(values: np.ndarray) -> np.ndarray:
     """The same in logarithms; `values` > 0."""
     low, high = float(values.min()), float(values.max())
     if high > 1.01 * low:
@@ -146,7 +146,7 @@ def _bin_count(n_values: int) -> int:
     return int(min(MAX_BINS, max(8, 2 * np.sqrt(n_values))))
 
 
-def _density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def histogram_density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Histogram that would integrate to 1 if `edges` covered all `values`."""
     return np.asarray(np.histogram(values, edges)[0] / (len(values) * np.diff(edges)))
 
@@ -156,7 +156,7 @@ def _draw_histogram(
 ) -> np.ndarray:
     from matplotlib.patches import StepPatch
 
-    density = _density(values, edges)
+    density = histogram_density(values, edges)
     bars = StepPatch(
         np.maximum(density, fill_from),
         edges,
@@ -173,7 +173,7 @@ def _draw_histogram(
 
 def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional["Curve"]:
     """Draw the fits that there are; the bulk's curve."""
-    mp, curve = _bulk(layer), None
+    mp, curve = bulk_of(layer), None
     if mp is not None:
         curve = bulk_curve(mp, layer.M)
         _draw_bulk(ax, mp, curve)
@@ -223,13 +223,13 @@ class Curve:
     density: np.ndarray
 
 
-def bulk_curve(mp: MarchenkoPastur, M: int) -> Curve:
+def bulk_curve(mp: MarchenkoPastur, M: int, points: int = CURVE_POINTS) -> Curve:
     """The Marchenko-Pastur density of the M eigenvalues of W^T W, spikes left out of its weight.
 
     sqrt((lambda_plus - x)(x - lambda_minus)) / (2 pi sigma^2 M x), times (M - n_spikes) / M.
     """
     # Points gather at the edges, where the density has infinite slope.
-    position = (1 - np.cos(np.linspace(0, np.pi, CURVE_POINTS + 2)[1:-1])) / 2
+    position = (1 - np.cos(np.linspace(0, np.pi, points + 2)[1:-1])) / 2
     x = mp.lambda_minus + (mp.lambda_plus - mp.lambda_minus) * position
     root = np.sqrt(np.maximum((mp.lambda_plus - x) * (x - mp.lambda_minus), 0))
     share = (M - mp.n_spikes) / M

@@ -1,0 +1,54 @@
+"""report.html: the whole report as one page that needs nothing else, written from the results."""
+
+from pathlib import Path
+from typing import Any, BinaryIO, Union
+
+from allennlp_analyze.reports.advice import lost_share
+from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.names import printable
+from allennlp_analyze.reports.page import WORDS, fact_labels, facts, page_of, sort_keys
+from allennlp_analyze.reports.spectra_data import spectrum_data
+from allennlp_analyze.reports.templating import render_template
+from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
+
+SCRIPTS = ("chart.js", "page.js")
+
+
+def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
+    """Write report.html; its path. Raises `OutputError`."""
+    text = html_page(report)
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode("utf-8"))
+
+    write_atomically(path, write)
+    return Path(path)
+
+
+def html_page(report: ModelReport) -> str:
+    """The page as text: escaped, without a reference to anything outside it."""
+    data = {
+        "min_q": MIN_Q,
+        "words": WORDS,
+        "facts": fact_labels(),
+        "layers": [_layer_data(layer) for layer in report.layers],
+    }
+    return render_template("report.html", SCRIPTS, data, page=page_of(report))
+
+
+def _layer_data(layer: LayerResult) -> dict[str, Any]:
+    return {
+        "name": printable(layer.name),
+        "kind": layer.kind,
+        "verdict": layer.verdict,
+        "M": layer.M,
+        "Q": layer.Q,
+        "sigma_min": layer.min_singular_value,
+        "sigma_max": layer.max_singular_value,
+        "alpha": layer.power_law.alpha if layer.power_law else None,
+        "loss": lost_share(layer),
+        "sort": sort_keys(layer),
+        "facts": facts(layer),
+        "warnings": [printable(warning) for warning in layer.warnings],
+        **spectrum_data(layer),
+    }

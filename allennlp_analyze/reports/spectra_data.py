@@ -1,0 +1,151 @@
+"""One layer's spectrum as the few numbers that the page draws it from."""
+
+from typing import Any, Optional
+
+import numpy as np
+
+from allennlp_analyze.reports.esd_plots import (
+    bulk_curve,
+    bulk_of,
+    histogram_density,
+    is_positive,
+    linear_edges,
+    linear_view_end,
+    log_edges,
+    log_view,
+)
+from allennlp_analyze.results import LayerResult
+
+MAX_VALUES = 240  # of the singular values that are drawn, and how many of each end are all kept
+ENDS = 40
+CURVE_POINTS = 60
+DIGITS = 5
+# Below this share of the largest, a value is drawn at the foot of the logarithmic axis.
+FOOT = 1e-18
+
+
+def spectrum_data(layer: LayerResult) -> dict[str, Any]:
+    """What chart.js draws of `layer`: its histograms, curves, limits and singular values."""
+    return {
+        "loglog": _loglog(layer),
+        "linear": _linear(layer),
+        "bulk": _bulk(layer),
+        "law": _law(layer),
+        "values": _values(layer),
+        "limits": _limits(layer),
+    }
+
+
+def numbers(values: Any) -> list[float]:
+    """Floats with few digits: a drawing needs no more, and the page stays small."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]
+
+
+def _loglog(layer: LayerResult) -> Optional[dict[str, Any]]:
+    positive = layer.eigenvalues[is_positive(layer)]
+    if not len(positive):
+        return None
+    edges = log_edges(positive)
+    density = histogram_density(layer.eigenvalues, edges)
+    low, high = log_view(layer, edges[0], edges[-1])
+    n_zero = layer.M - len(positive)
+    return {
+        "edges": numbers(edges),
+        "density": numbers(density),
+        "x": {"min": low, "max": high, "log": True},
+        "y": {
+            "min": float(density[density > 0].min()) / 3,
+            "max": float(density.max()) * 3,
+            "log": True,
+        },
+        "note": f"{n_zero} of {layer.M} are zero: not drawn." if n_zero else "",
+    }
+
+
+def _linear(layer: LayerResult) -> Optional[dict[str, Any]]:
+    eigenvalues = layer.eigenvalues
+    end = linear_view_end(layer)
+    shown = eigenvalues[eigenvalues <= end]
+    edges = linear_edges(shown)
+    density = histogram_density(eigenvalues, edges)
+    peak = float(density.max())
+    bulk = bulk_of(layer)
+    highest = peak if bulk is None else float(bulk_curve(bulk, layer.M).density.max())
+    n_beyond = len(eigenvalues) - len(shown)
+    beyond = f"{n_beyond} beyond, up to {eigenvalues[0]:.3g}." if n_beyond else ""
+    return {
+        "edges": numbers(edges),
+        "density": numbers(density),
+        "x": {"min": min(float(edges[0]), 0.0), "max": end},
+        "y": {"min": 0.0, "max": 1.1 * min(max(peak, highest), 1.5 * peak)},
+        "note": beyond,
+    }
+
+
+def _bulk(layer: LayerResult) -> Optional[dict[str, Any]]:
+    bulk = bulk_of(layer)
+    if bulk is None:
+        return None
+    curve = bulk_curve(bulk, layer.M, CURVE_POINTS)
+    return {
+        "sigma": bulk.sigma,
+        "edges": [bulk.lambda_minus, bulk.lambda_plus],
+        "x": numbers(curve.x),
+        "y": numbers(curve.density),
+    }
+
+
+def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
+    fit = layer.power_law
+    if fit is None:
+        return None
+    x = np.geomspace(fit.xmin, max(layer.max_singular_value**2, fit.xmin), CURVE_POINTS // 2)
+    # In logarithms: the powers themselves overflow for a large alpha.
+    logs = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
+    return {
+        "alpha": fit.alpha,
+        "D": fit.D,
+        "xmin": fit.xmin,
+        "x": numbers(x),
+        "y": numbers(np.exp(logs) * fit.n_tail / layer.M),
+    }
+
+
+def _values(layer: LayerResult) -> Optional[dict[str, Any]]:
+    values = layer.singular_values
+    if not values[0] > 0:
+        return None
+    index = _thinned(len(values))
+    foot = max(values[values > 0].min(), FOOT * values[0])
+    lowest = min([float(foot), *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
+    n_zero = int(np.count_nonzero(values < foot))
+    return {
+        "index": index.tolist(),
+        "value": numbers(np.maximum(values[index], lowest / 2)),
+        "exact": numbers(values[index]),
+        "y": {"min": lowest / 2, "max": float(values[0]) * 1.5},
+        "note": f"{n_zero} of {layer.M} are zero: drawn at the foot." if n_zero else "",
+    }
+
+
+def _thinned(count: int) -> np.ndarray:
+    """Indices of at most MAX_VALUES of `count` values: all at both ends, evenly between."""
+    if count <= MAX_VALUES:
+        return np.arange(count)
+    between = np.linspace(ENDS, count - ENDS - 1, MAX_VALUES - 2 * ENDS)
+    ends = [np.arange(ENDS), np.arange(count - ENDS, count)]
+    return np.unique(np.concatenate([ends[0], between.round().astype(int), ends[1]]))
+
+
+def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
+    """Names, heights and styles of the lines beside the singular values."""
+    tolerance = layer.tolerance
+    limits = [
+        ("tolerance numpy", tolerance.numpy, "red dash"),
+        ("numerical recipes", tolerance.numerical_recipes, "purple dot"),
+        ("loose", tolerance.loose, "orange dashdot"),
+        ("rounding", tolerance.rounding, "grey dash"),
+    ]
+    if layer.tikhonov is not None:
+        limits.append(("√gamma", float(np.sqrt(layer.tikhonov.gamma)), "green"))
+    return [(name, float(at), style) for name, at, style in limits if at > 0]

@@ -1,0 +1,182 @@
+"use strict";
+// One chart from plain numbers, as SVG in a figure: chart({title, alt, x, y, marks, note}).
+//   x, y   {label, min, max, log}: the axes; what lies outside is cut off
+//   marks  {type, style, label, ...}, drawn in order; those with a label are in the legend:
+//     steps   edges (n + 1), values (n): a histogram, filled
+//     bars    edges (n + 1), values (n), base (n): the same with lines between, on top of base
+//     line    x, y
+//     points  x, y, names, open(i): what each is called, and what a click does
+//     vline, hline   at
+//   width  in pixels: what the chart is drawn for; the letters keep their size up to there
+//   hover  {x, text(i)}: what a pointer over the chart reads, by the nearest x
+const chart = (() => {
+  const SVG = "http://www.w3.org/2000/svg";
+  const HEIGHT = 0.6;  // of the width
+  const MARGIN = {left: 30, right: 12, top: 12, bottom: 46};
+  const LETTER = 7;  // about the width of a letter
+  let drawn = 0;
+
+  function make(name, attributes = {}, parent = null, text = null) {
+    const node = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    if (text !== null) node.textContent = text;
+    if (parent) parent.append(node);
+    return node;
+  }
+
+  function html(name, className, parent, text = null) {
+    const node = document.createElement(name);
+    if (className) node.className = className;
+    if (text !== null) node.textContent = text;
+    if (parent) parent.append(node);
+    return node;
+  }
+
+  // From a value to a place between two ends, in pixels.
+  function scale(axis, from, to) {
+    const of = axis.log ? Math.log10 : Number;
+    const low = of(axis.min), span = of(axis.max) - low || 1;
+    return value => from + (to - from) * (of(value) - low) / span;
+  }
+
+  function ticks(axis) {
+    if (!axis.log) return linearTicks(axis.min, axis.max);
+    const low = Math.log10(axis.min), high = Math.log10(axis.max);
+    if (high - low < 0.9) return linearTicks(axis.min, axis.max).filter(value => value > 0);
+    const every = Math.max(1, Math.ceil((high - low) / 6)), found = [];
+    const subs = high - low < 2 ? [1, 2, 5] : high - low < 3 ? [1, 3] : [1];
+    for (let exponent = Math.floor(low); exponent <= high; exponent++) {
+      if (exponent % every !== 0) continue;
+      for (const sub of subs) {
+        const value = sub * 10 ** exponent;
+        if (value >= axis.min * 0.999 && value <= axis.max * 1.001) found.push(value);
+      }
+    }
+    return found;
+  }
+
+  function linearTicks(min, max) {
+    const rough = (max - min) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 2.5, 5, 10].find(factor => factor * power >= rough * 0.999);
+    const found = [];
+    for (let i = Math.ceil(min / step - 1e-9); i * step <= max + step * 1e-9; i++) found.push(i * step);
+    return found;
+  }
+
+  function tickText(value) {
+    if (value === 0) return "0";
+    const exponent = Math.floor(Math.log10(Math.abs(value)) + 1e-9);
+    if (exponent >= -3 && exponent < 5) return String(Number(value.toPrecision(4)));
+    const digits = Number((value / 10 ** exponent).toPrecision(3));
+    const power = "10" + String(exponent).replace(/./g, c => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+    return digits === 1 ? power : `${digits}·${power}`;
+  }
+
+  function drawAxes(svg, spec, area, px, py) {
+    for (const value of ticks(spec.x)) {
+      if (spec.x.whole && value % 1) continue;
+      const x = px(value);
+      make("line", {class: "grid", x1: x, x2: x, y1: area.top, y2: area.bottom}, svg);
+      make("text", {x, y: area.bottom + 16, "text-anchor": "middle"}, svg, tickText(value));
+    }
+    for (const value of ticks(spec.y)) {
+      if (spec.y.whole && value % 1) continue;
+      const y = py(value);
+      make("line", {class: "grid", x1: area.left, x2: area.right, y1: y, y2: y}, svg);
+      make("text", {x: area.left - 6, y: y + 4, "text-anchor": "end"}, svg, tickText(value));
+    }
+    make("path", {class: "axis", d: `M${area.left} ${area.top}V${area.bottom}H${area.right}`}, svg);
+    const middle = {x: (area.left + area.right) / 2, y: (area.top + area.bottom) / 2};
+    make("text", {x: middle.x, y: area.bottom + 38, "text-anchor": "middle"}, svg, spec.x.label);
+    make("text", {x: 0, y: 0, "text-anchor": "middle", transform: `translate(12 ${middle.y}) rotate(-90)`}, svg, spec.y.label);
+  }
+
+  // Values at or below a logarithmic axis' end are drawn on it.
+  const kept = (value, axis) => axis.log ? Math.max(value, axis.min) : value;
+  const round = value => Math.round(value * 10) / 10;
+
+  const DRAW = {
+    steps(mark, {spec, area, px, py, group}) {
+      const floor = py(spec.y.log ? spec.y.min : 0);
+      let path = `M${round(px(mark.edges[0]))} ${floor}`;
+      mark.values.forEach((value, i) => {
+        path += `V${round(py(kept(value, spec.y)))}H${round(px(mark.edges[i + 1]))}`;
+      });
+      make("path", {class: `area ${mark.style}`, d: `${path}V${floor}Z`}, group);
+    },
+    bars(mark, {spec, area, px, py, group}) {
+      mark.values.forEach((value, i) => {
+        if (!value) return;
+        const base = mark.base ? mark.base[i] : 0, top = py(base + value);
+        const x = px(mark.edges[i]), width = px(mark.edges[i + 1]) - x;
+        const bar = make("rect", {class: `bar ${mark.style}`, x, y: top, width, height: py(base) - top}, group);
+        make("title", {}, bar, `${value} ${mark.label ?? ""}: ${tickText(mark.edges[i])} to ${tickText(mark.edges[i + 1])}`);
+      });
+    },
+    line(mark, {spec, area, px, py, group}) {
+      const path = mark.x.map((x, i) => `${i ? "L" : "M"}${round(px(x))} ${round(py(kept(mark.y[i], spec.y)))}`);
+      make("path", {class: `line ${mark.style}`, d: path.join("")}, group);
+    },
+    points(mark, {spec, area, px, py, group}) {
+      mark.x.forEach((x, i) => {
+        const at = {class: `point ${mark.style}`, cx: round(px(x)), cy: round(py(mark.y[i])), r: mark.size ?? 5};
+        const point = make("circle", at, group);
+        if (mark.names) make("title", {}, point, mark.names[i]);
+        if (mark.open) { point.classList.add("opens"); point.addEventListener("click", () => mark.open(i)); }
+      });
+    },
+    vline(mark, {spec, area, px, py, group}) {
+      make("path", {class: `line ${mark.style}`, d: `M${round(px(mark.at))} ${area.top}V${area.bottom}`}, group);
+    },
+    hline(mark, {spec, area, px, py, group}) {
+      make("path", {class: `line ${mark.style}`, d: `M${area.left} ${round(py(mark.at))}H${area.right}`}, group);
+    },
+  };
+
+  function legend(figure, marks) {
+    const shown = marks.filter(mark => mark.label);
+    if (!shown.length) return;
+    const list = html("ul", "legend", figure);
+    for (const mark of shown) {
+      const item = html("li", "", list);
+      const sample = make("svg", {viewBox: "0 0 26 10", "aria-hidden": "true"}, item);
+      const line = !["steps", "bars", "points"].includes(mark.type);
+      if (line) make("path", {class: `line ${mark.style}`, d: "M0 5H26"}, sample);
+      else if (mark.type === "points") make("circle", {class: `point ${mark.style}`, cx: 13, cy: 5, r: 4.5}, sample);
+      else make("rect", {class: `${mark.type === "steps" ? "area" : "bar"} ${mark.style}`, x: 0, y: 0, width: 26, height: 10}, sample);
+      item.append(mark.label);
+    }
+  }
+
+  function readout(svg, figure, {hover, width}, px) {
+    const output = html("p", "note", figure, hover.rest ?? "");
+    svg.addEventListener("pointermove", event => {
+      const box = svg.getBoundingClientRect();
+      const at = (event.clientX - box.left) / box.width * width;
+      let best = 0;
+      hover.x.forEach((x, i) => { if (Math.abs(px(x) - at) < Math.abs(px(hover.x[best]) - at)) best = i; });
+      output.textContent = hover.text(best);
+    });
+    svg.addEventListener("pointerleave", () => { output.textContent = hover.rest ?? ""; });
+  }
+
+  return spec => {
+    const number = ++drawn;
+    const figure = html("figure", "", null);
+    html("figcaption", "", figure, spec.title);
+    const width = spec.width, height = Math.round(width * HEIGHT);
+    const longest = Math.max(2, ...ticks(spec.y).map(value => tickText(value).length));
+    const area = {left: MARGIN.left + LETTER * longest, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom};
+    const svg = make("svg", {class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${spec.title}. ${spec.alt}`}, figure);
+    const px = scale(spec.x, area.left, area.right), py = scale(spec.y, area.bottom, area.top);
+    const clip = make("clipPath", {id: `clip-${number}`}, svg);
+    make("rect", {x: area.left - 1, y: area.top - 1, width: area.right - area.left + 2, height: area.bottom - area.top + 2}, clip);
+    drawAxes(svg, spec, area, px, py);
+    const group = make("g", {"clip-path": `url(#clip-${number})`}, svg);
+    for (const mark of spec.marks) DRAW[mark.type](mark, {spec, area, px, py, group});
+    legend(figure, spec.marks);
+    if (spec.note) html("p", "note", figure, spec.note);
+    if (spec.hover) readout(svg, figure, spec, px);
+    return figure;
+  };
+})();

@@ -1,0 +1,49 @@
+"""Pages that need nothing else: a template with its style, its scripts and its data inside."""
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from allennlp_analyze.version import VERSION
+
+PACKAGE = "allennlp_analyze.reports"
+FOLDER = "templates"
+# What could end the element that holds the data.
+ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+
+def render_template(name: str, scripts: Sequence[str], data: Any, **context: Any) -> str:
+    """The template `name` as one HTML page; every text of `context` is escaped in it.
+
+    `scripts` are files beside the template, in order; `data` becomes the page's JSON.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader(PACKAGE, FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(
+        css=Markup(_file("page.css")),
+        script=Markup("\n".join(_file(script) for script in scripts)),
+        data=Markup(embedded_json(data)),
+        version=VERSION,
+        **context,
+    )
+
+
+def embedded_json(data: Any) -> str:
+    """`data` as JSON that no text in it can break out of. Raises `ValueError` for NaN."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for character, escape in ESCAPED.items():
+        text = text.replace(character, escape)
+    return text
+
+
+def _file(name: str) -> str:
+    return (resources.files(PACKAGE) / FOLDER / name).read_text(encoding="utf-8")
