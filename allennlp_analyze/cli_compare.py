@@ -28,6 +28,7 @@ EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} when a layer that 
 model (full_rank, near_collapse, collapsed), has lost more rank than --allow-rank-loss, or has no
 counterpart there; and when a matrix holds NaN or infinity there and not in A. {EXIT_CODES}"""
 COMPARISON = "compare.json"
+PAGE = "compare.html"
 MAX_NAMED = 10
 
 
@@ -70,7 +71,10 @@ def _add_gate(group: "argparse._ArgumentGroup") -> None:
 
 def _add_output(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help=f"write {COMPARISON} into this directory"
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"write {COMPARISON} and the page {PAGE} into this directory",
     )
     group.add_argument(
         "--force", action="store_true", help="replace the comparison that the directory holds"
@@ -134,13 +138,14 @@ def _check_output(args: argparse.Namespace) -> None:
 
 def _write(report: "ComparisonReport", args: argparse.Namespace) -> list[Path]:
     from allennlp_analyze.reports.atomic import make_directory
+    from allennlp_analyze.reports.compare_html import write_compare_html
     from allennlp_analyze.reports.compare_json import write_comparison
 
     if args.output_dir is None:
         return []
-    path = make_directory(args.output_dir) / COMPARISON
-    write_comparison(report, path)
-    return [path]
+    directory = make_directory(args.output_dir)
+    write_comparison(report, directory / COMPARISON)
+    return [directory / COMPARISON, write_compare_html(report, directory / PAGE)]
 
 
 def _print(report: "ComparisonReport", written: list[Path], args: argparse.Namespace) -> None:

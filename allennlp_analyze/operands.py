@@ -21,13 +21,11 @@ def compared_models(
     """A report for each of `operands`, with only the layers that `settings` ask for.
 
     An operand is the output directory of an analysis, its report.json, or anything that
-    `analyse_archive` opens, which is then analysed as `settings` say and `request` (but for its
-    archive) says; one that is named twice, once. Reports are read, and paths looked up, before any
-    analysis begins. Raises `UsageError` or `SourceError`.
+    `analyse_archive` opens: that is analysed with `settings` and the limits of `request`, once if
+    it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
+    `UsageError` or `SourceError`.
     """
-    reports: dict[str, Optional[ModelReport]] = {}
-    for operand in operands:
-        reports[operand] = _stored_report(operand)
+    reports = {operand: _stored_report(operand) for operand in dict.fromkeys(operands)}
     found = {}
     for operand, report in reports.items():
         if report is None:
