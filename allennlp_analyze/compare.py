@@ -24,6 +24,8 @@ from allennlp_analyze.summary import summarise
 from allennlp_analyze.tool import tool_info
 
 NOT_ASSESSED = "not_assessed"
+# Of a difference of two percentages.
+ROUNDING = 1e-9
 
 
 def compare_models(
@@ -150,6 +152,6 @@ def _why_failed(pair: LayerPair, allowed: float) -> Optional[str]:
     if pair.verdict_got_worse:
         steps = f"from {pair.baseline.verdict} to {pair.candidate.verdict}"
         return f"{steps}, rank loss from {lost}" if grown > 0 else steps
-    if grown > allowed:
+    if grown > allowed + ROUNDING:
         return f"rank loss from {lost}, where {allowed:g} points more are allowed"
     return None

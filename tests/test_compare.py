@@ -212,6 +212,18 @@ def test_rank_loss_that_is_allowed(allowed: float, fails: bool) -> None:
         assert f"from 15% to 20%, where {allowed:g} points more are allowed" in failure.reason
 
 
+def test_an_allowance_is_met_whatever_the_rounding() -> None:
+    """0.4 % less 0.3 % is more than 0.1 in float64."""
+    layers = [
+        replace(layer, shape=(2000, 1000), hard_rank=replace(layer.hard_rank, rounding=rank))
+        for layer, rank in ((dead("a", 3), 997), (dead("a", 3), 996))
+    ]
+    (pair,) = compared(model(layers[0]), model(layers[1]), 0.1).pairs
+    assert (pair.measure("rank_loss_percent_rounding").difference or 0) > 0.1
+    assert not compared(model(layers[0]), model(layers[1]), 0.1).failures
+    assert compared(model(layers[0]), model(layers[1]), 0.099).failures
+
+
 def test_no_allowance_excuses_a_collapse() -> None:
     comparison = compared(model(healthy("a")), model(dead("a", 1)), 100)
     (failure,) = comparison.failures
