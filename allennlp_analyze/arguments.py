@@ -7,8 +7,14 @@ import re
 from pathlib import Path
 
 from allennlp_analyze.guarded import EXIT_CODES
-from allennlp_analyze.reference import REFERENCES
-from allennlp_analyze.settings import KINDS, MAX_UNPACKED_SIZE, PLOT_FORMATS, TIMEOUT, Settings
+from allennlp_analyze.settings import (
+    KINDS,
+    MAX_UNPACKED_SIZE,
+    PLOT_FORMATS,
+    REFERENCES,
+    TIMEOUT,
+    Settings,
+)
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -99,9 +105,9 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--reference",
-        choices=REFERENCES,
-        metavar="NAME",
-        help=f"compare with the published values: {', '.join(REFERENCES)}",
+        metavar="NAME|FILE",
+        help=f"compare with published values: {', '.join(REFERENCES)}, or a CSV or JSON file with"
+        " name (or M and N) and alpha, D, min_singular_value; or another report.json",
     )
 
 

@@ -48,6 +48,7 @@ def _analyze(args: argparse.Namespace) -> int:
         plots=not args.no_plots,
         plot_format=args.plot_format,
         quiet=args.quiet,
+        reference=args.reference,
         startup=process_seconds(),
     )
     _print(run(request, settings), args)
@@ -63,11 +64,11 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
             print(f"warning: {one_line(warning)}", file=sys.stderr)
     elif not args.quiet:
         print_report(outcome.report, [str(path) for path in outcome.written], sys.stdout)
-    if args.reference:
-        from allennlp_analyze.reference import compare_with_reference, format_comparison
+    if outcome.report.reference is not None:
+        from allennlp_analyze.reports.reference_console import format_reference
 
-        text = format_comparison(compare_with_reference(outcome.report, args.reference))
-        print(text, file=sys.stderr if args.table else sys.stdout)
+        stream = sys.stderr if args.table else sys.stdout
+        print(format_reference(outcome.report.reference, stream.encoding or "utf-8"), file=stream)
 
 
 class _InstallPlugin(argparse.Action):

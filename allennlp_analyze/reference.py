@@ -1,246 +1,260 @@
-"""The published results of 2018 beside ours, row by row."""
+"""Published numbers beside ours: how well each row agrees, and one verdict."""
 
-import csv
-import math
-from dataclasses import dataclass
-from difflib import SequenceMatcher
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Optional
 
-from allennlp_analyze.errors import SourceError, UsageError
-from allennlp_analyze.results import LayerResult, ModelReport
-
-REFERENCES = ("ner-2018", "parser-2018", "srl-2018", "coref-2018")
-
-_TABLE = "allennlp_2018.csv"
-_WIDTH = 100
-_MODELS = dict(zip(REFERENCES, ("ner", "cp", "srl", "coref")))
-# Where the tables are in an installed package, and in a checkout.
-_PLACES = (
-    Path(__file__).resolve().parent / "published",
-    Path(__file__).resolve().parent.parent / "fixtures" / "published",
+from allennlp_analyze.power_law import MIN_EIGENVALUES
+from allennlp_analyze.reference_pairs import Pair, pair_rows
+from allennlp_analyze.reference_results import (
+    AGREEMENTS,
+    NUMBERS,
+    NumberAgreement,
+    ReferenceComparison,
+    ReferenceNumbers,
+    ReferenceRow,
+    ReferenceTolerance,
+    relative_difference,
 )
+from allennlp_analyze.reference_table import Reference
+from allennlp_analyze.results import LayerResult
+
+# The study of 2018 rounded its singular values to float32 and fitted in float32: six digits of its
+# singular values and of alpha are sure (1e-5), and D is a difference of float32 numbers up to 1, of
+# which 1e-6 is eight roundings. A smallest singular value near 0 is noise on both sides; ours is
+# within 1e-7 of the largest. Two digits (1e-2) are what a figure or a rounded table shows.
+TOLERANCE = ReferenceTolerance(relative=1e-5, D=1e-6, min_singular_value=1e-7, close=1e-2)
+_SAID = {"min_singular_value": "the smallest singular value"}
 
 
-@dataclass(frozen=True)
-class PublishedLayer:
-    """One Linear layer as the study of 2018 printed it.
+def compare_with_reference(
+    layers: Sequence[LayerResult], reference: Reference
+) -> ReferenceComparison:
+    """Set `layers` beside the rows of `reference`, paired as `pair_rows` says.
 
-    `module_index` counts `model.modules()`. alpha and D are None where the study printed nan
-    (M = 1).
+    The verdict is "not_comparable" when no number can be compared, or when less than half of the
+    rows have a layer here and that by shape alone, which may be chance; else "differs" when any row
+    does, "incomplete" when any has no layer, "close" when any is, and "reproduced" otherwise.
+    Linear layers that the reference lacks do not weigh, nor do numbers that are known on one side
+    only: except a published fit of at least 10 singular values where there is none here, which
+    differs.
     """
-
-    module_index: int
-    M: int
-    N: int
-    alpha: Optional[float]
-    D: Optional[float]
-    min_singular_value: float
-
-
-@dataclass(frozen=True)
-class ReferenceRow:
-    """A published layer and the layer of ours in its place; None on the side that has none."""
-
-    published: Optional[PublishedLayer]
-    ours: Optional[LayerResult]
-
-    @property
-    def same_shape(self) -> bool:
-        """Whether both sides are there, with equal M and N."""
-        if self.published is None or self.ours is None:
-            return False
-        return (self.published.M, self.published.N) == (self.ours.M, self.ours.N)
-
-    @property
-    def alpha_difference(self) -> Optional[float]:
-        """alpha, ours less published; None unless both are known and the shapes are the same."""
-        if self.published is None or self.ours is None or self.ours.power_law is None:
-            return None
-        return self._difference(self.published.alpha, self.ours.power_law.alpha)
-
-    @property
-    def D_difference(self) -> Optional[float]:
-        """D, ours less published; None unless both are known and the shapes are the same."""
-        if self.published is None or self.ours is None or self.ours.power_law is None:
-            return None
-        return self._difference(self.published.D, self.ours.power_law.D)
-
-    @property
-    def min_singular_value_difference(self) -> Optional[float]:
-        """Smallest singular value, ours less published; None unless the shapes are the same."""
-        if self.published is None or self.ours is None:
-            return None
-        return self._difference(self.published.min_singular_value, self.ours.min_singular_value)
-
-    def _difference(self, published: Optional[float], ours: float) -> Optional[float]:
-        return ours - published if self.same_shape and published is not None else None
-
-
-@dataclass(frozen=True)
-class ReferenceComparison:
-    """The Linear layers of one model, published and ours, in order.
-
-    `name` is one of `REFERENCES`, `published_archive` the file that the study read, `archive` ours.
-    """
-
-    name: str
-    published_archive: str
-    archive: str
-    rows: tuple[ReferenceRow, ...]
-
-    @property
-    def n_published(self) -> int:
-        return sum(row.published is not None for row in self.rows)
-
-    @property
-    def n_same_shape(self) -> int:
-        return sum(row.same_shape for row in self.rows)
-
-    @property
-    def unmatched(self) -> tuple[ReferenceRow, ...]:
-        """Rows with one side missing or with different shapes."""
-        return tuple(row for row in self.rows if not row.same_shape)
-
-
-def published_layers(name: str) -> tuple[str, tuple[PublishedLayer, ...]]:
-    """The archive that the study read for reference `name`, and what it printed, in its order.
-
-    Raises `UsageError` for a name that is not in `REFERENCES`, `SourceError` when the installation
-    lacks the table.
-    """
-    if name not in _MODELS:
-        raise UsageError(
-            f"--reference: nothing published is called {name!r};"
-            f" choose from {', '.join(REFERENCES)}"
-        )
-    with _table_path().open(newline="", encoding="utf-8") as file:
-        records = [record for record in csv.DictReader(file) if record["model"] == _MODELS[name]]
-    return records[0]["archive"], tuple(_published_layer(record) for record in records)
-
-
-def compare_with_reference(report: ModelReport, name: str) -> ReferenceComparison:
-    """Set the Linear layers of `report` beside the published ones of reference `name`.
-
-    Both are in the order of `model.modules()`, so layers are paired in order by their (M, N);
-    where that leaves layers over on both sides, these are paired too, as rows that differ. Raises
-    as `published_layers` does.
-    """
-    archive, published = published_layers(name)
-    ours = tuple(layer for layer in report.layers if layer.kind == "linear")
-    return ReferenceComparison(name, archive, report.source.archive, _align(published, ours))
-
-
-def format_comparison(comparison: ReferenceComparison) -> str:
-    """The comparison as text of at most 100 columns; long names lose their beginning."""
-    lines = [
-        f"{comparison.name}: published ({comparison.published_archive}, 2018) and this archive",
-        f"{comparison.n_same_shape} of {comparison.n_published} published layers have the same M"
-        " and N here",
-    ]
-    matched = [row for row in comparison.rows if row.same_shape]
-    if matched:
-        lines += ["", *_HEADER, *(_format_row(row) for row in matched)]
-        lines += ["", _format_largest(comparison)]
-    if comparison.unmatched:
-        lines += ["", "Not comparable:", *(_format_unmatched(row) for row in comparison.unmatched)]
-    return "\n".join(lines)
-
-
-def _table_path() -> Path:
-    for place in _PLACES:
-        if (place / _TABLE).is_file():
-            return place / _TABLE
-    raise SourceError(f"{_TABLE}: not in this installation; install allennlp_analyze again")
-
-
-def _published_layer(record: dict[str, str]) -> PublishedLayer:
-    return PublishedLayer(
-        module_index=int(record["module_index"]),
-        M=int(record["M"]),
-        N=int(record["N"]),
-        alpha=_number(record["alpha"]),
-        D=_number(record["D"]),
-        min_singular_value=float(record["min_singular_value"]),
+    rows = _rows(pair_rows(reference.rows, layers, _likeness))
+    verdict = _verdict(rows)
+    return ReferenceComparison(
+        name=reference.name,
+        title=reference.title,
+        archive=reference.archive,
+        verdict=verdict,
+        sentence=_sentence(verdict, rows, reference.name),
+        tolerance=TOLERANCE,
+        rows=rows,
     )
 
 
-def _number(text: str) -> Optional[float]:
-    value = float(text)
-    return value if math.isfinite(value) else None
+def _likeness(published: ReferenceNumbers, layer: LayerResult) -> int:
+    """2 for a row that agrees, 1 for one that is close, else 0."""
+    agreement = _least(_agreements(published, _numbers(layer), layer.max_singular_value))
+    return {"agrees": 2, "close": 1}.get(agreement, 0)
 
 
-def _align(
-    published: tuple[PublishedLayer, ...], ours: tuple[LayerResult, ...]
-) -> tuple[ReferenceRow, ...]:
-    """Pair the layers so that the shapes of the pairs agree in long runs, keeping both orders."""
-    shapes = [[(layer.M, layer.N) for layer in side] for side in (published, ours)]
-    matcher = SequenceMatcher(None, shapes[0], shapes[1], autojunk=False)
+def _rows(pairs: Sequence[Pair]) -> tuple[ReferenceRow, ...]:
     rows: list[ReferenceRow] = []
-    for _, start, stop, our_start, our_stop in matcher.get_opcodes():
-        for offset in range(max(stop - start, our_stop - our_start)):
-            left = published[start + offset] if start + offset < stop else None
-            right = ours[our_start + offset] if our_start + offset < our_stop else None
-            rows.append(ReferenceRow(left, right))
+    n_published = 0
+    for published, layer in pairs:
+        ours = None if layer is None else _numbers(layer)
+        n_published += published is not None
+        number = None if published is None else n_published
+        agreement, numbers = "extra" if published is None else "missing", None
+        if published is not None and layer is not None and ours is not None:
+            numbers = _agreements(published, ours, layer.max_singular_value)
+            agreement = _least(numbers)
+        rows.append(ReferenceRow(number, published, ours, agreement, numbers))
     return tuple(rows)
 
 
-_HEADER = (
-    f"{'':15}{'alpha':^27}  {'D':^27}  {'min singular value':^27}".rstrip(),
-    f"{'mod':>3}{'M':>5}{'N':>6} "
-    + "  ".join(f"{'published':>9}{'ours':>9}{'diff':>9}" for _ in range(3)),
-)
+def _numbers(layer: LayerResult) -> ReferenceNumbers:
+    fit = layer.power_law
+    return ReferenceNumbers(
+        name=layer.name,
+        module_index=layer.module_index,
+        M=layer.M,
+        N=layer.N,
+        alpha=None if fit is None else fit.alpha,
+        D=None if fit is None else fit.D,
+        min_singular_value=layer.min_singular_value,
+    )
 
 
-def _format_row(row: ReferenceRow) -> str:
-    published, ours = row.published, row.ours
-    assert published is not None  # the caller passes rows of the same shape only
-    assert ours is not None
-    fit = ours.power_law
-    groups = (
-        (published.alpha, fit.alpha if fit else None, row.alpha_difference),
-        (published.D, fit.D if fit else None, row.D_difference),
-        (
+def _agreements(
+    published: ReferenceNumbers, ours: ReferenceNumbers, sigma_max: float
+) -> NumberAgreement:
+    """`sigma_max` is the largest singular value of ours. Matrices of two shapes have no more to
+    compare."""
+    M, N = _equal(published.M, ours.M), _equal(published.N, ours.N)
+    if "differs" in (M, N):
+        return NumberAgreement(M, N, "not_compared", "not_compared", "not_compared")
+    return NumberAgreement(
+        M=M,
+        N=N,
+        alpha=_near(published.alpha, ours.alpha, 0.0, _is_small(ours)),
+        D=_near(published.D, ours.D, TOLERANCE.D, _is_small(ours)),
+        min_singular_value=_near(
             published.min_singular_value,
             ours.min_singular_value,
-            row.min_singular_value_difference,
+            TOLERANCE.min_singular_value * sigma_max,
         ),
     )
-    cells = (f"{_cell(a)}{_cell(b)}{_cell(difference, '+.1e')}" for a, b, difference in groups)
-    return f"{published.module_index:>3}{published.M:>5}{published.N:>6} " + "  ".join(cells)
 
 
-def _cell(value: Optional[float], style: str = ".5g") -> str:
-    return f"{'-' if value is None else format(value, style):>9}"
+def _equal(published: Optional[int], ours: Optional[int]) -> str:
+    if published is None:
+        return "not_compared"
+    return "agrees" if published == ours else "differs"
 
 
-def _format_largest(comparison: ReferenceComparison) -> str:
-    kinds = {
-        "alpha": [row.alpha_difference for row in comparison.rows],
-        "D": [row.D_difference for row in comparison.rows],
-        "min singular value": [row.min_singular_value_difference for row in comparison.rows],
-    }
-    largest = (
-        f"{kind} {max((abs(d) for d in differences if d is not None), default=0.0):.1e}"
-        for kind, differences in kinds.items()
-    )
-    return f"Largest difference: {', '.join(largest)}"
-
-
-def _format_unmatched(row: ReferenceRow) -> str:
-    published, ours = row.published, row.ours
-    start = (
-        f"  module {published.module_index:>3}, {published.M} x {published.N}; "
-        if published
-        else "  "
-    )
+def _near(
+    published: Optional[float], ours: Optional[float], absolute: float, may_lack: bool = False
+) -> str:
+    """`absolute` is a difference that agrees, whatever it is of the numbers."""
+    if published is None or (ours is None and may_lack):
+        return "not_compared"
     if ours is None:
-        return f"{start}here no layer"
-    end = f" {ours.M} x {ours.N}" + ("" if published else ": not among the published layers")
-    start += "here "
-    return f"{start}{_end_of(ours.name, _WIDTH - len(start) - len(end))}{end}"
+        return "differs"
+    relative = relative_difference(published, ours)
+    if relative <= TOLERANCE.relative or abs(published - ours) <= absolute:
+        return "agrees"
+    return "close" if relative <= TOLERANCE.close else "differs"
 
 
-def _end_of(name: str, width: int) -> str:
-    """The last `width` characters of a name: module paths differ at their ends."""
-    return name if len(name) <= width else f"...{name[3 - width :]}"
+def _is_small(ours: ReferenceNumbers) -> bool:
+    """Whether the layer has too few singular values for a fit; the study fitted any number."""
+    return ours.M is not None and ours.M < MIN_EIGENVALUES
+
+
+def _least(numbers: NumberAgreement) -> str:
+    """The agreement of a whole row. Equal shapes alone are not what a reference is for."""
+    found = {getattr(numbers, number) for number in NUMBERS}
+    measured = {getattr(numbers, number) for number in NUMBERS if number not in ("M", "N")}
+    if "differs" in found:
+        return "differs"
+    if measured <= {"not_compared"}:
+        return "not_compared"
+    return max(measured - {"not_compared"}, key=AGREEMENTS.index)
+
+
+def _verdict(rows: Sequence[ReferenceRow]) -> str:
+    published = [row for row in rows if row.published is not None]
+    matched = [row for row in published if row.matched]
+    found = {row.agreement for row in published}
+    compared = [row for row in matched if row.agreement != "not_compared"]
+    by_name = any(row.published is not None and row.published.name is not None for row in matched)
+    if not compared or (2 * len(matched) < len(published) and not by_name):
+        return "not_comparable"
+    for agreement, verdict in (("differs", "differs"), ("missing", "incomplete")):
+        if agreement in found:
+            return verdict
+    return "close" if "close" in found else "reproduced"
+
+
+def _sentence(verdict: str, rows: Sequence[ReferenceRow], name: str) -> str:
+    published = [row for row in rows if row.published is not None]
+    if verdict == "not_comparable":
+        return f"Not comparable: {_why_not(published, name)}."
+    counts = f"{_counts(published, name)}{_missing(published)}"
+    return f"{verdict.capitalize()}: {counts}; {_worst(published)}{_not_fitted(published)}."
+
+
+def _counts(published: Sequence[ReferenceRow], name: str) -> str:
+    """Such as "15 of 16 rows of ner-2018 agree and 1 differs"."""
+    within = f"within {100 * TOLERANCE.close:g}%"
+    verbs = {
+        "agrees": ("agrees", "agree"),
+        "close": (f"is {within}", f"are {within}"),
+        "differs": ("differs", "differ"),
+        "missing": ("has no layer here", "have no layer here"),
+        "not_compared": ("has nothing to compare", "have nothing to compare"),
+    }
+    parts: list[str] = []
+    for agreement, (singular, plural) in verbs.items():
+        count = sum(row.agreement == agreement for row in published)
+        if count == len(published):
+            rows = f"the only row of {name}" if count == 1 else f"all {count} rows of {name}"
+            return f"{rows} {singular if count == 1 else plural}"
+        if count:
+            of = "" if parts else f" of {len(published)} rows of {name}"
+            parts.append(f"{count}{of} {singular if count == 1 else plural}")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]])
+
+
+def _missing(published: Sequence[ReferenceRow]) -> str:
+    missing = [row for row in published if row.agreement == "missing"]
+    first = "the first: " if len(missing) > 1 else ""
+    return f" ({first}{missing[0].label})" if missing else ""
+
+
+def _why_not(published: Sequence[ReferenceRow], name: str) -> str:
+    without = [row for row in published if not row.matched]
+    if 2 * len(without) <= len(published):
+        return f"{name} and this model have no number in common"
+    first = without[0]
+    beside = "" if first.ours is None else ", in whose place is another shape"
+    lack = f"{len(without)} of {len(published)} rows of {name} have"
+    if len(without) == len(published):
+        lack = f"none of the rows of {name} has"
+        return f"{lack} a layer of its name or shape here; the first is {first.label}{beside}"
+    return f"{lack} no layer of their name or shape here; the first is {first.label}{beside}"
+
+
+def _worst(published: Sequence[ReferenceRow]) -> str:
+    """The number that agrees least, in words."""
+    found = [
+        (AGREEMENTS.index(getattr(row.numbers, number)), _deviation(row, number), row, number)
+        for row in published
+        if row.numbers is not None
+        for number in NUMBERS
+        if getattr(row.numbers, number) != "not_compared"
+    ]
+    _, deviation, row, number = max(found, key=lambda one: one[:2])
+    if deviation == 0:
+        return "every number compared is the same to the last digit"
+    if number in ("M", "N"):
+        return (
+            f"the worst is the shape of {row.label}: {_size(row.published)} published,"
+            f" {_size(row.ours)} here"
+        )
+    return (
+        f"the worst is {_SAID.get(number, number)} of {row.label}:"
+        f" {_said(row.published, number)} published, {_said(row.ours, number)} here"
+    )
+
+
+def _deviation(row: ReferenceRow, number: str) -> float:
+    """Relative; 2, as much as it can be, where there is no number here."""
+    published, ours = getattr(row.published, number), getattr(row.ours, number)
+    return 2.0 if ours is None else relative_difference(published, ours)
+
+
+def _said(side: Optional[ReferenceNumbers], number: str) -> str:
+    value = getattr(side, number)
+    return "none" if value is None else f"{value:.7g}"
+
+
+def _size(side: Optional[ReferenceNumbers]) -> str:
+    return "" if side is None else side.size
+
+
+def _not_fitted(published: Sequence[ReferenceRow]) -> str:
+    """What is left out of the comparison because nothing is fitted to so few eigenvalues."""
+    rows = [
+        row
+        for row in published
+        if row.published is not None
+        and row.ours is not None
+        and _is_small(row.ours)
+        and row.ours.alpha is None
+        and (row.published.alpha, row.published.D) != (None, None)
+    ]
+    if not rows:
+        return ""
+    of = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    return f"; alpha and D of {of} not compared: nothing is fitted where M < {MIN_EIGENVALUES}"

@@ -5,6 +5,8 @@ from typing import Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.reference_results import ReferenceComparison
+
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
 MIN_Q = 1.1
@@ -255,3 +257,4 @@ class ModelReport:
     summary: Summary
     timing: Timing
     warnings: tuple[str, ...] = ()
+    reference: Optional[ReferenceComparison] = None

@@ -20,6 +20,8 @@ from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
+from allennlp_analyze.reference import compare_with_reference
+from allennlp_analyze.reference_table import read_reference
 from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
 from allennlp_analyze.reports.html_report import write_html
@@ -47,7 +49,8 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 class Request:
     """What to read and where to write; how it is analysed is in `Settings`.
 
-    `startup` are the seconds that had passed in a command before it came here.
+    `startup` are the seconds that had passed in a command before it came here; `reference` is what
+    the results are set beside, as `read_reference` understands it.
     """
 
     archive: str
@@ -65,6 +68,7 @@ class Request:
     plot_format: str = PLOT_FORMATS[0]
     quiet: bool = False
     startup: float = 0.0
+    reference: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,13 @@ def analyse_archive(
     settings: Settings,
     keep_journal: Optional[Callable[[Mapping[str, Any]], Journal]] = None,
 ) -> ModelReport:
-    """Open and analyse `request.archive`; writes nothing itself.
+    """Open and analyse `request.archive`, the reference being read first; writes nothing itself.
 
     `keep_journal` opens the journal of this run, whose outcomes are taken as they are and which
     every other outcome is added to.
     """
     started = time.perf_counter()
+    reference = None if request.reference is None else read_reference(request.reference)
     with open_source(
         request.archive,
         request.weights_file,
@@ -174,6 +179,7 @@ def analyse_archive(
             fits=found.fits_seconds,
         ),
         warnings=(*notes, *other_findings(found.layers)),
+        reference=None if reference is None else compare_with_reference(found.layers, reference),
     )
 
 

@@ -17,6 +17,8 @@ KINDS = (
     "other",
 )
 PLOT_FORMATS = ("png", "svg", "pdf")
+# The published tables that --reference knows by name.
+REFERENCES = ("ner-2018", "parser-2018", "srl-2018", "coref-2018")
 # How an archive is read: seconds that a server may be silent, bytes that an archive may unpack to.
 TIMEOUT = 30.0
 MAX_UNPACKED_SIZE = 20 * 2**30

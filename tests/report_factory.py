@@ -5,6 +5,13 @@ from typing import Any, Optional
 
 import numpy as np
 
+from allennlp_analyze.reference_results import (
+    NumberAgreement,
+    ReferenceComparison,
+    ReferenceNumbers,
+    ReferenceRow,
+    ReferenceTolerance,
+)
 from allennlp_analyze.results import (
     HardRank,
     LayerResult,
@@ -158,6 +165,34 @@ def make_report(*layers: LayerResult, **changes: Any) -> ModelReport:
         timing=Timing(0.1, 0.2, 0.3, 0.4),
     )
     return replace(report, **changes)
+
+
+def make_reference(layer: LayerResult) -> ReferenceComparison:
+    """`layer` beside a row of the same numbers, a row without a layer, and a layer without one."""
+    fit = layer.power_law
+    side = ReferenceNumbers(
+        layer.name,
+        layer.module_index,
+        layer.M,
+        layer.N,
+        None if fit is None else fit.alpha,
+        None if fit is None else fit.D,
+        layer.min_singular_value,
+    )
+    other = ReferenceNumbers(module_index=7, M=2, N=3, min_singular_value=0.5)
+    return ReferenceComparison(
+        name="table.csv",
+        title="a table of the user's",
+        archive=None,
+        verdict="incomplete",
+        sentence="Incomplete: 1 of 2 rows of table.csv agrees and 1 has no layer here (module 7).",
+        tolerance=ReferenceTolerance(1e-5, 1e-6, 1e-7, 1e-2),
+        rows=(
+            ReferenceRow(1, side, side, "agrees", NumberAgreement(*["agrees"] * 5)),
+            ReferenceRow(2, other, None, "missing", None),
+            ReferenceRow(None, None, replace(side, name="more"), "extra", None),
+        ),
+    )
 
 
 def odd_report() -> ModelReport:

@@ -85,8 +85,8 @@ def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     code = (
-        "from allennlp_analyze import reference as r; print(r.__file__);"
-        "print([len(r.published_layers(name)[1]) for name in r.REFERENCES])"
+        "from allennlp_analyze import reference_table as r; print(r.__file__);"
+        "print([len(r.read_reference(name).rows) for name in r.REFERENCES])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

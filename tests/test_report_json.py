@@ -11,15 +11,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
+from report_factory import (
+    gaussian,
+    heavy_tailed,
+    make_layer,
+    make_reference,
+    make_report,
+    odd_report,
+)
 
 from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.reference_results import AGREEMENTS, REFERENCE_VERDICTS, ROW_AGREEMENTS
 from allennlp_analyze.reports.json_report import read_json, schema, to_json_dict, write_json
 from allennlp_analyze.results import VERDICTS, Comparison, ModelReport
 from allennlp_analyze.settings import KINDS, Settings
 
-# Section 6 of the specification, word for word.
-TOP_KEYS = "schema_version tool source settings layers skipped summary timing"
+# Section 6 of the specification, word for word, and the reference.
+TOP_KEYS = "schema_version tool source settings layers skipped summary timing reference"
+# Not in the first reports of this schema version.
+OPTIONAL = ((), "reference")
 LAYER_KEYS = (
     "name parameter part module_index kind kind_source module_class shape dtype M N Q "
     "min_singular_value max_singular_value condition_number hard_rank tolerance "
@@ -38,6 +48,14 @@ NESTED_KEYS = {
     "rank_loss_percent": "numpy numerical_recipes loose rounding",
     "power_law": "alpha D xmin sigma n_tail best_fit comparisons",
 }
+REFERENCE_KEYS = {
+    (): "name title archive verdict sentence tolerance rows",
+    ("tolerance",): "relative D min_singular_value close",
+    ("rows", 0): "number published ours agreement numbers",
+    ("rows", 0, "published"): "name module_index M N alpha D min_singular_value",
+    ("rows", 0, "ours"): "name module_index M N alpha D min_singular_value",
+    ("rows", 0, "numbers"): "M N alpha D min_singular_value",
+}
 
 
 def full_report() -> ModelReport:
@@ -46,7 +64,12 @@ def full_report() -> ModelReport:
     comparisons = {"lognormal": Comparison(-1.5, 0.25), "exponential": Comparison(None, None)}
     fit = dataclasses.replace(layer.power_law, best_fit="lognormal", comparisons=comparisons)
     bare = make_layer(np.zeros((4, 3)), "zeros", tikhonov=None)
-    return make_report(dataclasses.replace(layer, power_law=fit), bare, warnings=("odd",))
+    return make_report(
+        dataclasses.replace(layer, power_law=fit),
+        bare,
+        warnings=("odd",),
+        reference=make_reference(layer),
+    )
 
 
 def is_valid(contents: dict[str, Any]) -> bool:
@@ -64,6 +87,15 @@ def test_keys_are_those_of_the_specification() -> None:
         assert list(layer[key]) == names.split()
     assert set(contents["skipped"][0]) == {"parameter", "shape", "reason", "invalid"}
     assert contents["summary"]["warnings"] == ["odd"]
+    for path, names in REFERENCE_KEYS.items():
+        assert list(at(contents["reference"], path)) == names.split()
+
+
+def test_a_report_without_a_reference_says_so_and_an_older_one_need_not() -> None:
+    contents = to_json_dict(make_report())
+    assert contents["reference"] is None
+    del contents["reference"]
+    assert is_valid(contents)
 
 
 def test_schema_is_itself_valid_and_describes_every_field() -> None:
@@ -74,6 +106,12 @@ def test_schema_is_itself_valid_and_describes_every_field() -> None:
     layer = schema()["$defs"]["layer"]["properties"]
     assert layer["kind"]["enum"] == list(KINDS)
     assert layer["verdict"]["enum"] == list(VERDICTS)
+    definitions = schema()["$defs"]
+    assert definitions["reference"]["properties"]["verdict"]["enum"] == list(REFERENCE_VERDICTS)
+    row = definitions["reference_row"]["properties"]
+    assert row["agreement"]["enum"] == list(ROW_AGREEMENTS)
+    for number in definitions["number_agreement"]["properties"].values():
+        assert number["enum"] == list(AGREEMENTS)
 
 
 def every_object(node: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -93,8 +131,9 @@ def test_schema_leaves_no_object_open() -> None:
         assert "additionalProperties" in node, path
         if "properties" in node:
             assert node["additionalProperties"] is False, path
+            optional = {"": ["reference"]}.get(path, [])
             if path != "/properties/settings":
-                assert node["required"] == list(node["properties"]), path
+                assert [*node["required"], *optional] == list(node["properties"]), path
             assert all("description" in p or "$ref" in p for p in node["properties"].values()), path
 
 
@@ -129,7 +168,7 @@ def test_schema_catches_a_missing_and_an_extra_key_everywhere() -> None:
         for key in list(node):
             changed = copy.deepcopy(contents)
             del at(changed, path)[key]
-            assert not is_valid(changed), (path, "without", key)
+            assert is_valid(changed) == ((path, key) == OPTIONAL), (path, "without", key)
         changed = copy.deepcopy(contents)
         at(changed, path)["extra"] = 1
         assert not is_valid(changed), (path, "extra")
@@ -155,6 +194,11 @@ def at(contents: Any, path: tuple[Any, ...]) -> Any:
         (("source", "sha256"), "abc"),
         (("summary", "layers_by_kind"), {"lstm": 1}),
         (("schema_version",), 2),
+        (("reference", "verdict"), "fine"),
+        (("reference", "rows", 0, "agreement"), "equal"),
+        (("reference", "rows", 0, "number"), 0),
+        (("reference", "rows", 0, "ours", "D"), 1.5),
+        (("reference", "rows", 0, "numbers", "alpha"), None),
     ],
 )
 def test_schema_catches_a_wrong_value(path: tuple[Any, ...], value: Any) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
+from report_factory import (
+    gaussian,
+    heavy_tailed,
+    make_layer,
+    make_reference,
+    make_report,
+    odd_report,
+)
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.reports.json_report import to_json_dict, write_json
@@ -28,6 +35,7 @@ def full_report() -> ModelReport:
         make_layer(gaussian(20, 30), "wide", part="gate", module_index=3, module_class="Linear"),
         bare,
         warnings=("a warning",),
+        reference=make_reference(tailed),
     )
 
 
@@ -45,6 +53,17 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         assert replace(ours, entropy=theirs.entropy) == theirs
         np.testing.assert_array_equal(ours.singular_values, theirs.singular_values)
     assert replace(found, layers=()) == replace(report, layers=())
+
+
+def test_a_report_from_before_there_were_references_is_read(tmp_path: Path) -> None:
+    path = written(full_report(), tmp_path) / "report.json"
+    contents = json.loads(path.read_text())
+    del contents["reference"]
+    path.write_text(json.dumps(contents))
+    assert load_report(tmp_path).reference is None
+    assert replace(load_report(tmp_path), layers=()) == replace(
+        full_report(), layers=(), reference=None
+    )
 
 
 def test_odd_names_come_back(tmp_path: Path) -> None:
@@ -92,6 +111,12 @@ def spoilt(*path: Any, value: Any = None) -> Any:
         spoilt("layers", 0, "warnings", value="none"),
         spoilt("layers", 0, "hard_rank", "numpy", value=1.5),
         spoilt("source", "archive", value=1),
+        spoilt("reference", "verdict"),
+        spoilt("reference", "rows", value=7),
+        spoilt("reference", "rows", 0, "agreement"),
+        spoilt("reference", "rows", 0, "ours", value=7),
+        spoilt("reference", "rows", 0, "ours", "alpha", value="two"),
+        spoilt("reference", "tolerance", value=1e-5),
     ],
 )
 def test_a_damaged_report_is_one_line(tmp_path: Path, change: Any) -> None:

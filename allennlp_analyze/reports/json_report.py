@@ -14,6 +14,7 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.reports.atomic import write_atomically
 from allennlp_analyze.results import LayerResult, ModelReport
 
+# `reference` is not in the first reports of version 1: readers take a key that is missing for null.
 SCHEMA_VERSION = 1
 LAYER_KEYS = (
     "name",
@@ -65,6 +66,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "skipped": plain(report.skipped),
         "summary": {**plain(report.summary), "warnings": list(report.warnings)},
         "timing": plain(report.timing),
+        "reference": plain(report.reference),
     }
 
 
