@@ -43,7 +43,7 @@ setup(
     # The published tables live with the fixtures and are installed as data of the package.
     package_dir={"allennlp_analyze.published": "fixtures/published"},
     package_data={
-        "allennlp_analyze": ["py.typed", "report.schema.json"],
+        "allennlp_analyze": ["py.typed", "*.schema.json"],
         "allennlp_analyze.reports": ["templates/*"],
         "allennlp_analyze.published": ["*.csv", "*.json"],
     },

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from allennlp_analyze.verdict import layer_verdict
 
 # Singular values whose squares float64 can hold with room for sums and powers.
 SQUARABLE = (1e-150, 1e150)
+Matrix = TypeVar("Matrix", WeightMatrix, LayerResult)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class _Measured:
     fits_seconds: float
 
 
-def select(matrices: Iterable[WeightMatrix], settings: Settings) -> list[WeightMatrix]:
-    """The matrices that `settings.kinds` and `settings.layers` (searched in the name) ask for."""
+def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
+    """What `settings.kinds` and `settings.layers` (searched in the name) ask for."""
     pattern = re.compile(settings.layers or "")
     return [
         matrix

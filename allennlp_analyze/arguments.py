@@ -1,6 +1,7 @@
-"""The arguments that `allennlp-analyze ARCHIVE` and `allennlp analyze ARCHIVE` share."""
+"""The arguments that the commands which analyse an archive share."""
 
 import argparse
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -42,6 +43,11 @@ def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--sha256", metavar="HEX", help="refuse ARCHIVE unless its file has this checksum"
     )
+    add_reading_limits(group)
+
+
+def add_reading_limits(group: "argparse._ArgumentGroup") -> None:
+    """Add how long to wait for an archive and how large it may be."""
     group.add_argument(
         "--timeout",
         type=_positive_seconds,
@@ -106,24 +112,11 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
 
 
 def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
-    defaults = Settings()
-    group.add_argument(
-        "--kinds",
-        metavar="KIND[,KIND...]",
-        help=f"only matrices of these kinds: {', '.join(KINDS)}",
-    )
-    group.add_argument(
-        "--layers",
-        metavar="PATTERN",
-        help="only layers whose name contains this regular expression",
-    )
-    group.add_argument(
-        "--split-gates", action="store_true", help="also analyse each gate of LSTMs and GRUs"
-    )
+    add_selection(group)
     group.add_argument(
         "--loose-tolerance",
         type=float,
-        default=defaults.loose_tolerance,
+        default=Settings.loose_tolerance,
         metavar="SIGMA",
         help="singular values up to this are zero for the loose rank (default: %(default)s)",
     )
@@ -138,10 +131,32 @@ def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
         action="store_true",
         help="compare the power law with other distributions (slower)",
     )
+    add_machine(group)
+
+
+def add_selection(group: "argparse._ArgumentGroup") -> None:
+    """Add which matrices are wanted."""
+    group.add_argument(
+        "--kinds",
+        metavar="KIND[,KIND...]",
+        help=f"only matrices of these kinds: {', '.join(KINDS)}",
+    )
+    group.add_argument(
+        "--layers",
+        metavar="PATTERN",
+        help="only layers whose name contains this regular expression",
+    )
+    group.add_argument(
+        "--split-gates", action="store_true", help="also analyse each gate of LSTMs and GRUs"
+    )
+
+
+def add_machine(group: "argparse._ArgumentGroup") -> None:
+    """Add how much of the machine an analysis may take."""
     group.add_argument(
         "--max-dim",
         type=int,
-        default=defaults.max_dim,
+        default=Settings.max_dim,
         metavar="M",
         help="leave out matrices whose smaller dimension exceeds this (default: %(default)s)",
     )
@@ -154,7 +169,7 @@ def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--cuda-device",
         type=int,
-        default=defaults.cuda_device,
+        default=Settings.cuda_device,
         metavar="N",
         help="compute on this GPU (default: %(default)s, the processor)",
     )
@@ -177,18 +192,12 @@ def _add_model_arguments(group: "argparse._ArgumentGroup") -> None:
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
-    """The `Settings` that the arguments ask for. Raises `UsageError`."""
-    kinds = None
+    """The `Settings` that the arguments ask for; defaults for those that a command has not.
+
+    Raises `UsageError`.
+    """
+    names = (field.name for field in dataclasses.fields(Settings))
+    chosen = {name: getattr(args, name) for name in names if hasattr(args, name)}
     if args.kinds is not None:
-        kinds = tuple(kind.strip() for kind in args.kinds.split(",") if kind.strip())
-    return Settings(
-        kinds=kinds,
-        layers=args.layers,
-        split_gates=args.split_gates,
-        loose_tolerance=args.loose_tolerance,
-        gamma=args.gamma,
-        compare_distributions=args.compare_distributions,
-        max_dim=args.max_dim,
-        jobs=args.jobs,
-        cuda_device=args.cuda_device,
-    )
+        chosen["kinds"] = tuple(kind.strip() for kind in args.kinds.split(",") if kind.strip())
+    return Settings(**chosen)

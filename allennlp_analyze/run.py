@@ -22,7 +22,7 @@ from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
 from allennlp_analyze.reference import compare_with_reference
 from allennlp_analyze.reference_table import read_reference
-from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, make_directory
+from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
 from allennlp_analyze.reports.html_report import write_html
 from allennlp_analyze.reports.journal import Journal, finished_layers, open_journal
@@ -273,15 +273,7 @@ def _settings(request: Request, settings: Settings) -> dict[str, object]:
 
 def _check_output(directory: Path, request: Request) -> None:
     """Find out, before any work and without a trace, that reports can be written to `directory`."""
-    nearest = directory.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise OutputError(f"{directory}: {nearest} is not a directory; choose another --output-dir")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"{directory}: {nearest} cannot be written to; choose another --output-dir"
-        )
+    check_directory(directory)
     _check_earlier_run(directory, request)
 
 

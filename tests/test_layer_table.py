@@ -14,7 +14,7 @@ MODULES = sorted(
 
 # A module may import from its own layer and from those below; `reports` only from layer 0.
 LAYERS = (
-    ("__init__", "errors", "settings", "results", "reference_results", "version"),
+    ("__init__", "errors", "settings", "results", "reference_results", "compared", "version"),
     (
         "sources",
         "layers",
@@ -33,6 +33,7 @@ LAYERS = (
         "marchenko_pastur",
         "power_law",
         "verdict",
+        "distances",
         "cuda",
         "cost",
         "schedule",
@@ -43,8 +44,18 @@ LAYERS = (
     ("analysis", "summary", "reference", "reference_pairs"),
     ("reports",),
     ("run", "build"),
-    ("zoo", "compare"),
-    ("cli", "cli_render", "guarded", "arguments", "install", "plugin", "monitor", "__main__"),
+    ("zoo", "compare", "compare_notes", "matching", "operands"),
+    (
+        "cli",
+        "cli_render",
+        "cli_compare",
+        "guarded",
+        "arguments",
+        "install",
+        "plugin",
+        "monitor",
+        "__main__",
+    ),
 )
 HEAVY = (
     "torch",
@@ -64,7 +75,7 @@ LAZY = {
     "allennlp_analyze.sources.http_client": {"requests"},
     "allennlp_analyze.sources.http_errors": {"requests", "urllib3"},
 }
-FRONT_DOORS = ("cli", "cli_render", "arguments", "plugin", "__main__")
+FRONT_DOORS = ("cli", "cli_render", "cli_compare", "arguments", "plugin", "__main__")
 ALLENNLP_IMPORTERS = ("plugin", "build")
 
 
@@ -155,7 +166,7 @@ def test_layer_0_needs_the_standard_library_and_numpy_only(module):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "reports"])
 def test_reports_compute_nothing(module):
-    results = {"results", "reference_results"}
+    results = {"results", "reference_results", "compared"}
     assert own(imports(module)) <= {"errors", "version", "reports"} | results
 
 

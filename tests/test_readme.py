@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from allennlp_analyze.cli import main, make_parser
+from allennlp_analyze.cli import SUBCOMMANDS, main, make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +19,13 @@ def test_every_option_is_in_the_readme_and_every_one_there_exists() -> None:
     for script in set(re.findall(r"python (scripts/\w+\.py)", README)):
         text = (ROOT / script).read_text(encoding="utf-8")
         of_scripts.update(re.findall(r'"(--[a-z0-9-]+)"', text))
-    assert named - known - of_scripts == set()
+    of_subcommands = {
+        option
+        for module in SUBCOMMANDS.values()
+        for action in module.make_parser()._actions
+        for option in action.option_strings
+    }
+    assert named - known - of_subcommands - of_scripts == set()
 
 
 def test_every_target_of_the_benchmark_is_shown() -> None:

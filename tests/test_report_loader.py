@@ -149,6 +149,16 @@ def test_values_of_another_report(tmp_path: Path) -> None:
         load_report(tmp_path)
 
 
+@pytest.mark.parametrize("spoil", [lambda s: s * np.nan, lambda s: s[::-1], lambda s: s - 1e9])
+def test_values_that_are_no_singular_values(tmp_path: Path, spoil: Any) -> None:
+    report = full_report()
+    written(report, tmp_path)
+    layer = replace(report.layers[0], singular_values=spoil(report.layers[0].singular_values))
+    write_npz(replace(report, layers=(layer, *report.layers[1:])), tmp_path / "singular_values.npz")
+    with pytest.raises(SourceError, match="'tailed': not singular values in descending order"):
+        load_report(tmp_path)
+
+
 def test_no_report(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no report.json"):
         load_report(tmp_path)

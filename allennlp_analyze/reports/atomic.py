@@ -45,6 +45,18 @@ def make_directory(path: PathLike) -> Path:
     return directory
 
 
+def check_directory(path: PathLike) -> None:
+    """Find out, without a trace, that files can be written to the directory `path`, which need not
+    be there yet. Raises `OutputError`."""
+    nearest = Path(path).absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{path}: {nearest} is not a directory; choose another --output-dir")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: {nearest} cannot be written to; choose another --output-dir")
+
+
 def _remove(path: Path) -> None:
     # Another error brought us here, and that is the one to report.
     with suppress(OSError):

@@ -6,23 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, TextIO
 
 from allennlp_analyze.reports.names import display_width, printable, shorten
+from allennlp_analyze.reports.terminal import VERDICT_STYLES, count, make_console, print_wrapped
 from allennlp_analyze.results import LayerResult, ModelReport, Skipped
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-WIDTH = 100
 GOOD_NAME_WIDTH = 36
 MIN_NAME_WIDTH = 20
 MAX_INVALID_NAMED = 10
-VERDICT_STYLES = {
-    "full_rank": "green",
-    "near_collapse": "yellow",
-    "collapsed": "bold red",
-    "not_assessed": "dim",
-    "invalid": "bold red",
-}
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
@@ -53,21 +46,15 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
 
     `written` names the files that were written. Names from the archive are shown as text only.
     """
-    from rich.console import Console
-
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(
-            file=stream, highlight=False, markup=False, emoji=False, width=WIDTH, no_color=True
-        )
+    console = make_console(stream)
     if report.layers:
         console.print(_table(report.layers, console))
         console.print()
     for line in _notes(report):
-        _print_wrapped(console, line)
-    _print_wrapped(console, report.summary.sentence, VERDICT_STYLES.get(report.summary.verdict, ""))
+        print_wrapped(console, line)
+    print_wrapped(console, report.summary.sentence, VERDICT_STYLES.get(report.summary.verdict, ""))
     for index, path in enumerate(written):
-        _print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
 
 
 def table_2018(report: ModelReport) -> str:
@@ -151,7 +138,7 @@ def _notes(report: ModelReport) -> list[str]:
     notes += [f"Warning: {warning}" for warning in report.warnings]
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
-        notes.append(f"Warnings on {_count(warned, 'layer')}: the column `warnings` in layers.csv.")
+        notes.append(f"Warnings on {count(warned, 'layer')}: the column `warnings` in layers.csv.")
     return notes
 
 
@@ -164,18 +151,8 @@ def _invalid_notes(invalid: Sequence[Skipped]) -> list[str]:
 
 def _skipped_note(skipped: Sequence[Skipped]) -> str:
     reasons = Counter(tensor.reason for tensor in skipped).most_common()
-    parts = [f"{count} {reason}" for reason, count in reasons[:3]]
-    others = sum(count for _, count in reasons[3:])
+    parts = [f"{number} {reason}" for reason, number in reasons[:3]]
+    others = sum(number for _, number in reasons[3:])
     if others:
         parts.append(f"{others} for other reasons")
-    return f"Skipped {_count(len(skipped), 'tensor')}: {'; '.join(parts)}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _print_wrapped(console: "Console", line: str, style: str = "") -> None:
-    from rich.text import Text
-
-    console.print(Text(printable(line, console.encoding), style=style, overflow="fold"))
+    return f"Skipped {count(len(skipped), 'tensor')}: {'; '.join(parts)}."

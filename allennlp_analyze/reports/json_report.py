@@ -59,20 +59,20 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
     """
     return {
         "schema_version": SCHEMA_VERSION,
-        "tool": _plain(report.tool),
-        "source": _plain(report.source),
-        "settings": _plain(report.settings),
+        "tool": plain(report.tool),
+        "source": plain(report.source),
+        "settings": plain(report.settings),
         "layers": [layer_to_dict(layer) for layer in report.layers],
-        "skipped": _plain(report.skipped),
-        "summary": {**_plain(report.summary), "warnings": list(report.warnings)},
-        "timing": _plain(report.timing),
-        "reference": _plain(report.reference),
+        "skipped": plain(report.skipped),
+        "summary": {**plain(report.summary), "warnings": list(report.warnings)},
+        "timing": plain(report.timing),
+        "reference": plain(report.reference),
     }
 
 
 def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
     """One entry of `layers` in report.json."""
-    return {key: _plain(getattr(layer, key)) for key in LAYER_KEYS}
+    return {key: plain(getattr(layer, key)) for key in LAYER_KEYS}
 
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:
@@ -114,16 +114,16 @@ def schema() -> dict[str, Any]:
     return contents
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` in the types of JSON; a number that is not finite becomes None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

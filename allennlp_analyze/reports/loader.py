@@ -70,5 +70,7 @@ def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
     rows, columns = entry["shape"]
     if values.shape != (min(rows, columns),):
         raise ValueError(f"{entry['name']!r:.60}: {values.shape} singular values")
+    if not (np.isfinite(values).all() and values[-1] >= 0 and (values[1:] <= values[:-1]).all()):
+        raise ValueError(f"{entry['name']!r:.60}: not singular values in descending order")
     layer: LayerResult = decoded(LayerResult, {**entry, "singular_values": values})
     return layer

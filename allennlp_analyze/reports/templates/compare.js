@@ -1,0 +1,115 @@
+// The comparison: sorts each table of pairs, and opens a pair with both spectra in one figure.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const NARROW = Math.max(260, Math.min(430, innerWidth - 96));
+  const HEADS = ["", "A", "", "difference", "ratio"];
+
+  const make = (name, className, parent, text) => {
+    const node = document.createElement(name);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    if (parent) parent.append(node);
+    return node;
+  };
+
+  // One axis that holds both.
+  const joined = (one, other) => ({...one, min: Math.min(one.min, other.min), max: Math.max(one.max, other.max)});
+  const labels = (a, b, letter) => [`A (${a.M})`, `${letter} (${b.M})`];
+
+  function nothing(title, text) {
+    const figure = make("figure");
+    make("figcaption", "", figure, title);
+    make("p", "note", figure, text);
+    return figure;
+  }
+
+  function valuesFigure(a, b, letter) {
+    const title = "Singular values";
+    const known = [[a, "blue"], [b, "red dash"]].map(([of, style], i) => ({of, style, label: labels(a, b, letter)[i]}))
+      .filter(one => one.of.values);
+    if (!known.length) return nothing(title, "All of them are exactly 0 in both.");
+    const marks = known.map(({of, style, label}) => ({type: "line", style, label, x: of.values.index.map(i => i + 1), y: of.values.value}));
+    for (const {of, style} of known)
+      if (of.values.value.length <= 60) marks.push({type: "points", style, size: 3, x: of.values.index.map(i => i + 1), y: of.values.value});
+    const y = known.map(one => one.of.values.y).reduce(joined);
+    return chart({
+      title, marks, width: NARROW,
+      alt: known.map(({of, label}) => `${label}, from ${of.values.exact[0]} down to ${of.values.exact[of.values.exact.length - 1]}`).join("; "),
+      x: {label: "index i", min: 1, max: Math.max(2, a.M, b.M), whole: true}, y: {label: "singular value σᵢ", log: true, ...y},
+      note: known.length === 1 ? "Those of the other are exactly 0: not drawn." : "",
+    });
+  }
+
+  function densityFigure(a, b, letter) {
+    const title = "Spectral density, log-log";
+    const known = [[a, "blue"], [b, "red"]].map(([of, style], i) => ({of, style, label: labels(a, b, letter)[i]}))
+      .filter(one => one.of.loglog);
+    if (!known.length) return nothing(title, "All eigenvalues are exactly 0 in both.");
+    return chart({
+      title, width: NARROW, alt: known.map(one => `Density of ${one.label}`).join("; "),
+      marks: known.map(({of, style, label}) => ({type: "steps", style, label, edges: of.loglog.edges, values: of.loglog.density})),
+      x: {label: "eigenvalue λ of WᵀW", ...known.map(one => one.of.loglog.x).reduce(joined)},
+      y: {label: "density ρ(λ)", ...known.map(one => one.of.loglog.y).reduce(joined)},
+      note: known.map(one => one.of.loglog.note && `${one.label}: ${one.of.loglog.note}`).filter(Boolean).join(" "),
+    });
+  }
+
+  function detail(pair, letter, columns) {
+    const row = make("tr", "detail");
+    const cell = make("td", "", row);
+    cell.colSpan = columns;
+    for (const note of pair.notes) make("p", "", cell, note);
+    const figures = make("div", "figures", cell);
+    const a = data.baseline[pair.baseline], b = pair.spectrum;
+    figures.append(valuesFigure(a, b, letter), densityFigure(a, b, letter));
+    const table = make("table", "", make("div", "wide", cell));
+    const head = make("tr", "", make("thead", "", table));
+    for (const [i, text] of HEADS.entries()) make("th", i ? "number" : "", head, i === 2 ? letter : text).scope = "col";
+    const body = make("tbody", "", table);
+    for (const [label, ...values] of pair.measures) {
+      const line = make("tr", "", body);
+      make("th", "", line, label).scope = "row";
+      for (const value of values) make("td", "number", line, value);
+    }
+    return row;
+  }
+
+  for (const table of document.querySelectorAll("table.pairs")) {
+    const {letter, pairs} = data.candidates[Number(table.dataset.candidate)];
+    const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+    const opened = new Map();
+
+    function toggle(row) {
+      const button = row.querySelector("button.open");
+      const open = !opened.has(row);
+      button.setAttribute("aria-expanded", String(open));
+      if (open) {
+        opened.set(row, detail(pairs[Number(row.dataset.index)], letter, heads.length));
+        row.after(opened.get(row));
+      } else {
+        opened.get(row).remove();
+        opened.delete(row);
+      }
+    }
+
+    function sortBy(column) {
+      const descending = heads[column].getAttribute("aria-sort") === "ascending";
+      for (const head of heads) head.setAttribute("aria-sort", "none");
+      heads[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const value = row => pairs[Number(row.dataset.index)].sort[column];
+      const order = (one, other) => {
+        const [x, y] = [value(one), value(other)];
+        if (x === null || y === null) return (x === null) - (y === null) || one.dataset.index - other.dataset.index;
+        const less = typeof x === "string" ? x.localeCompare(y) : x - y;
+        return (descending ? -less : less) || one.dataset.index - other.dataset.index;
+      };
+      for (const row of [...rows].sort(order)) {
+        body.append(row);
+        if (opened.has(row)) body.append(opened.get(row));
+      }
+    }
+
+    for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => sortBy(column));
+    for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
+  }
+})();
