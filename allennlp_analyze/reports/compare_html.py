@@ -10,7 +10,7 @@ from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import LayerResult
 
-SCRIPTS = ("chart.js", "compare.js")
+SCRIPTS = ("parts.js", "chart.js", "compare.js")
 # What an overlay of two spectra is drawn from.
 DRAWN = ("loglog", "values")
 

@@ -142,7 +142,7 @@ def columns(letter: str) -> tuple[Column, ...]:
         Column("layer", "name in A", _name, _name, ""),
         Column("kind", "what the layer does", _kind, _kind, "less"),
         Column("N × M", "the sizes", _sizes, lambda p: p.baseline.N * p.baseline.M, "number less"),
-        *_both("σ_min", "smallest singular value", letter, "min_singular_value", 3),
+        *_both("σ_min", "smallest singular value", letter, "min_singular_value", 3, " less"),
         *_both("lost %", "directions lost", letter, "rank_loss_percent_rounding", 3, " less"),
         *_both("α", "power-law exponent", letter, "alpha", 3, " less"),
         Column(

@@ -12,7 +12,7 @@ from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
-SCRIPTS = ("chart.js", "page.js")
+SCRIPTS = ("parts.js", "chart.js", "page.js")
 
 
 def write_html(report: ModelReport, path: Union[str, Path]) -> Path:

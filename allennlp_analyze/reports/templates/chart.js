@@ -1,4 +1,3 @@
-"use strict";
 // One chart from plain numbers, as SVG in a figure: chart({title, alt, x, y, marks, note}).
 //   x, y   {label, min, max, log}: the axes; what lies outside is cut off
 //   marks  {type, style, label, ...}, drawn in order; those with a label are in the legend:

@@ -1,27 +1,13 @@
 // The comparison: sorts each table of pairs, and opens a pair with both spectra in one figure.
 (() => {
+  const {make, nothing, layerTable} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const NARROW = Math.max(260, Math.min(430, innerWidth - 96));
   const HEADS = ["", "A", "", "difference", "ratio"];
 
-  const make = (name, className, parent, text) => {
-    const node = document.createElement(name);
-    if (className) node.className = className;
-    if (text !== undefined) node.textContent = text;
-    if (parent) parent.append(node);
-    return node;
-  };
-
   // One axis that holds both.
   const joined = (one, other) => ({...one, min: Math.min(one.min, other.min), max: Math.max(one.max, other.max)});
   const labels = (a, b, letter) => [`A (${a.M})`, `${letter} (${b.M})`];
-
-  function nothing(title, text) {
-    const figure = make("figure");
-    make("figcaption", "", figure, title);
-    make("p", "note", figure, text);
-    return figure;
-  }
 
   function valuesFigure(a, b, letter) {
     const title = "Singular values";
@@ -76,40 +62,8 @@
 
   for (const table of document.querySelectorAll("table.pairs")) {
     const {letter, pairs} = data.candidates[Number(table.dataset.candidate)];
-    const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
-    const opened = new Map();
-
-    function toggle(row) {
-      const button = row.querySelector("button.open");
-      const open = !opened.has(row);
-      button.setAttribute("aria-expanded", String(open));
-      if (open) {
-        opened.set(row, detail(pairs[Number(row.dataset.index)], letter, heads.length));
-        row.after(opened.get(row));
-      } else {
-        opened.get(row).remove();
-        opened.delete(row);
-      }
-    }
-
-    function sortBy(column) {
-      const descending = heads[column].getAttribute("aria-sort") === "ascending";
-      for (const head of heads) head.setAttribute("aria-sort", "none");
-      heads[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
-      const value = row => pairs[Number(row.dataset.index)].sort[column];
-      const order = (one, other) => {
-        const [x, y] = [value(one), value(other)];
-        if (x === null || y === null) return (x === null) - (y === null) || one.dataset.index - other.dataset.index;
-        const less = typeof x === "string" ? x.localeCompare(y) : x - y;
-        return (descending ? -less : less) || one.dataset.index - other.dataset.index;
-      };
-      for (const row of [...rows].sort(order)) {
-        body.append(row);
-        if (opened.has(row)) body.append(opened.get(row));
-      }
-    }
-
-    for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => sortBy(column));
-    for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
+    const pairOf = row => pairs[Number(row.dataset.index)];
+    const columns = table.tHead.rows[0].cells.length;
+    layerTable(table, row => pairOf(row).sort, row => detail(pairOf(row), letter, columns));
   }
 })();

@@ -1,19 +1,10 @@
 // The page: figures of the model, the table's sorting and filters, and the layers that it opens.
 (() => {
+  const {make, nothing, layerTable} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const layers = data.layers;
   const STYLES = {full_rank: "blue", near_collapse: "orange", collapsed: "red", not_assessed: "grey"};
   const KIND_STYLES = {linear: "blue", embedding: "orange", recurrent: "green", attention: "red", bilinear: "purple", convolution: "sky", other: "grey"};
-  const table = document.getElementById("layers"), body = table.tBodies[0];
-  const rows = [...body.rows];
-
-  const make = (name, className, parent, text) => {
-    const node = document.createElement(name);
-    if (className) node.className = className;
-    if (text !== undefined) node.textContent = text;
-    if (parent) parent.append(node);
-    return node;
-  };
   const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const short = value => value === null ? "–" : value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
 
@@ -42,13 +33,6 @@
     }
     return {marks, most: Math.max(...base)};
   }
-
-  const nothing = (title, text) => {
-    const figure = make("figure");
-    make("figcaption", "", figure, title);
-    make("p", "note", figure, text);
-    return figure;
-  };
 
   function smallestFigure() {
     const title = `Smallest singular value of each layer with Q > ${data.min_q}`;
@@ -187,15 +171,8 @@
   }
 
   // ---- the table
-  function toggle(row, open) {
-    const button = row.querySelector("button.open");
-    const shown = button.getAttribute("aria-expanded") === "true";
-    if (open === undefined) open = !shown;
-    if (open === shown) return;
-    button.setAttribute("aria-expanded", String(open));
-    if (open) row.after(detail(layers[Number(row.dataset.index)]));
-    else row.nextElementSibling.remove();
-  }
+  const layerOf = row => layers[Number(row.dataset.index)];
+  const {rows, toggle, opened} = layerTable(document.getElementById("layers"), row => layerOf(row).sort, row => detail(layerOf(row)));
 
   function show(index) {
     const row = rows[index];
@@ -205,26 +182,6 @@
     row.querySelector("button.open").focus({preventScroll: true});
   }
 
-  const detailOf = row => row.nextElementSibling?.classList.contains("detail") ? row.nextElementSibling : null;
-
-  function sortBy(column, header) {
-    const descending = header.getAttribute("aria-sort") === "ascending";
-    for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
-    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const value = row => layers[Number(row.dataset.index)].sort[column];
-    const order = (a, b) => {
-      const [x, y] = [value(a), value(b)];
-      if (x === null || y === null) return (x === null) - (y === null);
-      const less = typeof x === "string" ? x.localeCompare(y) : x - y;
-      return (descending ? -less : less) || a.dataset.index - b.dataset.index;
-    };
-    for (const row of [...rows].sort(order)) {
-      const opened = detailOf(row);
-      body.append(row);
-      if (opened) body.append(opened);
-    }
-  }
-
   function filter() {
     const [name, kind, verdict] = ["name", "kind", "verdict"].map(of => document.getElementById(`filter-${of}`).value);
     let count = 0;
@@ -232,17 +189,13 @@
       const layer = layers[index];
       const shown = layer.name.toLowerCase().includes(name.toLowerCase()) && (!kind || layer.kind === kind) && (!verdict || layer.verdict === verdict);
       row.hidden = !shown;
-      const opened = detailOf(row);
-      if (opened) opened.hidden = !shown;
+      if (opened.has(row)) opened.get(row).hidden = !shown;
       count += shown;
     }
     document.getElementById("count").textContent = count === rows.length ? several(count, "layer") : `${count} of ${several(rows.length, "layer")}`;
   }
 
   document.getElementById("figures").append(smallestFigure(), alphaFigure(), ratioFigure(), lossFigure());
-  for (const [column, header] of [...table.tHead.rows[0].cells].entries())
-    header.querySelector("button").addEventListener("click", () => sortBy(column, header));
-  for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
   const form = document.getElementById("filters");
   form.addEventListener("input", filter);
   form.addEventListener("reset", () => setTimeout(filter));

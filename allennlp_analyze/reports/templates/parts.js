@@ -1,0 +1,62 @@
+"use strict";
+// What every page is made of: elements, figures with nothing to draw, tables that sort and open.
+const parts = (() => {
+  function make(name, className, parent, text) {
+    const node = document.createElement(name);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    if (parent) parent.append(node);
+    return node;
+  }
+
+  function nothing(title, text) {
+    const figure = make("figure");
+    make("figcaption", "", figure, title);
+    make("p", "note", figure, text);
+    return figure;
+  }
+
+  // Makes the headings of `table` sort its rows, and the names in them open.
+  //   keys(row)    what a row is sorted by, one for each column; null comes last
+  //   detail(row)  the row that is shown below it when it is open
+  // Gives {rows, toggle(row, open), opened}: `opened` maps each open row to its detail.
+  function layerTable(table, keys, detail) {
+    const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+    const opened = new Map();
+
+    function toggle(row, open = !opened.has(row)) {
+      if (open === opened.has(row)) return;
+      row.querySelector("button.open").setAttribute("aria-expanded", String(open));
+      if (open) {
+        opened.set(row, detail(row));
+        row.after(opened.get(row));
+      } else {
+        opened.get(row).remove();
+        opened.delete(row);
+      }
+    }
+
+    function sortBy(column) {
+      const descending = heads[column].getAttribute("aria-sort") === "ascending";
+      for (const head of heads) head.setAttribute("aria-sort", "none");
+      heads[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const order = (one, other) => {
+        const [x, y] = [keys(one)[column], keys(other)[column]];
+        const inOrder = one.dataset.index - other.dataset.index;
+        if (x === null || y === null) return (x === null) - (y === null) || inOrder;
+        const less = typeof x === "string" ? x.localeCompare(y) : x - y;
+        return (descending ? -less : less) || inOrder;
+      };
+      for (const row of [...rows].sort(order)) {
+        body.append(row);
+        if (opened.has(row)) body.append(opened.get(row));
+      }
+    }
+
+    for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => sortBy(column));
+    for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
+    return {rows, toggle, opened};
+  }
+
+  return {make, nothing, layerTable};
+})();
