@@ -14,7 +14,7 @@ MODULES = sorted(
 
 # A module may import from its own layer and from those below; `reports` only from layer 0.
 LAYERS = (
-    ("__init__", "errors", "settings", "results", "version"),
+    ("errors", "settings", "results", "version"),
     (
         "sources",
         "layers",
@@ -43,11 +43,13 @@ LAYERS = (
     ("reports",),
     ("run", "build"),
     ("zoo", "compare", "reference"),
+    ("keywords", "objects", "api", "__init__"),
     ("cli", "cli_render", "guarded", "arguments", "install", "plugin", "monitor", "__main__"),
 )
 HEAVY = (
     "torch",
     "matplotlib",
+    "pandas",
     "powerlaw",
     "rich",
     "cached_path",
