@@ -120,12 +120,12 @@ def test_comparisons_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_threads_that_compare_leave_standard_output_as_it_was() -> None:
     """Each diverts it while the package prints; layers are compared side by side."""
     streams = sys.stdout, sys.stderr
-    sizes = (20, 150, 40, 300)
+    sizes = (20, 90, 40, 60)
     data = [np.random.default_rng(n).pareto(1.7, n) + 1 for n in sizes]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        for _ in range(6):
+        for _ in range(4):
             with ThreadPoolExecutor(len(data)) as pool:
                 list(pool.map(lambda x: compare_distributions(x, float(np.median(x))), data))
             found = sys.stdout, sys.stderr
