@@ -1,5 +1,6 @@
 """`analyze` gives the command's numbers for a path, a state dict and a module, and changes none."""
 
+import doctest
 import inspect
 import io
 import json
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from allennlp_analyze import Report, analyze
+from allennlp_analyze import Report, analyze, api
 from allennlp_analyze.cli import main
 from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
 from allennlp_analyze.run import Request
@@ -288,3 +289,7 @@ def test_a_matrix_that_is_not_finite_makes_the_model_invalid(value: float) -> No
 
 def test_the_error_of_a_library_is_an_exception_of_this_package() -> None:
     assert issubclass(UsageError, AnalyzeError) and issubclass(SourceError, AnalyzeError)
+
+
+def test_the_example_in_the_docstring() -> None:
+    assert doctest.testmod(api) == doctest.TestResults(failed=0, attempted=2)
