@@ -69,7 +69,10 @@ setup(
         "cached-path>=1.1.3",
     ],
     extras_require={
+        # For `Report.to_dataframe()` alone.
+        "pandas": ["pandas>=1.5"],
         "test": [
+            "pandas>=1.5",
             "pytest>=7",
             "pytest-xdist",
             "hypothesis",

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import threading
 import warnings
 from typing import Optional
 
@@ -22,6 +23,9 @@ SIGNIFICANT = 0.1
 SAMPLES = (32, 256)
 # Elements of the arrays in which candidates are compared: bounds memory.
 BLOCK_ELEMENTS = 1 << 18
+# sys.stdout and warnings are the process's: of two threads that divert them at once, the later
+# would leave them diverted.
+_DIVERTED = threading.Lock()
 
 
 def why_no_fit(eigenvalues: np.ndarray) -> Optional[str]:
@@ -144,7 +148,8 @@ def compare_distributions(
 
     found: dict[str, Comparison] = {}
     # The package reports its numerical troubles by print, warnings and floating-point flags.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    silence = io.StringIO()
+    with _DIVERTED, contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             fit = powerlaw.Fit(eigenvalues, xmin=xmin, verbose=False)

@@ -39,8 +39,8 @@ class MarchenkoPastur:
     """The Marchenko-Pastur law of the bulk, in the units of the eigenvalues of W^T W.
 
     `sigma`, `lambda_minus` and `lambda_plus` belong to the bulk, fitted robustly against spikes;
-    the `entry_*` fields to the root mean square of all entries. `n_spikes` counts eigenvalues above
-    `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
+    the `entry_*` fields to the standard deviation of all entries. `n_spikes` counts eigenvalues
+    above `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
     """
 
     sigma: float

@@ -146,24 +146,42 @@ def analyse_archive(
     ) as source:
         notes = list(source.warnings)
         modules = _modules(source, request, notes)
-        matrices, skipped = find_matrices(source, modules, settings.split_gates)
-        chosen = select(matrices, settings)
-        _refuse_nothing(request.archive, matrices, chosen, skipped)
-        read = time.perf_counter() - started
-        solver: GramSolver = gram_spectrum
-        if settings.cuda_device >= 0:
-            solver = cuda_spectrum(settings.cuda_device, notes.append)
-        journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
-        finished = dict(journal.finished) if journal else {}
-        with _progress(len(chosen), "layers", request.quiet, len(finished)) as advance:
+        source = replace(source, warnings=tuple(notes))
+        return analyse_source(source, modules, request, settings, keep_journal, started)
 
-            def on_outcome(index: int, outcome: LayerOutcome) -> None:
-                if journal is not None:
-                    journal.add(index, outcome)
-                advance()
 
-            found = analyse(chosen, settings, solver, on_outcome, finished)
-    notes.extend(_refused(request.archive, found, settings.max_dim))
+def analyse_source(
+    source: Source,
+    modules: Optional[ModuleTable],
+    request: Request,
+    settings: Settings,
+    keep_journal: Optional[Callable[[Mapping[str, Any]], Journal]] = None,
+    started: Optional[float] = None,
+) -> ModelReport:
+    """Analyse what has been opened; `modules` is None where only the weights are known.
+
+    `request` says how that was asked for; `started` is when reading began (None: now).
+    """
+    started = time.perf_counter() if started is None else started
+    notes = list(source.warnings)
+    matrices, skipped = find_matrices(source, modules, settings.split_gates)
+    chosen = select(matrices, settings)
+    _refuse_nothing(source.archive, matrices, chosen, skipped)
+    read = time.perf_counter() - started
+    solver: GramSolver = gram_spectrum
+    if settings.cuda_device >= 0:
+        solver = cuda_spectrum(settings.cuda_device, notes.append)
+    journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
+    finished = dict(journal.finished) if journal else {}
+    with _progress(len(chosen), "layers", request.quiet, len(finished)) as advance:
+
+        def on_outcome(index: int, outcome: LayerOutcome) -> None:
+            if journal is not None:
+                journal.add(index, outcome)
+            advance()
+
+        found = analyse(chosen, settings, solver, on_outcome, finished)
+    notes.extend(_refused(source.archive, found, settings.max_dim))
     everything_skipped = (*skipped, *found.skipped)
     return ModelReport(
         tool=tool_info(),
@@ -254,7 +272,7 @@ def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:
         archive=source.archive,
         resolved=source.resolved,
         sha256=source.sha256,
-        weights_file=source.weights_file,
+        weights_file=source.weights_file or None,
         model_type=source.model_type,
         walk="weights" if modules is None else "modules",
     )
@@ -264,6 +282,7 @@ def _settings(request: Request, settings: Settings) -> dict[str, object]:
     """Every choice that was in force, for the report."""
     return {
         **asdict(settings),
+        "kinds": None if settings.kinds is None else list(settings.kinds),
         "weights_file": request.weights_file,
         "build_model": request.build_model,
         "overrides": request.overrides,
@@ -286,6 +305,12 @@ def _check_earlier_run(directory: Path, request: Request) -> None:
         raise OutputError(f"{_resume_hint(directory, finished)}, with --force it starts anew")
     if (directory / REPORT).exists():
         raise OutputError(f"{directory}: already holds a report; --force replaces it")
+
+
+def write_reports(report: ModelReport, directory: Path, request: Request) -> Outcome:
+    """Write every report of `report` into `directory`, as `run` does. Raises `OutputError`."""
+    _check_output(directory, request)
+    return Outcome(*_write(report, directory, request))
 
 
 def _write(

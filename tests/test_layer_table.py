@@ -14,7 +14,7 @@ MODULES = sorted(
 
 # A module may import from its own layer and from those below; `reports` only from layer 0.
 LAYERS = (
-    ("__init__", "errors", "settings", "results", "reference_results", "compared", "version"),
+    ("errors", "settings", "results", "reference_results", "compared", "version"),
     (
         "sources",
         "layers",
@@ -45,6 +45,7 @@ LAYERS = (
     ("reports",),
     ("run", "build"),
     ("zoo", "compare", "compare_notes", "matching", "operands"),
+    ("keywords", "objects", "api", "__init__"),
     (
         "cli",
         "cli_render",
@@ -60,6 +61,7 @@ LAYERS = (
 HEAVY = (
     "torch",
     "matplotlib",
+    "pandas",
     "powerlaw",
     "rich",
     "cached_path",

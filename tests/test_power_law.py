@@ -1,6 +1,8 @@
 import contextlib
 import io
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
 import numpy as np
@@ -113,3 +115,21 @@ def test_comparisons_name_the_distribution_that_made_the_data() -> None:
 def test_comparisons_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     compare_distributions(np.random.default_rng(1).pareto(1.5, 50) + 1, 1.0)
     assert capfd.readouterr() == ("", "")
+
+
+def test_threads_that_compare_leave_standard_output_as_it_was() -> None:
+    """Each diverts it while the package prints; layers are compared side by side."""
+    streams = sys.stdout, sys.stderr
+    sizes = (20, 90, 40, 60)
+    data = [np.random.default_rng(n).pareto(1.7, n) + 1 for n in sizes]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(4):
+            with ThreadPoolExecutor(len(data)) as pool:
+                list(pool.map(lambda x: compare_distributions(x, float(np.median(x))), data))
+            found = sys.stdout, sys.stderr
+            sys.stdout, sys.stderr = streams
+            assert found == streams
+    finally:
+        sys.setswitchinterval(interval)

@@ -14,7 +14,8 @@ class Source:
     `tensors` in state-dict order. `config` is the parsed config.json ({} where there is none).
     `vocabulary` gives the number of lines of each `vocabulary/<namespace>.txt` ({} where none).
     `non_padded` holds the patterns of `vocabulary/non_padded_namespaces.txt` (() where none).
-    `sha256` is of the file that was named (None for a directory). `warnings` are for the user.
+    `sha256` is of the file that was named (None for a directory). `weights_file` is "" where the
+    tensors are in memory. `warnings` are for the user.
     """
 
     archive: str

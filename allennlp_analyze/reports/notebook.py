@@ -1,0 +1,107 @@
+"""What a notebook shows of a report: the verdict in one sentence, and a compact table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+
+from allennlp_analyze.reports.console import COLUMNS
+from allennlp_analyze.reports.names import printable, shorten
+from allennlp_analyze.reports.style import BLUE, GREY, ORANGE, VERMILLION
+from allennlp_analyze.results import LayerResult, ModelReport
+
+MAX_ROWS = 50
+NAME_WIDTH = 48
+# Of the whole name, which appears when the pointer rests on it.
+TITLE_WIDTH = 300
+# Readable on white and on black; everything else has the notebook's own colours.
+VERDICT_COLOURS = {
+    "full_rank": BLUE,
+    "near_collapse": ORANGE,
+    "collapsed": VERMILLION,
+    "not_assessed": GREY,
+    "invalid": VERMILLION,
+}
+# Of two layers the one whose verdict stands first is shown, where not all can be.
+WORST_FIRST = ("collapsed", "near_collapse", "full_rank", "not_assessed")
+# Half transparent grey is a line on any background.
+LINE = "border-bottom:1px solid rgba(128,128,128,0.3)"
+QUIET = "opacity:0.75;font-size:90%"
+
+
+def to_html(report: ModelReport) -> str:
+    """HTML of its own, with no script and no style sheet. Names are shown as text."""
+    shown = _shown(report.layers)
+    parts = [
+        f"<div>{_dot(report.summary.verdict)}<strong>{_text(report.summary.sentence)}</strong></div>",
+        f'<div style="{QUIET}">{_text(_facts(report))}</div>',
+    ]
+    if shown:
+        parts.append(_table(shown))
+    more = _more(report.layers, shown)
+    if more:
+        parts.append(f'<div style="{QUIET}">{_text(more)}</div>')
+    return f'<div style="line-height:1.5">{"".join(parts)}</div>'
+
+
+def _facts(report: ModelReport) -> str:
+    archive = shorten(printable(report.source.archive), NAME_WIDTH)
+    facts = [archive, _count(len(report.layers), "matrix", "matrices")]
+    if report.skipped:
+        facts.append(f"{_count(len(report.skipped), 'tensor', 'tensors')} skipped")
+    if report.warnings:
+        facts.append(_count(len(report.warnings), "warning", "warnings"))
+    return " · ".join(facts)
+
+
+def _shown(layers: Sequence[LayerResult]) -> list[LayerResult]:
+    """At most MAX_ROWS of them, in their order: those with the worst verdicts."""
+    worst = sorted(range(len(layers)), key=lambda index: WORST_FIRST.index(layers[index].verdict))
+    return [layers[index] for index in sorted(worst[:MAX_ROWS])]
+
+
+def _more(layers: Sequence[LayerResult], shown: Sequence[LayerResult]) -> str:
+    left = Counter(x.verdict for x in layers) - Counter(x.verdict for x in shown)
+    if not left:
+        return ""
+    kinds = ", ".join(f"{left[verdict]} {verdict}" for verdict in WORST_FIRST if left[verdict])
+    return f"and {sum(left.values())} more: {kinds}"
+
+
+def _table(layers: Sequence[LayerResult]) -> str:
+    titles = [("layer", True), *((column.title, column.left) for column in COLUMNS)]
+    head = "".join(f'<th style="{_side(left)}">{_text(title)}</th>' for title, left in titles)
+    body = "".join(_row(layer) for layer in layers)
+    return (
+        '<table cellpadding="5" style="border-collapse:collapse;white-space:nowrap;margin:0.5em 0">'
+        f'<thead><tr style="{LINE}">{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _row(layer: LayerResult) -> str:
+    name = printable(layer.name)
+    title = escape(shorten(name, TITLE_WIDTH))
+    cells = [f'<td title="{title}" style="{_side(True)}">{_text(shorten(name, NAME_WIDTH))}</td>']
+    for column in COLUMNS:
+        dot = _dot(layer.verdict) if column.title == "verdict" else ""
+        cells.append(f'<td style="{_side(column.left)}">{dot}{_text(column.text(layer))}</td>')
+    return f'<tr style="{LINE}">{"".join(cells)}</tr>'
+
+
+def _side(left: bool) -> str:
+    return f"text-align:{'left' if left else 'right'}"
+
+
+def _dot(verdict: str) -> str:
+    colour = VERDICT_COLOURS.get(verdict, GREY)
+    return (
+        '<span style="display:inline-block;width:0.6em;height:0.6em;border-radius:50%;'
+        f'margin-right:0.4em;background:{colour}"></span>'
+    )
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,221 @@
+"""Tensors that are in memory, of torch or numpy, as a `Source`: described at once, copied never."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Optional
+
+import numpy as np
+
+from allennlp_analyze.entries import as_stored
+from allennlp_analyze.errors import CheckpointError, TensorError, UsageError
+from allennlp_analyze.sources.described import Inert, TensorRef, printable
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.state_dict import find_state_dict
+from allennlp_analyze.sources.tensor import StoredTensor
+
+MEMORY = "(in memory)"
+STATE_DICT = "state dict"
+# Modules that only wrap another, and the attribute that holds it: a checkpoint lacks their prefix.
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+_WANTED = "give one of names to tensors of torch or numpy"
+# Mappings within mappings that are looked into: `find_state_dict` unwraps no more.
+_MAX_NESTED = 5
+
+
+@dataclass(frozen=True)
+class _Held(TensorRef):
+    """A tensor that need not be rebuilt: it is here."""
+
+    tensor: Any = field(default=None, repr=False, compare=False)
+
+
+def is_module(model: object) -> bool:
+    """Whether `model` is a torch.nn.Module; torch is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def is_scripted(module: Any) -> bool:
+    """Whether a torch.nn.Module has been compiled by torch.jit."""
+    return isinstance(module, sys.modules["torch"].jit.ScriptModule)
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `value` is a tensor of torch or an array of numpy."""
+    torch = sys.modules.get("torch")
+    return isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor))
+
+
+def mapping_source(mapping: Mapping[Any, Any]) -> Source:
+    """The tensors of a mapping by their names; what a checkpoint wraps is unwrapped as in a file.
+
+    Raises `UsageError` when it holds no named tensors.
+    """
+    try:
+        found = find_state_dict(_described(mapping, _MAX_NESTED))
+    except CheckpointError as error:
+        raise UsageError(f"the mapping {error}; {_WANTED}") from None
+    if not found:
+        raise UsageError(f"the mapping is empty; {_WANTED}")
+    return _source(STATE_DICT, {name: _tensor_of(ref) for name, ref in found.items()})
+
+
+def module_source(model: Any) -> tuple[Source, Any]:
+    """The state dict of a torch.nn.Module, and the module itself without what only wraps it.
+
+    Raises `UsageError` for one without parameters.
+    """
+    while type(model).__name__ in _WRAPPERS:
+        model = getattr(model, _WRAPPERS[type(model).__name__])
+    name = type(model).__name__
+    tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
+    if not tensors:
+        raise UsageError(f"the module {printable(name)} has no parameters")
+    return _source(name, tensors), model
+
+
+def _source(name: str, tensors: Mapping[str, Any]) -> Source:
+    return Source(
+        archive=name,
+        resolved=MEMORY,
+        sha256=None,
+        weights_file="",
+        tensors={name: _stored(name, tensor) for name, tensor in tensors.items()},
+    )
+
+
+def _described(value: Any, depth: int) -> object:
+    """`value` as the reader of a weights file describes it."""
+    if isinstance(value, Mapping) and depth:
+        return {key: _described(value[key], depth - 1) for key in value}
+    if is_tensor(value):
+        return _Held(str(value.dtype), _shape(value) or (), tensor=value)
+    return Inert(type(value).__name__)
+
+
+def _tensor_of(ref: TensorRef) -> Any:
+    assert isinstance(ref, _Held)  # `_described` makes no others
+    return ref.tensor
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors of one entry: quantised layers keep theirs in tuples."""
+    if is_tensor(value):
+        yield key, value
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _flat(f"{key}.{index}", item)
+
+
+def _stored(name: str, tensor: Any) -> StoredTensor:
+    if isinstance(tensor, np.ndarray):
+        return _numpy_array(name, tensor)
+    return _torch_tensor(name, tensor)
+
+
+def _shape(tensor: Any) -> Optional[tuple[int, ...]]:
+    """None for a parameter of a lazy module that has seen no input yet."""
+    try:
+        return tuple(int(size) for size in tensor.shape)
+    except RuntimeError:
+        return None
+
+
+def _numpy_array(name: str, array: np.ndarray) -> StoredTensor:
+    dtype = array.dtype.name
+    reason = None if dtype in ITEM_SIZE else f"{dtype}: not one of torch's types"
+    if isinstance(array, np.ma.MaskedArray):
+        reason = "a masked array: fill its gaps"
+    if reason is not None:
+        return StoredTensor(name, array.shape, dtype, name, None, unsupported=reason)
+    plain = np.asarray(array)
+    where = plain.__array_interface__["data"][0]
+    # Types that numpy itself lacks are those of ml_dtypes.
+    known = array.dtype.kind in "fiubc"
+    return StoredTensor(
+        name=name,
+        shape=array.shape,
+        dtype=dtype,
+        storage=_identity(name, where, array.shape, plain.strides, array.dtype.str),
+        load=lambda: plain,
+        decode=as_stored if known else _as_float32,
+    )
+
+
+def _as_float32(block: np.ndarray) -> np.ndarray:
+    return block.astype(np.float32)
+
+
+def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
+    dtype = str(tensor.dtype).rpartition(".")[2]
+    shape = _shape(tensor)
+    reason = _why_not(tensor, shape, dtype)
+    if shape is None or reason is not None:
+        return StoredTensor(name, shape or (), dtype, name, None, unsupported=reason)
+    return StoredTensor(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        storage=_torch_identity(name, tensor, shape, dtype),
+        load=partial(_torch_values, name, tensor, dtype),
+        decode=partial(decode, name=dtype),
+    )
+
+
+def _why_not(tensor: Any, shape: Optional[tuple[int, ...]], dtype: str) -> Optional[str]:
+    """The reason why there are no values; None when there are."""
+    if shape is None:
+        return "lazy: has no shape and no values yet"
+    if tensor.is_quantized:
+        return "a quantised tensor"
+    if str(tensor.layout) != "torch.strided":
+        return f"{str(tensor.layout).rpartition('.')[2]}: not a dense tensor"
+    if tensor.device.type == "meta":
+        return "on the meta device: has no values"
+    return why_unsupported(dtype) if dtype in ITEM_SIZE else f"{dtype}: is not known here"
+
+
+def _torch_identity(name: str, tensor: Any, shape: tuple[int, ...], dtype: str) -> object:
+    """What is equal for tied tensors alone."""
+    try:
+        where = tensor.data_ptr()
+    except RuntimeError:  # of a tensor that only stands for another
+        where = 0
+    return _identity(name, where, shape, tuple(tensor.stride()), f"{tensor.device} {dtype}")
+
+
+def _identity(
+    name: str, where: int, shape: tuple[int, ...], stride: tuple[int, ...], about: str
+) -> object:
+    if not where or 0 in shape:
+        return name
+    return (where, shape, tuple(s if n > 1 else 0 for n, s in zip(shape, stride)), about)
+
+
+def _torch_values(name: str, tensor: Any, dtype: str) -> np.ndarray:
+    """The values as a file would store them; a view of those in memory, a copy of those elsewhere.
+
+    Raises `TensorError`.
+    """
+    try:
+        return _bits(tensor.detach().cpu().resolve_conj().resolve_neg(), dtype)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        line = (str(error).splitlines() or [""])[0]
+        raise TensorError(f"{name}: its values cannot be had ({printable(line)})") from None
+
+
+def _bits(plain: Any, dtype: str) -> np.ndarray:
+    """`plain`, of torch type `dtype`, as an array of `stored_dtype(dtype)`."""
+    torch = sys.modules["torch"]
+    if dtype == "bfloat16":
+        plain = plain.view(torch.int16)
+    elif dtype.startswith("float8"):
+        plain = plain.view(torch.uint8)
+    return np.asarray(plain.numpy()).view(stored_dtype(dtype))

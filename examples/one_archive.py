@@ -1,0 +1,22 @@
+"""Is this archive healthy? Prints the verdict and what is wrong, and writes the reports.
+
+python one_archive.py ARCHIVE DIRECTORY
+"""
+
+import sys
+
+from allennlp_analyze import analyze
+from allennlp_analyze.errors import AnalyzeError
+
+archive, directory = sys.argv[1:]
+try:
+    report = analyze(archive)  # a path or a URL; nothing in it is executed
+    written = report.write(directory, plots=False)
+except AnalyzeError as error:  # one line that says what to do
+    sys.exit(f"error: {error}")
+
+print(report.summary.sentence)
+for layer in report.layers:
+    if layer.verdict in ("collapsed", "near_collapse"):
+        print(f"{layer.name}: {layer.verdict}, sigma_min {layer.min_singular_value:.3g}")
+print("written:", ", ".join(path.name for path in written))
