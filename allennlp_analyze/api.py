@@ -14,6 +14,8 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.keywords import in_keywords
 from allennlp_analyze.modules import table_from_model
 from allennlp_analyze.objects import Report
+from allennlp_analyze.reference import beside_reference
+from allennlp_analyze.reference_table import read_reference
 from allennlp_analyze.reports.decode import decoded
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.results import LayerResult, ModelReport
@@ -54,6 +56,7 @@ def analyze(
     build_model: bool = Request.build_model,
     overrides: str = Request.overrides,
     include_packages: Sequence[str] = Request.include_packages,
+    reference: Union[str, "os.PathLike[str]", None] = Request.reference,
     quiet: bool = True,
 ) -> Report:
     """Measure every weight matrix of `model`; writes nothing, changes nothing.
@@ -65,7 +68,8 @@ def analyze(
 
     The keywords are the command's options, see docs/cli.md: from `kinds` to `cuda_device` those of
     `Settings`; from `weights_file` to `include_packages` they say how a path or URL is read, and
-    are refused for anything else. Without `quiet` a terminal shows the progress.
+    are refused for anything else. `reference` names published numbers, or a file of them, that the
+    report sets beside the model's. Without `quiet` a terminal shows the progress.
 
     Raises `UsageError` for what cannot be analysed or chosen, `SourceError` for what cannot be read
     or holds no weight matrix.
@@ -95,6 +99,7 @@ def analyze(
             build_model=build_model,
             overrides=overrides,
             include_packages=tuple(include_packages),
+            reference=None if reference is None else os.fspath(reference),
             quiet=quiet,
         )
         return Report.of(_analysed(model, request, settings))
@@ -117,6 +122,12 @@ def _analysed(model: Any, request: Request, settings: Settings) -> ModelReport:
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
     _refuse_reading(request)
+    reference = None if request.reference is None else read_reference(request.reference)
+    report = _analysed_in_memory(model, request, settings)
+    return report if reference is None else beside_reference(report, reference)
+
+
+def _analysed_in_memory(model: Any, request: Request, settings: Settings) -> ModelReport:
     if not is_module(model):
         return analyse_source(mapping_source(model), None, request, settings)
     source, module = module_source(model)
@@ -138,7 +149,7 @@ def _refusal(model: object) -> str:
 
 def _refuse_reading(request: Request) -> None:
     """Raise `UsageError` when something is said on how to read what is not read from anywhere."""
-    plain = Request(request.archive, quiet=request.quiet)
+    plain = Request(request.archive, quiet=request.quiet, reference=request.reference)
     said = [
         field.name
         for field in dataclasses.fields(Request)

@@ -1,6 +1,7 @@
 """Published numbers beside ours: how well each row agrees, and one verdict."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 from allennlp_analyze.power_law import MIN_EIGENVALUES
@@ -16,7 +17,7 @@ from allennlp_analyze.reference_results import (
     relative_difference,
 )
 from allennlp_analyze.reference_table import Reference
-from allennlp_analyze.results import LayerResult
+from allennlp_analyze.results import LayerResult, ModelReport
 
 # The study of 2018 rounded its singular values to float32 and fitted in float32: six digits of its
 # singular values and of alpha are sure (1e-5), and D is a difference of float32 numbers up to 1, of
@@ -24,6 +25,11 @@ from allennlp_analyze.results import LayerResult
 # within 1e-7 of the largest. Two digits (1e-2) are what a figure or a rounded table shows.
 TOLERANCE = ReferenceTolerance(relative=1e-5, D=1e-6, min_singular_value=1e-7, close=1e-2)
 _SAID = {"min_singular_value": "the smallest singular value"}
+
+
+def beside_reference(report: ModelReport, reference: Reference) -> ModelReport:
+    """`report` with its comparison with `reference`."""
+    return replace(report, reference=compare_with_reference(report.layers, reference))
 
 
 def compare_with_reference(

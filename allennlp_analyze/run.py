@@ -20,7 +20,7 @@ from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import ModuleTable, table_from_model
-from allennlp_analyze.reference import compare_with_reference
+from allennlp_analyze.reference import beside_reference
 from allennlp_analyze.reference_table import read_reference
 from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
@@ -147,7 +147,8 @@ def analyse_archive(
         notes = list(source.warnings)
         modules = _modules(source, request, notes)
         source = replace(source, warnings=tuple(notes))
-        return analyse_source(source, modules, request, settings, keep_journal, started)
+        report = analyse_source(source, modules, request, settings, keep_journal, started)
+    return report if reference is None else beside_reference(report, reference)
 
 
 def analyse_source(
@@ -197,7 +198,6 @@ def analyse_source(
             fits=found.fits_seconds,
         ),
         warnings=(*notes, *other_findings(found.layers)),
-        reference=None if reference is None else compare_with_reference(found.layers, reference),
     )
 
 

@@ -293,3 +293,15 @@ def test_the_error_of_a_library_is_an_exception_of_this_package() -> None:
 
 def test_the_example_in_the_docstring() -> None:
     assert doctest.testmod(api) == doctest.TestResults(failed=0, attempted=2)
+
+
+def test_a_reference_of_what_is_in_memory_too(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((40, 12))
+    sigma = np.linalg.svd(values, compute_uv=False)
+    path = tmp_path / "published.csv"
+    path.write_text(f"M,N,min_singular_value\n12,40,{sigma[-1]!r}\n")
+    report = analyze({"linear.weight": values}, kinds="linear", reference=path)
+    assert report.reference is not None
+    assert report.reference.verdict == "reproduced"
+    with pytest.raises(UsageError, match="no-such-name"):
+        analyze({"linear.weight": values}, reference="no-such-name")
