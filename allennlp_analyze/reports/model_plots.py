@@ -5,18 +5,26 @@ from typing import TYPE_CHECKING, Any, Callable, Union
 
 import numpy as np
 
-from allennlp_analyze.reports.names import math_escaped, printable, shorten
+from allennlp_analyze.reports.names import figure_name
 from allennlp_analyze.reports.style import (
-    BLACK,
+    ALPHA,
     BLUE,
     GREY,
     KIND_MARKERS,
-    ORANGE,
+    NO_UNIT,
+    PURPLE,
+    SIGMA_MIN,
+    TINY_SIZE,
+    TOLERANCE_STYLES,
     VERDICT_COLOURS,
     VERMILLION,
+    WHITE,
+    count_ticks,
     empty,
     legend_below,
+    linear_ticks,
     log_ticks,
+    note,
 )
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
@@ -26,7 +34,9 @@ if TYPE_CHECKING:
 LOG_FROM_RATIO = 50.0
 ALPHA_VIEW = (8.0, 14.0)
 MAX_BARS = 20
-NAME_WIDTH = 44
+SHOWN_TOLERANCES = ("numpy", "rounding")
+ALPHA_LABEL = f"power-law exponent {ALPHA} {NO_UNIT}"
+Q_LABEL = f"aspect ratio Q = N/M {NO_UNIT}"
 
 
 def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
@@ -48,6 +58,8 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
     if logarithmic:
         ax.set_xscale("log")
         log_ticks(ax.xaxis, edges[0], edges[-1])
+    else:
+        linear_ticks(ax.xaxis, edges[-1])
     groups = {
         verdict: [
             x.min_singular_value
@@ -57,10 +69,10 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
         for verdict in VERDICT_COLOURS
     }
     _stack(ax, edges, groups)
-    ax.set_xlabel(r"smallest singular value $\sigma_{min}$")
+    ax.set_xlabel(f"smallest singular value {SIGMA_MIN} {NO_UNIT}")
     _count_axis(ax)
     if n_zero:
-        ax.set_title(f"{_layers(n_zero)} with exactly 0: not drawn", loc="right", fontsize=8)
+        note(ax, f"{_layers(n_zero)} with exactly 0: not drawn")
     legend_below(ax, columns=4)
     return ax
 
@@ -70,7 +82,7 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
     Between those, Martin and Mahoney (2018) find well-trained layers.
     """
-    ax.set_title(r"Power law exponent $\alpha$ of each layer", loc="left")
+    ax.set_title(f"Power-law exponent {ALPHA} of each layer", loc="left")
     alphas = np.array([layer.power_law.alpha for layer in report.layers if layer.power_law])
     if not len(alphas):
         return empty(ax, "no layer has a power law")
@@ -81,22 +93,23 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
     edges = np.arange(0, end + 1e-9, 0.5 if n_bins <= 28 else 0.25)
     counts = np.histogram(alphas, edges)[0]
     _bars(ax, edges, counts, BLUE, f"{_layers(len(alphas))} with a power law")
-    _reference_lines(ax.axvline)
+    _alpha_lines(ax.axvline)
     ax.set_xlim(0, end)
-    ax.set_xlabel(r"$\alpha$")
+    ax.set_xlabel(ALPHA_LABEL)
     _count_axis(ax)
     n_beyond = int((alphas > end).sum())
     if n_beyond:
-        ax.set_title(
-            f"{_layers(n_beyond)} beyond, up to {alphas.max():.3g}", loc="right", fontsize=8
-        )
+        note(ax, f"{_layers(n_beyond)} beyond, up to {alphas.max():.3g} →")
     legend_below(ax, columns=3)
     return ax
 
 
 def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
-    """Aspect ratio Q of each layer against its exponent alpha, by kind."""
-    ax.set_title(r"Aspect ratio $Q$ against $\alpha$", loc="left")
+    """Exponent alpha of each layer against its aspect ratio Q, by kind; lines at 2, 6 and Q = 1.1.
+
+    Up to that Q, theory lets the smallest singular value of a healthy matrix go to 0.
+    """
+    ax.set_title(f"Power-law exponent {ALPHA} against aspect ratio Q", loc="left")
     fitted = [(layer, layer.power_law.alpha) for layer in report.layers if layer.power_law]
     if not fitted:
         return empty(ax, "no layer has a power law")
@@ -113,20 +126,13 @@ def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
                 linewidths=0,
                 label=f"{kind} ({len(points)})",
             )
-    _reference_lines(ax.axhline)
-    ratios = [layer.Q for layer, _ in fitted]
-    if max(ratios) > 10 * min(ratios):
-        ax.set_xscale("log")
-        log_ticks(ax.xaxis, min(ratios), max(ratios))
-    elif max(ratios) < 1.2:
-        ax.set_xlim(0.95, 1.5)
-    alphas = [alpha for _, alpha in fitted]
-    if max(alphas) > ALPHA_VIEW[1]:
-        ax.set_yscale("log")
-        log_ticks(ax.yaxis, min(alphas), max(alphas))
-    ax.set_xlabel(r"$Q = N/M$")
-    ax.set_ylabel(r"$\alpha$")
-    legend_below(ax, columns=4)
+    _alpha_lines(ax.axhline)
+    ax.axvline(MIN_Q, color=PURPLE, lw=1.2, ls="-.", label=f"Q = {MIN_Q}")
+    _view_q(ax, max(layer.Q for layer, _ in fitted))
+    _view_alpha(ax, [alpha for _, alpha in fitted])
+    ax.set_xlabel(Q_LABEL)
+    ax.set_ylabel(ALPHA_LABEL)
+    legend_below(ax, columns=5)
     return ax
 
 
@@ -140,29 +146,34 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     losing = sorted(losing, key=_loss, reverse=True)
     shown = losing[:MAX_BARS]
     rows = np.arange(len(shown))
-    for offset, tolerance, colour in ((-0.2, "numpy", BLUE), (0.2, "rounding", ORANGE)):
+    for offset, tolerance in zip((-0.2, 0.2), SHOWN_TOLERANCES):
         losses = [layer.rank_loss_percent[tolerance] for layer in shown]
-        bars = ax.barh(
-            rows + offset, losses, height=0.38, color=colour, label=f"tolerance `{tolerance}`"
-        )
-        ax.bar_label(bars, [f"{loss:.3g}" for loss in losses], padding=2, fontsize=7, color=BLACK)
-    ax.set_yticks(rows, [_label(layer) for layer in shown], fontsize=7)
+        colour, _ = TOLERANCE_STYLES[tolerance]
+        ax.barh(rows + offset, losses, height=0.38, color=colour, label=f"tolerance {tolerance}")
+    for row, layer in enumerate(shown):
+        end = (_loss(layer), row)
+        style: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points"}
+        ax.annotate(_losses(layer), end, fontsize=TINY_SIZE, va="center_baseline", **style)
+    ax.set_yticks(rows, [figure_name(layer.name) for layer in shown], fontsize=TINY_SIZE)
     ax.set_ylim(max(len(shown), 6) - 0.4, -0.6)
-    ax.set_xlim(0, 108)
-    ax.set_xlabel("directions lost, % of $M$")
+    ax.set_xlim(0, 116)  # with room for the numbers
+    ax.set_xticks(range(0, 101, 20))
+    ax.set_xlabel("directions lost (% of M)")
     others = f"; {len(losing) - MAX_BARS} more lose less" if len(losing) > MAX_BARS else ""
     lose = "loses" if n_none == 1 else "lose"
-    ax.set_title(f"{_layers(n_none)} {lose} none{others}", loc="right", fontsize=8)
+    note(ax, f"{_layers(n_none)} {lose} none{others}")
     legend_below(ax)
     return ax
 
 
 def _loss(layer: LayerResult) -> float:
-    return max(layer.rank_loss_percent["numpy"], layer.rank_loss_percent["rounding"])
+    return max(layer.rank_loss_percent[tolerance] for tolerance in SHOWN_TOLERANCES)
 
 
-def _label(layer: LayerResult) -> str:
-    return math_escaped(shorten(printable(layer.name), NAME_WIDTH))
+def _losses(layer: LayerResult) -> str:
+    """The numbers of both bars; one where they are the same."""
+    numbers = [f"{layer.rank_loss_percent[tolerance]:.3g}" for tolerance in SHOWN_TOLERANCES]
+    return ", ".join(dict.fromkeys(numbers))
 
 
 def _layers(count: int) -> str:
@@ -201,22 +212,45 @@ def _bars(
         bottom,
         align="edge",
         color=colour,
-        edgecolor="white",
+        edgecolor=WHITE,
         linewidth=0.6,
         label=label,
     )
 
 
-def _reference_lines(line: Callable[..., Any]) -> None:
-    """Lines at alpha = 2 and 6; `line` is ax.axvline or ax.axhline."""
+def _alpha_lines(draw: Callable[..., Any]) -> None:
+    """Lines at alpha = 2 and 6; `draw` is ax.axvline or ax.axhline."""
     for value, colour, style in ((2, VERMILLION, "--"), (6, GREY, ":")):
-        line(value, color=colour, lw=1.2, ls=style, label=rf"$\alpha$ = {value}")
+        draw(value, color=colour, lw=1.2, ls=style, label=f"{ALPHA} = {value}")
+
+
+def _view_q(ax: "Axes", highest: float) -> None:
+    """From Q = 1, where it begins, with the line at 1.1 in sight and apart from the axis."""
+    if highest > 10:
+        ax.set_xscale("log")
+        ax.set_xlim(0.9, 1.15 * highest)
+        log_ticks(ax.xaxis, 1, highest)
+        return
+    margin = 0.05 * (max(highest, 1.5) - 1)
+    ax.set_xlim(1 - margin, max(highest, 1.5) + margin)
+    linear_ticks(ax.xaxis, highest)
+
+
+def _view_alpha(ax: "Axes", alphas: Sequence[float]) -> None:
+    """The range of `alphas` and of the lines at 2 and 6, which have no meaning apart."""
+    if max(alphas) > ALPHA_VIEW[1]:
+        low, high = min(*alphas, 2) / 1.2, 1.2 * max(alphas)
+        ax.set_yscale("log")
+        ax.set_ylim(low, high)
+        log_ticks(ax.yaxis, low, high)
+        return
+    high = 1.05 * max(*alphas, 6)
+    ax.set_ylim(0, high)
+    linear_ticks(ax.yaxis, high)
 
 
 def _count_axis(ax: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylim(bottom=0)
     ax.margins(y=0.1)
-    ax.set_ylabel("layers")
+    count_ticks(ax.yaxis)
+    ax.set_ylabel("number of layers")
