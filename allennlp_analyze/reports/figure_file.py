@@ -60,7 +60,7 @@ def _write_png(figure: "Figure", file: BinaryIO, caption: Caption) -> None:
     _write_chunk(file, b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
     for keyword, text in (("Title", caption.title), ("Description", caption.description)):
         _write_chunk(file, b"iTXt", f"{keyword}\0\0\0\0\0{text}".encode())
-    _write_chunk(file, b"IDAT", zlib.compress(rows, PNG_COMPRESSION))
+    _write_chunk(file, b"IDAT", zlib.compress(rows.data, PNG_COMPRESSION))
     _write_chunk(file, b"IEND", b"")
 
 

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOG_FROM_RATIO = 50.0
-ALPHA_VIEW = (8.0, 14.0)
+# Where the axis of alpha ends: at least, as a rule, and where most layers are beyond that.
+ALPHA_VIEW = (8.0, 14.0, 100.0)
+MAX_ALPHA_BINS, MANY_LAYERS = 56, 200
+# Smallest singular values beyond which float64 cannot hold the ticks of their axis.
+DRAWABLE = (1e-150, 1e150)
 MAX_BARS = 20
 SHOWN_TOLERANCES = ("numpy", "rounding")
 ALPHA_LABEL = f"power-law exponent {ALPHA} {NO_UNIT}"
@@ -47,34 +51,38 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
     """
     ax.set_title(f"Smallest singular value of each layer (Q > {MIN_Q})", loc="left")
     layers = [layer for layer in report.layers if layer.Q > MIN_Q]
-    positive = [layer.min_singular_value for layer in layers if layer.min_singular_value > 0]
-    n_zero = len(layers) - len(positive)
-    if not positive:
-        return empty(
-            ax, f"{_layers(n_zero)} with exactly 0" if n_zero else f"no layer with Q > {MIN_Q}"
-        )
-    logarithmic = max(positive) > LOG_FROM_RATIO * min(positive)
-    edges = _edges(positive, logarithmic)
+    drawn = [x for x in layers if DRAWABLE[0] < x.min_singular_value < DRAWABLE[1]]
+    left_out = _left_out(layers, len(drawn))
+    if not drawn:
+        return empty(ax, left_out or f"no layer with Q > {MIN_Q}")
+    values = [layer.min_singular_value for layer in drawn]
+    logarithmic = max(values) > LOG_FROM_RATIO * min(values)
+    edges = _edges(values, logarithmic)
     if logarithmic:
         ax.set_xscale("log")
         log_ticks(ax.xaxis, edges[0], edges[-1])
     else:
         linear_ticks(ax.xaxis, edges[-1])
     groups = {
-        verdict: [
-            x.min_singular_value
-            for x in layers
-            if x.verdict == verdict and x.min_singular_value > 0
-        ]
+        verdict: [x.min_singular_value for x in drawn if x.verdict == verdict]
         for verdict in VERDICT_COLOURS
     }
     _stack(ax, edges, groups)
     ax.set_xlabel(f"smallest singular value {SIGMA_MIN} {NO_UNIT}")
     _count_axis(ax)
-    if n_zero:
-        note(ax, f"{_layers(n_zero)} with exactly 0: not drawn")
+    if left_out:
+        note(ax, f"{left_out}: not drawn")
     legend_below(ax, columns=4)
     return ax
+
+
+def _left_out(layers: Sequence[LayerResult], n_drawn: int) -> str:
+    """How many of `layers` have a smallest singular value of 0, or one beyond `DRAWABLE`."""
+    n_zero = sum(layer.min_singular_value == 0 for layer in layers)
+    n_beyond = len(layers) - n_drawn - n_zero
+    counts = [f"{_layers(n_zero)} with exactly 0"] if n_zero else []
+    counts += [f"{_layers(n_beyond)} out of range"] if n_beyond else []
+    return ", ".join(counts)
 
 
 def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
@@ -86,11 +94,8 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
     alphas = np.array([layer.power_law.alpha for layer in report.layers if layer.power_law])
     if not len(alphas):
         return empty(ax, "no layer has a power law")
-    least, most = ALPHA_VIEW
-    end = float(min(most, max(least, np.ceil(alphas.max()))))
-    n_bins = int(min(48, max(16, 2 * np.sqrt(len(alphas)))))
-    # Edges on the reference lines, so that no bar straddles them.
-    edges = np.arange(0, end + 1e-9, 0.5 if n_bins <= 28 else 0.25)
+    edges = _alpha_edges(alphas)
+    end = edges[-1]
     counts = np.histogram(alphas, edges)[0]
     _bars(ax, edges, counts, BLUE, f"{_layers(len(alphas))} with a power law")
     _alpha_lines(ax.axvline)
@@ -159,9 +164,9 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     ax.set_xlim(0, 116)  # with room for the numbers
     ax.set_xticks(range(0, 101, 20))
     ax.set_xlabel("directions lost (% of M)")
-    others = f"; {len(losing) - MAX_BARS} more lose less" if len(losing) > MAX_BARS else ""
-    lose = "loses" if n_none == 1 else "lose"
-    note(ax, f"{_layers(n_none)} {lose} none{others}")
+    others = [f"{_layers(n_none)} {'loses' if n_none == 1 else 'lose'} none"] if n_none else []
+    others += [f"{len(losing) - MAX_BARS} more lose less"] if len(losing) > MAX_BARS else []
+    note(ax, "; ".join(others))
     legend_below(ax)
     return ax
 
@@ -218,6 +223,20 @@ def _bars(
     )
 
 
+def _alpha_edges(alphas: np.ndarray) -> np.ndarray:
+    """Bins from 0 on, for all `alphas` (n,) but a few large ones.
+
+    With edges on the lines at 2 and 6, so that no bar straddles them.
+    """
+    least, usual, most = ALPHA_VIEW
+    nine_tenths = float(np.sort(alphas)[int(0.9 * (len(alphas) - 1))])
+    end = min(max(least, float(alphas.max())), min(max(usual, nine_tenths), most))
+    finest = 0.25 if len(alphas) > MANY_LAYERS else 0.5
+    wide_enough = (w for w in (0.25, 0.5, 1.0) if w >= finest and end <= MAX_ALPHA_BINS * w)
+    width = next(wide_enough, 2.0)
+    return np.arange(np.ceil(end / width) + 1) * width
+
+
 def _alpha_lines(draw: Callable[..., Any]) -> None:
     """Lines at alpha = 2 and 6; `draw` is ax.axvline or ax.axhline."""
     for value, colour, style in ((2, VERMILLION, "--"), (6, GREY, ":")):
@@ -250,7 +269,8 @@ def _view_alpha(ax: "Axes", alphas: Sequence[float]) -> None:
 
 
 def _count_axis(ax: "Axes") -> None:
-    ax.set_ylim(bottom=0)
-    ax.margins(y=0.1)
+    """From 0 to above the highest bar, and to 1 where all is beyond the view."""
+    tops = [bar.get_y() + bar.get_height() for bar in ax.patches]
+    ax.set_ylim(0, 1.08 * max(*tops, 1))
     count_ticks(ax.yaxis)
     ax.set_ylabel("number of layers")

@@ -32,7 +32,7 @@ from allennlp_analyze.results import TOLERANCES, LayerResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# More values than these would be less than a pixel apart.
+# More dots than these in the width of the axes cover each other.
 MAX_POINTS, ENDS = 400, 40
 # Below this share of every tolerance nothing tells a value from zero.
 FOOT_SHARE = 1e-3
@@ -138,14 +138,8 @@ def _draw_values(ax: "Axes", values: np.ndarray, foot: float) -> None:
     n_below = int(np.count_nonzero(values <= foot))
     if n_below:
         at_foot = np.full(np.count_nonzero(~drawn), ax.get_ylim()[0])
-        crosses: dict[str, Any] = {
-            "ls": "",
-            "marker": "x",
-            "ms": 4,
-            "color": VERMILLION,
-            "clip_on": False,
-        }
-        line(ax, index[~drawn] + 1, at_foot, **crosses)
+        crosses: dict[str, Any] = {"ls": "", "marker": "x", "ms": 4, "color": VERMILLION}
+        line(ax, index[~drawn] + 1, at_foot, clip_on=False, **crosses)
         zero = "exactly zero" if values[-n_below] == 0 else f"below {foot:.2g}"
         note(ax, f"{n_below} of {len(values)} {zero}: crosses on the axis")
 
@@ -166,8 +160,8 @@ def _draw_limits(ax: "Axes", found: Sequence[Limit]) -> None:
         within = low < limit.value < high
         if within:
             style: dict[str, Any] = {"color": limit.colour, "ls": limit.dashes, "lw": 1.2}
-            across = ax.get_yaxis_transform()
-            line(ax, (0, 1), (limit.value,) * 2, transform=across, label=limit.name, **style)
+            style.update(transform=ax.get_yaxis_transform(), label=limit.name)
+            line(ax, (0, 1), (limit.value, limit.value), **style)
             heights.append(math.log(limit.value / low) / math.log(high / low))
         else:
             heights.append(0.0 if limit.value <= low else 1.0)
@@ -175,9 +169,9 @@ def _draw_limits(ax: "Axes", found: Sequence[Limit]) -> None:
         labels.append(limit.label + arrow)
     spacing = LABEL_SPACING * TINY_SIZE / 72 * ax.figure.dpi / ax.bbox.height
     places = spread(np.array(heights), spacing)
-    x = [x for _ in found for x in (LEADER_FROM, LEADER_TO, np.nan)]
-    y = [y for ends in zip(heights, places) for y in (*ends, np.nan)]
-    line(ax, x, y, transform=ax.transAxes, color=GREY, lw=0.6, clip_on=False)
+    across = [x for _ in found for x in (LEADER_FROM, LEADER_TO, np.nan)]
+    down = [y for ends in zip(heights, places) for y in (*ends, np.nan)]
+    line(ax, across, down, transform=ax.transAxes, color=GREY, lw=0.6, clip_on=False)
     for text, y in zip(labels, places):
         ax.text(LABELS_AT, y, text, transform=ax.transAxes, fontsize=TINY_SIZE, va="center")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008): told apart with every common colour vision.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
-GREY, LIGHT_GREY, BLACK, WHITE = "#767676", "#C8C8C8", "#000000", "#FFFFFF"
+GREY, LIGHT_GREY, BLACK, WHITE = "#767676", "#949494", "#000000", "#FFFFFF"
 
 VERDICT_COLOURS = {
     "full_rank": BLUE,
