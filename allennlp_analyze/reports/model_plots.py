@@ -67,9 +67,9 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
         verdict: [x.min_singular_value for x in drawn if x.verdict == verdict]
         for verdict in VERDICT_COLOURS
     }
-    _stack(ax, edges, groups)
+    highest = _stack(ax, edges, groups)
     ax.set_xlabel(f"smallest singular value {SIGMA_MIN} {NO_UNIT}")
-    _count_axis(ax)
+    _count_axis(ax, highest)
     if left_out:
         note(ax, f"{left_out}: not drawn")
     legend_below(ax, columns=4)
@@ -101,7 +101,7 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
     _alpha_lines(ax.axvline)
     ax.set_xlim(0, end)
     ax.set_xlabel(ALPHA_LABEL)
-    _count_axis(ax)
+    _count_axis(ax, int(counts.max()))
     n_beyond = int((alphas > end).sum())
     if n_beyond:
         note(ax, f"{_layers(n_beyond)} beyond, up to {alphas.max():.3g} →")
@@ -193,13 +193,15 @@ def _edges(values: Sequence[float], logarithmic: bool) -> np.ndarray:
     return np.linspace(0, high * (1 + 1e-9), n_bins + 1)
 
 
-def _stack(ax: "Axes", edges: np.ndarray, groups: dict[str, list[float]]) -> None:
+def _stack(ax: "Axes", edges: np.ndarray, groups: dict[str, list[float]]) -> int:
+    """Bars upon bars, a colour for each verdict; the height of the highest."""
     base = np.zeros(len(edges) - 1)
     for verdict, values in groups.items():
         if values:
             counts = np.histogram(values, edges)[0]
             _bars(ax, edges, counts, VERDICT_COLOURS[verdict], f"{verdict} ({len(values)})", base)
             base = base + counts
+    return int(base.max())
 
 
 def _bars(
@@ -268,9 +270,8 @@ def _view_alpha(ax: "Axes", alphas: Sequence[float]) -> None:
     linear_ticks(ax.yaxis, high)
 
 
-def _count_axis(ax: "Axes") -> None:
-    """From 0 to above the highest bar, and to 1 where all is beyond the view."""
-    tops = [bar.get_y() + bar.get_height() for bar in ax.patches]
-    ax.set_ylim(0, 1.08 * max(*tops, 1))
+def _count_axis(ax: "Axes", highest: int) -> None:
+    """From 0 to above the `highest` bar; to above 1 where all layers are beyond the view."""
+    ax.set_ylim(0, 1.08 * max(highest, 1))
     count_ticks(ax.yaxis)
     ax.set_ylabel("number of layers")

@@ -87,10 +87,10 @@ FIGURES_PER_MODEL = len(MODEL_PLOTS)
 MODEL_HEIGHT = 4.3
 # Of a layer's figure, everything at a fixed place, in inches: fitting it would draw it twice.
 LAYER_HEIGHT = 5.75
-LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.66, 5.53, 5.33, 2.99
-LINEAR = (LEFT, 3.56, 2.77, 1.48)
-LOGLOG = (4.29, 3.56, 2.77, 1.48)
-VALUES = (LEFT, 0.48, 3.93, 1.72)
+LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.7, 5.53, 5.33, 2.99
+LINEAR = (LEFT, 3.56, 2.75, 1.48)
+LOGLOG = (4.33, 3.56, 2.75, 1.48)
+VALUES = (LEFT, 0.48, 3.9, 1.72)
 ROWS, ROW, COLUMN = 3, 0.165, LOGLOG[0] - LEFT
 # What stands in the last place of the legend, which no curve needs.
 UNITS = f"{LAMBDA}, {RHO} and {SIGMA_I} are dimensionless, as the weights are"
