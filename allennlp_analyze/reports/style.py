@@ -31,7 +31,7 @@ KIND_MARKERS = {
     "convolution": ("P", SKY),
     "other": ("X", GREY),
 }
-# By colour, line style and place: what decides rank, here and in the report.
+# The tolerances of the hard rank: lines, and bars of the same colour.
 TOLERANCE_STYLES = {
     "numpy": (VERMILLION, "--"),
     "numerical_recipes": (PURPLE, "-."),
