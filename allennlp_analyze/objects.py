@@ -16,10 +16,16 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.keywords import in_keywords
 from allennlp_analyze.reports.frame import to_frame
 from allennlp_analyze.reports.json_report import layer_to_dict, to_json_dict
-from allennlp_analyze.reports.names import printable, shorten
+from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.notebook import to_html
-from allennlp_analyze.reports.plots import MODEL_PLOTS, draw_layer
-from allennlp_analyze.reports.style import house_style, new_figure
+from allennlp_analyze.reports.plots import (
+    MODEL_PLOTS,
+    draw_layer,
+    draw_model,
+    new_layer_figure,
+    new_model_figure,
+)
+from allennlp_analyze.reports.style import house_style
 from allennlp_analyze.results import LayerResult, ModelReport
 from allennlp_analyze.settings import PLOT_FORMATS
 
@@ -27,8 +33,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-PLOTS = tuple(name for name, _ in MODEL_PLOTS)
-_NAME_WIDTH = 60
+PLOTS = tuple(name for name, _, _ in MODEL_PLOTS)
 
 
 class Layer(LayerResult):
@@ -39,12 +44,12 @@ class Layer(LayerResult):
         return layer_to_dict(self)
 
     def plot(self) -> "Figure":
-        """A new figure: its spectrum on linear and on logarithmic axes, beside the theory."""
+        """A new figure: its spectrum beside the theory, and its singular values."""
         with house_style():
-            return _finished(draw_layer(new_figure(10, 4.4), self))
+            return _finished(draw_layer(new_layer_figure(), self))
 
     def __repr__(self) -> str:
-        name = shorten(self.name, _NAME_WIDTH)
+        name = shorten(self.name, NAME_WIDTH)
         return f"<Layer {name!r}: {self.kind}, {self.N} x {self.M}, {self.verdict}>"
 
 
@@ -89,13 +94,10 @@ class Report(ModelReport):
 
     def plot(self, kind: str = PLOTS[0]) -> "Figure":
         """A new figure of the whole model; `kind` is one of `PLOTS`. Raises `UsageError`."""
-        draw = dict(MODEL_PLOTS).get(kind)
-        if draw is None:
+        if kind not in PLOTS:
             raise UsageError(f"kind: no plot is called {kind!r}; choose from {', '.join(PLOTS)}")
         with house_style():
-            figure = new_figure(7.5, 4.6, constrained=True)
-            draw(figure.add_subplot(), self)
-            return _finished(figure)
+            return _finished(draw_model(new_model_figure(), kind, self))
 
     def write(
         self,
@@ -121,7 +123,7 @@ class Report(ModelReport):
             return write_reports(self, Path(directory), request).written
 
     def __repr__(self) -> str:
-        archive = shorten(printable(self.source.archive), _NAME_WIDTH)
+        archive = shorten(printable(self.source.archive), NAME_WIDTH)
         count = f"{len(self.layers)} layer" + ("" if len(self.layers) == 1 else "s")
         return f"<Report of {archive}: {count}, {self.summary.verdict}>"
 

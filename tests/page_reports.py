@@ -1,6 +1,7 @@
 """Reports for the tests of the page: analysed by the product, of matrices that a page must bear."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from report_factory import ODD_NAMES, make_report
@@ -25,9 +26,10 @@ def analysed(matrices: Sequence[Named], skipped: Sequence[Skipped] = ()) -> Mode
 
 
 def weight(name: str, kind: str, values: np.ndarray) -> WeightMatrix:
-    stored = values.astype(np.float32)
+    dtype = "float32" if values.max() < 1e30 else "float64"
+    stored = values.astype(dtype)
     return WeightMatrix(
-        name, f"{name}.weight", None, kind, "inferred", stored.shape, "float32", lambda: stored
+        name, f"{name}.weight", None, kind, "inferred", stored.shape, dtype, lambda: stored
     )
 
 
@@ -47,6 +49,7 @@ def edge_cases() -> ModelReport:
         ("all zeros", "linear", np.zeros((20, 10))),
         ("some zeros", "embedding", zeros),
         ("tiny", "linear", 1e-30 * random(30, 12)),
+        ("beyond drawing", "embedding", 1e200 * random(30, 12)),
         ("near", "linear", random(300, 60) * np.append(np.ones(59), 0.01)),
         ("square", "linear", random(40, 40)),
         ("one column", "convolution", random(40, 1)),
@@ -60,8 +63,6 @@ def many_layers(count: int, rows: int = 600, columns: int = 300) -> ModelReport:
     """`count` layers with names as long as those of real models."""
     rng = np.random.default_rng(1)
     one = analysed([("one", "linear", rng.standard_normal((rows, columns)))]).layers[0]
-    from dataclasses import replace
-
     names = [f"encoder.layers.{i}.self_attention.query_projection_layer" for i in range(count)]
     layers = tuple(replace(one, name=name, parameter=f"{name}.weight") for name in names)
     return make_report(*layers, summary=summarise(layers, ()), skipped=())

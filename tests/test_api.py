@@ -299,7 +299,7 @@ def test_a_reference_of_what_is_in_memory_too(tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal((40, 12))
     sigma = np.linalg.svd(values, compute_uv=False)
     path = tmp_path / "published.csv"
-    path.write_text(f"M,N,min_singular_value\n12,40,{sigma[-1]!r}\n")
+    path.write_text(f"M,N,min_singular_value\n12,40,{float(sigma[-1])!r}\n")
     report = analyze({"linear.weight": values}, kinds="linear", reference=path)
     assert report.reference is not None
     assert report.reference.verdict == "reproduced"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from commands import ROOT, SMALL
 
-from allennlp_analyze import Layer, analyze, results
+from allennlp_analyze import Layer, analyze, reference_results, results
 from allennlp_analyze.layers import find_matrices
 from allennlp_analyze.reports.csv_report import columns
 from allennlp_analyze.reports.json_report import LAYER_KEYS
@@ -20,7 +20,7 @@ NAMES = set(re.findall(r"`([^`\n]+)`", PAGE))
 EPS = float(np.finfo(np.float32).eps)  # the fixture is stored as float32
 RESULTS = [
     kind
-    for kind in vars(results).values()
+    for kind in (*vars(results).values(), *vars(reference_results).values())
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 ]
 

@@ -163,21 +163,22 @@ def test_figures_of_the_model_are_those_of_the_command(
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    figure = report.plot(kind)
-    figure.savefig(tmp_path / "ours.png")
-    ours, theirs = (
-        np.asarray(Image.open(path).convert("RGB"), dtype=float)
-        for path in (tmp_path / "ours.png", written / "plots" / f"{kind}.png")
-    )
-    assert ours.shape == theirs.shape
-    # Only the hinting of letters differs.
-    assert np.mean(np.abs(ours - theirs) > 64) < 0.01
+    def pixels(path: Path) -> np.ndarray:
+        return np.asarray(Image.open(path).convert("RGB"), dtype=float)
+
+    report.plot(kind).savefig(tmp_path / "ours.png")
+    ours = pixels(tmp_path / "ours.png")
+    others = {name: pixels(written / "plots" / f"{name}.png") for name in PLOTS}
+    assert {picture.shape for picture in others.values()} == {ours.shape}
+    apart = {name: np.mean(np.abs(ours - picture) > 64) for name, picture in others.items()}
+    # Letters are hinted in one of them only, which moves a line by a pixel.
+    assert apart[kind] < 0.03 and min(apart, key=lambda name: apart[name]) == kind
     assert np.any(ours < 128)
 
 
 def test_figures_of_a_layer(report: Report) -> None:
     figure = report.layer("crf.transitions").plot()
-    assert len(figure.axes) == 2
+    assert len(figure.axes) == 3
     assert any(text.get_text() == "crf.transitions" for text in figure.texts)
     assert figure is not report.layer("crf.transitions").plot()
 

@@ -9,7 +9,9 @@ from report_factory import ODD_NAMES
 
 from allennlp_analyze.reports.names import (
     MAX_FILE_NAME,
+    NAME_WIDTH,
     display_width,
+    figure_name,
     file_name,
     math_escaped,
     printable,
@@ -60,3 +62,9 @@ def test_file_names_stay_in_their_directory(name: str, index: int, extension: st
 
 def test_a_dollar_sign_starts_no_formula() -> None:
     assert math_escaped("$x$\n") == r"\$x\$\n"
+
+
+@given(ANY_TEXT)
+def test_figures_show_the_same_short_name_as_the_terminal(text: str) -> None:
+    shown = figure_name(text).replace(r"\$", "$")
+    assert shown == shorten(printable(text), NAME_WIDTH)

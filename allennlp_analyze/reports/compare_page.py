@@ -13,8 +13,8 @@ from allennlp_analyze.compared import (
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.names import printable, shorten
-from allennlp_analyze.reports.page import MODEL_WORDS, NAME_WIDTH, WORDS, Cell, Key, Row, short_name
+from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
+from allennlp_analyze.reports.page import MODEL_WORDS, WORDS, Cell, Key, Row, short_name
 from allennlp_analyze.reports.terminal import count, percent
 from allennlp_analyze.reports.terms import NOTHING, text
 

@@ -1,36 +1,48 @@
 """The empirical spectral density of one layer: its eigenvalues beside what theory draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
+from allennlp_analyze.reports.esd import (
+    Curve,
+    bulk_curve,
+    bulk_of,
+    histogram_density,
+    is_positive,
+    law_curve,
+    linear_edges,
+    linear_top,
+    linear_view_end,
+    log_edges,
+    log_view,
+    why_not_drawn,
+)
 from allennlp_analyze.reports.style import (
     ALPHA,
     BLUE,
     GREEN,
+    LAMBDA,
+    LAMBDA_MINUS,
+    LAMBDA_PLUS,
     ORANGE,
     RHO,
-    SIGMA,
     VERMILLION,
     empty,
     legend_below,
+    line,
     linear_ticks,
     log_ticks,
+    note,
 )
 from allennlp_analyze.results import LayerResult, MarchenkoPastur, PowerLaw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CURVE_POINTS = 200
-MAX_BINS = 60
-# Beyond this many times the bulk a linear axis would show one bar: the view is cut there.
-CROP_AT = 4.0
-# Letters instead of formulas, here and in the labels: typesetting takes half of the drawing time.
-X_LABEL = "eigenvalue λ of WᵀW"
-Y_LABEL = f"density {RHO}(λ)"
+X_LABEL = f"eigenvalue {LAMBDA} of WᵀW"
+Y_LABEL = f"density {RHO}({LAMBDA}), per unit {LAMBDA}"
 
 
 def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
@@ -39,6 +51,9 @@ def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     With the Marchenko-Pastur density of the bulk, its edges, and the fitted power law. Where few
     large eigenvalues would flatten the picture, the axis ends early and says what lies beyond.
     """
+    nothing = why_not_drawn(layer)
+    if nothing:
+        return empty(ax, nothing)
     eigenvalues = layer.eigenvalues
     view_end = linear_view_end(layer)
     shown = eigenvalues[eigenvalues <= view_end]
@@ -46,14 +61,12 @@ def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     density = _draw_histogram(ax, eigenvalues, edges, fill_from=0.0)
     bulk = _draw_theory(ax, layer)
     ax.set_xlim(min(edges[0], 0.0), view_end)
-    peak = float(density.max())
-    # The law's density is infinite at 0 for Q = 1.
-    ax.set_ylim(0, 1.1 * min(max(peak, 0 if bulk is None else bulk.density.max()), 1.5 * peak))
+    ax.set_ylim(0, linear_top(density, bulk))
     linear_ticks(ax.xaxis, ax.get_xlim()[1])
     linear_ticks(ax.yaxis, ax.get_ylim()[1])
     n_beyond = len(eigenvalues) - len(shown)
     if n_beyond:
-        ax.set_title(f"{n_beyond} beyond, up to {eigenvalues[0]:.3g} →", loc="right", fontsize=8)
+        note(ax, f"{n_beyond} beyond, up to {eigenvalues[0]:.3g} →")
     return _finish(ax, legend)
 
 
@@ -62,10 +75,13 @@ def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
 
     Eigenvalues that are zero by the tolerance `numpy` are counted in the title, not drawn.
     """
+    nothing = why_not_drawn(layer)
+    if nothing:
+        return empty(ax, nothing)
     eigenvalues = layer.eigenvalues
     positive = eigenvalues[is_positive(layer)]
     if not len(positive):
-        return empty(ax, "no eigenvalue above zero")
+        return empty(ax, "no eigenvalue above the tolerance numpy")
     edges = log_edges(positive)
     density = histogram_density(eigenvalues, edges)
     floor, top = density[density > 0].min() / 3, density.max() * 3
@@ -80,75 +96,8 @@ def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
     log_ticks(ax.yaxis, *ax.get_ylim())
     n_zero = len(eigenvalues) - len(positive)
     if n_zero:
-        ax.set_title(f"{n_zero} of {layer.M} are zero: not drawn", loc="right", fontsize=8)
+        note(ax, f"{n_zero} of {layer.M} zero (numpy): not drawn")
     return _finish(ax, legend)
-
-
-def is_positive(layer: LayerResult) -> np.ndarray:
-    """(M,) bool: which eigenvalues are more than rounding noise."""
-    return layer.singular_values > layer.tolerance.numpy
-
-
-def bulk_of(layer: LayerResult) -> Optional[MarchenkoPastur]:
-    """The bulk's law where there is one to draw: not of constants, not of rounding noise."""
-    mp = layer.marchenko_pastur
-    if (
-        mp is None
-        or mp.sigma <= 0
-        or mp.lambda_plus <= max(mp.lambda_minus, layer.tolerance.numpy**2)
-    ):
-        return None
-    return mp
-
-
-def linear_view_end(layer: LayerResult) -> float:
-    """Just beyond the largest eigenvalue, or beyond the bulk where the former is far away."""
-    eigenvalues = layer.eigenvalues
-    positive = eigenvalues[is_positive(layer)]
-    if not len(positive):
-        return 1.05 * float(eigenvalues[0]) or 1.0
-    largest, body = float(positive[0]), float(np.quantile(positive, 0.9))
-    mp = bulk_of(layer)
-    if mp is not None:
-        body = max(body, mp.lambda_plus)
-    if CROP_AT * body < largest:
-        return 1.5 * body
-    return 1.05 * (max(largest, body) if body < CROP_AT * largest else largest)
-
-
-def log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]:
-    """The range of the eigenvalues, and the bulk's edges where they are near."""
-    mp = bulk_of(layer)
-    if mp is not None:
-        low = min(low, mp.lambda_minus) if mp.lambda_minus > low / 3 else low
-        high = max(high, mp.lambda_plus) if mp.lambda_plus < high * 3 else high
-    return low / 1.3, high * 1.3
-
-
-def linear_edges(values: np.ndarray) -> np.ndarray:
-    """Bins over the range of `values`; one bin around them where they are (nearly) the same."""
-    low, high = float(values.min()), float(values.max())
-    if high - low > 0.01 * high:
-        return np.linspace(low, high, _bin_count(len(values)) + 1)
-    margin = 0.01 * high or 0.01
-    return np.array([low - margin, high + margin])
-
-
-def log_edges(values: np.ndarray) -> np.ndarray:
-    """The same in logarithms; `values` > 0."""
-    low, high = float(values.min()), float(values.max())
-    if high > 1.01 * low:
-        return np.geomspace(low * (1 - 1e-9), high * (1 + 1e-9), _bin_count(len(values)) + 1)
-    return np.array([low / 1.02, high * 1.02])
-
-
-def _bin_count(n_values: int) -> int:
-    return int(min(MAX_BINS, max(8, 2 * np.sqrt(n_values))))
-
-
-def histogram_density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Histogram that would integrate to 1 if `edges` covered all `values`."""
-    return np.asarray(np.histogram(values, edges)[0] / (len(values) * np.diff(edges)))
 
 
 def _draw_histogram(
@@ -171,7 +120,7 @@ def _draw_histogram(
     return density
 
 
-def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional["Curve"]:
+def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional[Curve]:
     """Draw the fits that there are; the bulk's curve."""
     mp, curve = bulk_of(layer), None
     if mp is not None:
@@ -182,21 +131,19 @@ def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional["Curve"]:
     return curve
 
 
-def _draw_bulk(ax: "Axes", mp: MarchenkoPastur, curve: "Curve") -> None:
-    label = f"Marchenko-Pastur bulk, {SIGMA} = {mp.sigma:.3g}"
-    _line(ax, curve.x, curve.density, color=GREEN, lw=1.5, label=label)
-    label = f"edges λ₋ = {mp.lambda_minus:.3g}, λ₊ = {mp.lambda_plus:.3g}"
+def _draw_bulk(ax: "Axes", mp: MarchenkoPastur, curve: Curve) -> None:
+    # Not called sigma: beside the bulk that is the name of the singular values.
+    label = f"Marchenko-Pastur bulk, entries' s.d. {mp.sigma:.3g}"
+    line(ax, curve.x, curve.density, color=GREEN, lw=1.5, label=label)
+    label = f"edges {LAMBDA_MINUS} = {mp.lambda_minus:.3g}, {LAMBDA_PLUS} = {mp.lambda_plus:.3g}"
     places = [edge for edge in (mp.lambda_minus, mp.lambda_plus) if edge > 0]
     _vertical_lines(ax, places, color=GREEN, lw=1.1, ls=":", label=label)
 
 
 def _draw_power_law(ax: "Axes", fit: PowerLaw, largest: float, M: int) -> None:
-    x = np.geomspace(fit.xmin, max(largest, fit.xmin), CURVE_POINTS)
-    # In logarithms: the powers themselves overflow for a large alpha.
-    log_density = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
+    curve = law_curve(fit, largest, M)
     label = f"power law {ALPHA} = {fit.alpha:.2f}, D = {fit.D:.3f}"
-    density = np.exp(log_density) * fit.n_tail / M
-    _line(ax, x, density, color=VERMILLION, lw=1.5, ls="--", label=label)
+    line(ax, curve.x, curve.density, color=VERMILLION, lw=1.5, ls="--", label=label)
     label = f"xmin = {fit.xmin:.3g} ({fit.n_tail} in the tail)"
     _vertical_lines(ax, [fit.xmin], color=ORANGE, lw=1.2, ls="-.", label=label)
 
@@ -205,35 +152,7 @@ def _vertical_lines(ax: "Axes", places: Sequence[float], **style: Any) -> None:
     """One curve that crosses the whole height at each of `places`."""
     x = [value for place in places for value in (place, place, np.nan)]
     y = [0.0, 1.0, np.nan] * len(places)
-    _line(ax, x, y, transform=ax.get_xaxis_transform(), **style)
-
-
-def _line(ax: "Axes", x: Any, y: Any, **style: Any) -> None:
-    """As `Axes.plot`, but the limits, which are set anyway, are not searched: half of the time."""
-    from matplotlib.lines import Line2D
-
-    ax.add_artist(Line2D(x, y, **style))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Points to draw: `x` (n,) eigenvalues, `density` (n,) per unit of eigenvalue."""
-
-    x: np.ndarray
-    density: np.ndarray
-
-
-def bulk_curve(mp: MarchenkoPastur, M: int, points: int = CURVE_POINTS) -> Curve:
-    """The Marchenko-Pastur density of the M eigenvalues of W^T W, spikes left out of its weight.
-
-    sqrt((lambda_plus - x)(x - lambda_minus)) / (2 pi sigma^2 M x), times (M - n_spikes) / M.
-    """
-    # Points gather at the edges, where the density has infinite slope.
-    position = (1 - np.cos(np.linspace(0, np.pi, points + 2)[1:-1])) / 2
-    x = mp.lambda_minus + (mp.lambda_plus - mp.lambda_minus) * position
-    root = np.sqrt(np.maximum((mp.lambda_plus - x) * (x - mp.lambda_minus), 0))
-    share = (M - mp.n_spikes) / M
-    return Curve(x, share * root / (2 * np.pi * mp.sigma**2 * M * x))
+    line(ax, x, y, transform=ax.get_xaxis_transform(), **style)
 
 
 def _finish(ax: "Axes", legend: bool) -> "Axes":

@@ -4,6 +4,8 @@ import re
 import unicodedata
 
 MAX_FILE_NAME = 120
+# Cells for the name of a layer, in every figure.
+NAME_WIDTH = 44
 ELLIPSIS = "..."
 # One part in so many of a shortened name is its beginning.
 HEAD_SHARE = 12
@@ -60,6 +62,11 @@ def file_name(index: int, name: str, extension: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "layer"
     safe = re.sub(r"\.{2,}", ".", safe)
     return number + shorten(safe, MAX_FILE_NAME - len(number) - len(ending)) + ending
+
+
+def figure_name(name: str) -> str:
+    """The name of a layer as every figure shows it: printable, short, and never a formula."""
+    return math_escaped(shorten(printable(name), NAME_WIDTH))
 
 
 def math_escaped(text: str) -> str:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from html import escape
 
 from allennlp_analyze.reports.console import COLUMNS
-from allennlp_analyze.reports.names import printable, shorten
+from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.style import BLUE, GREY, ORANGE, VERMILLION
 from allennlp_analyze.results import LayerResult, ModelReport
 
 MAX_ROWS = 50
-NAME_WIDTH = 48
 # Of the whole name, which appears when the pointer rests on it.
 TITLE_WIDTH = 300
 # Readable on white and on black; everything else has the notebook's own colours.

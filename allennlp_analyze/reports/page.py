@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any, Callable, Optional, Union
 
 from allennlp_analyze.reports.advice import findings, lost_share
-from allennlp_analyze.reports.names import printable, shorten
+from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results import LayerResult, ModelReport
 
@@ -20,7 +20,6 @@ WORDS = {
 }
 MODEL_WORDS = {**WORDS, "full_rank": "healthy"}
 NAMED = 12
-NAME_WIDTH = 44
 SKIPPED_SHOWN = 1000
 SORTED_VERDICTS = ("collapsed", "near_collapse", "full_rank", "not_assessed")
 Key = Union[float, int, str, None]

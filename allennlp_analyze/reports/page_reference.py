@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.reference_results import ReferenceComparison, ReferenceRow
-from allennlp_analyze.reports.names import printable, shorten
+from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.terms import text
 from allennlp_analyze.results import ModelReport
 
-NAME_WIDTH = 44
 MEASURES = (("alpha", "α"), ("D", "D"), ("min_singular_value", "σ_min"))
 WORDS = {
     "agrees": "agrees",

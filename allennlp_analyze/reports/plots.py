@@ -3,18 +3,33 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.reports.atomic import make_directory
 from allennlp_analyze.reports.esd_plots import plot_esd_linear, plot_esd_loglog
+from allennlp_analyze.reports.figure_file import Caption, save_figure
 from allennlp_analyze.reports.model_plots import (
     plot_alpha,
     plot_min_singular_values,
     plot_q_alpha,
     plot_rank_loss,
 )
-from allennlp_analyze.reports.names import file_name, math_escaped, printable, shorten
-from allennlp_analyze.reports.style import GREY, house_style, new_figure, save_figure, wipe
+from allennlp_analyze.reports.names import figure_name, file_name, printable
+from allennlp_analyze.reports.singular_value_plots import plot_singular_values
+from allennlp_analyze.reports.style import (
+    GREY,
+    LAMBDA,
+    RHO,
+    SIGMA_I,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TIMES,
+    TITLE_SIZE,
+    WIDTH,
+    house_style,
+    new_figure,
+    wipe,
+)
 from allennlp_analyze.results import LayerResult, ModelReport
 
 if TYPE_CHECKING:
@@ -29,18 +44,56 @@ __all__ = [
     "plot_min_singular_values",
     "plot_q_alpha",
     "plot_rank_loss",
+    "plot_singular_values",
     "write_plots",
 ]
+# In ASCII, so that they can be read in a PDF too.
 MODEL_PLOTS = (
-    ("min_singular_values", plot_min_singular_values),
-    ("alpha", plot_alpha),
-    ("q_alpha", plot_q_alpha),
-    ("rank_loss", plot_rank_loss),
+    (
+        "min_singular_values",
+        plot_min_singular_values,
+        Caption(
+            "Smallest singular value of each layer",
+            "Histogram of the smallest singular value of each layer with Q above 1.1, by verdict.",
+        ),
+    ),
+    (
+        "alpha",
+        plot_alpha,
+        Caption(
+            "Power-law exponent alpha of each layer",
+            "Histogram of the exponents of the layers' power laws, with lines at 2 and 6.",
+        ),
+    ),
+    (
+        "q_alpha",
+        plot_q_alpha,
+        Caption(
+            "Power-law exponent alpha against aspect ratio Q",
+            "A point for each layer with a power law, by kind, with lines at alpha = 2, alpha = 6"
+            " and Q = 1.1.",
+        ),
+    ),
+    (
+        "rank_loss",
+        plot_rank_loss,
+        Caption(
+            "Rank loss",
+            "Bars for the layers that lose most of their directions, under two tolerances.",
+        ),
+    ),
 )
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
-TITLE_WIDTH = 72
-# Where the layers' axes, texts and legends begin, in widths of the figure.
-LEFT = 0.07
+MODEL_HEIGHT = 4.3
+# Of a layer's figure, everything at a fixed place, in inches: fitting it would draw it twice.
+LAYER_HEIGHT = 5.75
+LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.7, 5.53, 5.33, 2.99
+LINEAR = (LEFT, 3.56, 2.75, 1.48)
+LOGLOG = (4.33, 3.56, 2.75, 1.48)
+VALUES = (LEFT, 0.48, 3.9, 1.72)
+ROWS, ROW, COLUMN = 3, 0.165, LOGLOG[0] - LEFT
+# What stands in the last place of the legend, which no curve needs.
+UNITS = f"{LAMBDA}, {RHO} and {SIGMA_I} are dimensionless, as the weights are"
 
 
 def write_plots(
@@ -66,60 +119,107 @@ def write_plots(
 
 
 def _layer_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Path]:
-    figure = new_figure(10, 4.4)
+    figure = new_layer_figure()
     for index, layer in enumerate(report.layers):
         draw_layer(figure, layer)
-        yield save_figure(figure, directory / file_name(index, layer.name, fmt), fmt)
+        path = directory / file_name(index, layer.name, fmt)
+        yield save_figure(figure, path, fmt, layer_caption(layer))
 
 
 def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Path]:
-    for name, plot in MODEL_PLOTS:
-        figure = new_figure(7.5, 4.6, constrained=True)
-        plot(figure.add_subplot(), report)
-        yield save_figure(figure, directory / f"{name}.{fmt}", fmt)
+    for name, _, caption in MODEL_PLOTS:
+        figure = draw_model(new_model_figure(), name, report)
+        yield save_figure(figure, directory / f"{name}.{fmt}", fmt, caption)
+
+
+def new_model_figure() -> "Figure":
+    """An empty figure for `draw_model`."""
+    return new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
+
+
+def draw_model(figure: "Figure", name: str, report: ModelReport) -> "Figure":
+    """Draw the one of `MODEL_PLOTS` that is called `name`. Raises `KeyError` for another name."""
+    plots = {known: plot for known, plot, _ in MODEL_PLOTS}
+    plots[name](figure.add_subplot(), report)
+    return figure
+
+
+def layer_caption(layer: LayerResult) -> Caption:
+    """What the figure of `layer` shows, with its whole name."""
+    fit = layer.power_law
+    law = f"power law alpha = {fit.alpha:.2f} from {fit.xmin:.3g} on" if fit else "no power law"
+    return Caption(
+        f"Spectrum of {printable(layer.name)}",
+        f"{_facts(layer, 'x')}. The density of its {layer.M} eigenvalues on linear and on"
+        " logarithmic axes, beside the Marchenko-Pastur law and the power law; its singular values"
+        " against their index, beside the tolerances of the hard rank. Singular values from"
+        f" {layer.min_singular_value:.3g} to {layer.max_singular_value:.3g}; {law}.",
+    )
+
+
+def _facts(layer: LayerResult, times: str = TIMES) -> str:
+    size = f"N {times} M = {layer.N} {times} {layer.M}, Q = N/M = {layer.Q:.4g}"
+    return f"{layer.kind}, {size}, verdict {layer.verdict}"
+
+
+def new_layer_figure() -> "Figure":
+    """An empty figure for `draw_layer`."""
+    return new_figure(WIDTH, LAYER_HEIGHT)
 
 
 def draw_layer(figure: "Figure", layer: LayerResult) -> "Figure":
-    """Draw the spectrum of `layer` twice in `figure`: empty, or used for another layer before."""
+    """Draw the spectrum of `layer` in `figure`, of `new_layer_figure`, used before or not.
+
+    The density of its eigenvalues on linear and on logarithmic axes, and its singular values.
+    """
     for old in [*figure.texts, *figure.artists]:
         old.remove()
     for ax in figure.axes:
         wipe(ax)
-    left, right = figure.axes or _two_axes(figure)
-    plot_esd_linear(left, layer, legend=False)
-    plot_esd_loglog(right, layer, legend=False)
-    _draw_legend(figure, *left.get_legend_handles_labels())
-    name = math_escaped(shorten(printable(layer.name), TITLE_WIDTH))
-    facts = f"{layer.kind}, {layer.N} x {layer.M}, Q = {layer.Q:.4g}, {layer.verdict}"
-    figure.text(LEFT, 0.945, name, fontsize=11)
-    figure.text(LEFT, 0.895, facts, fontsize=9, color=GREY)
+    linear, loglog, values = figure.axes or _three_axes(figure)
+    plot_esd_linear(linear, layer, legend=False)
+    plot_esd_loglog(loglog, layer, legend=False)
+    plot_singular_values(values, layer)
+    _draw_legend(figure, *linear.get_legend_handles_labels())
+    units_at = LEGEND_AT - ROW * (ROWS - 1)
+    _text(figure, LOGLOG[0], units_at, UNITS, fontsize=SMALL_SIZE, color=GREY, va="center_baseline")
+    _text(figure, LEFT, TITLE_AT, figure_name(layer.name), fontsize=TITLE_SIZE)
+    _text(figure, LEFT, FACTS_AT, _facts(layer), fontsize=TEXT_SIZE, color=GREY)
     return figure
 
 
-def _two_axes(figure: "Figure") -> Sequence["Axes"]:
-    """Side by side, everything at a fixed place: fitting the tick labels draws them twice."""
-    axes: Sequence[Axes] = figure.subplots(1, 2)
-    figure.subplots_adjust(left=LEFT, right=0.985, top=0.83, bottom=0.255, wspace=0.18)
-    for ax in axes:
-        ax.xaxis.set_label_coords(0.5, -0.115)
-        ax.yaxis.set_label_coords(-0.115, 0.5)
-    return axes
+def _three_axes(figure: "Figure") -> Sequence["Axes"]:
+    width, height = figure.get_size_inches()
+    found = []
+    for left, bottom, across, up in (LINEAR, LOGLOG, VALUES):
+        ax = figure.add_axes((left / width, bottom / height, across / width, up / height))
+        ax.xaxis.set_label_coords(0.5, -0.25 / up)
+        ax.yaxis.set_label_coords(-0.52 / across, 0.5)
+        found.append(ax)
+    return found
 
 
 def _draw_legend(figure: "Figure", artists: Sequence["Artist"], labels: Sequence[str]) -> None:
-    """Columns of two below the axes. A `Figure.legend` would measure every text several times."""
+    """Columns of `ROWS` below the densities. A `Figure.legend` would measure every text."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
 
-    width, half_height = 0.022, 0.01
+    width, height = figure.get_size_inches()
     for index, (artist, label) in enumerate(zip(artists, labels)):
-        column, row = divmod(index, 2)
-        x, y = LEFT + 0.31 * column, 0.085 - 0.045 * row
+        column, row = divmod(index, ROWS)
+        left, middle = LEFT + COLUMN * column, LEGEND_AT - ROW * row
+        start, end, y = left / width, (left + 0.24) / width, middle / height
         if isinstance(artist, Line2D):
-            sample = Line2D((x, x + width), (y, y), color=artist.get_color())
+            sample = Line2D((start, end), (y, y), color=artist.get_color())
             sample.set(linewidth=artist.get_linewidth(), linestyle=artist.get_linestyle())
             figure.add_artist(sample)
         elif isinstance(artist, Patch):
-            colour = artist.get_facecolor()
-            figure.add_artist(Rectangle((x, y - half_height), width, 2 * half_height, fc=colour))
-        figure.text(x + 0.03, y, label, fontsize=8, va="center_baseline")
+            corner, tall = (start, (middle - 0.045) / height), 0.09 / height
+            figure.add_artist(Rectangle(corner, end - start, tall, fc=artist.get_facecolor()))
+        _text(figure, left + 0.31, middle, label, fontsize=SMALL_SIZE, va="center_baseline")
+
+
+def _text(figure: "Figure", x: float, y: float, text: str, **style: Any) -> None:
+    """`text` at a place in inches from the lower left corner."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, text, **style)

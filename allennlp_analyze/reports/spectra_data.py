@@ -1,23 +1,27 @@
-"""One layer's spectrum as the few numbers that the page draws it from."""
+"""One layer's spectrum as the few numbers that a page draws it from."""
 
 from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.reports.esd_plots import (
+from allennlp_analyze.reports.esd import (
     bulk_curve,
     bulk_of,
     histogram_density,
     is_positive,
+    law_curve,
     linear_edges,
+    linear_top,
     linear_view_end,
     log_edges,
     log_view,
+    shown_indices,
+    why_no_values,
+    why_not_drawn,
 )
 from allennlp_analyze.results import LayerResult
 
-MAX_VALUES = 240  # of the singular values that are drawn, and how many of each end are all kept
-ENDS = 40
+MAX_VALUES = 240  # of the singular values that are drawn
 CURVE_POINTS = 60
 DIGITS = 5
 # Below this share of the largest, a value is drawn at the foot of the logarithmic axis.
@@ -25,14 +29,19 @@ FOOT = 1e-18
 
 
 def spectrum_data(layer: LayerResult) -> dict[str, Any]:
-    """What chart.js draws of `layer`: its histograms, curves, limits and singular values."""
+    """What chart.js draws of `layer`: its histograms, curves, limits and singular values.
+
+    What cannot be drawn is None, and `nothing` says why.
+    """
+    no_density, no_values = why_not_drawn(layer), why_no_values(layer)
     return {
-        "loglog": _loglog(layer),
-        "linear": _linear(layer),
-        "bulk": _bulk(layer),
-        "law": _law(layer),
-        "values": _values(layer),
+        "loglog": None if no_density else _loglog(layer),
+        "linear": None if no_density else _linear(layer),
+        "bulk": None if no_density else _bulk(layer),
+        "law": None if no_density else _law(layer),
+        "values": None if no_values else _values(layer),
         "limits": _limits(layer),
+        "nothing": [no_density, no_values],
     }
 
 
@@ -62,23 +71,23 @@ def _loglog(layer: LayerResult) -> Optional[dict[str, Any]]:
     }
 
 
-def _linear(layer: LayerResult) -> Optional[dict[str, Any]]:
+def _linear(layer: LayerResult) -> dict[str, Any]:
     eigenvalues = layer.eigenvalues
     end = linear_view_end(layer)
     shown = eigenvalues[eigenvalues <= end]
     edges = linear_edges(shown)
     density = histogram_density(eigenvalues, edges)
-    peak = float(density.max())
     bulk = bulk_of(layer)
-    highest = peak if bulk is None else float(bulk_curve(bulk, layer.M).density.max())
     n_beyond = len(eigenvalues) - len(shown)
-    beyond = f"{n_beyond} beyond, up to {eigenvalues[0]:.3g}." if n_beyond else ""
     return {
         "edges": numbers(edges),
         "density": numbers(density),
         "x": {"min": min(float(edges[0]), 0.0), "max": end},
-        "y": {"min": 0.0, "max": 1.1 * min(max(peak, highest), 1.5 * peak)},
-        "note": beyond,
+        "y": {
+            "min": 0.0,
+            "max": linear_top(density, None if bulk is None else bulk_curve(bulk, layer.M)),
+        },
+        "note": f"{n_beyond} beyond, up to {eigenvalues[0]:.3g}." if n_beyond else "",
     }
 
 
@@ -99,25 +108,21 @@ def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
     fit = layer.power_law
     if fit is None:
         return None
-    x = np.geomspace(fit.xmin, max(layer.max_singular_value**2, fit.xmin), CURVE_POINTS // 2)
-    # In logarithms: the powers themselves overflow for a large alpha.
-    logs = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
+    curve = law_curve(fit, layer.max_singular_value**2, layer.M, CURVE_POINTS // 2)
     return {
         "alpha": fit.alpha,
         "D": fit.D,
         "xmin": fit.xmin,
-        "x": numbers(x),
-        "y": numbers(np.exp(logs) * fit.n_tail / layer.M),
+        "x": numbers(curve.x),
+        "y": numbers(curve.density),
     }
 
 
-def _values(layer: LayerResult) -> Optional[dict[str, Any]]:
+def _values(layer: LayerResult) -> dict[str, Any]:
     values = layer.singular_values
-    if not values[0] > 0:
-        return None
-    index = _thinned(len(values))
-    foot = max(values[values > 0].min(), FOOT * values[0])
-    lowest = min([float(foot), *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
+    index = shown_indices(len(values), MAX_VALUES)
+    foot = max(float(values[values > 0].min()), FOOT * float(values[0]))
+    lowest = min([foot, *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
     n_zero = int(np.count_nonzero(values < foot))
     return {
         "index": index.tolist(),
@@ -126,15 +131,6 @@ def _values(layer: LayerResult) -> Optional[dict[str, Any]]:
         "y": {"min": lowest / 2, "max": float(values[0]) * 1.5},
         "note": f"{n_zero} of {layer.M} are zero: drawn at the foot." if n_zero else "",
     }
-
-
-def _thinned(count: int) -> np.ndarray:
-    """Indices of at most MAX_VALUES of `count` values: all at both ends, evenly between."""
-    if count <= MAX_VALUES:
-        return np.arange(count)
-    between = np.linspace(ENDS, count - ENDS - 1, MAX_VALUES - 2 * ENDS)
-    ends = [np.arange(ENDS), np.arange(count - ENDS, count)]
-    return np.unique(np.concatenate([ends[0], between.round().astype(int), ends[1]]))
 
 
 def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
@@ -148,4 +144,4 @@ def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
     ]
     if layer.tikhonov is not None:
         limits.append(("√gamma", float(np.sqrt(layer.tikhonov.gamma)), "green"))
-    return [(name, float(at), style) for name, at, style in limits if at > 0]
+    return [(name, float(at), style) for name, at, style in limits if 0 < at < np.inf]

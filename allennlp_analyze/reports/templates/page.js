@@ -159,8 +159,8 @@
     for (const warning of layer.warnings) make("p", "", cell, `Warning: ${warning}`);
     const figures = make("div", "figures", cell);
     if (layer.loglog) figures.append(esdFigure(layer, layer.loglog, "Spectral density, log-log"));
-    if (layer.linear) figures.append(esdFigure(layer, layer.linear, "Spectral density, linear"));
-    figures.append(layer.values ? valuesFigure(layer) : nothing("Singular values", "All of them are exactly 0."));
+    figures.append(layer.linear ? esdFigure(layer, layer.linear, "Spectral density, linear") : nothing("Spectral density", `Not drawn: ${layer.nothing[0]}.`));
+    figures.append(layer.values ? valuesFigure(layer) : nothing("Singular values", `Not drawn: ${layer.nothing[1]}.`));
     const list = make("dl", "facts", cell);
     for (const [i, label] of data.facts.entries()) {
       const item = make("div", "", list);
