@@ -73,7 +73,7 @@ def test_svg_text_stays_text_and_names_stay_names(svgs: dict[str, ElementTree.El
     for name, root in zip(ODD_NAMES, svgs.values()):
         texts = ["".join(text.itertext()) for text in root.iter(SVG + "text")]
         assert not name or shorten(printable(name), NAME_WIDTH) in texts
-        assert {"eigenvalue \u03bb of WᵀW", "index i (1 is the largest)"} <= set(texts)
+        assert {"eigenvalue \u03bb of WᵀW", "index i, from the largest"} <= set(texts)
         assert not list(root.iter(SVG + "script"))
         assert not [1 for element in root.iter() for key in element.attrib if key.startswith("on")]
 

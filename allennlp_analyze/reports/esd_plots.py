@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 X_LABEL = f"eigenvalue {LAMBDA} of WᵀW"
-Y_LABEL = f"density {RHO}({LAMBDA}), per unit {LAMBDA}"
+Y_LABEL = f"density {RHO}({LAMBDA})"
 
 
 def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":

@@ -1,13 +1,15 @@
 """The files under plots/: one figure per layer, four per model."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Optional, Union
 
-from allennlp_analyze.reports.atomic import make_directory
+from allennlp_analyze.reports.atomic import make_directory, write_atomically
 from allennlp_analyze.reports.esd_plots import plot_esd_linear, plot_esd_loglog
-from allennlp_analyze.reports.figure_file import Caption, save_figure
+from allennlp_analyze.reports.figure_file import Caption, drawn_figure
 from allennlp_analyze.reports.model_plots import (
     plot_alpha,
     plot_min_singular_values,
@@ -83,7 +85,11 @@ MODEL_PLOTS = (
         ),
     ),
 )
+# A figure's path, and what writes it.
+Drawn = tuple[Path, Callable[[BinaryIO], None]]
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
+# Figures that are drawn and not yet written: a few megabytes each.
+PENDING = 2
 MODEL_HEIGHT = 4.3
 # Of a layer's figure, everything at a fixed place, in inches: fitting it would draw it twice.
 LAYER_HEIGHT = 5.75
@@ -109,27 +115,42 @@ def write_plots(
     """
     plots = make_directory(Path(directory) / "plots")
     layers = make_directory(plots / "layers")
-    written = []
-    with house_style():
-        for path in chain(_layer_files(report, layers, fmt), _model_files(report, plots, fmt)):
-            written.append(path)
-            if progress is not None:
-                progress()
+    written: list[Path] = []
+    with house_style(), ThreadPoolExecutor(1) as writer:
+        pending: deque[Future[Path]] = deque()
+
+        def finish(left: int) -> None:
+            while len(pending) > left:
+                written.append(pending.popleft().result())
+                if progress is not None:
+                    progress()
+
+        for path, write in chain(
+            _layer_files(report, layers, fmt), _model_files(report, plots, fmt)
+        ):
+            pending.append(writer.submit(_written, path, write))
+            finish(left=PENDING)
+        finish(left=0)
     return written
 
 
-def _layer_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Path]:
+def _written(path: Path, write: Callable[[BinaryIO], None]) -> Path:
+    write_atomically(path, write)
+    return path
+
+
+def _layer_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Drawn]:
     figure = new_layer_figure()
     for index, layer in enumerate(report.layers):
         draw_layer(figure, layer)
         path = directory / file_name(index, layer.name, fmt)
-        yield save_figure(figure, path, fmt, layer_caption(layer))
+        yield path, drawn_figure(figure, fmt, layer_caption(layer))
 
 
-def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Path]:
+def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Drawn]:
     for name, _, caption in MODEL_PLOTS:
         figure = draw_model(new_model_figure(), name, report)
-        yield save_figure(figure, directory / f"{name}.{fmt}", fmt, caption)
+        yield directory / f"{name}.{fmt}", drawn_figure(figure, fmt, caption)
 
 
 def new_model_figure() -> "Figure":

@@ -55,7 +55,7 @@ class Limit:
 
     @property
     def label(self) -> str:
-        count = "" if self.n_below is None else f" ({self.n_below} below)"
+        count = "" if not self.n_below else f" ({self.n_below} below)"
         return f"{self.name}: {self.value:.2g}{count}"
 
 
@@ -81,7 +81,7 @@ def plot_singular_values(ax: "Axes", layer: LayerResult) -> "Axes":
     _draw_values(ax, values, foot)
     index_ticks(ax.xaxis, layer.M)
     log_ticks(ax.yaxis, low, high)
-    ax.set_xlabel("index i (1 is the largest)")
+    ax.set_xlabel("index i, from the largest")
     ax.set_ylabel(f"singular value {SIGMA_I} of W")
     return ax
 

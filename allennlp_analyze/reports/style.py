@@ -50,7 +50,7 @@ NO_UNIT = "(dimensionless)"
 # As wide as the text of a paper in two columns, so that nothing is scaled down there; 1080 pixels
 # on a screen.
 WIDTH = 7.2
-DPI = 150
+DPI = 120
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE, TINY_SIZE = 10, 9, 8, 7
 PARAMETERS = {
     "font.size": TEXT_SIZE,
@@ -133,10 +133,10 @@ def legend_below(ax: "Axes", columns: int = 2, drop: float = 0.16) -> None:
 
 
 def linear_ticks(axis: "Axis", high: float) -> None:
-    """At most five ticks up to `high`: each takes a millisecond to draw."""
+    """At most four ticks up to `high`: each takes a millisecond to draw."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
+    axis.set_major_locator(MaxNLocator(3, steps=(1, 2, 2.5, 5, 10)))
     _plain_labels(axis, high)
 
 
@@ -146,7 +146,7 @@ def log_ticks(axis: "Axis", low: float, high: float) -> None:
 
     axis.set_minor_locator(NullLocator())
     if high > 300 * low:
-        axis.set_major_locator(LogLocator(numticks=5))
+        axis.set_major_locator(LogLocator(numticks=4))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
         return
     subs = (1, 3) if high > 30 * low else (1, 2, 5)
@@ -166,7 +166,7 @@ def index_ticks(axis: "Axis", last: int) -> None:
     """Whole numbers from 1 to `last`."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-    places = MaxNLocator(4, integer=True, steps=(1, 2, 5, 10)).tick_values(1, last)
+    places = MaxNLocator(3, integer=True, steps=(1, 2, 5, 10)).tick_values(1, last)
     axis.set_major_locator(FixedLocator([1, *(place for place in places if 1 < place <= last)]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
 
