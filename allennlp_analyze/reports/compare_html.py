@@ -6,13 +6,14 @@ from typing import Any, BinaryIO, Union
 from allennlp_analyze.compared import ComparisonReport, LayerPair, ModelComparison
 from allennlp_analyze.reports.atomic import write_atomically
 from allennlp_analyze.reports.compare_page import columns, compare_page_of, measures, notes
+from allennlp_analyze.reports.page_table import sort_keys
 from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import LayerResult
 
 SCRIPTS = ("parts.js", "chart.js", "compare.js")
 # What an overlay of two spectra is drawn from.
-DRAWN = ("loglog", "values")
+DRAWN = ("loglog", "values", "nothing")
 
 
 def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path:
@@ -47,7 +48,7 @@ def _candidate(comparison: ModelComparison, places: dict[int, int]) -> dict[str,
 def _pair(pair: LayerPair, letter: str, place: int) -> dict[str, Any]:
     return {
         "baseline": place,
-        "sort": [column.key(pair) for column in columns(letter)],
+        "sort": sort_keys(columns(letter), pair),
         "measures": measures(pair),
         "notes": notes(pair, letter),
         "spectrum": _spectrum(pair.candidate),

@@ -14,7 +14,8 @@ from allennlp_analyze.compared import (
     Unmatched,
 )
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
-from allennlp_analyze.reports.page import MODEL_WORDS, WORDS, Cell, Key, Row, short_name
+from allennlp_analyze.reports.page import MODEL_WORDS, WORDS
+from allennlp_analyze.reports.page_table import Column, Row, table_row
 from allennlp_analyze.reports.terminal import count, percent
 from allennlp_analyze.reports.terms import NOTHING, text
 
@@ -70,17 +71,6 @@ TERMS = (
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table of pairs: what it shows, and what it is sorted by."""
-
-    label: str
-    title: str
-    show: Callable[[LayerPair], str]
-    key: Callable[[LayerPair], Key]
-    style: str = "number"
-
-
-@dataclass(frozen=True)
 class Model:
     """A model with its letter and its own verdict."""
 
@@ -107,7 +97,7 @@ class Section:
     label: str
     mark: str
     sentence: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column[LayerPair], ...]
     rows: tuple[Row, ...]
     listings: tuple[Listing, ...]
 
@@ -136,7 +126,7 @@ def compare_page_of(report: ComparisonReport) -> ComparePage:
     )
 
 
-def columns(letter: str) -> tuple[Column, ...]:
+def columns(letter: str) -> tuple[Column[LayerPair], ...]:
     """The columns of the table of pairs for the candidate `letter`."""
     return (
         Column("layer", "name in A", _name, _name, ""),
@@ -217,10 +207,10 @@ def _sizes(pair: LayerPair) -> str:
 
 def _both(
     label: str, title: str, letter: str, measure: str, digits: int, style: str = ""
-) -> tuple[Column, Column]:
+) -> tuple[Column[LayerPair], Column[LayerPair]]:
     """A column for A and one for the candidate."""
 
-    def column(name: str, take: Callable[[Difference], Optional[float]]) -> Column:
+    def column(name: str, take: Callable[[Difference], Optional[float]]) -> Column[LayerPair]:
         return Column(
             f"{label} {name}",
             f"{title} in {name}",
@@ -258,17 +248,11 @@ def _section(comparison: ModelComparison) -> Section:
         mark="invalid" if comparison.new_invalid else worst,
         sentence=printable(comparison.sentence),
         columns=shown,
-        rows=tuple(_row(pair, shown) for pair in comparison.pairs),
+        rows=tuple(
+            table_row(pair.baseline, shown, pair, MARKS[pair.change]) for pair in comparison.pairs
+        ),
         listings=tuple(_listings(comparison)),
     )
-
-
-def _row(pair: LayerPair, shown: Sequence[Column]) -> Row:
-    cells = [
-        Cell(c.show(pair), c.style, MARKS[pair.change] if c.style == "verdict" else None)
-        for c in shown[1:]
-    ]
-    return Row(short_name(pair.baseline), printable(pair.baseline.name), tuple(cells))
 
 
 def _listings(comparison: ModelComparison) -> list[Listing]:

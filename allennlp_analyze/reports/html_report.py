@@ -6,8 +6,9 @@ from typing import Any, BinaryIO, Union
 from allennlp_analyze.reports.advice import lost_share
 from allennlp_analyze.reports.atomic import write_atomically
 from allennlp_analyze.reports.names import printable
-from allennlp_analyze.reports.page import WORDS, fact_labels, facts, page_of, sort_keys
+from allennlp_analyze.reports.page import COLUMNS, WORDS, fact_labels, facts, page_of
 from allennlp_analyze.reports.page_reference import reference_section
+from allennlp_analyze.reports.page_table import sort_keys
 from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
@@ -50,7 +51,7 @@ def _layer_data(layer: LayerResult) -> dict[str, Any]:
         "sigma_max": layer.max_singular_value,
         "alpha": layer.power_law.alpha if layer.power_law else None,
         "loss": lost_share(layer),
-        "sort": sort_keys(layer),
+        "sort": sort_keys(COLUMNS, layer),
         "facts": facts(layer),
         "warnings": [printable(warning) for warning in layer.warnings],
         **spectrum_data(layer),

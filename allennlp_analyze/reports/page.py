@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 from allennlp_analyze.reports.advice import findings, lost_share
-from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
+from allennlp_analyze.reports.names import printable
+from allennlp_analyze.reports.page_table import Column, Row, short_name, table_row
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results import LayerResult, ModelReport
 
@@ -22,36 +23,6 @@ MODEL_WORDS = {**WORDS, "full_rank": "healthy"}
 NAMED = 12
 SKIPPED_SHOWN = 1000
 SORTED_VERDICTS = ("collapsed", "near_collapse", "full_rank", "not_assessed")
-Key = Union[float, int, str, None]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table of layers: what it shows, and what it is sorted by."""
-
-    label: str
-    title: str
-    show: Callable[[LayerResult], str]
-    key: Callable[[LayerResult], Key]
-    style: str = "number"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One place in the table; `verdict` gives it that verdict's mark."""
-
-    text: str
-    style: str
-    verdict: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: a short name, the whole one, and the cells after it."""
-
-    name: str
-    full_name: str
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +73,7 @@ class Page:
     sentence: str
     cards: tuple[Card, ...]
     findings: tuple[Note, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Column[LayerResult], ...]
     rows: tuple[Row, ...]
     kinds: tuple[tuple[str, int], ...]
     verdicts: tuple[tuple[str, str, int], ...]
@@ -116,7 +87,7 @@ def _fit(name: str) -> Callable[[LayerResult], Optional[float]]:
     return lambda layer: getattr(layer.power_law, name) if layer.power_law else None
 
 
-COLUMNS = (
+COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("layer", "name", lambda x: printable(x.name), lambda x: printable(x.name), ""),
     Column("kind", "what the layer does", lambda x: x.kind, lambda x: x.kind, "less"),
     Column(
@@ -177,7 +148,7 @@ def page_of(report: ModelReport) -> Page:
         cards=_cards(report),
         findings=_notes(report),
         columns=COLUMNS,
-        rows=tuple(_row(layer) for layer in report.layers),
+        rows=tuple(table_row(layer, COLUMNS, layer, layer.verdict) for layer in report.layers),
         kinds=tuple(sorted(kinds.items())),
         verdicts=tuple((v, WORDS[v], verdicts[v]) for v in SORTED_VERDICTS if verdicts[v]),
         skipped=tuple(
@@ -204,11 +175,6 @@ def title_of(report: ModelReport) -> str:
     return PurePath(archive.split("?")[0]).name or archive
 
 
-def short_name(layer: LayerResult) -> str:
-    """The name as figures and tables have room for it."""
-    return shorten(printable(layer.name), NAME_WIDTH) or "(no name)"
-
-
 def fact_labels() -> list[str]:
     """The labels of `facts`, in their order."""
     return ["full name", "parameter", "kind", "stored as", *(term.label for term in TERMS)]
@@ -228,23 +194,6 @@ def facts(layer: LayerResult) -> list[str]:
 
 def _is_alpha(term: Term) -> bool:
     return term.label == "alpha"
-
-
-def sort_keys(layer: LayerResult) -> list[Key]:
-    """What each column of the table is sorted by."""
-    return [column.key(layer) for column in COLUMNS]
-
-
-def _row(layer: LayerResult) -> Row:
-    cells = [
-        Cell(
-            column.show(layer),
-            column.style,
-            layer.verdict if column.style == "verdict" else None,
-        )
-        for column in COLUMNS[1:]
-    ]
-    return Row(short_name(layer), printable(layer.name), tuple(cells))
 
 
 def _cards(report: ModelReport) -> tuple[Card, ...]:

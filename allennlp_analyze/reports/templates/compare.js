@@ -9,11 +9,15 @@
   const joined = (one, other) => ({...one, min: Math.min(one.min, other.min), max: Math.max(one.max, other.max)});
   const labels = (a, b, letter) => [`A (${a.M})`, `${letter} (${b.M})`];
 
+  // Why one of the two is missing in a figure, of the densities (0) or of the singular values (1).
+  const notDrawn = (a, b, letter, which) => [["A", a], [letter, b]].filter(([, of]) => of.nothing[which])
+    .map(([name, of]) => `${name} is not drawn: ${of.nothing[which]}.`).join(" ");
+
   function valuesFigure(a, b, letter) {
     const title = "Singular values";
     const known = [[a, "blue"], [b, "red dash"]].map(([of, style], i) => ({of, style, label: labels(a, b, letter)[i]}))
       .filter(one => one.of.values);
-    if (!known.length) return nothing(title, "All of them are exactly 0 in both.");
+    if (!known.length) return nothing(title, `Not drawn: ${a.nothing[1]}.`);
     const marks = known.map(({of, style, label}) => ({type: "line", style, label, x: of.values.index.map(i => i + 1), y: of.values.value}));
     for (const {of, style} of known)
       if (of.values.value.length <= 60) marks.push({type: "points", style, size: 3, x: of.values.index.map(i => i + 1), y: of.values.value});
@@ -22,7 +26,7 @@
       title, marks, width: NARROW,
       alt: known.map(({of, label}) => `${label}, from ${of.values.exact[0]} down to ${of.values.exact[of.values.exact.length - 1]}`).join("; "),
       x: {label: "index i", min: 1, max: Math.max(2, a.M, b.M), whole: true}, y: {label: "singular value σᵢ", log: true, ...y},
-      note: known.length === 1 ? "Those of the other are exactly 0: not drawn." : "",
+      note: notDrawn(a, b, letter, 1),
     });
   }
 
@@ -30,13 +34,13 @@
     const title = "Spectral density, log-log";
     const known = [[a, "blue"], [b, "red"]].map(([of, style], i) => ({of, style, label: labels(a, b, letter)[i]}))
       .filter(one => one.of.loglog);
-    if (!known.length) return nothing(title, "All eigenvalues are exactly 0 in both.");
+    if (!known.length) return nothing(title, `Not drawn: ${a.nothing[0]}.`);
     return chart({
       title, width: NARROW, alt: known.map(one => `Density of ${one.label}`).join("; "),
       marks: known.map(({of, style, label}) => ({type: "steps", style, label, edges: of.loglog.edges, values: of.loglog.density})),
       x: {label: "eigenvalue λ of WᵀW", ...known.map(one => one.of.loglog.x).reduce(joined)},
       y: {label: "density ρ(λ)", ...known.map(one => one.of.loglog.y).reduce(joined)},
-      note: known.map(one => one.of.loglog.note && `${one.label}: ${one.of.loglog.note}`).filter(Boolean).join(" "),
+      note: [notDrawn(a, b, letter, 0), ...known.map(one => one.of.loglog.note && `${one.label}: ${one.of.loglog.note}`)].filter(Boolean).join(" "),
     });
   }
 
