@@ -70,6 +70,8 @@ def test_the_wheel_has_every_module_and_the_data(wheel):
     for path in (ROOT / "fixtures" / "published").iterdir():
         if path.suffix in {".csv", ".json"}:
             assert f"allennlp_analyze/published/{path.name}" in names
+    templates = package / "reports" / "templates"
+    assert {path.relative_to(ROOT).as_posix() for path in templates.iterdir()} <= names
     assert not [name for name in names if name.startswith(("tests", "scripts", "fixtures"))]
 
 
