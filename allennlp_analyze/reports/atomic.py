@@ -35,6 +35,15 @@ def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
         raise output_error(target, error) from error
 
 
+def write_text(path: PathLike, text: str) -> None:
+    """Write `text` in UTF-8, as `write_atomically` does. Raises `OutputError`."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode("utf-8"))
+
+    write_atomically(path, write)
+
+
 def make_directory(path: PathLike) -> Path:
     """Create the directory `path` and its parents where missing. Raises `OutputError`."""
     directory = Path(path)

@@ -1,10 +1,10 @@
 """compare.html: the whole comparison as one page that needs nothing else."""
 
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, Union
 
 from allennlp_analyze.compared import ComparisonReport, LayerPair, ModelComparison
-from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.compare_page import columns, compare_page_of, measures, notes
 from allennlp_analyze.reports.page_table import sort_keys
 from allennlp_analyze.reports.spectra_data import spectrum_data
@@ -18,12 +18,7 @@ DRAWN = ("loglog", "values", "nothing")
 
 def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path:
     """Write compare.html; its path. Raises `OutputError`."""
-    text = compare_html(report)
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode("utf-8"))
-
-    write_atomically(path, write)
+    write_text(path, compare_html(report))
     return Path(path)
 
 

@@ -3,7 +3,7 @@
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, Union
 
 from allennlp_analyze.compared import (
     ComparedModel,
@@ -13,7 +13,7 @@ from allennlp_analyze.compared import (
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.json_report import plain
 
 SCHEMA_VERSION = 1
@@ -42,12 +42,7 @@ def comparison_text(report: ComparisonReport) -> str:
 
 def write_comparison(report: ComparisonReport, path: Union[str, Path]) -> None:
     """Write compare.json. Raises `OutputError`."""
-    text = comparison_text(report)
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode("ascii"))
-
-    write_atomically(path, write)
+    write_text(path, comparison_text(report))
 
 
 def comparison_schema() -> dict[str, Any]:

@@ -4,9 +4,9 @@ import csv
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, Union
 
-from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.json_report import LAYER_KEYS, layer_to_dict
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.results import (
@@ -45,11 +45,7 @@ def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
     writer = csv.DictWriter(text, columns(report), lineterminator="\n")
     writer.writeheader()
     writer.writerows([{key: _cell(value) for key, value in row.items()} for row in table])
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.getvalue().encode("utf-8"))
-
-    write_atomically(path, write)
+    write_text(path, text.getvalue())
 
 
 def columns(report: ModelReport) -> list[str]:

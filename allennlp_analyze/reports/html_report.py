@@ -1,10 +1,10 @@
 """report.html: the whole report as one page that needs nothing else, written from the results."""
 
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, Union
 
 from allennlp_analyze.reports.advice import lost_share
-from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page import COLUMNS, WORDS, fact_labels, facts, page_of
 from allennlp_analyze.reports.page_reference import reference_section
@@ -18,12 +18,7 @@ SCRIPTS = ("parts.js", "chart.js", "page.js")
 
 def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
     """Write report.html; its path. Raises `OutputError`."""
-    text = html_page(report)
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode("utf-8"))
-
-    write_atomically(path, write)
+    write_text(path, html_page(report))
     return Path(path)
 
 

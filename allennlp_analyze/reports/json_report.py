@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, Union
 
 import numpy as np
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.reports.atomic import write_atomically
+from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.results import LayerResult, ModelReport
 
 # `reference` is not in the first reports of version 1: readers take a key that is missing for null.
@@ -77,12 +77,7 @@ def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:
     """Write report.json. Raises `OutputError`."""
-    text = json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n"
-
-    def write(file: BinaryIO) -> None:
-        file.write(text.encode("ascii"))
-
-    write_atomically(path, write)
+    write_text(path, json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Union[str, Path]) -> dict[str, Any]:
