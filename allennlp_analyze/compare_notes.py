@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from allennlp_analyze.compared import LayerPair, Unmatched
-from allennlp_analyze.reports.terminal import percent
+from allennlp_analyze.reports.words import count, percent
 from allennlp_analyze.results import ModelReport, Skipped
 
 
@@ -75,7 +75,9 @@ def comparison_sentence(
         findings.append(f"{holds} NaN or infinity ({new_invalid[0].parameter})")
     for change, verb in _VERBS.items():
         if found[change]:
-            findings.append(f"{_layers(len(found[change]))} {verb} ({_named(found[change])})")
+            findings.append(
+                f"{count(len(found[change]), 'layer')} {verb} ({_named(found[change])})"
+            )
     worse = bool(new_invalid or found["collapsed"] or found["worse"])
     counts = [f"{_are(len(missing))} missing"] if missing else []
     counts += [f"{_are(len(added))} new"] if added else []
@@ -85,7 +87,7 @@ def comparison_sentence(
     counts.insert(0, f"no layer got worse or better ({len(pairs)} compared)")
     moved = [pair for pair in pairs if pair.spectral_distance != 0.0]
     if not moved and len(counts) == 1:
-        return f"{name} has the spectra of A: {_layers(len(pairs))}, none changed."
+        return f"{name} has the spectra of A: {count(len(pairs), 'layer')}, none changed."
     if moved:
         farthest = max(moved, key=lambda pair: pair.spectral_distance or 0.0)
         counts.append(f"the singular values moved most in {_moved(farthest)}")
@@ -105,12 +107,8 @@ def _moved(pair: LayerPair) -> str:
     return pair.baseline.name + ("" if distance is None else f", by {percent(distance)}")
 
 
-def _layers(count: int) -> str:
-    return "1 layer" if count == 1 else f"{count} layers"
-
-
-def _are(count: int) -> str:
-    return f"{_layers(count)} {'is' if count == 1 else 'are'}"
+def _are(number: int) -> str:
+    return f"{count(number, 'layer')} {'is' if number == 1 else 'are'}"
 
 
 def _named(pairs: Sequence[LayerPair]) -> str:

@@ -26,6 +26,7 @@ from allennlp_analyze.reports.plots import (
     new_model_figure,
 )
 from allennlp_analyze.reports.style import house_style
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import LayerResult, ModelReport
 from allennlp_analyze.settings import PLOT_FORMATS
 
@@ -124,8 +125,8 @@ class Report(ModelReport):
 
     def __repr__(self) -> str:
         archive = shorten(printable(self.source.archive), NAME_WIDTH)
-        count = f"{len(self.layers)} layer" + ("" if len(self.layers) == 1 else "s")
-        return f"<Report of {archive}: {count}, {self.summary.verdict}>"
+        layers = count(len(self.layers), "layer")
+        return f"<Report of {archive}: {layers}, {self.summary.verdict}>"
 
     def _repr_html_(self) -> str:
         return to_html(self)

@@ -11,7 +11,7 @@ from allennlp_analyze.compare import compare_models
 from allennlp_analyze.compared import ComparedModel, ComparisonReport
 from allennlp_analyze.reports.compare_console import MANY, MOST_MOVED, print_comparison
 from allennlp_analyze.reports.names import display_width
-from allennlp_analyze.reports.terminal import percent
+from allennlp_analyze.reports.words import percent
 from allennlp_analyze.results import LayerResult, Skipped
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
 SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
 ALPHA_RANGE = (2.0, 6.0)
-NAMED = 12
 FEW = "power law fitted to only"
 TIED = "tied: "
 
@@ -49,7 +49,7 @@ def _invalid(report: ModelReport) -> Iterable[Finding]:
         first = f"{invalid[0].parameter}: {invalid[0].reason}"
         yield Finding(
             SERIOUS,
-            f"{_count(len(invalid), 'matrix', 'matrices')} with NaN or infinity",
+            f"{count(len(invalid), 'matrix', 'matrices')} with NaN or infinity",
             f"No network with such a matrix computes anything ({first}).",
             "Go back to the last checkpoint without it; look for a learning rate that is too high,"
             " a division by zero in the loss, or float16 that overflowed.",
@@ -93,7 +93,7 @@ def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if found:
         yield Finding(
             CAUTION,
-            f"Close to losing rank: {_count(len(found), 'layer')}",
+            f"Close to losing rank: {count(len(found), 'layer')}",
             "The smallest singular value is less than a twentieth of what a random matrix of the"
             " same size and variance has: a direction is about to go.",
             "Watch it over the next checkpoints; lower weight decay where it goes on falling.",
@@ -110,7 +110,7 @@ def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if above:
         yield Finding(
             REMARK,
-            f"α above {high:g}: {_count(len(above), 'layer')} of {len(fitted)}",
+            f"α above {high:g}: {count(len(above), 'layer')} of {len(fitted)}",
             "Their spectra look much like those of random matrices: these layers have learned"
             " little structure, or were hardly trained.",
             "More training or more data may help; frozen and very small layers can be like this.",
@@ -119,7 +119,7 @@ def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if below:
         yield Finding(
             REMARK,
-            f"α below {low:g}: {_count(len(below), 'layer')} of {len(fitted)}",
+            f"α below {low:g}: {count(len(below), 'layer')} of {len(fitted)}",
             "Very heavy tails: a few directions carry most of the layer, which can mean that it"
             " has memorised, or that some rows or columns are far larger than the rest.",
             "Look at the largest singular values of the layer, and at its D: above 0.1 the tail"
@@ -139,7 +139,7 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if few:
         yield Finding(
             REMARK,
-            f"α is uncertain in {_count(len(few), 'layer')}",
+            f"α is uncertain in {count(len(few), 'layer')}",
             "The power law rests on few eigenvalues there; the smallest singular value and the"
             " rank do not depend on it.",
             "",
@@ -148,7 +148,7 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if tied:
         yield Finding(
             REMARK,
-            f"Tied weights: {_count(len(tied), 'matrix', 'matrices')}",
+            f"Tied weights: {count(len(tied), 'matrix', 'matrices')}",
             "Several parameters share one matrix, which was analysed once.",
             "",
             tuple(tied),
@@ -156,7 +156,7 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     if others:
         yield Finding(
             REMARK,
-            f"Warnings on {_count(len(others), 'layer')}",
+            f"Warnings on {count(len(others), 'layer')}",
             "They stand with each layer in the table.",
             "",
             tuple(others),
@@ -179,9 +179,5 @@ def _any(layer: LayerResult, start: str) -> bool:
     return any(warning.startswith(start) for warning in layer.warnings)
 
 
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
 def _have(found: Sequence[int], verb: str) -> str:
-    return f"{_count(len(found), 'layer')} {'has' if len(found) == 1 else 'have'} {verb}"
+    return f"{count(len(found), 'layer')} {'has' if len(found) == 1 else 'have'} {verb}"

@@ -1,8 +1,7 @@
 """What the terminal shows of a comparison: for each candidate a table of pairs and one sentence."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Optional, TextIO
+from typing import TYPE_CHECKING, Optional, TextIO
 
 from allennlp_analyze.compared import (
     MATCHED_BY,
@@ -12,25 +11,17 @@ from allennlp_analyze.compared import (
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.names import display_width, printable, shorten
-from allennlp_analyze.reports.terminal import (
-    VERDICT_STYLES,
-    count,
-    make_console,
-    percent,
-    print_wrapped,
-)
+from allennlp_analyze.reports.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.reports.terminal_table import Column, layer_table
+from allennlp_analyze.reports.words import count, percent
 from allennlp_analyze.results import LayerResult
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 MANY = 30
 MOST_MOVED = 10
 MAX_NAMED = 10
-GOOD_NAME_WIDTH = 36
-MIN_NAME_WIDTH = 20
 CHANGE_STYLES = {
     "collapsed": "bold red",
     "worse": "red",
@@ -43,16 +34,6 @@ LEGEND = (
     " moved: change of all singular values, in percent of A's (the weights changed at least so"
     " much)."
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table after the name; the highest `rank_to_drop` > 0 stays longest."""
-
-    title: str
-    text: Callable[[LayerPair], str]
-    left: bool = False
-    rank_to_drop: int = 0
 
 
 def print_comparison(
@@ -86,7 +67,8 @@ def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
 def _print_candidate(console: "Console", comparison: ModelComparison, show_all: bool) -> None:
     shown = _shown(comparison, show_all)
     if shown:
-        console.print(_table(shown, comparison.letter, console))
+        names = [pair.baseline.name for pair in shown]
+        console.print(layer_table(console, _columns(comparison.letter), shown, names))
         console.print()
     for line in _notes(comparison, len(comparison.pairs) - len(shown), show_all):
         print_wrapped(console, line)
@@ -105,7 +87,7 @@ def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:
     return [pair for pair in pairs if id(pair) in kept]
 
 
-def _columns(name: str) -> tuple[Column, ...]:
+def _columns(name: str) -> tuple[Column[LayerPair], ...]:
     return (
         Column("N x M", lambda pair: f"{pair.baseline.N} x {pair.baseline.M}", rank_to_drop=1),
         Column("sigma_min A", lambda pair: f"{pair.baseline.min_singular_value:.3g}"),
@@ -115,7 +97,12 @@ def _columns(name: str) -> tuple[Column, ...]:
         Column("alpha A", lambda pair: _alpha(pair.measure("alpha").baseline), rank_to_drop=2),
         Column(name, lambda pair: _alpha(pair.measure("alpha").candidate), rank_to_drop=2),
         Column("moved", lambda pair: percent(pair.spectral_distance)),
-        Column("change", lambda pair: pair.change, left=True),
+        Column(
+            "change",
+            lambda pair: pair.change,
+            left=True,
+            style=lambda pair: CHANGE_STYLES[pair.change],
+        ),
     )
 
 
@@ -123,53 +110,6 @@ def _alpha(number: Optional[float]) -> str:
     if number is None:
         return "-"
     return f"{number:.2f}" if number < 1000 else f"{number:.0e}"
-
-
-def _table(pairs: Sequence[LayerPair], letter: str, console: "Console") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    names = [printable(pair.baseline.name, console.encoding) for pair in pairs]
-    columns, gap, name_width = _layout(pairs, _columns(letter), names, console.width)
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    table.add_column("layer", no_wrap=True)
-    for column in columns:
-        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
-    for name, pair in zip(names, pairs):
-        cells = [Text(shorten(name, name_width))]
-        for column in columns:
-            style = CHANGE_STYLES[pair.change] if column.title == "change" else ""
-            cells.append(Text(column.text(pair), style=style))
-        table.add_row(*cells)
-    return table
-
-
-# Gap between columns, what is dropped, and the room for names that suffices then.
-_LAYOUTS = (
-    (2, 0, GOOD_NAME_WIDTH),
-    (1, 0, GOOD_NAME_WIDTH),
-    (1, 1, MIN_NAME_WIDTH),
-    (1, 2, MIN_NAME_WIDTH),
-)
-
-
-def _layout(
-    pairs: Sequence[LayerPair], columns: Sequence[Column], names: Sequence[str], width: int
-) -> tuple[list[Column], int, int]:
-    """Columns to show, the gap between them, and the cells left for names.
-
-    Where names would be cut, the gap shrinks first, then the sizes go, then alpha.
-    """
-    longest = max(display_width(name) for name in names)
-    kept: list[Column] = []
-    gap = room = 0
-    for gap, dropped, enough in _LAYOUTS:
-        kept = [column for column in columns if not 0 < column.rank_to_drop <= dropped]
-        widths = (max(len(c.title), *(len(c.text(pair)) for pair in pairs)) for c in kept)
-        room = width - sum(gap + cells for cells in widths)
-        if room >= min(longest, enough):
-            break
-    return kept, gap, max(room, len("layer"))
 
 
 def _notes(comparison: ModelComparison, hidden: int, show_all: bool) -> list[str]:

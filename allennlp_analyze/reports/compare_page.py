@@ -16,8 +16,8 @@ from allennlp_analyze.compared import (
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.page import MODEL_WORDS, WORDS
 from allennlp_analyze.reports.page_table import Column, Row, table_row
-from allennlp_analyze.reports.terminal import count, percent
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.reports.words import count, percent
 
 LISTED = 200
 # What became of a layer as one of the marks that the style has for verdicts.

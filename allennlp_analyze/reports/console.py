@@ -2,34 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, TextIO
+from typing import TextIO
 
-from allennlp_analyze.reports.names import display_width, printable, shorten
-from allennlp_analyze.reports.terminal import VERDICT_STYLES, count, make_console, print_wrapped
+from allennlp_analyze.reports.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.reports.terminal_table import Column, layer_table
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import LayerResult, ModelReport, Skipped
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-GOOD_NAME_WIDTH = 36
-MIN_NAME_WIDTH = 20
 MAX_INVALID_NAMED = 10
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table after the name; `rank_to_drop` > 0 may go in a narrow terminal."""
-
-    title: str
-    text: Callable[[LayerResult], str]
-    left: bool = False
-    rank_to_drop: int = 0
-
-
-COLUMNS = (
+COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("kind", lambda layer: layer.kind, left=True, rank_to_drop=2),
     Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
     Column("Q", lambda layer: f"{layer.Q:.4g}", rank_to_drop=1),
@@ -37,7 +21,12 @@ COLUMNS = (
     Column("lost", lambda layer: str(layer.M - layer.hard_rank.numpy)),
     Column("alpha", lambda layer: _fit_number(layer, "alpha", 2)),
     Column("D", lambda layer: _fit_number(layer, "D", 3), rank_to_drop=3),
-    Column("verdict", lambda layer: layer.verdict, left=True),
+    Column(
+        "verdict",
+        lambda layer: layer.verdict,
+        left=True,
+        style=lambda layer: VERDICT_STYLES.get(layer.verdict, ""),
+    ),
 )
 
 
@@ -48,7 +37,8 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
     """
     console = make_console(stream)
     if report.layers:
-        console.print(_table(report.layers, console))
+        names = [layer.name for layer in report.layers]
+        console.print(layer_table(console, COLUMNS, report.layers, names))
         console.print()
     for line in _notes(report):
         print_wrapped(console, line)
@@ -87,49 +77,6 @@ def _fit_number(layer: LayerResult, name: str, digits: int) -> str:
         return "-"
     number = getattr(layer.power_law, name)
     return f"{number:.{digits}f}" if number < 1000 else f"{number:.0e}"
-
-
-def _table(layers: Sequence[LayerResult], console: "Console") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    names = [printable(layer.name, console.encoding) for layer in layers]
-    columns, gap, name_width = _layout(layers, names, console.width)
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    table.add_column("layer", no_wrap=True)
-    for column in columns:
-        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
-    for name, layer in zip(names, layers):
-        cells = [Text(shorten(name, name_width))]
-        for column in columns:
-            style = VERDICT_STYLES.get(layer.verdict, "") if column.title == "verdict" else ""
-            cells.append(Text(column.text(layer), style=style))
-        table.add_row(*cells)
-    return table
-
-
-def _layout(
-    layers: Sequence[LayerResult], names: Sequence[str], width: int
-) -> tuple[list[Column], int, int]:
-    """Columns to show, the gap between them, and the cells left for names.
-
-    Where names would be cut, the gap shrinks first; a column goes only for names of less than
-    MIN_NAME_WIDTH, or for Q, which N x M tells too, of less than GOOD_NAME_WIDTH.
-    """
-    longest = max(display_width(name) for name in names)
-    last_rank = max(column.rank_to_drop for column in COLUMNS)
-    room = 0
-    columns: list[Column] = []
-    for gap, dropped in [(2, 0), *((1, rank) for rank in range(last_rank + 1))]:
-        columns = [c for c in COLUMNS if not 0 < c.rank_to_drop <= dropped]
-        room = width - sum(gap + _column_width(column, layers) for column in columns)
-        if room >= min(longest, GOOD_NAME_WIDTH if dropped == 0 else MIN_NAME_WIDTH):
-            break
-    return columns, gap, max(room, len("layer"))
-
-
-def _column_width(column: Column, layers: Sequence[LayerResult]) -> int:
-    return max(len(column.title), *(len(column.text(layer)) for layer in layers))
 
 
 def _notes(report: ModelReport) -> list[str]:

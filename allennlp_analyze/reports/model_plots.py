@@ -26,6 +26,7 @@ from allennlp_analyze.reports.style import (
     log_ticks,
     note,
 )
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def _left_out(layers: Sequence[LayerResult], n_drawn: int) -> str:
     """How many of `layers` have a smallest singular value of 0, or one beyond `DRAWABLE`."""
     n_zero = sum(layer.min_singular_value == 0 for layer in layers)
     n_beyond = len(layers) - n_drawn - n_zero
-    counts = [f"{_layers(n_zero)} with exactly 0"] if n_zero else []
-    counts += [f"{_layers(n_beyond)} out of range"] if n_beyond else []
+    counts = [f"{count(n_zero, 'layer')} with exactly 0"] if n_zero else []
+    counts += [f"{count(n_beyond, 'layer')} out of range"] if n_beyond else []
     return ", ".join(counts)
 
 
@@ -97,14 +98,14 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
     edges = _alpha_edges(alphas)
     end = edges[-1]
     counts = np.histogram(alphas, edges)[0]
-    _bars(ax, edges, counts, BLUE, f"{_layers(len(alphas))} with a power law")
+    _bars(ax, edges, counts, BLUE, f"{count(len(alphas), 'layer')} with a power law")
     _alpha_lines(ax.axvline)
     ax.set_xlim(0, end)
     ax.set_xlabel(ALPHA_LABEL)
     _count_axis(ax, int(counts.max()))
     n_beyond = int((alphas > end).sum())
     if n_beyond:
-        note(ax, f"{_layers(n_beyond)} beyond, up to {alphas.max():.3g} →")
+        note(ax, f"{count(n_beyond, 'layer')} beyond, up to {alphas.max():.3g} →")
     legend_below(ax, columns=3)
     return ax
 
@@ -147,7 +148,7 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     losing = [layer for layer in report.layers if _loss(layer) > 0]
     n_none = len(report.layers) - len(losing)
     if not losing:
-        return empty(ax, f"none of {_layers(n_none)} loses rank")
+        return empty(ax, f"none of {count(n_none, 'layer')} loses rank")
     losing = sorted(losing, key=_loss, reverse=True)
     shown = losing[:MAX_BARS]
     rows = np.arange(len(shown))
@@ -164,7 +165,9 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     ax.set_xlim(0, 116)  # with room for the numbers
     ax.set_xticks(range(0, 101, 20))
     ax.set_xlabel("directions lost (% of M)")
-    others = [f"{_layers(n_none)} {'loses' if n_none == 1 else 'lose'} none"] if n_none else []
+    others = (
+        [f"{count(n_none, 'layer')} {'loses' if n_none == 1 else 'lose'} none"] if n_none else []
+    )
     others += [f"{len(losing) - MAX_BARS} more lose less"] if len(losing) > MAX_BARS else []
     note(ax, "; ".join(others))
     legend_below(ax)
@@ -179,10 +182,6 @@ def _losses(layer: LayerResult) -> str:
     """The numbers of both bars; one where they are the same."""
     numbers = [f"{layer.rank_loss_percent[tolerance]:.3g}" for tolerance in SHOWN_TOLERANCES]
     return ", ".join(dict.fromkeys(numbers))
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer" if count == 1 else f"{count} layers"
 
 
 def _edges(values: Sequence[float], logarithmic: bool) -> np.ndarray:

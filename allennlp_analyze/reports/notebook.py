@@ -7,6 +7,7 @@ from html import escape
 from allennlp_analyze.reports.console import COLUMNS
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.style import BLUE, GREY, ORANGE, VERMILLION
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import LayerResult, ModelReport
 
 MAX_ROWS = 50
@@ -44,11 +45,11 @@ def to_html(report: ModelReport) -> str:
 
 def _facts(report: ModelReport) -> str:
     archive = shorten(printable(report.source.archive), NAME_WIDTH)
-    facts = [archive, _count(len(report.layers), "matrix", "matrices")]
+    facts = [archive, count(len(report.layers), "matrix", "matrices")]
     if report.skipped:
-        facts.append(f"{_count(len(report.skipped), 'tensor', 'tensors')} skipped")
+        facts.append(f"{count(len(report.skipped), 'tensor')} skipped")
     if report.warnings:
-        facts.append(_count(len(report.warnings), "warning", "warnings"))
+        facts.append(count(len(report.warnings), "warning"))
     return " · ".join(facts)
 
 
@@ -100,7 +101,3 @@ def _dot(verdict: str) -> str:
 
 def _text(text: str) -> str:
     return escape(printable(text))
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

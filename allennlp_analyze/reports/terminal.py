@@ -1,6 +1,6 @@
 """The terminal, or the file in its place: where lines end, what is coloured, names as text only."""
 
-from typing import TYPE_CHECKING, Optional, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from allennlp_analyze.reports.names import printable
 
@@ -34,17 +34,3 @@ def print_wrapped(console: "Console", line: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(printable(line, console.encoding), style=style, overflow="fold"))
-
-
-def count(number: int, noun: str) -> str:
-    """`number` and `noun`, which takes an s where there are several."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def percent(share: Optional[float]) -> str:
-    """`share` in percent, to two digits or whole percents; "-" for None."""
-    if share is None:
-        return "-"
-    if share >= 10:
-        return ">999%"
-    return f"{100 * share:.2g}%" if share < 0.995 else f"{100 * share:.0f}%"
