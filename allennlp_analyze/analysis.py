@@ -23,6 +23,8 @@ from allennlp_analyze.power_law import (
 )
 from allennlp_analyze.ranks import hard_rank
 from allennlp_analyze.results import (
+    FEW_WARNING,
+    TIED_WARNING,
     LayerOutcome,
     LayerResult,
     MarchenkoPastur,
@@ -157,7 +159,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
     else:
         note = "the eigenvalues are beyond the range of float64"
     if fit is not None and rank.numpy < FEW_EIGENVALUES:
-        warnings += (f"power law fitted to only {rank.numpy} eigenvalues: alpha is uncertain",)
+        warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues: alpha is uncertain",)
     return LayerResult(
         name=matrix.name,
         parameter=matrix.parameter,
@@ -192,7 +194,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
 def _tied_warnings(matrix: WeightMatrix) -> tuple[str, ...]:
     if not matrix.tied:
         return ()
-    return (f"tied: {', '.join(matrix.tied)} shares these values; analysed once",)
+    return (f"{TIED_WARNING}{', '.join(matrix.tied)} shares these values; analysed once",)
 
 
 def _split(

@@ -97,7 +97,7 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--no-plots", action="store_true", help="draw nothing")
     group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
     group.add_argument("--quiet", action="store_true", help="print only errors")
-    group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
+    add_debug(group)
     group.add_argument(
         "--table",
         choices=("2018",),
@@ -109,6 +109,11 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
         help=f"compare with published values: {', '.join(REFERENCES)}, or a CSV or JSON file with"
         " name (or M and N) and alpha, D, min_singular_value; or another report.json",
     )
+
+
+def add_debug(group: "argparse._ActionsContainer") -> None:
+    """Add what every command understands about its errors."""
+    group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
 
 
 def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:

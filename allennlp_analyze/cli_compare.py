@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allennlp_analyze.arguments import (
+    add_debug,
     add_machine,
     add_reading_limits,
     add_selection,
@@ -88,7 +89,7 @@ def _add_output(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--quiet", action="store_true", help="print only errors (and the JSON of --json)"
     )
-    group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
+    add_debug(group)
 
 
 def _percentage(text: str) -> float:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from allennlp_analyze.arguments import add_debug
 from allennlp_analyze.guarded import EXIT_CODES, guarded
 
 NAME = "render"
@@ -20,9 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="the output directory of an analysis, or the report.json in it",
     )
-    parser.add_argument(
-        "--debug", action="store_true", help="show where in the code an error arose"
-    )
+    add_debug(parser)
     return parser
 
 
@@ -32,9 +31,9 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _render(directory: Path) -> int:
-    from allennlp_analyze.reports.html_report import write_html
+    from allennlp_analyze.reports.html_report import PAGE, write_html
     from allennlp_analyze.reports.loader import load_report, report_directory
 
     where = report_directory(directory)
-    print(write_html(load_report(directory), where / "report.html"))
+    print(write_html(load_report(directory), where / PAGE))
     return 0

@@ -11,6 +11,9 @@ TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
 MIN_Q = 1.1
 VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
+# How the warnings on a layer begin of which reports have more to say.
+TIED_WARNING = "tied: "
+FEW_WARNING = "power law fitted to only "
 MODEL_VERDICTS = (*VERDICTS, "invalid")
 
 

@@ -24,9 +24,10 @@ from allennlp_analyze.reference import beside_reference
 from allennlp_analyze.reference_table import read_reference
 from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.reports.csv_report import write_csv
-from allennlp_analyze.reports.html_report import write_html
+from allennlp_analyze.reports.html_report import PAGE, write_html
 from allennlp_analyze.reports.journal import Journal, finished_layers, open_journal
 from allennlp_analyze.reports.json_report import write_json
+from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz_report import write_npz
 from allennlp_analyze.reports.plots import FIGURES_PER_MODEL, write_plots
 from allennlp_analyze.results import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
@@ -36,10 +37,7 @@ from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.summary import other_findings, summarise
 from allennlp_analyze.tool import tool_info
 
-REPORT = "report.json"
 TABLE = "layers.csv"
-VALUES = "singular_values.npz"
-PAGE = "report.html"
 PLOTS = "plots"
 DRAWN = ".plots-"
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)

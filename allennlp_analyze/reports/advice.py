@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from allennlp_analyze.reports.words import count
-from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
+from allennlp_analyze.results import FEW_WARNING, MIN_Q, TIED_WARNING, LayerResult, ModelReport
 
 SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
 ALPHA_RANGE = (2.0, 6.0)
-FEW = "power law fitted to only"
-TIED = "tied: "
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,11 @@ def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
 
 def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     few = [i for i, layer in enumerate(layers) if _few(layer)]
-    tied = [i for i, layer in enumerate(layers) if _any(layer, TIED)]
+    tied = [i for i, layer in enumerate(layers) if _any(layer, TIED_WARNING)]
     others = [
         i
         for i, layer in enumerate(layers)
-        if any(not warning.startswith((FEW, TIED)) for warning in layer.warnings)
+        if any(not warning.startswith((FEW_WARNING, TIED_WARNING)) for warning in layer.warnings)
     ]
     if few:
         yield Finding(
@@ -172,7 +170,7 @@ def _indices(layers: Sequence[LayerResult], verdict: str, linear: bool) -> list[
 
 
 def _few(layer: LayerResult) -> bool:
-    return _any(layer, FEW)
+    return _any(layer, FEW_WARNING)
 
 
 def _any(layer: LayerResult, start: str) -> bool:

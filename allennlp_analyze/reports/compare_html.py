@@ -7,13 +7,11 @@ from allennlp_analyze.compared import ComparisonReport, LayerPair, ModelComparis
 from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.compare_page import columns, compare_page_of, measures, notes
 from allennlp_analyze.reports.page_table import sort_keys
-from allennlp_analyze.reports.spectra_data import spectrum_data
+from allennlp_analyze.reports.spectra_data import outline_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import LayerResult
 
 SCRIPTS = ("parts.js", "chart.js", "compare.js")
-# What an overlay of two spectra is drawn from.
-DRAWN = ("loglog", "values", "nothing")
 
 
 def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path:
@@ -34,16 +32,22 @@ def compare_html(report: ComparisonReport) -> str:
 
 def _candidate(comparison: ModelComparison, places: dict[int, int]) -> dict[str, Any]:
     letter = comparison.letter
+    shown = columns(letter)
     return {
         "letter": letter,
-        "pairs": [_pair(pair, letter, places[id(pair.baseline)]) for pair in comparison.pairs],
+        "pairs": [
+            {
+                "baseline": places[id(pair.baseline)],
+                "sort": sort_keys(shown, pair),
+                **_pair(pair, letter),
+            }
+            for pair in comparison.pairs
+        ],
     }
 
 
-def _pair(pair: LayerPair, letter: str, place: int) -> dict[str, Any]:
+def _pair(pair: LayerPair, letter: str) -> dict[str, Any]:
     return {
-        "baseline": place,
-        "sort": sort_keys(columns(letter), pair),
         "measures": measures(pair),
         "notes": notes(pair, letter),
         "spectrum": _spectrum(pair.candidate),
@@ -51,5 +55,4 @@ def _pair(pair: LayerPair, letter: str, place: int) -> dict[str, Any]:
 
 
 def _spectrum(layer: LayerResult) -> dict[str, Any]:
-    data = spectrum_data(layer)
-    return {"M": layer.M, **{key: data[key] for key in DRAWN}}
+    return {"M": layer.M, **outline_data(layer)}

@@ -14,7 +14,7 @@ from allennlp_analyze.compared import (
     Unmatched,
 )
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
-from allennlp_analyze.reports.page import MODEL_WORDS, WORDS
+from allennlp_analyze.reports.page import MODEL_WORDS, WORDS, without_word
 from allennlp_analyze.reports.page_table import Column, Row, table_row
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.reports.words import count, percent
@@ -234,7 +234,7 @@ def _model(letter: str, model: ComparedModel) -> Model:
         label=printable(model.label),
         verdict=summary.verdict,
         word=MODEL_WORDS[summary.verdict].capitalize(),
-        sentence=printable(summary.sentence).split(": ", 1)[-1],
+        sentence=without_word(summary.sentence),
     )
 
 

@@ -13,6 +13,7 @@ from allennlp_analyze.reports.spectra_data import spectrum_data
 from allennlp_analyze.reports.templating import render_template
 from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
+PAGE = "report.html"
 SCRIPTS = ("parts.js", "chart.js", "page.js")
 
 

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Callable, Optional
+from typing import Any
 
 from allennlp_analyze.reports.advice import findings, lost_share
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page_table import Column, Row, short_name, table_row
-from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
-from allennlp_analyze.results import LayerResult, ModelReport
+from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
+from allennlp_analyze.reports.words import count
+from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
 
 WORDS = {
     "full_rank": "full rank",
@@ -83,10 +84,6 @@ class Page:
     terms: tuple[Term, ...] = TERMS
 
 
-def _fit(name: str) -> Callable[[LayerResult], Optional[float]]:
-    return lambda layer: getattr(layer.power_law, name) if layer.power_law else None
-
-
 COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("layer", "name", lambda x: printable(x.name), lambda x: printable(x.name), ""),
     Column("kind", "what the layer does", lambda x: x.kind, lambda x: x.kind, "less"),
@@ -110,12 +107,14 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
         lambda x: f"{lost_share(x):.3g}%" if lost_share(x) else "0",
         lost_share,
     ),
-    Column("α", "power-law exponent", lambda x: text(_fit("alpha")(x), 3), _fit("alpha")),
+    Column(
+        "α", "power-law exponent", lambda x: text(fit_number("alpha")(x), 3), fit_number("alpha")
+    ),
     Column(
         "D",
         "Kolmogorov-Smirnov distance of the power law",
-        lambda x: text(_fit("D")(x), 2),
-        _fit("D"),
+        lambda x: text(fit_number("D")(x), 2),
+        fit_number("D"),
         "number less",
     ),
     Column(
@@ -144,7 +143,7 @@ def page_of(report: ModelReport) -> Page:
         title=printable(title_of(report)),
         verdict=summary.verdict,
         verdict_word=MODEL_WORDS[summary.verdict].capitalize(),
-        sentence=_sentence(summary.sentence),
+        sentence=without_word(summary.sentence),
         cards=_cards(report),
         findings=_notes(report),
         columns=COLUMNS,
@@ -164,7 +163,7 @@ def page_of(report: ModelReport) -> Page:
     )
 
 
-def _sentence(sentence: str) -> str:
+def without_word(sentence: str) -> str:
     """Without the word at its beginning, which stands before it as a mark."""
     return printable(sentence).split(": ", 1)[-1]
 
@@ -185,22 +184,18 @@ def facts(layer: LayerResult) -> list[str]:
     kind = f"{layer.kind} ({layer.kind_source})"
     if layer.module_class:
         kind += f", {layer.module_class}"
-    fit = [] if layer.power_law is not None else [layer.power_law_note or ""]
     values = [text(term.value(layer)) for term in TERMS]
-    values = [f"{NOTHING} ({fit[0]})" if fit and _is_alpha(t) else v for t, v in zip(TERMS, values)]
     parameter = layer.parameter + (f" [{layer.part}]" if layer.part else "")
     return [printable(value) for value in (layer.name, parameter, kind, layer.dtype, *values)]
-
-
-def _is_alpha(term: Term) -> bool:
-    return term.label == "alpha"
 
 
 def _cards(report: ModelReport) -> tuple[Card, ...]:
     summary = report.summary
     loss = summary.max_rank_loss_percent
     counts = [
-        f"{count} {WORDS[verdict]}" for verdict, count in summary.layers_by_verdict.items() if count
+        f"{number} {WORDS[verdict]}"
+        for verdict, number in summary.layers_by_verdict.items()
+        if number
     ]
     return (
         Card(
@@ -228,7 +223,7 @@ def _cards(report: ModelReport) -> tuple[Card, ...]:
             "Layers",
             str(summary.n_layers),
             ", ".join(counts),
-            f"Assessed: the {summary.n_assessed} linear ones with Q above 1.1.",
+            f"Assessed: the {summary.n_assessed} linear ones with Q above {MIN_Q}.",
             "Q = N / M",
         ),
     )
@@ -257,10 +252,9 @@ def _links(layers: Sequence[LayerResult], indices: Sequence[int]) -> tuple[Link,
 
 def _skipped_sentence(report: ModelReport) -> str:
     reasons = Counter(tensor.reason for tensor in report.skipped).most_common(6)
-    shown = "; ".join(f"{count} {printable(reason)}" for reason, count in reasons)
+    shown = "; ".join(f"{number} {printable(reason)}" for reason, number in reasons)
     more = f" The first {SKIPPED_SHOWN} are listed." if len(report.skipped) > SKIPPED_SHOWN else ""
-    number = len(report.skipped)
-    return f"{number} tensor{'' if number == 1 else 's'} not analysed: {shown}.{more}"
+    return f"{count(len(report.skipped), 'tensor')} not analysed: {shown}.{more}"
 
 
 def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:

@@ -5,6 +5,7 @@ from typing import Optional
 
 from allennlp_analyze.reference_results import ReferenceComparison, ReferenceRow
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
+from allennlp_analyze.reports.page import without_word
 from allennlp_analyze.reports.terms import text
 from allennlp_analyze.results import ModelReport
 
@@ -59,7 +60,7 @@ def reference_section(report: ModelReport) -> Optional[ReferenceSection]:
         about=printable(f"{compared.title}{archive}"),
         verdict=compared.verdict,
         word=WORDS[compared.verdict].capitalize(),
-        sentence=printable(compared.sentence).split(": ", 1)[-1],
+        sentence=without_word(compared.sentence),
         rule=_rule(compared),
         measures=tuple(symbol for _, symbol in MEASURES),
         rows=tuple(_row(row) for row in compared.rows),

@@ -33,14 +33,22 @@ def spectrum_data(layer: LayerResult) -> dict[str, Any]:
 
     What cannot be drawn is None, and `nothing` says why.
     """
-    no_density, no_values = why_not_drawn(layer), why_no_values(layer)
+    no_density = why_not_drawn(layer)
     return {
-        "loglog": None if no_density else _loglog(layer),
+        **outline_data(layer),
         "linear": None if no_density else _linear(layer),
         "bulk": None if no_density else _bulk(layer),
         "law": None if no_density else _law(layer),
-        "values": None if no_values else _values(layer),
         "limits": _limits(layer),
+    }
+
+
+def outline_data(layer: LayerResult) -> dict[str, Any]:
+    """The part of `spectrum_data` that two spectra in one figure are drawn from."""
+    no_density, no_values = why_not_drawn(layer), why_no_values(layer)
+    return {
+        "loglog": None if no_density else _loglog(layer),
+        "values": None if no_values else _values(layer),
         "nothing": [no_density, no_values],
     }
 

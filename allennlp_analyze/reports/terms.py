@@ -26,8 +26,15 @@ def text(value: Number, digits: int = 4) -> str:
     return value if isinstance(value, str) else f"{value:.{digits}g}" if value else "0"
 
 
-def _fit(name: str) -> Callable[[LayerResult], Optional[float]]:
+def fit_number(name: str) -> Callable[[LayerResult], Optional[float]]:
     return lambda layer: getattr(layer.power_law, name) if layer.power_law else None
+
+
+def _alpha(layer: LayerResult) -> Number:
+    """Or why there is none."""
+    if layer.power_law is None:
+        return f"{NOTHING} ({layer.power_law_note or ''})"
+    return layer.power_law.alpha
 
 
 def _bulk(name: str) -> Callable[[LayerResult], Optional[float]]:
@@ -125,22 +132,24 @@ TERMS = (
         "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
         "Exponent of the tail. 2 to 6 in well-trained layers; above 6 hardly more structure than"
         " chance, below 2 very heavy tails. Uncertain on few eigenvalues.",
-        _fit("alpha"),
+        _alpha,
     ),
     Term(
         "standard error of alpha",
         "(α − 1) / √n",
         "From the n eigenvalues of the tail.",
-        _fit("sigma"),
+        fit_number("sigma"),
     ),
     Term(
         "D",
         "max |F_fit − F_data|",
         "Kolmogorov-Smirnov distance of the fit: above 0.1 the tail is hardly a power law.",
-        _fit("D"),
+        fit_number("D"),
     ),
-    Term("xmin", "the λ that minimises D", "Where the fitted tail begins.", _fit("xmin")),
-    Term("eigenvalues in the tail", "n = #{λ ≥ xmin}", "What the fit rests on.", _fit("n_tail")),
+    Term("xmin", "the λ that minimises D", "Where the fitted tail begins.", fit_number("xmin")),
+    Term(
+        "eigenvalues in the tail", "n = #{λ ≥ xmin}", "What the fit rests on.", fit_number("n_tail")
+    ),
     Term(
         "alpha weighted",
         "α · log₁₀ λ_max",
