@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.run import Request
 from allennlp_analyze.settings import Settings
 
-READING = ("weights_file", "sha256", "timeout", "max_unpacked_size", "build_model", "overrides")
 _KEYWORDS = {
     **{
-        name.replace("_", "-"): name
-        for name in (*READING, *(field.name for field in dataclasses.fields(Settings)))
+        field.name.replace("_", "-"): field.name
+        for field in (*dataclasses.fields(Request), *dataclasses.fields(Settings))
     },
     "include-package": "include_packages",
     "force": "force=True",

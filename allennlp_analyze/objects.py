@@ -28,6 +28,7 @@ from allennlp_analyze.reports.plots import (
 from allennlp_analyze.reports.style import house_style
 from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import LayerResult, ModelReport
+from allennlp_analyze.run import Request, write_reports
 from allennlp_analyze.settings import PLOT_FORMATS
 
 if TYPE_CHECKING:
@@ -113,8 +114,6 @@ class Report(ModelReport):
         A directory that holds a report is refused without `force`. Raises `UsageError` for a format
         that is not one of `PLOT_FORMATS`, `OutputError` when nothing can be written there.
         """
-        from allennlp_analyze.run import Request, write_reports
-
         if plot_format not in PLOT_FORMATS:
             raise UsageError(f"plot_format: choose from {', '.join(PLOT_FORMATS)}")
         request = Request(

@@ -303,5 +303,5 @@ def test_a_reference_of_what_is_in_memory_too(tmp_path: Path) -> None:
     report = analyze({"linear.weight": values}, kinds="linear", reference=path)
     assert report.reference is not None
     assert report.reference.verdict == "reproduced"
-    with pytest.raises(UsageError, match="no-such-name"):
+    with pytest.raises(UsageError, match="^reference: 'no-such-name' is neither a file"):
         analyze({"linear.weight": values}, reference="no-such-name")
