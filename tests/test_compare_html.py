@@ -138,6 +138,24 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
+    """Its numbers, which may be, scroll by themselves."""
+    before = make_layer(1e-7 * gaussian(40, 24), "layer")
+    after = make_layer(1e-7 * gaussian(40, 12) @ gaussian(12, 24), "layer")
+    models = [
+        ComparedModel(name, make_report(layer)) for name, layer in (("a", before), ("b", after))
+    ]
+    report = compare_models(models[0], models[1:])
+    path = write_compare_html(report, tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path, width=390) as found:
+        found.page.locator("button.open").click()
+        figures = found.page.locator("tr.detail figure").all()
+        assert len(figures) == 2
+        for figure in figures:
+            box = figure.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
 @pytest.mark.parametrize("make", [full_comparison, odd_comparison])
 def test_every_layer_opens_in_a_browser(make: Any, tmp_path: Path) -> None:
     path = write_compare_html(make(), tmp_path / "compare.html")
