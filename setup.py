@@ -65,14 +65,19 @@ setup(
         "tqdm",
         "rich>=12",
         "jinja2>=3",
+        "pyyaml",
         "safetensors>=0.3",
         "cached-path>=1.1.3",
     ],
     extras_require={
         # For `Report.to_dataframe()` alone.
         "pandas": ["pandas>=1.5"],
+        # For `zoo --dask`, and for scripts/analyze_imagenet.py.
+        "dask": ["distributed>=2024.1"],
+        "torchvision": ["torchvision"],
         "test": [
             "pandas>=1.5",
+            "distributed>=2024.1",
             "pytest>=7",
             "pytest-xdist",
             "hypothesis",
@@ -82,7 +87,7 @@ setup(
         ],
         # The page is tested in Chromium, which the system provides.
         "browser": ["playwright", "axe-playwright-python"],
-        "lint": ["ruff", "mypy"],
+        "lint": ["ruff", "mypy", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["allennlp-analyze = allennlp_analyze.cli:main"]},
 )

@@ -14,7 +14,7 @@ MODULES = sorted(
 
 # A module may import from its own layer and from those below; `reports` only from layer 0.
 LAYERS = (
-    ("errors", "settings", "results", "reference_results", "compared", "version"),
+    ("errors", "settings", "results", "reference_results", "compared", "zoo_results", "version"),
     (
         "sources",
         "layers",
@@ -41,15 +41,26 @@ LAYERS = (
         "tool",
         "reference_table",
     ),
-    ("analysis", "summary", "reference", "reference_pairs"),
+    ("analysis", "summary", "reference", "reference_pairs", "claims"),
     ("reports",),
     ("run", "build"),
-    ("zoo", "compare", "compare_notes", "matching", "operands"),
+    (
+        "zoo",
+        "zoo_manifest",
+        "zoo_unit",
+        "zoo_engine",
+        "zoo_dask",
+        "compare",
+        "compare_notes",
+        "matching",
+        "operands",
+    ),
     ("keywords", "objects", "api", "__init__"),
     (
         "cli",
         "cli_render",
         "cli_compare",
+        "cli_zoo",
         "guarded",
         "arguments",
         "install",
@@ -71,13 +82,16 @@ HEAVY = (
     "threadpoolctl",
     "requests",
     "urllib3",
+    "yaml",
+    "distributed",
+    "torchvision",
 )
 # Modules that are themselves imported in functions only.
 LAZY = {
     "allennlp_analyze.sources.http_client": {"requests"},
     "allennlp_analyze.sources.http_errors": {"requests", "urllib3"},
 }
-FRONT_DOORS = ("cli", "cli_render", "cli_compare", "arguments", "plugin", "__main__")
+FRONT_DOORS = ("cli", "cli_render", "cli_compare", "cli_zoo", "arguments", "plugin", "__main__")
 ALLENNLP_IMPORTERS = ("plugin", "build")
 
 
@@ -168,7 +182,7 @@ def test_layer_0_needs_the_standard_library_and_numpy_only(module):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "reports"])
 def test_reports_compute_nothing(module):
-    results = {"results", "reference_results", "compared"}
+    results = {"results", "reference_results", "compared", "zoo_results"}
     assert own(imports(module)) <= {"errors", "version", "reports"} | results
 
 
