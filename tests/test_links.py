@@ -1,4 +1,4 @@
-"""What a page may link to: nothing that runs, and nothing but the file or address that was named."""
+"""What a page may link to: nothing that runs, nothing but the file or address that was named."""
 
 from urllib.parse import unquote, urljoin, urlsplit
 

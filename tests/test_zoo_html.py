@@ -32,7 +32,10 @@ LOSSES = "Rank loss: share of the directions within rounding of zero"
 
 
 def data_of(page: str) -> Any:
-    return json.loads(Elements(page).data)
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} on the page")
+
+    return json.loads(Elements(page).data, parse_constant=refuse)
 
 
 def charts(report: ZooReport) -> "dict[str, Any]":
@@ -57,7 +60,7 @@ def drawn(chart: "dict[str, Any]") -> int:
         assert all(np.diff(mark["edges"]) > 0)
         assert mark["edges"] == bars(chart)[0]["edges"]
         assert chart["x"]["min"] <= mark["edges"][0] and mark["edges"][-1] <= chart["x"]["max"]
-    assert "y" not in chart or chart["y"]["max"] >= top.max()
+    assert "y" not in chart or chart["y"]["max"] >= max(1, top.max())
     return int(top.sum())
 
 
@@ -74,7 +77,6 @@ def test_nothing_outside_is_named_but_the_reports_beside_it() -> None:
     found = [attributes.get("href") for tag, attributes in Elements(page).tags if tag == "a"]
     assert reports <= set(found)
     assert not [href for href in found if href and "broken" in href]
-    assert "NaN" not in Elements(page).data
 
 
 def test_it_says_what_became_of_the_models() -> None:
@@ -158,7 +160,7 @@ sigmas = st.floats(0, 1e300) | st.sampled_from([0.0, 1e-320, 1e-9, 0.01, 0.5])
 @given(
     st.lists(st.tuples(sigmas, sigmas.map(lambda x: min(x, 1e12)), st.integers(0, 9)), max_size=30)
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_histograms_hold_every_layer(numbers: "list[tuple[float, float, int]]") -> None:
     models = [
         model(
@@ -256,7 +258,7 @@ def test_long_lists_are_cut() -> None:
 
 
 @given(name=st.text(max_size=40))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_no_text_becomes_markup(name: str) -> None:
     odd, plain = (Elements(zoo_html(hostile(text))) for text in (name, "plain"))
     allowed = {tag for tag, _ in plain.tags}

@@ -95,7 +95,7 @@ def every_state() -> ZooReport:
             model("collapsed", [lost, layer(0.75)], "collapsed", "two"),
             model("near", [layer(0.005, verdict="near_collapse", alpha=21.0)], "near_collapse"),
             model("square", [wide], "not_assessed", "two"),
-            model("with NaN", [layer(0.125)], "invalid"),
+            model("invalid", [layer(0.125)], "invalid"),
             failed("broken", group="two"),
             model("again", [layer(0.5), layer(0.25, "in")], duplicate_of="healthy"),
             model("small", [layer(1.2345678e-5, "tiny", alpha=4.0)], group="two"),
@@ -134,7 +134,7 @@ def hostile_names() -> ZooReport:
 def many(models: int, layers: int = 1, groups: int = 9, seed: int = 0) -> ZooReport:
     """Random numbers of the usual size under names as long as real ones."""
     rng = np.random.default_rng(seed)
-    names = [f"encoder.layers.{i}.self_attention.output_projection" for i in range(layers)]
+    names = [f"encoder.layers.{i}.attention.projection" for i in range(layers)]
     sigma = rng.gamma(2, 0.1, (models, layers)) * (rng.random((models, layers)) > 0.01)
     alpha = rng.lognormal(1.1, 0.3, (models, layers))
     Q = rng.choice([1, 2, 4, 8], (models, layers))

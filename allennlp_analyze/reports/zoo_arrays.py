@@ -1,8 +1,10 @@
 """The linear layers of a zoo's counted models as arrays, gathered in one pass over millions."""
 
+import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -30,37 +32,66 @@ class LinearLayers:
     def __len__(self) -> int:
         return len(self.model)
 
-    def where(self, mask: np.ndarray) -> "LinearLayers":
-        """Those that `mask` (n,) marks, or names by index."""
-        return LinearLayers(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+    def take(self, places: np.ndarray) -> "LinearLayers":
+        """Those at `places` (k,), in their order."""
+        return LinearLayers(*(getattr(self, name)[places] for name in self.__dataclass_fields__))
 
     @property
-    def fitted(self) -> "LinearLayers":
-        """Those with a power law."""
-        return self.where(~np.isnan(self.alpha))
+    def is_fitted(self) -> np.ndarray:
+        """(n,) whether there is a power law."""
+        return ~np.isnan(self.alpha)
+
+    @property
+    def n_assessed(self) -> int:
+        return int(self.assessed.sum())
+
+    @property
+    def weakest(self) -> Optional[int]:
+        """The first with the smallest singular value of those assessed; None where none is."""
+        if not self.n_assessed:
+            return None
+        return int(np.where(self.assessed, self.sigma_min, np.inf).argmin())
+
+    @property
+    def median_alpha(self) -> Optional[float]:
+        """Of those with a power law; None where none has one."""
+        alphas = self.alpha[self.is_fitted]
+        return float(np.median(alphas)) if len(alphas) else None
 
     def by_group(self, groups: int) -> Iterator["LinearLayers"]:
         """Those of each of the `groups` groups, in its order."""
         order = np.argsort(self.group, kind="stable")
         places = np.searchsorted(self.group[order], np.arange(groups + 1))
         for start, end in zip(places[:-1], places[1:]):
-            yield self.where(order[start:end])
+            yield self.take(order[start:end])
 
 
 def linear_layers(report: ZooReport) -> LinearLayers:
     """The linear layers of the models that count, in the order of the report."""
     groups = {name: index for index, name in enumerate(report.groups)}
-    of = tuple(array(code) for code in "iiiddddb")
-    for index, model in enumerate(report.models):
-        if not model.is_counted:
+    model, layer, group, assessed = (array("i") for _ in range(4))
+    sigma_min, loss, ratio, alpha = (array("d") for _ in range(4))
+    for index, of in enumerate(report.models):
+        if not of.is_counted:
             continue
-        for place, layer in enumerate(model.outcome.layers):
-            if layer.kind != "linear":
+        for place, found in enumerate(of.outcome.layers):
+            if found.kind != "linear":
                 continue
-            alpha = float("nan") if layer.alpha is None else layer.alpha
-            numbers = (layer.min_singular_value, layer.rank_loss_percent, layer.Q, alpha)
-            entry = (index, place, groups[model.group], *numbers, layer.is_assessed)
-            for values, value in zip(of, entry):
-                values.append(value)
-    *numbers_of, assessed = map(np.array, of)
-    return LinearLayers(*numbers_of, assessed.astype(bool))
+            model.append(index)
+            layer.append(place)
+            group.append(groups[of.group])
+            assessed.append(found.is_assessed)
+            sigma_min.append(found.min_singular_value)
+            loss.append(found.rank_loss_percent)
+            ratio.append(found.Q)
+            alpha.append(math.nan if found.alpha is None else found.alpha)
+    return LinearLayers(
+        model=np.array(model),
+        layer=np.array(layer),
+        group=np.array(group),
+        sigma_min=np.array(sigma_min),
+        loss=np.array(loss),
+        Q=np.array(ratio),
+        alpha=np.array(alpha),
+        assessed=np.array(assessed, dtype=bool),
+    )

@@ -1,11 +1,11 @@
-"""The figures over all models as plain numbers for chart.js: histograms in bins, a sample of points.
+"""The figures over all models, as plain numbers for chart.js: histograms, a sample of points.
 
-However many layers there are, a figure takes a few kilobytes; the counts are of all of them.
+However many layers there are, a figure stays small; its counts are of all of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ STYLES = ("blue", "orange", "green", "red", "purple", "ink", "sky")
 OTHERS, OTHERS_STYLE = "other groups", "grey"
 NO_GROUP = "(no group)"
 GROUP_WIDTH = 30
-POINTS = 4000
+# Points of the scatter at most, and below how many they are larger.
+POINTS, FEW_POINTS = 4000, 500
 ZOOM = 0.01
 ZOOM_BINS, LOSS_BINS = 40, 20
 LOG_FROM_RATIO = 50.0
@@ -47,24 +48,24 @@ class Series:
 def zoo_charts(report: ZooReport, layers: LinearLayers) -> "list[dict[str, Any]]":
     """Each figure as what `chart` draws, or as its title and why there is nothing to draw.
 
-    Below, `layers.group` is the index of the series that a layer's group belongs to.
+    What cannot be drawn comes last: together such figures take no space beside one that is.
+    Below, `of` (n,) is the index of the series that each value belongs to.
     """
     series = series_of(report, layers)
-    colour = np.zeros(len(report.groups), dtype=int)
+    colour = np.zeros(len(report.groups), dtype=np.int8)
     for index, one in enumerate(series):
         colour[list(one.groups)] = index
-    layers = replace(layers, group=colour[layers.group])
-    fitted = layers.fitted
-    high_q = layers.where(layers.assessed)
+    of = colour[layers.group]
+    clear, clear_of = layers.sigma_min[layers.assessed], of[layers.assessed]
+    fitted = layers.is_fitted
     charts = [
-        _smallest("Smallest singular value of each linear layer", layers, series),
-        _smallest(f"Smallest singular value, Q > {MIN_Q}", high_q, series),
-        _zoomed(f"Smallest singular value below {ZOOM:g}, Q > {MIN_Q}", high_q, series),
-        _alpha(fitted, series),
-        _ratio(report, fitted, series),
-        _loss(layers, series),
+        _smallest("Smallest singular value of each linear layer", layers.sigma_min, of, series),
+        _smallest(f"Smallest singular value, Q > {MIN_Q}", clear, clear_of, series),
+        _zoomed(f"Smallest singular value below {ZOOM:g}, Q > {MIN_Q}", clear, clear_of, series),
+        _alpha(layers.alpha[fitted], of[fitted], series),
+        _ratio(report, layers, of, series),
+        _loss(layers.loss, of, series),
     ]
-    # What is not drawn takes a line: together they take no space beside a figure.
     return sorted(charts, key=lambda chart: "nothing" in chart)
 
 
@@ -87,181 +88,202 @@ def _nothing(title: str, why: str) -> "dict[str, Any]":
     return {"title": title, "nothing": why}
 
 
-def _smallest(title: str, layers: LinearLayers, series: Sequence[Series]) -> "dict[str, Any]":
+def _smallest(
+    title: str, sigma: np.ndarray, of: np.ndarray, series: Sequence[Series]
+) -> "dict[str, Any]":
     """A histogram; logarithmic where it spans more than 50 times, and then without exact zeros."""
-    sigma = layers.sigma_min
-    drawn = layers.where((sigma > DRAWABLE[0]) & (sigma < DRAWABLE[1]))
-    zeros = int((sigma == 0).sum())
-    note = _sentence(
-        f"{counted(zeros, 'layer')} with exactly 0" if zeros else "",
-        f"{len(layers) - len(drawn) - zeros} out of range"
-        if len(layers) > len(drawn) + zeros
-        else "",
-    )
-    if not len(drawn):
-        return _nothing(title, f"{note} Nothing is left to draw." if note else "There is none.")
-    values = drawn.sigma_min
+    drawn = (sigma > DRAWABLE[0]) & (sigma < DRAWABLE[1])
+    values = sigma[drawn]
+    note = _left_out(int((sigma == 0).sum()), len(sigma) - len(values))
+    if not len(values):
+        return _nothing(title, note or "There is none.")
     low, high = float(values.min()), float(values.max())
     bins = int(min(40, max(12, 2 * np.sqrt(len(values)))))
     log = high > LOG_FROM_RATIO * low
-    edges = (
-        np.geomspace(low / 1.2, high * 1.2, bins + 1)
-        if log
-        else np.linspace(0, 1.05 * high, bins + 1)
-    )
+    if log:
+        edges = np.geomspace(low / 1.2, high * 1.2, bins + 1)
+    else:
+        edges = np.linspace(0, 1.05 * high, bins + 1)
     return {
         "title": title,
-        "alt": f"Histogram of {_range(values, 'layer')}",
+        "alt": f"Histogram of {_range(values)}",
         "x": _axis(SIGMA_MIN, edges, log),
-        **_stacked(drawn, values, edges, series),
-        "note": f"Not drawn: {note}" if note else "",
+        **_stacked(values, of[drawn], edges, series),
+        "note": note,
     }
 
 
-def _zoomed(title: str, layers: LinearLayers, series: Sequence[Series]) -> "dict[str, Any]":
+def _left_out(zeros: int, number: int) -> str:
+    """What is said of the `number` layers that are not drawn, `zeros` of which are exactly 0."""
+    parts = [f"{counted(zeros, 'layer')} with exactly 0"] if zeros else []
+    parts += [f"{counted(number - zeros, 'layer')} out of range"] if number > zeros else []
+    return f"Not drawn: {', '.join(parts)}." if parts else ""
+
+
+def _zoomed(
+    title: str, sigma: np.ndarray, of: np.ndarray, series: Sequence[Series]
+) -> "dict[str, Any]":
     """The left end of the axis, where collapsed layers are: exact zeros are in the first bin."""
-    if not len(layers):
+    if not len(sigma):
         return _nothing(title, "There is none.")
-    near = layers.where(layers.sigma_min < ZOOM)
-    if not len(near):
-        least = text(float(layers.sigma_min.min()), 3)
-        return _nothing(title, f"None of {counted(len(layers), 'layer')}; the smallest is {least}.")
+    near = sigma < ZOOM
+    values = sigma[near]
+    if not len(values):
+        least = text(float(sigma.min()), 3)
+        return _nothing(title, f"None of {counted(len(sigma), 'layer')}; the smallest is {least}.")
     edges = np.linspace(0, ZOOM, ZOOM_BINS + 1)
-    zeros = int((near.sigma_min == 0).sum())
-    exactly = f", {zeros} of them exactly 0" if zeros else ""
+    zeros = int((values == 0).sum())
+    exactly = f", {zeros:,} of them exactly 0" if zeros else ""
     return {
         "title": title,
-        "alt": f"Histogram of {_range(near.sigma_min, 'layer')}",
+        "alt": f"Histogram of {_range(values)}",
         "x": _axis(SIGMA_MIN, edges),
-        **_stacked(near, near.sigma_min, edges, series),
-        "note": f"{len(near):,} of {counted(len(layers), 'layer')}{exactly}.",
+        **_stacked(values, of[near], edges, series),
+        "note": f"{len(values):,} of {counted(len(sigma), 'layer')}{exactly}.",
     }
 
 
-def _alpha(layers: LinearLayers, series: Sequence[Series]) -> "dict[str, Any]":
+def _alpha(alpha: np.ndarray, of: np.ndarray, series: Sequence[Series]) -> "dict[str, Any]":
     title = "Power-law exponent α of each linear layer"
-    if not len(layers):
+    if not len(alpha):
         return _nothing(title, "No linear layer has a power law.")
-    least, most = ALPHA_VIEW
-    end = float(np.clip(np.ceil(layers.alpha.max()), least, most))
+    end = float(np.clip(np.ceil(alpha.max()), *ALPHA_VIEW))
     # Edges on the lines, so that no bar straddles one.
-    width = 0.25 if len(layers) > MANY_LAYERS else 0.5
-    within = layers.where(layers.alpha <= end)
+    width = 0.25 if len(alpha) > MANY_LAYERS else 0.5
+    edges = np.arange(round(end / width) + 1) * width
+    within = alpha <= end
+    beyond = len(alpha) - int(within.sum())
     figure = {
         "title": title,
-        "alt": f"Histogram of {_range(layers.alpha, 'layer')}",
-        "x": _axis("α", np.array([0, end])),
-        **_stacked(within, within.alpha, np.arange(round(end / width) + 1) * width, series),
+        "alt": f"Histogram of {_range(alpha)}",
+        "x": _axis("α", edges),
+        **_stacked(alpha[within], of[within], edges, series),
+        "note": f"{counted(beyond, 'layer')} beyond, up to {text(float(alpha.max()), 3)}."
+        if beyond
+        else "",
     }
     figure["marks"] += [_line("vline", at, "α", style) for at, style in LINES]
-    beyond = len(layers) - len(within)
-    largest = text(float(layers.alpha.max()), 3)
-    figure["note"] = f"{counted(beyond, 'layer')} beyond, up to {largest}." if beyond else ""
     return figure
 
 
-def _ratio(report: ZooReport, layers: LinearLayers, series: Sequence[Series]) -> "dict[str, Any]":
+def _ratio(
+    report: ZooReport, layers: LinearLayers, of: np.ndarray, series: Sequence[Series]
+) -> "dict[str, Any]":
     title = "Aspect ratio Q against α"
-    if not len(layers):
+    fitted = np.flatnonzero(layers.is_fitted)
+    if not len(fitted):
         return _nothing(title, "No linear layer has a power law.")
-    shown = layers
-    if len(layers) > POINTS:
+    ratios, alphas = layers.Q[fitted], layers.alpha[fitted]
+    places = fitted
+    if len(fitted) > POINTS:
         # Not every so many: layers repeat within models. The seed makes the same page every time.
-        chosen = np.random.default_rng(0).choice(len(layers), POINTS, replace=False)
-        shown = layers.where(np.sort(chosen))
-    highest_q, highest = float(layers.Q.max()), float(layers.alpha.max())
-    log_q, log_alpha = highest_q > 10, highest > ALPHA_VIEW[1]
-    lowest = min(1.5, float(layers.alpha.min())) / 1.1
-    marks = [_points(report, shown, index, one) for index, one in enumerate(series)]
+        places = np.sort(np.random.default_rng(0).choice(fitted, POINTS, replace=False))
+    marks = _points(report, layers.take(places), of[places], series)
     marks += [_line("hline", at, "α", style) for at, style in LINES]
-    marks.append(_line("vline", MIN_Q, "Q", "purple dashdot"))
     return {
         "title": title,
-        "alt": f"Scatter plot of {_range(layers.alpha, 'layer')} Q reaches {text(highest_q, 3)}.",
-        "x": _limits(
-            RATIO, 0.9 if log_q else 0.8, 1.3 * highest_q if log_q else highest_q + 0.3, log_q
-        ),
-        "y": _limits(
-            "α",
-            lowest if log_alpha else 0.0,
-            1.3 * highest if log_alpha else max(7.0, 1.1 * highest),
-            log_alpha,
-        ),
-        "marks": [mark for mark in marks if mark is not None],
-        "note": f"A random sample of {POINTS:,} of {len(layers):,} layers."
-        if len(layers) > POINTS
+        "alt": f"Scatter plot of {_range(alphas)} Q reaches {text(float(ratios.max()), 3)}.",
+        "x": _ratio_axis(float(ratios.max())),
+        "y": _alpha_axis(float(alphas.min()), float(alphas.max())),
+        "marks": [*marks, _line("vline", MIN_Q, "Q", "purple dashdot")],
+        "note": f"A random sample of {POINTS:,} of {len(fitted):,} layers."
+        if len(fitted) > POINTS
         else "",
     }
 
 
+def _ratio_axis(highest: float) -> "dict[str, Any]":
+    if highest > 10:
+        return _limits(RATIO, 0.9, 1.3 * highest, log=True)
+    return _limits(RATIO, 0.8, highest + 0.3)
+
+
+def _alpha_axis(lowest: float, highest: float) -> "dict[str, Any]":
+    if highest > ALPHA_VIEW[1]:
+        return _limits("α", min(1.5, lowest) / 1.1, 1.3 * highest, log=True)
+    return _limits("α", 0.0, max(7.0, 1.1 * highest))
+
+
 def _points(
-    report: ZooReport, layers: LinearLayers, index: int, series: Series
-) -> "Optional[dict[str, Any]]":
-    of = layers.where(layers.group == index)
-    if not len(of):
-        return None
+    report: ZooReport, layers: LinearLayers, of: np.ndarray, series: Sequence[Series]
+) -> "list[dict[str, Any]]":
+    """The points of each of `series`, with what each is called and where its report is."""
+    marks = []
+    for index, one in enumerate(series):
+        found = layers.take(np.flatnonzero(of == index))
+        if not len(found):
+            continue
+        marks.append(
+            {
+                "type": "points",
+                "style": one.style,
+                "size": 4 if len(layers) < FEW_POINTS else 2.5,
+                "label": f"{one.label} ({len(found):,})",
+                "x": _rounded(found.Q),
+                "y": _rounded(found.alpha),
+                "names": _point_names(report, found),
+                "models": found.model.tolist(),
+                "layers": found.layer.tolist(),
+            }
+        )
+    return marks
+
+
+def _point_names(report: ZooReport, layers: LinearLayers) -> "list[str]":
     names = []
-    for model, layer, q, alpha in zip(of.model, of.layer, of.Q, of.alpha):
-        found = report.models[model]
-        label = f"{_short(found.name)}: {_short(found.outcome.layers[layer].name)}"
-        names.append(f"{label}: Q = {text(float(q), 3)}, α = {text(float(alpha), 3)}")
-    return {
-        "type": "points",
-        "style": series.style,
-        "size": 4 if len(layers) < 500 else 2.5,
-        "label": f"{series.label} ({len(of):,})",
-        "x": _rounded(of.Q),
-        "y": _rounded(of.alpha),
-        "names": names,
-        "models": of.model.tolist(),
-        "layers": of.layer.tolist(),
-    }
+    for index, place, ratio, alpha in zip(layers.model, layers.layer, layers.Q, layers.alpha):
+        model = report.models[index]
+        label = f"{_short(model.name)}: {_short(model.outcome.layers[place].name)}"
+        names.append(f"{label}: Q = {text(float(ratio), 3)}, α = {text(float(alpha), 3)}")
+    return names
 
 
-def _loss(layers: LinearLayers, series: Sequence[Series]) -> "dict[str, Any]":
+def _loss(loss: np.ndarray, of: np.ndarray, series: Sequence[Series]) -> "dict[str, Any]":
     title = "Rank loss: share of the directions within rounding of zero"
-    if not len(layers):
+    if not len(loss):
         return _nothing(title, "No model has a linear layer.")
-    losing = layers.where(layers.loss > 0)
-    without = len(layers) - len(losing)
-    if not len(losing):
+    losing = loss > 0
+    values = loss[losing]
+    without = len(loss) - len(values)
+    if not len(values):
         return _nothing(title, f"None of {counted(without, 'layer')} loses rank.")
     edges = np.linspace(0, 100, LOSS_BINS + 1)
     return {
         "title": title,
-        "alt": f"Histogram of {_range(losing.loss, 'layer')}",
+        "alt": f"Histogram of {_range(values)}",
         "x": _axis("directions lost, in percent of M", edges),
-        **_stacked(losing, losing.loss, edges, series),
+        **_stacked(values, of[losing], edges, series),
         "note": f"{counted(without, 'layer')} without loss: not drawn." if without else "",
     }
 
 
 def _stacked(
-    layers: LinearLayers, values: np.ndarray, edges: np.ndarray, series: Sequence[Series]
+    values: np.ndarray, of: np.ndarray, edges: np.ndarray, series: Sequence[Series]
 ) -> "dict[str, Any]":
-    """Bars upon bars, one kind for each of `series`; the axis of counts with them."""
+    """Bars upon bars, one kind for each of `series`, and the axis of counts with them."""
+    # The ends of the axis are the data's: rounding must not put one beyond.
+    values = np.clip(values, edges[0], edges[-1])
     base = np.zeros(len(edges) - 1, dtype=int)
     marks = []
     for index, one in enumerate(series):
-        of = layers.group == index
-        number = int(of.sum())
-        if not number:
+        counts = np.histogram(values[of == index], edges)[0]
+        if not counts.any():
             continue
-        # The ends of the axis are the data's: rounding must not put one beyond.
-        counts = np.histogram(np.clip(values[of], edges[0], edges[-1]), edges)[0]
         marks.append(
             {
                 "type": "bars",
                 "style": one.style,
-                "label": f"{one.label} ({number:,})",
+                "label": f"{one.label} ({counts.sum():,})",
                 "edges": _rounded(edges),
                 "values": counts.tolist(),
                 "base": base.tolist(),
             }
         )
         base = base + counts
-    highest = max(1, int(base.max()))
-    return {"y": {**_limits(COUNTED, 0.0, 1.1 * highest), "whole": True}, "marks": marks}
+    return {
+        "y": {**_limits(COUNTED, 0.0, 1.1 * max(1, int(base.max()))), "whole": True},
+        "marks": marks,
+    }
 
 
 def _line(kind: str, at: float, symbol: str, style: str) -> "dict[str, Any]":
@@ -282,15 +304,9 @@ def _rounded(values: np.ndarray) -> "list[float]":
     return [float(f"{value:.6g}") for value in values.tolist()]
 
 
-def _range(values: np.ndarray, noun: str) -> str:
+def _range(values: np.ndarray) -> str:
     ends = " to ".join(text(float(value), 3) for value in (values.min(), values.max()))
-    return f"{counted(len(values), noun)}, from {ends}."
-
-
-def _sentence(*parts: str) -> str:
-    """The parts that are not empty, as one sentence."""
-    found = ", ".join(part for part in parts if part)
-    return f"{found}." if found else ""
+    return f"{counted(len(values), 'layer')}, from {ends}."
 
 
 def _short(name: str) -> str:

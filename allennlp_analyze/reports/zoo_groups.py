@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.reports.zoo_arrays import LinearLayers
 from allennlp_analyze.reports.zoo_charts import group_label
@@ -66,13 +64,10 @@ def _cells(
     states: Sequence[str],
 ) -> tuple[str, ...]:
     counts = state_counts(members)
-    assessed = layers.where(layers.assessed)
-    alphas = layers.fitted.alpha
     least, where = NOTHING, NOTHING
-    if len(assessed):
-        weakest = int(assessed.sigma_min.argmin())
-        least = text(float(assessed.sigma_min[weakest]), 3)
-        where = model_name(models[assessed.model[weakest]].name)
-    alpha = text(float(np.median(alphas)), 3) if len(alphas) else NOTHING
-    numbers = (len(members), *(counts[state] for state in states), len(assessed))
-    return (*(f"{number:,}" for number in numbers), least, where, alpha)
+    weakest = layers.weakest
+    if weakest is not None:
+        least = text(float(layers.sigma_min[weakest]), 3)
+        where = model_name(models[layers.model[weakest]].name)
+    numbers = (len(members), *(counts[state] for state in states), layers.n_assessed)
+    return (*(f"{number:,}" for number in numbers), least, where, text(layers.median_alpha, 3))

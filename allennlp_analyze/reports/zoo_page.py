@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from allennlp_analyze.reports.claims_page import ClaimRow, claim_rows, claims_sentence
 from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.reports.page import Card, pairs, settings_pairs, versions
@@ -42,8 +40,8 @@ TERMS = (
     (
         "σ_min",
         "√λ_min(WᵀW)",
-        "Smallest singular value of a layer: how much is left of the input direction that it weakens"
-        " most. Of a model: the smallest among its linear layers with Q above 1.1.",
+        "Smallest singular value of a layer: how much is left of the input direction that it"
+        " weakens most. Of a model: the smallest among its linear layers with Q above 1.1.",
     ),
     (
         "Q",
@@ -183,12 +181,12 @@ def _verdicts(states: "dict[str, int]") -> str:
 
 
 def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") -> tuple[Card, ...]:
-    assessed = layers.where(layers.assessed)
     matrices = sum(len(model.outcome.layers) for model in report.counted)
-    least, where = _weakest(report, assessed)
-    alphas = layers.fitted.alpha
+    least, where = _weakest(report, layers)
     low, high = USUAL_ALPHA
-    usual = float(((alphas >= low) & (alphas <= high)).mean()) if len(alphas) else None
+    n_fitted = int(layers.is_fitted.sum())
+    usual = int(((layers.alpha >= low) & (layers.alpha <= high)).sum())
+    share = f"{100 * usual / n_fitted:.3g}%" if n_fitted else NOTHING
     return (
         Card(
             "Models",
@@ -199,7 +197,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
         ),
         Card(
             "Layers",
-            f"{len(assessed):,}",
+            f"{layers.n_assessed:,}",
             f"linear with Q above {MIN_Q}; {len(layers):,} linear and {matrices:,} matrices in all",
             "Of these theory says how small a healthy smallest singular value can be.",
             "Q = N / M",
@@ -213,21 +211,21 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
         ),
         Card(
             "Power-law exponent α",
-            text(float(np.median(alphas)), 3) if len(alphas) else NOTHING,
-            f"median of {counted(len(alphas), 'linear layer')} with a fit",
-            f"{NOTHING if usual is None else f'{100 * usual:.3g}%'} between {low:g} and {high:g}.",
+            text(layers.median_alpha, 3),
+            f"median of {counted(n_fitted, 'linear layer')} with a fit",
+            f"{share} between {low:g} and {high:g}.",
             "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
         ),
     )
 
 
-def _weakest(report: ZooReport, assessed: LinearLayers) -> tuple[str, str]:
+def _weakest(report: ZooReport, layers: LinearLayers) -> tuple[str, str]:
     """The smallest of all smallest singular values, and where it is."""
-    if not len(assessed):
+    place = layers.weakest
+    if place is None:
         return NOTHING, "no layer is assessed"
-    place = int(assessed.sigma_min.argmin())
-    model = report.models[assessed.model[place]]
-    layer = model.outcome.layers[assessed.layer[place]]
+    model = report.models[layers.model[place]]
+    layer = model.outcome.layers[layers.layer[place]]
     return (
         text(layer.min_singular_value, 3),
         f"{model_name(model.name)}: {shorten(printable(layer.name), NAME_WIDTH)}",

@@ -1,4 +1,4 @@
-"""The page's table of models: a row of texts for a page without scripts, plain data for one with."""
+"""The table of models: its rows as texts, for a page without scripts, and as plain data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
