@@ -20,7 +20,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what both front doors understand. AllenNLP itself adds --include-package to its own."""
+    """Add what both front doors understand."""
     parser.epilog = EXIT_CODES
     parser.add_argument(
         "archive",
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_reading_arguments(parser.add_argument_group("reading the archive"))
     _add_output_arguments(parser.add_argument_group("output"))
-    _add_choice_arguments(parser.add_argument_group("what is analysed, and how"))
-    _add_model_arguments(parser.add_argument_group("building the modules"))
+    add_choices(parser.add_argument_group("what is analysed, and how"))
+    add_building(parser.add_argument_group("building the modules"))
 
 
 def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -95,7 +95,7 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
         help="go on with an interrupted run in that directory: what it had done is kept",
     )
     group.add_argument("--no-plots", action="store_true", help="draw nothing")
-    group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
+    add_plot_format(group)
     group.add_argument("--quiet", action="store_true", help="print only errors")
     add_debug(group)
     group.add_argument(
@@ -111,12 +111,29 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def add_plot_format(group: "argparse._ArgumentGroup") -> None:
+    """Add how figures are written."""
+    group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
+
+
+def add_include_package(parser: argparse.ArgumentParser) -> None:
+    """Add what AllenNLP adds to its own subcommands."""
+    parser.add_argument(
+        "--include-package",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="package to import before the modules are built (may be repeated)",
+    )
+
+
 def add_debug(group: "argparse._ActionsContainer") -> None:
     """Add what every command understands about its errors."""
     group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
 
 
-def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
+def add_choices(group: "argparse._ArgumentGroup") -> None:
+    """Add what is analysed, and how."""
     add_selection(group)
     group.add_argument(
         "--loose-tolerance",
@@ -180,7 +197,8 @@ def add_machine(group: "argparse._ArgumentGroup") -> None:
     )
 
 
-def _add_model_arguments(group: "argparse._ArgumentGroup") -> None:
+def add_building(group: "argparse._ArgumentGroup") -> None:
+    """Add how modules are built. AllenNLP itself adds --include-package to its own subcommands."""
     group.add_argument(
         "--build-model",
         action="store_true",

@@ -50,6 +50,7 @@ LAYERS = (
         "zoo_unit",
         "zoo_engine",
         "zoo_dask",
+        "zoo_worker",
         "compare",
         "compare_notes",
         "matching",
