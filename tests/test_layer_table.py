@@ -40,6 +40,7 @@ LAYERS = (
         "clock",
         "tool",
         "reference_table",
+        "published",
     ),
     ("analysis", "summary", "reference", "reference_pairs", "claims"),
     ("reports",),
