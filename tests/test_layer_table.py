@@ -42,7 +42,7 @@ LAYERS = (
         "reference_table",
         "published",
     ),
-    ("analysis", "summary", "reference", "reference_pairs", "claims"),
+    ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
     ("reports",),
     ("run", "build"),
     (
