@@ -49,6 +49,7 @@ LAYERS = (
         "clock",
         "tool",
         "reference_table",
+        "published",
     ),
     ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
     ("reports",),
