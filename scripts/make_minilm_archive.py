@@ -29,7 +29,7 @@ LABELS = ("negative", "positive")
 
 
 def configuration(directory: Path) -> dict[str, Any]:
-    """What config.json holds: enough to fine-tune the classifier; sizes are those in `directory`."""
+    """What config.json holds: enough to fine-tune the classifier; the sizes of `directory`."""
     hidden_size = read_json(directory / CONFIG)["hidden_size"]
     length = read_json(directory / POOLING)["max_seq_length"]
     pretrained = {"type": "pretrained_transformer", "model_name": TRANSFORMER}
