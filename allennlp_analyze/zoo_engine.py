@@ -1,7 +1,7 @@
 """Where the models of a zoo are analysed: on any executor, each begun only when it fits."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -129,7 +129,7 @@ def completed(
     items: Sequence[Item],
     sizes: Sequence[int],
     engine: Engine,
-) -> Iterator[tuple[int, Callable[[], Result]]]:
+) -> Generator[tuple[int, Callable[[], Result]], None, None]:
     """Yield each index of `items` as soon as it is done, with what returns its result or raises.
 
     The largest come first, so that none is left alone at the end. That of an item whose process

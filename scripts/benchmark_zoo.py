@@ -84,7 +84,7 @@ def run(manifest: Path, output: Path, workers: int, cores: int, begin: str = "--
             said = process.stderr.read().decode() if process.stderr else ""
             raise SystemExit(f"{' '.join(command)}: {said}")
     totals = json.loads((output / "zoo.json").read_text(encoding="utf-8"))["totals"]
-    return Measured(seconds, most, totals["models"], totals["failed"])
+    return Measured(seconds, most, totals["n_models"], totals["n_failed"])
 
 
 def measure(title: str, manifest: Path, small: Path, folder: Path, repeats: int) -> bool:

@@ -41,7 +41,7 @@ LAYERS = (
         "tool",
         "reference_table",
     ),
-    ("analysis", "summary", "reference", "reference_pairs", "claims"),
+    ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
     ("reports",),
     ("run", "build"),
     (

@@ -65,7 +65,7 @@ def test_the_wheel_has_every_module_and_the_data(wheel):
     package = ROOT / "allennlp_analyze"
     assert {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")} <= names
     assert "allennlp_analyze/py.typed" in names
-    for kind in ("report", "compare"):
+    for kind in ("report", "compare", "zoo"):
         assert f"allennlp_analyze/{kind}.schema.json" in names
     for path in (ROOT / "fixtures" / "published").iterdir():
         if path.suffix in {".csv", ".json"}:

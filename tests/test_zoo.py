@@ -157,7 +157,7 @@ def test_duplicates_are_named_and_counted_once(models, zoo, tmp_path):
     same_as = {name: model["duplicate_of"] for name, model in outcomes(zoo).items()}
     assert same_as == {**dict.fromkeys(NAMES), "south/copy": "north/a", "south/packed": "north/b"}
     totals = json.loads((zoo / "zoo.json").read_text())["totals"]
-    assert (totals["models"], totals["duplicates"], totals["counted"]) == (5, 2, 3)
+    assert (totals["n_models"], totals["n_duplicates"], totals["n_counted"]) == (5, 2, 3)
     assert "south/copy" in done.stdout and "north/a" in done.stdout
 
 
