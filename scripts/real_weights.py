@@ -12,6 +12,7 @@ through `allennlp analyze`, and its numbers are set beside those of its weights 
 import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,15 +93,11 @@ def shown_claim(claim: Claim) -> Iterator[str]:
 
 def find_allennlp(given: Optional[str]) -> Optional[str]:
     """An interpreter with AllenNLP: the one given, the running one, or that of the checkout."""
-    for python in (given,) if given else (sys.executable, str(OWN_PYTHON)):
-        try:
-            found = subprocess.run(
-                [python, "-c", "import importlib.util as u; exit(not u.find_spec('allennlp'))"]
-            )
-        except OSError:
-            continue
-        if found.returncode == 0:
-            return python
+    for name in (given,) if given else (sys.executable, str(OWN_PYTHON)):
+        python = shutil.which(name)
+        look = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('allennlp'))"
+        if python and subprocess.run([python, "-c", look]).returncode == 0:
+            return os.path.abspath(python)
     return None
 
 
@@ -109,10 +106,10 @@ def analyse_archive(python: str, directory: Path, folder: Path, output: Path) ->
 
     Raises `AnalyzeError` with what the command said when one of the two fails.
     """
-    archive = folder.absolute() / "minilm.tar.gz"
+    archive = folder / "minilm.tar.gz"
     analyze = [python, "-m", "allennlp", "analyze", str(archive), "--no-plots", "--quiet"]
     for command in (
-        [python, str(MAKE_ARCHIVE), str(directory.absolute()), str(archive)],
+        [python, str(MAKE_ARCHIVE), str(directory), str(archive)],
         [*analyze, "--force", "--output-dir", str(output.absolute())],
     ):
         # There AllenNLP finds the command: the checkout has the file .allennlp_plugins.
@@ -213,7 +210,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     zoo = options.output_dir / "zoo"
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = options.keep or Path(scratch)
+            folder = (options.keep or Path(scratch)).absolute()
             report = run_zoo_part(names, folder, zoo)
             for model in report.models:
                 if model.name == MINILM and model.outcome.status == DONE:

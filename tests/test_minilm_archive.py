@@ -193,7 +193,9 @@ def test_building_the_model_changes_no_number_and_confirms_the_kinds(
         told = {"kind_source": "module", "module_class": layer["module_class"]}
         other = {**found.pop(layer["parameter"]), **told, "module_index": layer["module_index"]}
         assert without_names(layer) == without_names(other)
-        assert layer["module_class"] == {"linear": "Linear", "embedding": "Embedding"}[layer["kind"]]
+        assert (
+            layer["module_class"] == {"linear": "Linear", "embedding": "Embedding"}[layer["kind"]]
+        )
     assert not found
 
 
