@@ -12,6 +12,7 @@ through `allennlp analyze`, and its numbers are set beside those of its weights 
 import argparse
 import csv
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pretrained_packages import MODELS, install
 from allennlp_analyze import Report, load
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.matching import match_layers
+from allennlp_analyze.reports.words import count
 from allennlp_analyze.results import LayerResult
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo import PAGE, ZooRequest, run_zoo
@@ -84,11 +86,8 @@ def shown_model(model: ZooModel) -> Iterator[str]:
 def shown_claim(claim: Claim) -> Iterator[str]:
     """The lines on one claim."""
     yield f"{claim.verdict}: {claim.claim}"
-    for title, text in (("published", claim.published), ("ours", claim.ours)):
-        if text:
-            yield from textwrap.wrap(
-                f"{title}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    "
-            )
+    for line in (f"published: {claim.published}", f"ours: {claim.ours}", claim.note):
+        yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def find_allennlp(given: Optional[str]) -> Optional[str]:
@@ -104,7 +103,7 @@ def find_allennlp(given: Optional[str]) -> Optional[str]:
 def analyse_archive(python: str, directory: Path, folder: Path, output: Path) -> Report:
     """Make the archive in `folder` from MiniLM's `directory` and analyse it by `allennlp analyze`.
 
-    Raises `AnalyzeError` with what the command said when one of the two fails.
+    Raises `AnalyzeError` with the last line of what the command said when one of the two fails.
     """
     archive = folder / "minilm.tar.gz"
     analyze = [python, "-m", "allennlp", "analyze", str(archive), "--no-plots", "--quiet"]
@@ -121,7 +120,8 @@ def analyse_archive(python: str, directory: Path, folder: Path, output: Path) ->
             text=True,
         )
         if done.returncode:
-            raise AnalyzeError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+            raise AnalyzeError(f"{shlex.join(command)}: {said[-1]}")
     return load(output)
 
 
@@ -155,7 +155,8 @@ def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
     report = analyse_zoo(names, folder, output)
     for model in report.models:
         print("\n".join(shown_model(model)))
-    print(f"\nThe claims of the 2018 study, on the linear layers of {len(report.counted)} models:")
+    counted = count(len(report.counted), "model")
+    print(f"\nThe claims of the 2018 study, on the linear layers of {counted}:")
     for claim in report.claims:
         print("\n".join(shown_claim(claim)))
     print(f"\nThe zoo's page: {output / PAGE}")
