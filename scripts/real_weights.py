@@ -144,8 +144,8 @@ def shown_archive(ours: Report, weights: Report) -> Iterator[str]:
     pairs = [(weights.layers[one], ours.layers[other]) for one, other, _ in matches]
     new = {layer.name for layer in ours.layers} - {layer.name for _, layer in pairs}
     yield (
-        f"  {len(pairs)} of the weights file's {len(weights.layers)} matrices are in it; singular"
-        f" values, alpha and D differ by at most {furthest(pairs):.1g}"
+        f"  has {len(pairs)} of the weights file's {len(weights.layers)} matrices: singular values,"
+        f" alpha and D within a relative {furthest(pairs):.1g}"
     )
     yield f"  besides: {', '.join(sorted(new))}, new and untrained"
 
