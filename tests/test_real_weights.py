@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import math
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from commands import ROOT
 from real_packages import install, script
+from references import layer
 
 # The whole takes half a minute, so that it is run once: where MiniLM's archive can be made too.
 with_allennlp = pytest.mark.skipif(find_spec("allennlp") is None, reason="needs AllenNLP")
@@ -181,3 +183,20 @@ def test_without_allennlp_the_archive_is_left_out_with_a_reason(tmp_path, capsys
     script("real_weights").run_archive_part(None, tmp_path, tmp_path, tmp_path, None)
     assert "left out: " in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (layer(20, 40, alpha=3.0, d=0.1, smallest=1.0), 0.0),
+        (layer(20, 40, alpha=3.3, d=0.1, smallest=1.0), 0.1),
+        (layer(20, 40, alpha=3.0, d=0.12, smallest=1.0), 0.2),
+        (layer(20, 40, alpha=3.0, d=0.1, smallest=1.3), 0.3),
+        (layer(20, 40, alpha=None, smallest=1.0), math.inf),
+    ],
+)
+def test_the_largest_difference_of_any_number_counts(other, expected):
+    one = layer(20, 40, alpha=3.0, d=0.1, smallest=1.0)
+    same = (one, layer(20, 40, alpha=3.0, d=0.1, smallest=1.0))
+    found = script("real_weights").furthest([same, (one, other), same])
+    assert found == pytest.approx(expected)
