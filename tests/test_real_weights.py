@@ -80,6 +80,45 @@ def test_they_are_those_of_numpy_and_powerlaw(printed, packages, folder):
     assert f"value {values[-1]:.3g}, alpha {fit.alpha:.3g}, D {fit.D:.2g} " in printed
 
 
+def linear_matrices(packages, folder):
+    """The weights of every Linear in the packages, read by torch and safetensors."""
+    torch = pytest.importorskip("torch")
+    numpy = pytest.importorskip("safetensors.numpy")
+    for model in packages.MODELS.values():
+        path = model.installed_at(folder)
+        if path.suffix == ".safetensors":
+            state = numpy.load_file(path)
+        else:
+            state = {k: v.numpy() for k, v in torch.load(path, map_location="cpu").items()}
+        for name, array in state.items():
+            other = re.search(r"embeddings\.|weight_[ih]h_", name)
+            if array.ndim == 2 and array.dtype.kind == "f" and not other:
+                yield array.astype(np.float64)
+
+
+@with_allennlp
+def test_the_claims_are_judged_by_the_counts_of_numpy_and_powerlaw(printed, packages, folder):
+    powerlaw = pytest.importorskip("powerlaw")
+    fitting, in_range, tall, square = [], [], [], []
+    for matrix in linear_matrices(packages, folder):
+        values = np.linalg.svd(matrix, compute_uv=False)
+        fit = powerlaw.Fit(values**2, verbose=False).power_law
+        fitting.append(fit.D <= 0.1)
+        in_range.append(2 <= fit.alpha <= 4)
+        q = max(matrix.shape) / min(matrix.shape)
+        (tall if q > 1.1 else square).append(values[-1])
+    assert len(fitting) > 30 and len(tall) > 10 and len(square) > 10
+    ours = re.findall(r"^  ours: (.*)$", printed, re.MULTILINE)
+    expected = [
+        f"{sum(fitting)} of {len(fitting)} ",
+        f"{sum(in_range)} of {len(in_range)} ",
+        f"{sum(x < 0.01 for x in tall)} of {len(tall)} below 0.01, the smallest {min(tall):.3g}",
+        f"{sum(x < 0.01 for x in square)} of {len(square)} below 0.01 ",
+    ]
+    assert len(ours) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(ours, expected)), (ours, expected)
+
+
 @with_allennlp
 def test_every_model_has_its_sentence_and_every_claim_its_verdict(printed, packages):
     for name in packages.MODELS:
