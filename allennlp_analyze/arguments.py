@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import math
-import re
 from pathlib import Path
 
 from allennlp_analyze.guarded import EXIT_CODES
@@ -15,12 +14,11 @@ from allennlp_analyze.settings import (
     TIMEOUT,
     Settings,
 )
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+from allennlp_analyze.sizes import UNITS, parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what both front doors understand. AllenNLP itself adds --include-package to its own."""
+    """Add what both front doors understand."""
     parser.epilog = EXIT_CODES
     parser.add_argument(
         "archive",
@@ -30,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_reading_arguments(parser.add_argument_group("reading the archive"))
     _add_output_arguments(parser.add_argument_group("output"))
-    _add_choice_arguments(parser.add_argument_group("what is analysed, and how"))
-    _add_model_arguments(parser.add_argument_group("building the modules"))
+    add_choices(parser.add_argument_group("what is analysed, and how"))
+    add_building(parser.add_argument_group("building the modules"))
 
 
 def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -61,7 +59,7 @@ def add_reading_limits(group: "argparse._ArgumentGroup") -> None:
         default=MAX_UNPACKED_SIZE,
         metavar="SIZE",
         help="refuse an archive that unpacks to more bytes, or with K, M, G, T: KiB and so on"
-        f" (default: {MAX_UNPACKED_SIZE // _UNITS['G']}G)",
+        f" (default: {MAX_UNPACKED_SIZE // UNITS['G']}G)",
     )
 
 
@@ -73,10 +71,10 @@ def _positive_seconds(text: str) -> float:
 
 
 def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None or int(match.group(1)) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write one like 500M or 20G")
-    return int(match.group(1)) * _UNITS[match.group(2).upper()]
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
@@ -95,7 +93,7 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
         help="go on with an interrupted run in that directory: what it had done is kept",
     )
     group.add_argument("--no-plots", action="store_true", help="draw nothing")
-    group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
+    add_plot_format(group)
     group.add_argument("--quiet", action="store_true", help="print only errors")
     add_debug(group)
     group.add_argument(
@@ -111,12 +109,29 @@ def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:
     )
 
 
+def add_plot_format(group: "argparse._ArgumentGroup") -> None:
+    """Add how figures are written."""
+    group.add_argument("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0])
+
+
+def add_include_package(parser: argparse.ArgumentParser) -> None:
+    """Add what AllenNLP adds to its own subcommands."""
+    parser.add_argument(
+        "--include-package",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="package to import before the modules are built (may be repeated)",
+    )
+
+
 def add_debug(group: "argparse._ActionsContainer") -> None:
     """Add what every command understands about its errors."""
     group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
 
 
-def _add_choice_arguments(group: "argparse._ArgumentGroup") -> None:
+def add_choices(group: "argparse._ArgumentGroup") -> None:
+    """Add what is analysed, and how."""
     add_selection(group)
     group.add_argument(
         "--loose-tolerance",
@@ -180,7 +195,8 @@ def add_machine(group: "argparse._ArgumentGroup") -> None:
     )
 
 
-def _add_model_arguments(group: "argparse._ArgumentGroup") -> None:
+def add_building(group: "argparse._ArgumentGroup") -> None:
+    """Add how modules are built. AllenNLP itself adds --include-package to its own subcommands."""
     group.add_argument(
         "--build-model",
         action="store_true",

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
-from allennlp_analyze import cli_compare, cli_render
-from allennlp_analyze.arguments import add_arguments, settings_from
+from allennlp_analyze import cli_compare, cli_render, cli_zoo
+from allennlp_analyze.arguments import add_arguments, add_include_package, settings_from
 from allennlp_analyze.clock import process_seconds
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.guarded import guarded, left, one_line
@@ -20,7 +20,7 @@ DESCRIPTION = """Is this network healthy, layer by layer? Reads the weights of a
 without executing anything in it, and measures for every weight matrix the singular values, the
 hard rank, a power-law fit of the spectrum and Marchenko-Pastur statistics."""
 # Each is a module with NAME, HELP, make_parser() and execute(args) -> exit code.
-SUBCOMMANDS = {module.NAME: module for module in (cli_compare, cli_render)}
+SUBCOMMANDS = {module.NAME: module for module in (cli_compare, cli_render, cli_zoo)}
 
 
 def analyze(args: argparse.Namespace) -> int:
@@ -96,13 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="make AllenNLP find the subcommand `allennlp analyze`, and exit",
     )
     add_arguments(parser)
-    parser.add_argument(
-        "--include-package",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="package to import before the modules are built (may be repeated)",
-    )
+    add_include_package(parser)
     return parser
 
 

@@ -103,7 +103,8 @@ def run(request: Request, settings: Settings) -> Outcome:
     with contextlib.ExitStack() as stack:
 
         def keep_journal(of_run: Mapping[str, Any]) -> Journal:
-            journals.append(stack.enter_context(open_journal(directory, of_run, request.resume)))
+            journal = open_journal(directory, of_run, request.resume, request.force)
+            journals.append(stack.enter_context(journal))
             return journals[0]
 
         try:

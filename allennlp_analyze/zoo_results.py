@@ -34,6 +34,11 @@ class ZooLayer:
         return self.N / self.M
 
     @property
+    def is_linear(self) -> bool:
+        """Whether figures, counts and claims over all models look at it."""
+        return self.kind == "linear"
+
+    @property
     def is_assessed(self) -> bool:
         """Whether theory keeps the smallest singular value of a healthy layer from 0."""
         return self.verdict != "not_assessed"
@@ -100,8 +105,48 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class ZooTotals:
+    """All models of a zoo in a few numbers, or those of one group.
+
+    What follows `n_counted` is over the counted models. `n_layers` are their matrices of every
+    kind; what follows that is over their linear layers, the last four over assessed ones, but for
+    `median_alpha`, which is over all `n_power_law` with a fit. `models_by_verdict` counts the
+    models by `results.MODEL_VERDICTS`, `layers_by_verdict` the linear layers by `results.VERDICTS`.
+    """
+
+    n_models: int
+    n_done: int
+    n_failed: int
+    n_duplicates: int
+    n_counted: int
+    models_by_verdict: dict[str, int]
+    n_layers: int
+    n_linear: int
+    n_assessed: int
+    n_power_law: int
+    layers_by_verdict: dict[str, int]
+    median_alpha: Optional[float]
+    max_rank_loss_percent: Optional[float]
+    min_singular_value: Optional[float]
+    min_singular_value_model: Optional[str]
+    min_singular_value_layer: Optional[str]
+
+
+@dataclass(frozen=True)
+class ZooSummary:
+    """The totals over all models, and of each group in the order of its first model."""
+
+    totals: ZooTotals
+    groups: dict[str, ZooTotals]
+
+
+@dataclass(frozen=True)
 class ZooReport:
-    """The analysis of all models of a zoo: what every report format over them is written from."""
+    """The analysis of all models of a zoo: what every report format over them is written from.
+
+    `summary` is what `zoo_summary.summarise_zoo` makes of `models`; reports that need it cannot be
+    written without.
+    """
 
     tool: ToolInfo
     title: str
@@ -110,6 +155,7 @@ class ZooReport:
     models: tuple[ZooModel, ...]
     claims: tuple[Claim, ...] = ()
     seconds: float = 0.0
+    summary: Optional[ZooSummary] = None
 
     @property
     def counted(self) -> tuple[ZooModel, ...]:

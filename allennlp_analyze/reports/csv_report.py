@@ -3,8 +3,10 @@
 import csv
 import dataclasses
 import io
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.json_report import LAYER_KEYS, layer_to_dict
@@ -32,6 +34,8 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 RENAMED = {"sigma": "alpha_sigma"}
+COMPARISON_PARTS = ("ratio", "p")
+COMPARISON = re.compile(f"comparison_(.+)_({'|'.join(COMPARISON_PARTS)})")
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
@@ -44,19 +48,55 @@ def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns(report), lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{key: _cell(value) for key, value in row.items()} for row in table])
+    writer.writerows([{key: cell(value) for key, value in row.items()} for row in table])
     write_text(path, text.getvalue())
 
 
 def columns(report: ModelReport) -> list[str]:
     """The header: the same for every model, then one pair per distribution compared with."""
+    names = {name for layer in report.layers for name in _comparisons(layer)}
+    compared = [
+        _comparison_column(name, part) for name in sorted(names) for part in COMPARISON_PARTS
+    ]
+    return fixed_columns() + compared
+
+
+def fixed_columns() -> list[str]:
+    """The columns that every layers.csv has."""
     header: list[str] = []
     for key in LAYER_KEYS:
         header += _columns_of(key)
         if key == "effective_rank":
             header.append("entropy")
-    names = sorted({name for layer in report.layers for name in _comparisons(layer)})
-    return header + [f"comparison_{name}_{part}" for name in names for part in ("ratio", "p")]
+    return header
+
+
+def all_columns(headers: Iterable[Iterable[str]]) -> list[str]:
+    """The columns of several layers.csv together, in the order of `columns`.
+
+    Those of other origin come last, as they come.
+    """
+    found = dict.fromkeys(column for header in headers for column in header)
+    for column in fixed_columns():
+        found.pop(column, None)
+    names = sorted(name for name in map(_compared_with, found) if name is not None)
+    compared = [
+        column
+        for name in dict.fromkeys(names)
+        for part in COMPARISON_PARTS
+        if (column := _comparison_column(name, part)) in found
+    ]
+    return [*fixed_columns(), *dict.fromkeys([*compared, *found])]
+
+
+def _comparison_column(name: str, part: str) -> str:
+    return f"comparison_{name}_{part}"
+
+
+def _compared_with(column: str) -> Optional[str]:
+    """The distribution of a column of a comparison, None for another column."""
+    found = COMPARISON.fullmatch(column)
+    return found[1] if found else None
 
 
 def rows(report: ModelReport) -> list[dict[str, Any]]:
@@ -88,8 +128,7 @@ def _row(layer: LayerResult) -> dict[str, Any]:
         else:
             row[key] = "; ".join(value) if key == "warnings" else value
     for name, comparison in _comparisons(layer).items():
-        row[f"comparison_{name}_ratio"] = comparison["ratio"]
-        row[f"comparison_{name}_p"] = comparison["p"]
+        row.update({_comparison_column(name, part): comparison[part] for part in COMPARISON_PARTS})
     return row
 
 
@@ -100,7 +139,7 @@ def _comparisons(layer: LayerResult) -> dict[str, dict[str, Any]]:
     return comparisons
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Text on one line and, since names come from strangers, never a spreadsheet's formula."""
     if not isinstance(value, str):
         return value

@@ -19,6 +19,7 @@ import numpy as np
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.atomic import make_directory, output_error
 from allennlp_analyze.reports.decode import decoded
+from allennlp_analyze.reports.held import held_file
 from allennlp_analyze.results import LayerOutcome, LayerResult, Skipped
 
 JOURNAL = "journal.jsonl"
@@ -50,20 +51,22 @@ class Journal:
 
 
 @contextlib.contextmanager
-def open_journal(directory: Path, run: Mapping[str, Any], resume: bool) -> Iterator[Journal]:
+def open_journal(
+    directory: Path, run: Mapping[str, Any], resume: bool, force: bool = False
+) -> Iterator[Journal]:
     """The journal of `run` in `directory`, both made where missing.
 
     `run` is all that the outcomes depend on, as JSON knows it. With `resume` the outcomes of an
     earlier run are kept. What holds no outcome in the end is removed. Raises `OutputError` when
-    another process is at work there, or the journal there is that of another run.
+    another process is at work there, or (without `force`) the journal there is that of another run.
     """
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     make_directory(directory)
     path = directory / JOURNAL
-    with _locked(path) as file:
+    with held_file(path, _process) as file:
         found = _read(file)
         same = found.header == _header(run)
-        if resume and found.finished and not same:
+        if resume and found.finished and not same and not force:
             raise OutputError(
                 f"{path}: is of another archive, other settings or another version;"
                 " --force starts anew"
@@ -95,48 +98,12 @@ def finished_layers(directory: Path) -> int:
     path = directory / JOURNAL
     if not path.is_file():
         return 0
-    with _locked(path) as file:
+    with held_file(path, _process) as file:
         return len(_read(file).finished)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file `path`, open and held. Raises `OutputError`."""
-    while True:
-        try:
-            file = path.open("a+b")
-        except OSError as error:
-            raise output_error(path, error) from None
-        with file:
-            _lock(path, file)
-            if _is_still(path, file):
-                yield file
-                return
-
-
-def _lock(path: Path, file: BinaryIO) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one directory are the user's own care
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        process = _read(file).process
-        holder = "another run" if process is None else f"another run (process {process})"
-        raise OutputError(
-            f"{path.parent}: {holder} is writing there; wait for it, or choose another --output-dir"
-        ) from None
-    except OSError:  # a file system without locks
-        return
-
-
-def _is_still(path: Path, file: BinaryIO) -> bool:
-    """Whether `file` is what `path` names: a run that has ended removes its journal."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+def _process(file: BinaryIO) -> Optional[int]:
+    return _read(file).process
 
 
 def _header(run: Mapping[str, Any]) -> dict[str, Any]:

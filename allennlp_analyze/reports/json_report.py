@@ -85,19 +85,26 @@ def read_json(path: Union[str, Path]) -> dict[str, Any]:
 
     Raises `SourceError` for a file that is not a report, or is one of another schema version.
     """
+    return read_versioned(path, "report.json", SCHEMA_VERSION, "analyse the archive again")
+
+
+def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str) -> dict[str, Any]:
+    """The contents of a `kind` of file that this tool writes, of schema version `version`.
+
+    `remedy` is what to do about another one. Raises `SourceError`.
+    """
     try:
         report: Any = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path}: is not JSON; name a report.json of this tool") from error
+        raise SourceError(f"{path}: is not JSON; name a {kind} of this tool") from error
     if not isinstance(report, dict) or "schema_version" not in report:
-        raise SourceError(f"{path}: is not a report; name a report.json of this tool")
-    version = report["schema_version"]
-    if version != SCHEMA_VERSION:
+        raise SourceError(f"{path}: is not a report; name a {kind} of this tool")
+    found = report["schema_version"]
+    if found != version:
         raise SourceError(
-            f"{path}: has schema version {version!r:.40}, this release reads {SCHEMA_VERSION};"
-            " analyse the archive again"
+            f"{path}: has schema version {found!r:.40}, this release reads {version}; {remedy}"
         )
     return report
 
