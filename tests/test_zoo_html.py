@@ -103,7 +103,10 @@ def test_the_numbers_are_those_of_the_counted_linear_layers() -> None:
     text = words(zoo_html(report))
     clear = [x for x in layers if x.Q > 1.1]
     alphas = [x.alpha for x in layers]
-    assert f"Layers {len(clear)} linear with Q above 1.1; 180 linear and 180 matrices" in text
+    assert (
+        f"Layers {len(clear)} assessed: linear with Q above 1.1; 180 linear and 180 matrices"
+        in text
+    )
     weakest = min(clear, key=lambda x: x.min_singular_value)
     (of,) = {m.name for m in report.models if weakest in m.outcome.layers}
     assert f"{weakest.min_singular_value:.3g} {of}: {weakest.name}" in text

@@ -10,6 +10,7 @@ from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.links import link_target
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.templating import render_template
+from allennlp_analyze.reports.terms import NOTHING
 from allennlp_analyze.reports.words import count
 from allennlp_analyze.zoo_results import CLAIM_VERDICTS, Claim
 
@@ -92,8 +93,8 @@ def claim_rows(claims: Iterable[Claim]) -> tuple[ClaimRow, ...]:
     return tuple(
         ClaimRow(
             claim=printable(claim.claim),
-            published=printable(claim.published),
-            ours=printable(claim.ours),
+            published=printable(claim.published) or NOTHING,
+            ours=printable(claim.ours) or NOTHING,
             mark=MARKS[claim.verdict],
             word=claim.verdict,
             note=printable(claim.note),

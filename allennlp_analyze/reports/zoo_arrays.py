@@ -17,7 +17,7 @@ class LinearLayers:
 
     `model` is the index into the report's models and `layer` that into the model's layers, `group`
     that into the report's groups. `alpha` is NaN where there is no fit: no page shows it.
-    `assessed` marks those that the verdict on a model is about: Q > 1.1.
+    `assessed` marks those that the verdict on a model is about.
     """
 
     model: np.ndarray
@@ -32,9 +32,14 @@ class LinearLayers:
     def __len__(self) -> int:
         return len(self.model)
 
-    def take(self, places: np.ndarray) -> "LinearLayers":
-        """Those at `places` (k,), in their order."""
-        return LinearLayers(*(getattr(self, name)[places] for name in self.__dataclass_fields__))
+    def where(self, mask: np.ndarray) -> "LinearLayers":
+        """Those that `mask` (n,) marks, or names by index: a copy of all their numbers."""
+        return LinearLayers(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+    @property
+    def fitted(self) -> "LinearLayers":
+        """Those with a power law."""
+        return self.where(self.is_fitted)
 
     @property
     def is_fitted(self) -> np.ndarray:
@@ -63,7 +68,7 @@ class LinearLayers:
         order = np.argsort(self.group, kind="stable")
         places = np.searchsorted(self.group[order], np.arange(groups + 1))
         for start, end in zip(places[:-1], places[1:]):
-            yield self.take(order[start:end])
+            yield self.where(order[start:end])
 
 
 def linear_layers(report: ZooReport) -> LinearLayers:

@@ -56,7 +56,8 @@ def zoo_charts(report: ZooReport, layers: LinearLayers) -> "list[dict[str, Any]]
     for index, one in enumerate(series):
         colour[list(one.groups)] = index
     of = colour[layers.group]
-    clear, clear_of = layers.sigma_min[layers.assessed], of[layers.assessed]
+    is_clear = layers.Q > MIN_Q
+    clear, clear_of = layers.sigma_min[is_clear], of[is_clear]
     fitted = layers.is_fitted
     charts = [
         _smallest("Smallest singular value of each linear layer", layers.sigma_min, of, series),
@@ -178,7 +179,7 @@ def _ratio(
     if len(fitted) > POINTS:
         # Not every so many: layers repeat within models. The seed makes the same page every time.
         places = np.sort(np.random.default_rng(0).choice(fitted, POINTS, replace=False))
-    marks = _points(report, layers.take(places), of[places], series)
+    marks = _points(report, layers.where(places), of[places], series)
     marks += [_line("hline", at, "α", style) for at, style in LINES]
     return {
         "title": title,
@@ -210,7 +211,7 @@ def _points(
     """The points of each of `series`, with what each is called and where its report is."""
     marks = []
     for index, one in enumerate(series):
-        found = layers.take(np.flatnonzero(of == index))
+        found = layers.where(np.flatnonzero(of == index))
         if not len(found):
             continue
         marks.append(

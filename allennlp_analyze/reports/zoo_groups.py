@@ -11,7 +11,7 @@ from allennlp_analyze.zoo_results import ZooModel, ZooReport
 
 # What a group says of its linear layers: heading, what it means, style.
 LAYER_COLUMNS = (
-    ("layers", "linear, with Q above 1.1", "number less"),
+    ("layers", "assessed: linear with Q above 1.1", "number less"),
     ("σ_min", "the smallest singular value of these", "number"),
     ("of model", "where that is", "less name"),
     ("α", "median power-law exponent of all linear layers", "number"),

@@ -174,7 +174,7 @@ def _sentence(states: "dict[str, int]") -> str:
 def _verdicts(states: "dict[str, int]") -> str:
     """How many have each verdict; always how many collapsed."""
     return ", ".join(
-        f"{states[verdict] or 'none'} {STATES[verdict]}"
+        f"{states[verdict]:,} {STATES[verdict]}" if states[verdict] else f"none {STATES[verdict]}"
         for verdict in VERDICT_STATES
         if states[verdict] or verdict == "collapsed"
     )
@@ -198,7 +198,8 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
         Card(
             "Layers",
             f"{layers.n_assessed:,}",
-            f"linear with Q above {MIN_Q}; {len(layers):,} linear and {matrices:,} matrices in all",
+            f"assessed: linear with Q above {MIN_Q}; {len(layers):,} linear and {matrices:,}"
+            " matrices in all",
             "Of these theory says how small a healthy smallest singular value can be.",
             "Q = N / M",
         ),
@@ -206,7 +207,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
             "Smallest singular value",
             least,
             where,
-            "Over those layers. Clear of zero, every input direction passes.",
+            "Of those assessed. Clear of zero, every input direction passes.",
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(
