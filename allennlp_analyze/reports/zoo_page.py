@@ -33,9 +33,8 @@ STATIC_ROWS, LISTED = 2000, 200
 USUAL_ALPHA = (2.0, 4.0)
 ARCHIVE_WIDTH = 2 * NAME_WIDTH
 NAME_COLUMN = ModelColumn("model", "its name in the manifest", "text", lambda m: m.name, "")
-# Of the models that count, the worst first; and by which of them the page is marked.
+# Of the models that count, the worst first: the first that there is marks the page.
 VERDICT_STATES = tuple(state for state in STATES if state not in (FAILED_STATE, DUPLICATE))
-MARKS = ("collapsed", "invalid", "near_collapse", "full_rank")
 TERMS = (
     (
         "σ_min",
@@ -131,7 +130,7 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
     states = state_counts(report.models)
     return ZooPage(
         title=printable(report.title) or "Zoo",
-        mark=next((mark for mark in MARKS if states[mark]), "not_assessed"),
+        mark=next((state for state in VERDICT_STATES if states[state]), "not_assessed"),
         sentence=_sentence(states),
         cards=_cards(report, layers, states),
         claims=claim_rows(report.claims),
