@@ -303,13 +303,13 @@ def _finished(
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({100 * part / whole:.3g}%)" if whole else "none"
+    return f"{part} of {whole} ({100 * part / whole:.3g}%)" if whole else ""
 
 
 def _near(extent: Extent) -> str:
     """Such as "6 of 24 below 0.01 (up to 0.00071), the others from 0.0802"."""
     if not extent.n:
-        return "none"
+        return ""
     text = f"{extent.n_near} of {extent.n} below {NEAR_ZERO:g}"
     if extent.largest_near is not None:
         text += f" (up to {extent.largest_near:.2g})"
