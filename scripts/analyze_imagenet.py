@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
-from allennlp_analyze.zoo_manifest import ZooEntry, read_manifest
 from imagenet_table import ImageNetRow, format_table, imagenet_rows, rows_claim, write_table
 from study_2018 import (
     TIMEOUT,
@@ -38,6 +37,7 @@ from allennlp_analyze.run import Request
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo import MODELS as MODEL_REPORTS
 from allennlp_analyze.zoo import ZOO, ZooRequest, run_zoo
+from allennlp_analyze.zoo_manifest import ZooEntry, read_manifest
 from allennlp_analyze.zoo_results import Claim, ZooReport
 
 MANIFEST = "torchvision-2018"
@@ -111,8 +111,8 @@ def analyse_imagenet(request: ImageNetRequest) -> ImageNet:
     report = outcome.report
     rows = imagenet_rows(report.models, request.output_dir, request.untrained)
     why_not = RANDOM if request.untrained else why_nothing(report)
-    claims = with_part(imagenet_claims(report.counted, TABLE, why_not), report)
-    claims = (*claims, rows_claim(rows, TABLE, why_not))
+    claims = imagenet_claims(report.counted, TABLE, why_not)
+    claims = with_part((*claims, rows_claim(rows, TABLE, why_not)), report)
     written = (request.output_dir / TABLE, request.output_dir / RESULTS)
     write_table(rows, written[0])
     write_text(written[1], json.dumps(as_json(request, report, rows, claims), indent=1) + "\n")

@@ -16,8 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
 
-from allennlp_analyze.reports.claims_page import ClaimSection, write_claims_page
-from allennlp_analyze.zoo_manifest import ZooEntry, read_manifest
 from analyze_imagenet import MANIFEST as IMAGENET_MANIFEST
 from analyze_imagenet import (
     NO_TORCHVISION,
@@ -43,11 +41,13 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.guarded import guarded, left
 from allennlp_analyze.reference_table import read_reference
 from allennlp_analyze.reports.atomic import check_directory, write_text
+from allennlp_analyze.reports.claims_page import ClaimSection, write_claims_page
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.run import Request
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.tool import tool_info
 from allennlp_analyze.zoo import ZooRequest, run_zoo
+from allennlp_analyze.zoo_manifest import ZooEntry, read_manifest
 from allennlp_analyze.zoo_results import DONE, Claim, ZooModel, ZooReport
 
 ALLENNLP_MANIFEST = "allennlp-2018"
@@ -61,13 +61,13 @@ ABOUT = (
 )
 EXPERIMENT = Path(__file__).resolve().parent / "rank_collapse.py"
 SCHEMA_VERSION = 1
-# What a row-by-row comparison is to the claim that the numbers come out again.
+# What a comparison row by row is to the claim that the numbers come out again; of two models that
+# have nothing in common, there is nothing to say.
 REPRODUCED = {
     "reproduced": "holds",
     "close": "holds",
     "differs": "does not hold",
     "incomplete": "does not hold",
-    "not_comparable": NOT_RUN,
 }
 
 
@@ -158,23 +158,21 @@ def reference_claims(report: ZooReport, entries: Sequence[ZooEntry], root: Path)
             continue
         compared = load_report(root / model.directory).reference
         assert compared is not None  # asked for by the manifest's option
-        yield replace(
-            claim,
-            ours=compared.sentence,
-            verdict=REPRODUCED[compared.verdict],
-            note="Holds when every row agrees or is within 1%.",
-            data=f"{ALLENNLP}/{model.directory}/report.html",
-        )
+        found = replace(claim, data=f"{ALLENNLP}/{model.directory}/report.html")
+        if compared.verdict in REPRODUCED:
+            note = "Holds when every row agrees or is within 1%."
+            verdict = REPRODUCED[compared.verdict]
+            yield replace(found, ours=compared.sentence, verdict=verdict, note=note)
+        else:
+            yield replace(found, note=compared.sentence)
 
 
 def imagenet_section(study: Study) -> ClaimSection:
     found = analyse_imagenet(study.imagenet)
     claims = [replace(claim, data=f"{IMAGENET}/{claim.data}") for claim in found.claims]
     links = ((TABLE, f"{IMAGENET}/{TABLE}"), *zoo_links(found.zoo, IMAGENET))
-    if study.imagenet.untrained:
-        return ClaimSection("ImageNet's models", f"Not judged: {RANDOM}.", tuple(claims), links)
-    text = analysed(found.zoo)
-    return ClaimSection("ImageNet's models", text, with_part(claims, found.zoo), links)
+    text = f"Not judged: {RANDOM}." if study.imagenet.untrained else analysed(found.zoo)
+    return ClaimSection("ImageNet's models", text, tuple(claims), links)
 
 
 def collapse_section(study: Study, runs: Optional[Sequence[CollapseRun]]) -> ClaimSection:

@@ -7,12 +7,12 @@ from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
 import yaml
-from allennlp_analyze.zoo_manifest import ZooEntry
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.atomic import make_directory, write_text
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
+from allennlp_analyze.zoo_manifest import ZooEntry
 from allennlp_analyze.zoo_results import CLAIM_VERDICTS, Claim, ZooReport
 
 NOT_RUN = CLAIM_VERDICTS[-1]
