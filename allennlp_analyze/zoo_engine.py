@@ -89,8 +89,8 @@ class Processes:
         try:
             yield executor
         except BaseException:  # an interrupt, or the caller stops: nobody waits for the rest
-            executor.shutdown(wait=False, cancel_futures=True)
             _end(set(multiprocessing.active_children()) - others)
+            executor.shutdown(cancel_futures=True)
             raise
         executor.shutdown()
 

@@ -49,10 +49,11 @@ def read_manifest(text: str) -> Manifest:
 
     Raises `UsageError`, with file and line, for every mistake that shows before a model is opened.
     """
-    path = Path(os.path.expanduser(text))
+    expanded = os.path.expanduser(text)
+    path = Path(expanded)
     if text in SHIPPED:
         return _read_file(_shipped(text), text, text)
-    if os.path.isdir(path):
+    if os.path.isdir(expanded):
         return _of_directory(text, path)
     if os.path.isfile(path):
         return _read_file(path, text, path.stem)
@@ -67,7 +68,7 @@ def read_manifest(text: str) -> Manifest:
 
 
 def _no_such(text: str, path: Path) -> str:
-    if os.path.exists(path):
+    if text and os.path.exists(path):
         return f"{text}: is not a regular file"
     close = get_close_matches(path.stem, SHIPPED, 1)
     meant = f"; did you mean {close[0]}?" if close else ""

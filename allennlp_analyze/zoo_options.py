@@ -114,10 +114,12 @@ def _plot_format(value: object) -> str:
 
 def _overrides(value: object) -> str:
     """JSON, or what a YAML mapping makes of it."""
+    if not isinstance(value, dict):
+        return text_of(value)
     try:
-        return json.dumps(value) if isinstance(value, dict) else text_of(value)
+        return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{quoted(value)} is not JSON ({error})") from None
+        raise ValueError(f"{quoted(value)} cannot be JSON ({error})") from None
 
 
 # Every option by its field, in the order of the documentation.

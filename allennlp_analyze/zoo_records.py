@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.zoo_options import OPTIONS, is_option, quoted, unknown
+from allennlp_analyze.zoo_options import OPTIONS, field_name, is_option, quoted, unknown
 
 if TYPE_CHECKING:
     import yaml
@@ -126,12 +126,12 @@ def _csv_record(place: str, header: Sequence[str], row: Sequence[str]) -> Record
 
 
 def _header(file: str, row: Sequence[str]) -> tuple[str, ...]:
-    """The columns in lower case. Raises `UsageError`."""
+    """The columns, by the names of keys and fields. Raises `UsageError`."""
     place = f"{file}: line 1"
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(row) == 1 and mark in row[0]:
             raise UsageError(f"{place}: its columns are separated by {name}; save it with commas")
-    columns = [cell.strip().lower() for cell in row]
+    columns = [field_name(cell) for cell in row]
     for column in columns:
         if column not in KEYS and not is_option(column):
             raise UsageError(f"{place}: {unknown('column', column, (*KEYS, *OPTIONS))}")

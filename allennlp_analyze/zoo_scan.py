@@ -48,20 +48,12 @@ def models_below(root: Path) -> tuple[Path, ...]:
     `UsageError` for a directory that cannot be read.
     """
     found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    pending, links = [root], list[Path]()
-    while pending or links:
-        # Links come last: what they lead to may yet be met where it is.
-        directory = pending.pop() if pending else links.pop(0)
-        if not _is_new(directory, seen):
-            continue
-        files, directories = _listed(directory)
+    for directory, files, directories in _walk(root):
         if is_model_directory([path.name for path in files]):
             found.append(directory)
-            continue
-        found.extend(path for path in files if is_model_file(path.name))
-        links.extend(path for path in directories if path.is_symlink())
-        pending.extend(path for path in directories if not path.is_symlink())
+            directories.clear()
+        else:
+            found.extend(path for path in files if is_model_file(path.name))
     return tuple(sorted(found, key=_order))
 
 
@@ -92,7 +84,7 @@ def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     if part == _ANY_DEPTH and rest[:1] == (_ANY_DEPTH,):
         yield from _matches(base, rest)
     elif part == _ANY_DEPTH:
-        for directory in _directories(base):
+        for directory, _, _ in _walk(base) if base.is_dir() else ():
             yield from _matches(directory, rest)
     elif not is_glob(part):
         if os.path.exists(base / part):
@@ -105,15 +97,21 @@ def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
                 yield from _matches(path, rest)
 
 
-def _directories(root: Path) -> Iterator[Path]:
-    """`root` and every directory below it, each once."""
+def _walk(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
+    """`root` and every directory below it, each once, with its files and its directories.
+
+    Those that are removed from the last list are left out. Links come last: what they lead to may
+    yet be met where it is.
+    """
     seen: set[tuple[int, int]] = set()
-    pending = [root]
-    while pending:
-        directory = pending.pop()
-        if directory.is_dir() and _is_new(directory, seen):
-            yield directory
-            pending.extend(_listed(directory)[1])
+    pending, links = [root], list[Path]()
+    while pending or links:
+        directory = pending.pop() if pending else links.pop(0)
+        if _is_new(directory, seen):
+            files, directories = _listed(directory)
+            yield directory, files, directories
+            links.extend(path for path in directories if path.is_symlink())
+            pending.extend(path for path in directories if not path.is_symlink())
 
 
 def _is_new(directory: Path, seen: set[tuple[int, int]]) -> bool:

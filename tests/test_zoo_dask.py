@@ -19,8 +19,18 @@ from allennlp_analyze.zoo_unit import Token, analyse_anywhere, make_unit, receiv
 distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 
+@pytest.fixture(scope="module")
+def shared_cluster():
+    """For tests that leave the workers as they were, or anew."""
+    yield from clusters()
+
+
 @pytest.fixture
 def cluster():
+    yield from clusters()
+
+
+def clusters():
     """Two workers of one thread each; a task whose worker dies is tried once more."""
     import dask
 
@@ -34,7 +44,9 @@ def cluster():
 @pytest.fixture
 def models(tmp_path):
     for seed in range(8):
-        write_archive(tmp_path / "models" / f"m{seed}.tar.gz", seed, layers=6, shape=(700, 500))
+        write_archive(
+            tmp_path / "models" / f"m{seed}.tar.gz", seed, layers=6, shape=(700, 500), level=0
+        )
     return tmp_path / "models"
 
 
@@ -42,19 +54,21 @@ def layers(zoo, name):
     return load_report(zoo / outcomes(zoo)[name]["directory"]).layers
 
 
-def test_a_worker_killed_midway_costs_nothing_but_its_own_work(cluster, models, tmp_path):
+def test_a_worker_killed_midway_costs_nothing_but_its_own_work(shared_cluster, models, tmp_path):
     zoo = tmp_path / "zoo"
     killed = []
 
     def kill():
         wait_until(lambda: finished(zoo))
-        pids = {name: worker.pid for name, worker in cluster.workers.items()}
+        pids = {name: worker.pid for name, worker in shared_cluster.workers.items()}
         killed.append(next(iter(pids.values())))
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    outcome = run_zoo(ZooRequest(str(models), zoo, dask=cluster.scheduler_address), Settings())
+    outcome = run_zoo(
+        ZooRequest(str(models), zoo, dask=shared_cluster.scheduler_address), Settings()
+    )
     thread.join()
     assert killed and len(finished(zoo)) == 8
     assert not outcome.report.failed
@@ -64,19 +78,19 @@ def test_a_worker_killed_midway_costs_nothing_but_its_own_work(cluster, models, 
         assert layers(zoo, name) == layers(local, name)
 
 
-def test_a_failing_model_is_recorded_where_it_was_analysed(cluster, models, tmp_path):
+def test_a_failing_model_is_recorded_where_it_was_analysed(shared_cluster, models, tmp_path):
     (models / "m3.tar.gz").write_bytes(b"no archive")
     zoo = tmp_path / "zoo"
     report = run_zoo(
-        ZooRequest(str(models), zoo, dask=cluster.scheduler_address), Settings()
+        ZooRequest(str(models), zoo, dask=shared_cluster.scheduler_address), Settings()
     ).report
     (failed,) = report.failed
     assert failed.name == "m3" and "m3.tar.gz" in failed.outcome.reason
     assert len(report.counted) == 7
 
 
-def test_an_item_that_kills_every_worker_is_given_up(cluster):
-    engine = Dask(cluster.scheduler_address)
+def test_an_item_that_kills_every_worker_is_given_up(shared_cluster):
+    engine = Dask(shared_cluster.scheduler_address)
     tasks = [Task(value, dies=value == 1) for value in range(4)]
     found = {}
     for index, result in completed(square, tasks, [0] * 4, engine):
