@@ -282,6 +282,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="give up on a server that is silent for so long (%(default)g)",
     )
     add("--workers", type=int, metavar="N", help="models at a time")
+    add("--resume", action="store_true", help="go on with what is there: the default")
     add("--force", action="store_true", help="begin anew")
     add("--quiet", action="store_true", help="print only errors")
     add("--debug", action="store_true", help="show where an error arose")

@@ -12,6 +12,7 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.atomic import make_directory, write_text
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
+from allennlp_analyze.sources.fetch import is_url
 from allennlp_analyze.zoo_manifest import ZooEntry
 from allennlp_analyze.zoo_results import CLAIM_VERDICTS, Claim, ZooReport
 
@@ -74,14 +75,23 @@ def write_manifest(path: Path, title: str, entries: Iterable[ZooEntry]) -> None:
 
 
 def _written(entry: ZooEntry) -> dict[str, Any]:
-    said = {"name": entry.name, "archive": entry.archive, "group": entry.group}
+    archive = entry.archive if is_url(entry.archive) else _absolute(entry.archive)
+    said = {"name": entry.name, "archive": archive, "group": entry.group}
     if entry.sha256 is not None:
         said["sha256"] = entry.sha256
-    options = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in entry.options.items()
-    }
+    options = {name: _option(name, value) for name, value in entry.options.items()}
     return {**said, "options": options} if options else said
+
+
+def _option(name: str, value: Any) -> Any:
+    if name in ("reference", "weights_file") and value is not None and Path(value).is_file():
+        return _absolute(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _absolute(path: str) -> str:
+    """The manifest is in another directory than the one that the user's paths are relative to."""
+    return str(Path(path).expanduser().absolute())
 
 
 def why_nothing(report: ZooReport) -> Optional[str]:

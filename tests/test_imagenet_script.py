@@ -289,3 +289,21 @@ def test_a_manifest_comes_back_as_it_was_written(
     back = read_manifest(str(path))
     assert back.entries == tuple(entries)
     assert back.title == title
+
+
+def test_paths_mean_the_same_from_the_written_manifest(
+    study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.tar.gz", "mine.csv"):
+        (tmp_path / name).write_text("M,N,alpha\n10,20,3.0\n")
+    options = {"reference": "mine.csv"}
+    entries = [
+        ZooEntry("one", "model.tar.gz", options=options),
+        ZooEntry("two", "https://host/model.tar.gz", options={"reference": "ner-2018"}),
+    ]
+    study.write_manifest(tmp_path / "deep" / "models.yaml", "title", entries)
+    one, two = read_manifest("deep/models.yaml").entries
+    assert one.archive == str(tmp_path / "model.tar.gz")
+    assert one.options["reference"] == str(tmp_path / "mine.csv")
+    assert two == entries[1]
