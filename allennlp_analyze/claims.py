@@ -148,7 +148,7 @@ def allennlp_claims(
     claims = (
         replace(fits, published=fits.published + _as_counted("n_fitting", "n_large")),
         replace(alphas, published=alphas.published + _as_counted("n_in_range", "n_alpha")),
-        _kept(theirs, ours),
+        _kept(theirs, ours, f"{ALLENNLP} FC"),
         _square(theirs, ours),
     )
     return _finished(claims, data, why_not)
@@ -236,8 +236,7 @@ def _alphas(theirs: Mapping[str, Tally], ours: Tally) -> Claim:
     )
 
 
-def _kept(theirs: Mapping[str, Tally], ours: Tally) -> Claim:
-    subject = f"{ALLENNLP} FC" if list(theirs) == [ALLENNLP] else "fully connected"
+def _kept(theirs: Mapping[str, Tally], ours: Tally, subject: str = "fully connected") -> Claim:
     return _judged(
         f"No {subject} matrix with Q > {MIN_Q} is near rank collapse",
         {name: _near(counts.tall) for name, counts in theirs.items()},
