@@ -78,8 +78,8 @@ def test_the_limits_lie_in_gaps_of_the_published_numbers() -> None:
     tall = [m.min_singular_value for m in matrices if m.N > 1.1 * m.M]
     values = [value for value in tall if value is not None]
     assert not [value for value in values if NEAR_ZERO / 10 < value < 8 * NEAR_ZERO]
-    distances = [m.D for m in matrices if m.D is not None]
-    assert not [d for d in distances if 0.8 * MAX_D < d < 1.5 * MAX_D]
+    distances = [m.D for m in matrices if m.D is not None and m.M >= 50]
+    assert max(distances) < 0.8 * MAX_D
 
 
 def test_the_published_models_bear_out_the_claims() -> None:
@@ -107,7 +107,9 @@ def test_published_shares_in_words() -> None:
     assert f"{sum(in_range)} of 69 (" in alphas.published
     assert f"{sum(in_range) + sum(ner)} of 85 (" in alphas.published
     assert "80%" in alphas.claim and "(79.7%)" in alphas.published
-    assert "(98.6%)" in fits.published
+    large = [float(row["D"]) for row in rows("allennlp_2018.csv") if int(row["M"]) >= 50]
+    assert max(large) < 0.1
+    assert fits.published.startswith(f"{len(large)} of {len(large)} (100%)")
     assert kept.published.startswith("0 of 67 ")
     assert imagenet_claims([])[2].claim.startswith("6 of the 24 ImageNet FC matrices")
 
@@ -160,7 +162,7 @@ def test_the_limit_of_D_tells_power_laws_from_random_matrices(kind: str, verdict
     assert zoo_claims([zoo_model(layers)])[0].verdict == verdict
 
 
-sizes = st.integers(1, 40)
+sizes = st.integers(1, 99)
 values = st.floats(0, 1) | st.sampled_from([0.0, NEAR_ZERO, np.nextafter(NEAR_ZERO, 0)])
 
 
@@ -191,8 +193,8 @@ def test_counts_are_those_of_arrays(some: Any) -> None:
     d = np.array([np.inf if x.D is None else x.D for x in linear])
     near = smallest < 0.01
     tall, square = (m > 1) & (n / m > 1.1), (m > 1) & (n == m)
-    assert counts.n_large == (m >= 10).sum()
-    assert counts.n_fitting == ((m >= 10) & (d <= 0.1)).sum()
+    assert counts.n_large == (m >= 50).sum()
+    assert counts.n_fitting == ((m >= 50) & (d <= 0.1)).sum()
     assert counts.n_alpha == np.isfinite(alpha).sum()
     assert counts.n_in_range == ((alpha >= 2) & (alpha <= 4)).sum()
     for extent, among in ((counts.tall, tall), (counts.square, square)):
