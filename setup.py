@@ -39,13 +39,18 @@ setup(
     packages=[
         *find_packages(include=["allennlp_analyze", "allennlp_analyze.*"]),
         "allennlp_analyze.published",
+        "allennlp_analyze.manifests",
     ],
-    # The published tables live with the fixtures and are installed as data of the package.
-    package_dir={"allennlp_analyze.published": "fixtures/published"},
+    # The published tables and the manifests live with the fixtures and are installed as data.
+    package_dir={
+        "allennlp_analyze.published": "fixtures/published",
+        "allennlp_analyze.manifests": "fixtures/manifests",
+    },
     package_data={
         "allennlp_analyze": ["py.typed", "*.schema.json"],
         "allennlp_analyze.reports": ["templates/*"],
         "allennlp_analyze.published": ["*.csv", "*.json"],
+        "allennlp_analyze.manifests": ["*.yaml"],
     },
     include_package_data=False,
     zip_safe=False,

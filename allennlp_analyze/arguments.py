@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import math
-import re
 from pathlib import Path
 
 from allennlp_analyze.guarded import EXIT_CODES
@@ -15,8 +14,7 @@ from allennlp_analyze.settings import (
     TIMEOUT,
     Settings,
 )
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+from allennlp_analyze.sizes import UNITS, parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +59,7 @@ def add_reading_limits(group: "argparse._ArgumentGroup") -> None:
         default=MAX_UNPACKED_SIZE,
         metavar="SIZE",
         help="refuse an archive that unpacks to more bytes, or with K, M, G, T: KiB and so on"
-        f" (default: {MAX_UNPACKED_SIZE // _UNITS['G']}G)",
+        f" (default: {MAX_UNPACKED_SIZE // UNITS['G']}G)",
     )
 
 
@@ -73,10 +71,10 @@ def _positive_seconds(text: str) -> float:
 
 
 def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None or int(match.group(1)) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write one like 500M or 20G")
-    return int(match.group(1)) * _UNITS[match.group(2).upper()]
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_output_arguments(group: "argparse._ArgumentGroup") -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.reference_results import ReferenceNumbers
 from allennlp_analyze.settings import REFERENCES
 
@@ -17,7 +18,6 @@ MAX_BYTES = 32 * 2**20
 MAX_ROWS = 10_000
 MEASURES = ("alpha", "D", "min_singular_value")
 
-_TABLE = "allennlp_2018.csv"
 # What the table calls the model of each reference, and what that is.
 _MODELS = {
     "ner-2018": ("ner", "named entity recognition"),
@@ -25,11 +25,6 @@ _MODELS = {
     "srl-2018": ("srl", "semantic role labelling"),
     "coref-2018": ("coref", "coreference resolution"),
 }
-# Where the tables are in an installed package, and in a checkout.
-_PLACES = (
-    Path(__file__).resolve().parent / "published",
-    Path(__file__).resolve().parent.parent / "fixtures" / "published",
-)
 # Columns and keys, in lower case, and what they are here.
 _COLUMNS = {
     "name": "name",
@@ -94,13 +89,11 @@ def read_reference(name: str) -> Reference:
 def _published(name: str) -> Reference:
     """Raises `SourceError` when the installation lacks the table."""
     model, task = _MODELS[name]
-    found = [place / _TABLE for place in _PLACES if (place / _TABLE).is_file()]
-    if not found:
-        raise SourceError(f"{_TABLE}: not in this installation; install allennlp_analyze again")
-    text = found[0].read_text(encoding="utf-8")
-    records = [r for r in _csv_records(str(found[0]), text) if r.cells["model"] == model]
+    path = table_path(ALLENNLP_TABLE)
+    text = path.read_text(encoding="utf-8")
+    records = [r for r in _csv_records(str(path), text) if r.cells["model"] == model]
     title = f"AllenNLP's model for {task}, as the study of 2018 printed it"
-    return Reference(name, title, records[0].cells["archive"], _rows(str(found[0]), records))
+    return Reference(name, title, records[0].cells["archive"], _rows(str(path), records))
 
 
 def _contents(name: str) -> str:

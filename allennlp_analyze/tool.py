@@ -1,5 +1,6 @@
 """The versions of everything that the numbers depend on."""
 
+import functools
 import platform
 from importlib import metadata
 from typing import Optional
@@ -8,6 +9,7 @@ from allennlp_analyze.results import ToolInfo
 from allennlp_analyze.version import VERSION
 
 
+@functools.cache
 def _installed(package: str) -> Optional[str]:
     """The installed version, without importing the package; None where it is not installed."""
     try:

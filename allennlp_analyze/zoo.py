@@ -39,6 +39,7 @@ from allennlp_analyze.zoo_engine import (
 )
 from allennlp_analyze.zoo_manifest import Manifest, read_manifest, slugs, unit_request
 from allennlp_analyze.zoo_results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
+from allennlp_analyze.zoo_summary import summarise_zoo
 from allennlp_analyze.zoo_unit import (
     Returned,
     Token,
@@ -271,6 +272,7 @@ def _report(
         settings=_settings(zoo.request, settings),
         models=tuple(models),
         claims=zoo_claims([model for model in models if model.is_counted]),
+        summary=summarise_zoo(models),
     )
 
 

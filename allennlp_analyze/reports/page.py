@@ -11,7 +11,7 @@ from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page_table import Column, Row, short_name, table_row
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
 from allennlp_analyze.reports.words import count
-from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport
+from allennlp_analyze.results import MIN_Q, LayerResult, ModelReport, ToolInfo
 
 WORDS = {
     "full_rank": "full rank",
@@ -258,12 +258,12 @@ def _skipped_sentence(report: ModelReport) -> str:
 
 
 def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    source, tool = report.source, report.tool
+    source = report.source
     walk = "the weights alone" if source.walk == "weights" else "modules built from the archive"
     return (
         (
             "Source",
-            _pairs(
+            pairs(
                 {
                     "archive": source.archive,
                     "read from": source.resolved,
@@ -274,24 +274,32 @@ def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], 
                 }
             ),
         ),
-        (
-            "Versions",
-            _pairs(
-                {
-                    "allennlp-analyze": tool.version,
-                    "Python": tool.python,
-                    "numpy": tool.numpy,
-                    "powerlaw": tool.powerlaw,
-                    "torch": tool.torch,
-                    "AllenNLP": tool.allennlp,
-                }
-            ),
-        ),
-        ("Settings", _pairs({k.replace("_", " "): v for k, v in report.settings.items()})),
+        ("Versions", versions(report.tool)),
+        ("Settings", settings_pairs(report.settings)),
     )
 
 
-def _pairs(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def versions(tool: ToolInfo) -> tuple[tuple[str, str], ...]:
+    """What the analysis was made with, as labels and texts."""
+    return pairs(
+        {
+            "allennlp-analyze": tool.version,
+            "Python": tool.python,
+            "numpy": tool.numpy,
+            "powerlaw": tool.powerlaw,
+            "torch": tool.torch,
+            "AllenNLP": tool.allennlp,
+        }
+    )
+
+
+def settings_pairs(settings: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    """The choices that were in force, as labels and texts."""
+    return pairs({name.replace("_", " "): value for name, value in settings.items()})
+
+
+def pairs(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Labels and texts of whatever values there are."""
     return tuple((key, _setting(value)) for key, value in values.items())
 
 

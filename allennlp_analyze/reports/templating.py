@@ -1,11 +1,15 @@
 """Pages that need nothing else: a template with its style, its scripts and its data inside."""
 
+import functools
 import json
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allennlp_analyze.version import VERSION
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PACKAGE = "allennlp_analyze.reports"
 FOLDER = "templates"
@@ -18,22 +22,32 @@ def render_template(name: str, scripts: Sequence[str], data: Any, **context: Any
 
     `scripts` are files beside the template, in order; `data` becomes the page's JSON.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
+    return (
+        _environment()
+        .get_template(name)
+        .render(
+            css=Markup(_file("page.css")),
+            script=Markup("\n".join(_file(script) for script in scripts)),
+            data=Markup(embedded_json(data)),
+            version=VERSION,
+            **context,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> "Environment":
+    """One for all pages: it keeps the templates compiled, which takes longer than to fill one."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
         loader=PackageLoader(PACKAGE, FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template(name).render(
-        css=Markup(_file("page.css")),
-        script=Markup("\n".join(_file(script) for script in scripts)),
-        data=Markup(embedded_json(data)),
-        version=VERSION,
-        **context,
     )
 
 

@@ -8,6 +8,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """As `count`, for numbers that may be large: with commas between the thousands."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def percent(share: Optional[float]) -> str:
     """`share` in percent, to two digits or whole percents; "-" for None."""
     if share is None:

@@ -53,7 +53,7 @@ def open_source(
     Raises `UsageError` when `archive` names nothing or `sha256` cannot be the digest of it,
     `SourceError` when it cannot be read; a damaged download is also removed from the cache.
     """
-    if sha256 is not None and not _SHA256.fullmatch(sha256):
+    if sha256 is not None and not is_sha256(sha256):
         raise UsageError(f"--sha256: {sha256!r} is not a SHA-256 digest of 64 hexadecimal digits")
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
@@ -66,6 +66,11 @@ def open_source(
             opening.evict_damaged(path, error)
             raise
         yield source
+
+
+def is_sha256(text: str) -> bool:
+    """Whether `text` can be a digest: 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
 
 
 class _Opening:

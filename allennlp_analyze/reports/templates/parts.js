@@ -16,12 +16,32 @@ const parts = (() => {
     return figure;
   }
 
+  const collator = new Intl.Collator();
+
+  // The order of two keys of a column, texts or numbers; null comes last either way.
+  function compare(x, y, descending) {
+    if (x === null || y === null) return (x === null) - (y === null);
+    const order = typeof x === "string" ? collator.compare(x, y) : x - y;
+    return descending ? -order : order;
+  }
+
+  // Makes the headings of `table` call `sort(column, descending)`, ascending first.
+  function sortingHeads(table, sort) {
+    const heads = [...table.tHead.rows[0].cells];
+    for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => {
+      const descending = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      sort(column, descending);
+    });
+  }
+
   // Makes the headings of `table` sort its rows, and the names in them open.
   //   keys(row)    what a row is sorted by, one for each column; null comes last
   //   detail(row)  the row that is shown below it when it is open
   // Gives {rows, toggle(row, open), opened}: `opened` maps each open row to its detail.
   function layerTable(table, keys, detail) {
-    const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+    const body = table.tBodies[0], rows = [...body.rows];
     const opened = new Map();
 
     function toggle(row, open = !opened.has(row)) {
@@ -36,27 +56,17 @@ const parts = (() => {
       }
     }
 
-    function sortBy(column) {
-      const descending = heads[column].getAttribute("aria-sort") === "ascending";
-      for (const head of heads) head.setAttribute("aria-sort", "none");
-      heads[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
-      const order = (one, other) => {
-        const [x, y] = [keys(one)[column], keys(other)[column]];
-        const inOrder = one.dataset.index - other.dataset.index;
-        if (x === null || y === null) return (x === null) - (y === null) || inOrder;
-        const less = typeof x === "string" ? x.localeCompare(y) : x - y;
-        return (descending ? -less : less) || inOrder;
-      };
+    sortingHeads(table, (column, descending) => {
+      const order = (one, other) => compare(keys(one)[column], keys(other)[column], descending) || one.dataset.index - other.dataset.index;
       for (const row of [...rows].sort(order)) {
         body.append(row);
         if (opened.has(row)) body.append(opened.get(row));
       }
-    }
+    });
 
-    for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => sortBy(column));
     for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
     return {rows, toggle, opened};
   }
 
-  return {make, nothing, layerTable};
+  return {make, nothing, compare, sortingHeads, layerTable};
 })();

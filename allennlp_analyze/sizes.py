@@ -1,0 +1,18 @@
+"""Numbers of bytes as people write them."""
+
+import re
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+_SIZE = re.compile(r"([0-9]{1,18})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """The bytes that `text` says: a number above 0, alone or with K, M, G or T (powers of 1024).
+
+    Raises `ValueError` with one line for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or int(match.group(1)) == 0:
+        raise ValueError(f"{text!r} is not a size; write one like 500M or 20G")
+    return int(match.group(1)) * UNITS[match.group(2).upper()]
