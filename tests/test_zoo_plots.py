@@ -82,7 +82,7 @@ def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, zoo: ZooR
 
 def test_every_layer_is_in_its_histogram_or_counted(zoo: ZooReport) -> None:
     layers, points = linear(zoo), zoo_points(zoo)
-    assert len(points.group) == len(layers)
+    assert len(points.layers.group) == len(layers)
     clear = [layer for layer in layers if layer.Q > MIN_Q]
     for plot, of in ((EVERY, layers), (CLEAR, clear)):
         ax: Any = plot(axes(), points)
@@ -210,7 +210,7 @@ def test_groups_are_those_with_most_layers_and_all_others_together() -> None:
     labels = [look.label for look in points.looks]
     kept = ["g2", "g3", "g4", "g5", "g6", "g7", "g8"]
     assert labels == [*kept, "5 other groups"]
-    counts = dict(zip(labels, np.bincount(points.group).tolist()))
+    counts = dict(zip(labels, np.bincount(points.layers.group).tolist()))
     assert counts == {**{name: sizes[name] for name in kept}, "5 other groups": 9}
     ax = zoo_plots.plot_alpha(axes(), points)
     assert legend(ax)[3:] == [f"{label} ({n})" for label, n in counts.items()]
@@ -234,9 +234,9 @@ def test_only_counted_models_and_linear_layers_are_drawn() -> None:
     zoo = sample_zoo()
     points = zoo_points(zoo)
     assert points.n_models == len(zoo.counted) == 5
-    assert len(points.group) == len(linear(zoo))
+    assert len(points.layers.group) == len(linear(zoo))
     labels = [look.label for look in points.looks]
-    assert labels == ["ner", "parsing", "odd"], "nothing of the group whose models all failed"
+    assert labels == ["ner", "parsing"], "nothing of groups without a linear layer"
 
 
 def test_group_names_are_shown_as_names() -> None:

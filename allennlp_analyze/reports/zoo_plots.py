@@ -38,6 +38,7 @@ from allennlp_analyze.reports.style import (
     note,
 )
 from allennlp_analyze.reports.words import count, percent
+from allennlp_analyze.reports.zoo_arrays import LinearLayers
 from allennlp_analyze.reports.zoo_points import ZooPoints, zoo_points
 from allennlp_analyze.results import MIN_Q
 from allennlp_analyze.zoo_results import ZooReport
@@ -68,18 +69,21 @@ LOSS_ROOM = 1.3
 def plot_min_singular_values(ax: "Axes", points: ZooPoints) -> "Axes":
     """Histogram of the smallest singular value of every linear layer, by group."""
     ax.set_title("Smallest singular values of linear layers", loc="left")
-    every = np.ones(len(points.group), bool)
-    return _histogram(ax, points, every, "no linear layer")
+    return _histogram(ax, points, points.layers, "no linear layer")
 
 
 def plot_min_singular_values_q(ax: "Axes", points: ZooPoints) -> "Axes":
     """The same of the layers with Q > 1.1: for a smaller Q theory lets that value be 0."""
     ax.set_title(f"Smallest singular values of linear layers (Q > {MIN_Q})", loc="left")
-    return _histogram(ax, points, points.Q > MIN_Q, f"no linear layer with Q > {MIN_Q}")
+    return _histogram(ax, points, _clear(points), f"no linear layer with Q > {MIN_Q}")
 
 
-def _histogram(ax: "Axes", points: ZooPoints, chosen: np.ndarray, nothing: str) -> "Axes":
-    draw_min_singular_values(ax, _by_group(points, points.min_singular_value, chosen), nothing)
+def _clear(points: ZooPoints) -> LinearLayers:
+    return points.layers.where(points.layers.Q > MIN_Q)
+
+
+def _histogram(ax: "Axes", points: ZooPoints, layers: LinearLayers, nothing: str) -> "Axes":
+    draw_min_singular_values(ax, _by_group(points, layers, layers.sigma_min), nothing)
     return _legend(ax)
 
 
@@ -90,21 +94,20 @@ def plot_min_singular_values_zoom(ax: "Axes", points: ZooPoints) -> "Axes":
     """
     where = f"{SIGMA_MIN} < {ZOOM}"
     ax.set_title(f"Smallest singular values near zero ({where}, Q > {MIN_Q})", loc="left")
-    clear = points.Q > MIN_Q
-    near = clear & (points.min_singular_value < ZOOM)
-    n_clear = int(np.count_nonzero(clear))
-    if not near.any():
-        of = f"none of {count(n_clear, 'linear layer')}" if n_clear else "no linear layer"
-        return empty(ax, f"{of} with Q > {MIN_Q}{f' has {where}' if n_clear else ''}")
+    clear = _clear(points)
+    near = clear.where(clear.sigma_min < ZOOM)
+    if not len(near):
+        of = f"none of {count(len(clear), 'linear layer')}" if len(clear) else "no linear layer"
+        return empty(ax, f"{of} with Q > {MIN_Q}{f' has {where}' if len(clear) else ''}")
     edges = np.linspace(0, ZOOM, ZOOM_BINS + 1)
-    highest = stack(ax, edges, _by_group(points, points.min_singular_value, near))
+    highest = stack(ax, edges, _by_group(points, near, near.sigma_min))
     ax.set_xlim(0, ZOOM)
     linear_ticks(ax.xaxis, 10 * ZOOM)  # plain numbers, which a power of ten would not shorten
     ax.set_xlabel(SIGMA_MIN_LABEL)
     count_axis(ax, highest)
-    n_zero = int(np.count_nonzero(points.min_singular_value[near] == 0))
+    n_zero = int(np.count_nonzero(near.sigma_min == 0))
     zeros = f", {n_zero} exactly 0" if n_zero else ""
-    note(ax, f"{np.count_nonzero(near)} of {count(n_clear, 'layer')}{zeros}")
+    note(ax, f"{len(near)} of {count(len(clear), 'layer')}{zeros}")
     return _legend(ax)
 
 
@@ -114,12 +117,12 @@ def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
     From 2 to 4 are most of those of the 2018 study; how many are here stands in the title.
     """
     ax.set_title(f"Power-law exponent {ALPHA} of each linear layer", loc="left")
-    fitted = np.isfinite(points.alpha)
-    alphas = points.alpha[fitted]
+    fitted = points.layers.fitted
+    alphas = fitted.alpha
     if not len(alphas):
         return empty(ax, "no linear layer has a power law")
     edges = alpha_edges(alphas)
-    highest = stack(ax, edges, _by_group(points, points.alpha, fitted))
+    highest = stack(ax, edges, _by_group(points, fitted, alphas))
     alpha_axis(ax, edges, highest, tuple(ALPHA_LINES))
     low, high = USUAL_ALPHA
     n_usual = int(np.count_nonzero((low <= alphas) & (alphas <= high)))
@@ -131,15 +134,13 @@ def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
 def plot_q_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
     """Exponent alpha against aspect ratio Q, by group; of very many layers, a sample of them."""
     ax.set_title(f"Power-law exponent {ALPHA} against aspect ratio Q, linear layers", loc="left")
-    fitted = np.flatnonzero(np.isfinite(points.alpha))
+    fitted = points.layers.fitted
     if not len(fitted):
         return empty(ax, "no linear layer has a power law")
-    shown = _sample(len(fitted))
-    chosen = np.zeros(len(points.group), bool)
-    chosen[fitted[shown]] = True
-    pairs = np.column_stack([points.Q, points.alpha])
+    shown = fitted.where(_sample(len(fitted)))
+    groups = _by_group(points, shown, np.column_stack([shown.Q, shown.alpha]))
     size, opacity = next(style[1:] for style in POINT_STYLES if len(shown) <= style[0])
-    draw_q_alpha(ax, _by_group(points, pairs, chosen), tuple(ALPHA_LINES), s=size, alpha=opacity)
+    draw_q_alpha(ax, groups, tuple(ALPHA_LINES), s=size, alpha=opacity)
     if len(shown) < len(fitted):
         note(ax, f"{len(shown)} of {len(fitted)} layers, drawn by lot")
     return _legend(ax, area=size)
@@ -161,14 +162,12 @@ def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
     At the tolerance `rounding`, whatever Q is: no directions but those that are nothing else.
     """
     ax.set_title("Rank loss: the worst linear layer of each model", loc="left")
-    losing = [model for model in points.losses if model.percent > 0]
-    n_none = points.n_models - len(losing)
-    if not losing:
+    n_none = points.n_models - len(points.losses)
+    if not points.losses:
         return empty(ax, f"none of {count(n_none, 'model')} loses rank")
-    losing.sort(key=lambda model: -model.percent)
-    shown = losing[:MAX_BARS]
+    shown = points.losses[:MAX_BARS]
     for index, look in enumerate(points.looks):
-        rows = [row for row, model in enumerate(shown) if model.group == index]
+        rows = [row for row, model in enumerate(shown) if model.look == index]
         if rows:
             losses = [shown[row].percent for row in rows]
             ax.barh(
@@ -186,15 +185,13 @@ def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
     loss_axes(ax, [figure_name(model.name) for model in shown], LOSS_LABEL)
     ax.set_xlim(0, LOSS_ROOM * shown[0].percent)
     linear_ticks(ax.xaxis, shown[0].percent)
-    note(ax, no_bar("model", n_none, len(losing) - len(shown)))
+    note(ax, no_bar("model", n_none, len(points.losses) - len(shown)))
     return _legend(ax, right=True)
 
 
-def _by_group(points: ZooPoints, values: np.ndarray, chosen: np.ndarray) -> list[Drawn]:
-    """`values` of the `chosen` layers, (n,) of bool, for each group."""
-    return [
-        (look, values[chosen & (points.group == index)]) for index, look in enumerate(points.looks)
-    ]
+def _by_group(points: ZooPoints, layers: LinearLayers, values: np.ndarray) -> list[Drawn]:
+    """`values` of `layers`, (n,) or (n, 2), for each look."""
+    return [(look, values[layers.group == index]) for index, look in enumerate(points.looks)]
 
 
 def _legend(ax: "Axes", right: bool = False, area: float = LEGEND_AREA) -> "Axes":
@@ -306,8 +303,9 @@ def draw_zoo(figure: "Figure", name: str, points: ZooPoints) -> "Figure":
 
 def zoo_caption(caption: Caption, points: ZooPoints) -> Caption:
     """`caption` with the numbers of models, layers and groups that it is about."""
-    layers = f"{count(len(points.group), 'linear layer')} of {count(points.n_models, 'model')}"
-    sizes = np.bincount(points.group, minlength=len(points.looks))
+    number = count(len(points.layers), "linear layer")
+    layers = f"{number} of {count(points.n_models, 'model')}"
+    sizes = np.bincount(points.layers.group, minlength=len(points.looks))
     groups = ", ".join(f"{look.label} {n}" for look, n in zip(points.looks, sizes))
     text = f"{caption.description} {layers}{': ' if groups else ''}{groups}."
     return Caption(caption.title, text)

@@ -1,15 +1,15 @@
-"""The linear layers of a zoo as arrays, and the look of the groups that they belong to."""
+"""What the figures of a zoo are drawn from: its linear layers, the look of each group, losses."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from allennlp_analyze.reports.layer_plots import Look
 from allennlp_analyze.reports.names import printable, shorten
 from allennlp_analyze.reports.style import GREY, GROUP_LOOKS
-from allennlp_analyze.zoo_results import ZooLayer, ZooModel, ZooReport
+from allennlp_analyze.reports.words import count
+from allennlp_analyze.reports.zoo_arrays import LinearLayers, linear_layers
+from allennlp_analyze.zoo_results import ZooReport
 
 # Cells for the name of a group, in every figure.
 GROUP_WIDTH = 18
@@ -21,11 +21,12 @@ OTHERS_HATCH, OTHERS_MARKER = "////", "X"
 class ModelLoss:
     """The linear layer of one model that loses most of its rank, in percent of M.
 
-    `group` is an index into the looks; `n_losing` of its `n_layers` linear layers lose any.
+    `look` is the index of the look of the model's group; `n_losing` of its `n_layers` linear layers
+    lose any.
     """
 
     name: str
-    group: int
+    look: int
     percent: float
     n_losing: int
     n_layers: int
@@ -33,40 +34,24 @@ class ModelLoss:
 
 @dataclass(frozen=True)
 class ZooPoints:
-    """Every linear layer of the counted models: arrays (n,) in their order.
+    """Every linear layer of the `n_models` counted models; `layers.group` is an index into `looks`.
 
-    `group` indexes `looks`; `alpha` is NaN without a fit. `losses` is one for each model with a
-    linear layer, `n_models` how many were counted.
+    `losses` has the models that lose any rank, the worst first.
     """
 
     looks: tuple[Look, ...]
     n_models: int
     losses: tuple[ModelLoss, ...] = field(repr=False)
-    group: np.ndarray = field(repr=False)
-    Q: np.ndarray = field(repr=False)
-    min_singular_value: np.ndarray = field(repr=False)
-    alpha: np.ndarray = field(repr=False)
+    layers: LinearLayers = field(repr=False)
 
 
 def zoo_points(report: ZooReport) -> ZooPoints:
-    """The points of `report`, in one pass over its layers for each array."""
-    models = report.counted
-    looks, place = _looks(models)
-    n_layers = sum(1 for _ in _linear(models))
-
-    def array(values: Iterator[float]) -> np.ndarray:
-        return np.fromiter(values, np.float64, n_layers)
-
-    of_models = ((place[model.group], _count(model)) for model in models)
-    return ZooPoints(
-        looks=looks,
-        n_models=len(models),
-        losses=tuple(_losses(models, place)),
-        group=np.array([group for group, count in of_models for _ in range(count)], np.int8),
-        Q=array(layer.Q for layer in _linear(models)),
-        min_singular_value=array(layer.min_singular_value for layer in _linear(models)),
-        alpha=array(np.nan if layer.alpha is None else layer.alpha for layer in _linear(models)),
-    )
+    """What the figures of `report` are drawn from."""
+    layers = linear_layers(report)
+    looks, look_of = _looks(report.groups, np.bincount(layers.group, minlength=len(report.groups)))
+    layers = replace(layers, group=look_of[layers.group])
+    losses = _losses(report, layers)
+    return ZooPoints(looks, len(report.counted), losses, layers)
 
 
 def group_name(name: str) -> str:
@@ -74,36 +59,41 @@ def group_name(name: str) -> str:
     return shorten(printable(name), GROUP_WIDTH) or NO_GROUP
 
 
-def _linear(models: tuple[ZooModel, ...]) -> Iterator[ZooLayer]:
-    return (layer for model in models for layer in model.outcome.layers if layer.is_linear)
-
-
-def _count(model: ZooModel) -> int:
-    return sum(1 for _ in _linear((model,)))
-
-
-def _looks(models: tuple[ZooModel, ...]) -> tuple[tuple[Look, ...], dict[str, int]]:
-    """A look for each of the groups with most linear layers, and one for all others; which look a
-    group has. They come in the order of the groups' first models."""
-    sizes: Counter[str] = Counter()
-    for model in models:
-        sizes[model.group] += _count(model)
-    most = {name for name, _ in sizes.most_common(len(GROUP_LOOKS))}
-    shown = [name for name in sizes if name in most]
+def _looks(groups: tuple[str, ...], sizes: np.ndarray) -> tuple[tuple[Look, ...], np.ndarray]:
+    """A look for each of the groups with most linear layers, `sizes` (n,), and one for all others;
+    (n,) the index of the look of each group. Looks come in the order of the groups."""
+    with_layers = np.flatnonzero(sizes)
+    most = np.argsort(-sizes[with_layers], kind="stable")[: len(GROUP_LOOKS)]
+    shown = with_layers[np.sort(most)]
     looks = [
-        Look(group_name(name), colour, marker) for name, (marker, colour) in zip(shown, GROUP_LOOKS)
+        Look(group_name(groups[index]), colour, marker)
+        for index, (marker, colour) in zip(shown, GROUP_LOOKS)
     ]
-    n_others = len(sizes) - len(shown)
+    n_others = len(with_layers) - len(shown)
     if n_others:
-        label = "1 other group" if n_others == 1 else f"{n_others} other groups"
+        label = count(n_others, "other group")
         looks.append(Look(label, GREY, OTHERS_MARKER, OTHERS_HATCH))
-    place = {name: index for index, name in enumerate(shown)}
-    return tuple(looks), {name: place.get(name, len(shown)) for name in sizes}
+    look_of = np.full(len(groups), len(shown))
+    look_of[shown] = np.arange(len(shown))
+    return tuple(looks), look_of
 
 
-def _losses(models: tuple[ZooModel, ...], place: dict[str, int]) -> Iterator[ModelLoss]:
-    for model in models:
-        losses = [layer.rank_loss_percent for layer in _linear((model,))]
-        if losses:
-            n_losing = sum(loss > 0 for loss in losses)
-            yield ModelLoss(model.name, place[model.group], max(losses), n_losing, len(losses))
+def _losses(report: ZooReport, layers: LinearLayers) -> tuple[ModelLoss, ...]:
+    """`layers` are in the order of the models: those of each are reduced to one."""
+    starts = np.flatnonzero(np.diff(layers.model, prepend=-1))
+    if not len(starts):
+        return ()
+    worst = np.maximum.reduceat(layers.loss, starts)
+    n_losing = np.add.reduceat((layers.loss > 0).astype(int), starts)
+    n_layers = np.diff(starts, append=len(layers))
+    order = np.argsort(-worst, kind="stable")[: np.count_nonzero(worst)]
+    return tuple(
+        ModelLoss(
+            report.models[layers.model[starts[place]]].name,
+            int(layers.group[starts[place]]),
+            float(worst[place]),
+            int(n_losing[place]),
+            int(n_layers[place]),
+        )
+        for place in order
+    )
