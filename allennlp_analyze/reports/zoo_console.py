@@ -1,4 +1,4 @@
-"""What the terminal shows of a zoo: a row per model, what failed, the claims, all in one line."""
+"""What the terminal shows of a zoo: a row per model, what failed, the claims and the totals."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Optional, TextIO
@@ -7,7 +7,14 @@ from allennlp_analyze.reports.names import printable, shorten
 from allennlp_analyze.reports.terminal import VERDICT_STYLES, WIDTH, make_console, print_wrapped
 from allennlp_analyze.reports.terminal_table import Column, layer_table
 from allennlp_analyze.reports.words import count
-from allennlp_analyze.zoo_results import FAILED, Claim, ZooModel, ZooReport, ZooTotals
+from allennlp_analyze.zoo_results import (
+    CLAIM_VERDICTS,
+    FAILED,
+    Claim,
+    ZooModel,
+    ZooReport,
+    ZooTotals,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +26,8 @@ GROUP_WIDTH = 18
 REASON_WIDTHS = (12, 30)
 # In this order of many models some are shown; the rest is at full rank, or cannot be assessed.
 WORST_FIRST = (FAILED, "invalid", "collapsed", "near_collapse")
-CLAIM_STYLES = {"holds": "green", "does not hold": "bold red", "not run": "dim"}
+HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
+CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
 LEGEND = (
     "Of the linear layers with Q > 1.1: sigma_min: smallest singular value; lost: largest share of"
     " directions whose singular value is rounding only. alpha: median over all layers with a power"
@@ -124,12 +132,14 @@ def _listed(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
+    """Each with our numbers and the published ones, or why it was not run; how it is judged stands
+    on the zoo's page."""
     print_wrapped(console, "Claims of the 2018 study:")
     for claim in claims:
-        numbers = f"published {claim.published or '-'}, here {claim.ours or '-'}"
-        note = f" ({claim.note})" if claim.note else ""
         style = CLAIM_STYLES.get(claim.verdict, "")
-        print_wrapped(console, f"  {claim.verdict}: {claim.claim}: {numbers}{note}", style)
+        print_wrapped(console, f"  {claim.verdict}: {claim.claim}", style)
+        ours = f"    {claim.note}" if claim.verdict == NOT_RUN else f"    here: {claim.ours}"
+        print_wrapped(console, f"{ours}; published: {claim.published}")
 
 
 def _worst(totals: ZooTotals) -> Optional[str]:
