@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional
+from typing import BinaryIO, Callable, Optional, TypeVar
 
 from allennlp_analyze.claims import zoo_claims
 from allennlp_analyze.cost import this_machine
@@ -26,7 +26,6 @@ from allennlp_analyze.reports.zoo_json import write_zoo_json
 from allennlp_analyze.reports.zoo_plots import write_zoo_plots
 from allennlp_analyze.run import Request
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.fetch import is_url
 from allennlp_analyze.tool import tool_info
 from allennlp_analyze.zoo_dask import Dask
 from allennlp_analyze.zoo_engine import (
@@ -138,12 +137,27 @@ def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit
 
 
 def _anywhere(asked: tuple[Request, Settings], zoo: ZooRequest) -> tuple[Request, Settings]:
-    """A path must mean the same where a cluster's workers run."""
+    """A path must mean the same where a cluster's workers run, which have a core each."""
     request, settings = asked
-    if zoo.dask is not None and not is_url(request.archive):
-        request = replace(request, archive=str(Path(request.archive).expanduser().absolute()))
-        settings = replace(settings, jobs=settings.jobs or 1)
-    return request, settings
+    if zoo.dask is None:
+        return asked
+    request = replace(
+        request,
+        archive=_absolute(request.archive),
+        weights_file=_absolute(request.weights_file),
+        reference=_absolute(request.reference),
+    )
+    return request, replace(settings, jobs=settings.jobs or 1)
+
+
+Text = TypeVar("Text", str, Optional[str])
+
+
+def _absolute(path: Text) -> Text:
+    """`path` from the root on where such a file is here; else it may be a URL, or a name."""
+    if path is None or not Path(path).expanduser().exists():
+        return path
+    return str(Path(path).expanduser().absolute())
 
 
 def _engine(zoo: ZooRequest, models: int) -> Engine:

@@ -170,7 +170,9 @@ def _check_plain(file: str, events: Iterator["yaml.Event"]) -> None:
     for event in events:
         place = f"{file}: line {_line(event.start_mark)}"
         if isinstance(event, yaml.AliasEvent):
-            raise UsageError(f"{place}: holds an alias (*{event.anchor}); write the value itself")
+            raise UsageError(
+                f"{place}: holds an alias ({quoted(event.anchor)}); write the value itself"
+            )
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in _TAGS:
             raise UsageError(f"{place}: holds a tag ({quoted(tag)}); only plain data is read")

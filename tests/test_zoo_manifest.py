@@ -407,7 +407,7 @@ DEEP = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
         ("- {path: y, options: {gamma: 1, gamma: 2}}\n", "line 1: has the key 'gamma' twice"),
         ("- {path: y, options: {plots: 1, no-plots: 1}}\n", "line 1: option plots: 1 is neither"),
         ("- {[path]: y}\n", "line 1: a key is not text"),
-        ("- x\n- &a y\n- *a\n", r"line 3: holds an alias \(\*a\)"),
+        ("- x\n- &a y\n- *a\n", r"line 3: holds an alias \('a'\)"),
         (BOMB, "line 2: holds an alias"),
         ("- !!python/object/apply:os.system [x]\n", "line 1: holds a tag .*only plain data"),
         ("- !local x\n", "line 1: holds a tag"),
