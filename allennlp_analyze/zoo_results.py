@@ -175,3 +175,9 @@ class ZooReport:
     def groups(self) -> tuple[str, ...]:
         """The groups in the order of their first models."""
         return tuple(dict.fromkeys(model.group for model in self.models))
+
+    def require_summary(self) -> ZooSummary:
+        """`summary`. Raises `ValueError` where there is none: a mistake of the caller."""
+        if self.summary is None:
+            raise ValueError("the report of a zoo needs its summary: zoo_summary.summarise_zoo")
+        return self.summary

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.reports import style
+from allennlp_analyze.reports.layer_plots import ALPHA_LINES
 
 # Machado, Oliveira & Fernandes (2009), "A physiologically-based model for simulation of color
 # vision deficiency", table 1, severity 1.0: what linear RGB becomes.
@@ -38,6 +39,7 @@ TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 
 # What is seen together: areas by their colour alone, lines and marks by their shape too.
 AREAS = {
     "verdicts": list(style.VERDICT_COLOURS.values()),
+    "groups of a zoo": [colour for _, colour in style.GROUP_LOOKS],
     "tolerances of the rank loss": [style.TOLERANCE_STYLES[t][0] for t in ("numpy", "rounding")],
 }
 SHAPES = {
@@ -49,7 +51,8 @@ SHAPES = {
         (style.ORANGE, "-."),
     ],
     "limits": [*style.TOLERANCE_STYLES.values(), (style.BLACK, "-"), (style.GREEN, ":")],
-    "alpha and Q": [(style.VERMILLION, "--"), (style.GREY, ":"), (style.PURPLE, "-.")],
+    "groups of a zoo": [*((c, mark) for mark, c in style.GROUP_LOOKS), (style.GREY, "X")],
+    "alpha and Q": [*ALPHA_LINES.values(), (style.PURPLE, "-.")],
 }
 
 

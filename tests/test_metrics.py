@@ -3,16 +3,21 @@
 import dataclasses
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import ROOT, SMALL
+from zoo_factory import sample_zoo
 
-from allennlp_analyze import Layer, analyze, reference_results, results
+from allennlp_analyze import Layer, analyze, reference_results, results, zoo_results
 from allennlp_analyze.layers import find_matrices
 from allennlp_analyze.reports.csv_report import columns
 from allennlp_analyze.reports.json_report import LAYER_KEYS
+from allennlp_analyze.reports.zoo_csv import write_zoo_models
+from allennlp_analyze.reports.zoo_json import zoo_to_dict
+from allennlp_analyze.settings import KINDS
 from allennlp_analyze.sources import open_source
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -20,7 +25,8 @@ NAMES = set(re.findall(r"`([^`\n]+)`", PAGE))
 EPS = float(np.finfo(np.float32).eps)  # the fixture is stored as float32
 RESULTS = [
     kind
-    for kind in (*vars(results).values(), *vars(reference_results).values())
+    for module in (results, reference_results, zoo_results)
+    for kind in vars(module).values()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 ]
 
@@ -40,6 +46,17 @@ def test_every_key_and_every_column_is_documented() -> None:
     assert set(LAYER_KEYS) - NAMES == set()
     assert set(columns(report)) - NAMES == set()
     assert set(report.to_dict()) - NAMES == set()
+
+
+def test_every_key_of_a_zoo_and_every_column_of_its_models_is_documented(tmp_path: Path) -> None:
+    zoo = sample_zoo()
+    contents = zoo_to_dict(zoo)
+    parts = [contents, contents["totals"], contents["groups"][0], *contents["models"]]
+    assert {key for part in parts for key in part} - NAMES == set()
+    write_zoo_models(zoo, tmp_path / "zoo-models.csv")
+    header = (tmp_path / "zoo-models.csv").read_text().splitlines()[0].split(",")
+    counts = {f"layers_{name}" for name in (*KINDS, *results.VERDICTS)}
+    assert set(header) - counts - NAMES == set()
 
 
 @pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)

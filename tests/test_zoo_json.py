@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from report_factory import odd_report
-from zoo_factory import make_zoo, odd_zoo, sample_zoo
+from zoo_factory import make_zoo, odd_zoo, sample_reports, sample_zoo
 
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json_report import to_json_dict, write_json
@@ -67,8 +67,6 @@ def test_each_entry_says_what_became_of_the_model() -> None:
 
 def test_a_models_summary_is_that_of_its_own_report() -> None:
     """In the same layout: what reads one reads the other."""
-    from zoo_factory import sample_reports
-
     entries = {entry["name"]: entry for entry in zoo_to_dict(sample_zoo())["models"]}
     for name, report in sample_reports().items():
         summary = to_json_dict(report)["summary"]
@@ -118,7 +116,7 @@ def test_the_schema_lists_what_the_results_can_be() -> None:
 
 
 def nodes(node: Any) -> "list[dict[str, Any]]":
-    """Every object of a JSON value, but for settings, whose names are those of the options."""
+    """Every object of a JSON value."""
     items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     found = [node] if isinstance(node, dict) else []
     for item in items:
@@ -127,6 +125,7 @@ def nodes(node: Any) -> "list[dict[str, Any]]":
 
 
 def test_the_schema_leaves_no_object_open_and_describes_every_key() -> None:
+    """But that of the settings, whose names are those of the options."""
     schema = zoo_schema()
     del schema["properties"]["settings"]
     schema["required"].remove("settings")

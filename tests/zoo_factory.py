@@ -9,7 +9,8 @@ import numpy as np
 from report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
 from allennlp_analyze.reports.csv_report import write_csv
-from allennlp_analyze.results import MODEL_VERDICTS, VERDICTS, LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.results import LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.summary import summarise
 from allennlp_analyze.zoo_results import (
     DONE,
     FAILED,
@@ -128,16 +129,8 @@ def sample_reports() -> "dict[str, ModelReport]":
 
 
 def honest(report: ModelReport) -> ModelReport:
-    """`report` with the counts and the verdict that its layers have."""
-    verdicts = [layer.verdict for layer in report.layers if layer.kind == "linear"]
-    order = ("collapsed", "near_collapse", "full_rank")
-    verdict = next((worst for worst in order if worst in verdicts), "not_assessed")
-    counts = {name: sum(x.verdict == name for x in report.layers) for name in VERDICTS}
-    assert verdict in MODEL_VERDICTS
-    summary = replace(
-        report.summary, verdict=verdict, sentence=f"It is {verdict}.", layers_by_verdict=counts
-    )
-    return replace(report, summary=summary)
+    """`report` with the summary that its layers have."""
+    return replace(report, summary=summarise(report.layers, report.skipped))
 
 
 def sample_zoo() -> ZooReport:

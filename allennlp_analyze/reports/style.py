@@ -31,6 +31,16 @@ KIND_MARKERS = {
     "convolution": ("P", SKY),
     "other": ("X", GREY),
 }
+# The groups of a zoo, in this order: marks, and bars of the same colour. All others are GREY.
+GROUP_LOOKS = (
+    ("o", BLUE),
+    ("s", ORANGE),
+    ("^", GREEN),
+    ("D", VERMILLION),
+    ("v", PURPLE),
+    ("P", SKY),
+    ("*", BLACK),
+)
 # The tolerances of the hard rank: lines, and bars of the same colour.
 TOLERANCE_STYLES = {
     "numpy": (VERMILLION, "--"),
@@ -126,10 +136,17 @@ def note(ax: "Axes", text: str) -> None:
     ax.set_title(text, loc="right", fontsize=SMALL_SIZE)
 
 
-def legend_below(ax: "Axes", columns: int = 2, drop: float = 0.16) -> None:
-    """A legend under the axis labels, where it covers no data; `drop` in heights of the axes."""
+def legend_below(
+    ax: "Axes", columns: int = 2, drop: float = 0.16, right: bool = False, enlarged: float = 1.0
+) -> None:
+    """A legend under the axis labels, where it covers no data; `drop` in heights of the axes.
+
+    In the middle, or with `right` ending where the axes do: names in front of narrow axes leave it
+    room. Marks are `enlarged` times as wide as in the axes.
+    """
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -drop), ncol=columns)
+        place = ("upper right", (1.0, -drop)) if right else ("upper center", (0.5, -drop))
+        ax.legend(loc=place[0], bbox_to_anchor=place[1], ncol=columns, markerscale=enlarged)
 
 
 def linear_ticks(axis: "Axis", high: float) -> None:

@@ -1,4 +1,4 @@
-"""A table of layers on the terminal: which columns fit, and what room that leaves to the names."""
+"""A table of layers or models on the terminal: which columns fit, and the room left for names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +28,23 @@ class Column(Generic[Item]):
 
 
 def layer_table(
-    console: "Console", columns: Sequence[Column[Item]], items: Sequence[Item], names: Sequence[str]
+    console: "Console",
+    columns: Sequence[Column[Item]],
+    items: Sequence[Item],
+    names: Sequence[str],
+    title: str = "layer",
 ) -> "Table":
-    """The table of `items`, which are called `names`, as wide as `console`. No text is markup."""
+    """The table of `items`, which are called `names`, as wide as `console`. No text is markup.
+
+    `title` says what each of them is. What columns make of names must be printable already.
+    """
     from rich.table import Table
     from rich.text import Text
 
     names = [printable(name, console.encoding) for name in names]
     kept, gap, name_width = _layout(columns, items, names, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    table.add_column("layer", no_wrap=True)
+    table.add_column(title, no_wrap=True)
     for column in kept:
         table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
     for name, item in zip(names, items):
@@ -67,4 +74,4 @@ def _layout(
 
 
 def _width(column: Column[Item], items: Sequence[Item]) -> int:
-    return max(len(column.title), *(len(column.text(item)) for item in items))
+    return max(len(column.title), *(display_width(column.text(item)) for item in items))

@@ -56,9 +56,7 @@ def zoo_schema() -> dict[str, Any]:
 
 def _head(report: ZooReport) -> dict[str, Any]:
     """Everything but the models."""
-    if report.summary is None:
-        raise ValueError("the report of a zoo needs its summary: see zoo_summary.summarise_zoo")
-    groups = report.summary.groups.items()
+    summary = report.require_summary()
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": plain(report.tool),
@@ -66,8 +64,8 @@ def _head(report: ZooReport) -> dict[str, Any]:
         "manifest": report.manifest,
         "settings": plain(report.settings),
         "seconds": plain(report.seconds),
-        "totals": plain(report.summary.totals),
-        "groups": [{"name": name, **plain(totals)} for name, totals in groups],
+        "totals": plain(summary.totals),
+        "groups": [{"name": name, **plain(totals)} for name, totals in summary.groups.items()],
         "claims": plain(report.claims),
     }
 
