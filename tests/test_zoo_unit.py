@@ -1,4 +1,4 @@
-"""One model of a zoo: its outcome whatever happens, and the digests by which models are compared."""
+"""One model of a zoo: its outcome whatever happens, and the digests that tell models apart."""
 
 import json
 
