@@ -43,7 +43,7 @@ READ = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 class Engine(Protocol):
     """Where work is done: `executor` makes it ready and clears it away.
 
-    At most `slots()` items are in work at a time, and so many that their bytes fit into `room`
+    At most `slots()` items are handed over at a time, and so many that their bytes fit into `room`
     (None: that is the executor's care). `died` are the exceptions of an item whose worker died
     where the executor goes on; where it breaks it says so itself.
     """
@@ -78,7 +78,8 @@ class Processes:
         self.room: Optional[int] = int(ROOM * available_memory())
 
     def slots(self) -> int:
-        return self._workers
+        """One more than there are workers: none waits for us to hand it the next."""
+        return self._workers + 1
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,13 +49,10 @@ def make_unit(name: str, directory: Path, request: Request, settings: Settings) 
 
     With `request.force` and without `request.resume` it begins anew.
     """
-    asked = asdict(request)
-    for immaterial in IMMATERIAL:
-        del asked[immaterial]
     facts = {
         "version": VERSION,
-        "request": asked,
-        "settings": {**asdict(settings), "jobs": None},
+        "request": {k: v for k, v in vars(request).items() if k not in IMMATERIAL},
+        "settings": {**vars(settings), "jobs": None},
         "file": _file_facts(request.archive),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()

@@ -114,7 +114,7 @@ def measure(title: str, manifest: Path, small: Path, folder: Path, repeats: int)
 
 def reports_over(count: int, folder: Path) -> None:
     """Print what the reports over `count` models take: those of the demo, made different."""
-    output = folder / "reports"
+    output = folder / f"reports-{count}"
     write_manifest(folder / "one.csv", [SMALL], 1)
     run(folder / "one.csv", output, 1, 1)
     (model,) = (output / "models").iterdir()
