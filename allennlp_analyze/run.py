@@ -317,13 +317,15 @@ def _write(
 ) -> tuple[ModelReport, tuple[Path, ...]]:
     """Write the numbers first: a plot that fails or is interrupted loses none of them.
 
-    The report is written once more at the end, when the time that all this took is known.
+    The report is written when the time that all this took is known, and before plots, which take
+    long, once more.
     """
     started = time.perf_counter()
     make_directory(directory)
     _sweep(directory)
     written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
-    write_json(report, written[0])
+    if request.plots:
+        write_json(report, written[0])
     write_csv(report, written[1])
     write_npz(report, written[2])
     write_html(report, written[3])

@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from allennlp_analyze.zoo_manifest import read_manifest, slugs
 from peak_memory import anonymous_mib
+
+from allennlp_analyze.zoo_manifest import read_manifest, slugs
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT.parent / "shared" / "corpus"
