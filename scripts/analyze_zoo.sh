@@ -3,11 +3,11 @@
 #
 #   scripts/analyze_zoo.sh [MANIFEST] [OPTION ...]
 #
-# Run again, it goes on where it was stopped. Options are those of `allennlp-analyze zoo`.
+# Run again, it goes on where it was stopped, and tries again what failed. Options are those of `allennlp-analyze zoo`.
 set -euo pipefail
 manifest=allennlp-2018
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
     manifest=$1
     shift
 fi
-exec "${PYTHON:-python}" -m allennlp_analyze zoo "$manifest" --resume "$@"
+exec "${PYTHON:-python}" -m allennlp_analyze zoo "$manifest" --retry-failed "$@"

@@ -111,7 +111,7 @@ def test_filters(page: Opened, report: ModelReport) -> None:
     page.page.get_by_label("Name", exact=True).fill("ENCODER")
     assert shown(page) == [0]
     page.page.get_by_role("button", name="Show all").click()
-    page.page.wait_for_function("document.querySelectorAll('#layers tr[hidden]').length === 0")
+    page.page.locator("#layers tr[hidden]").first.wait_for(state="detached")
     assert shown(page) == list(range(len(report.layers)))
     page.page.get_by_label("Name", exact=True).fill("<script>")
     assert [report.layers[i].name for i in shown(page)] == ["<script>alert(1)</script>"]
