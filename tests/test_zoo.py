@@ -254,6 +254,27 @@ def test_mistakes_are_one_line(tmp_path, arguments, code, says):
     assert not done.stdout
 
 
+def test_the_corpus_is_a_zoo_with_the_numbers_of_the_oracle(corpus, tmp_path):
+    """Every Linear layer of ten releases, as the method of 2018 found it."""
+    report = run_zoo(ZooRequest(str(corpus.root), tmp_path / "zoo"), Settings()).report
+    assert not report.failed and len(report.models) == len(corpus.oracle)
+    checked = 0
+    for model in report.models:
+        facts = corpus.oracle[f"{model.name}.tar.gz"]
+        assert model.outcome.sha256 == facts["sha256"]
+        layers = {layer.name: layer for layer in model.outcome.layers}
+        for row in facts.get("linear", []):
+            name, m, n, smallest = row[1], row[2], row[3], (row + [None] * 3)[6]
+            layer = layers.get(name)
+            if layer is None or smallest is None:
+                continue
+            assert (layer.M, layer.N) == (m, n)
+            # Theirs is float32's.
+            assert layer.min_singular_value == pytest.approx(smallest, rel=1e-3, abs=1e-5)
+            checked += 1
+    assert checked > 50
+
+
 def test_the_library_gives_what_it_writes(models, zoo):
     outcome = run_zoo(ZooRequest(str(models), zoo, workers=1), Settings(kinds=("linear",)))
     assert [model.name for model in outcome.report.models] == list(NAMES)

@@ -5,6 +5,7 @@ import signal
 import threading
 
 import pytest
+from http_server import File, HttpServer
 from zoo_archives import finished, outcomes, wait_until, write_archive
 from zoo_work import Task, square
 
@@ -109,6 +110,26 @@ def test_a_scheduler_that_goes_away_ends_the_run(cluster):
             square, [Task(value, seconds=30) for value in range(4)], [0] * 4, engine
         ):
             pass
+
+
+def test_archives_by_url_are_read_by_the_workers(models, tmp_path, monkeypatch):
+    """One of them is not there: only it fails."""
+    monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache"))
+    server = HttpServer()
+    for name in ("m0", "m1"):
+        server.pages[f"{name}.tar.gz"] = File((models / f"{name}.tar.gz").read_bytes())
+    manifest = tmp_path / "zoo.csv"
+    rows = [f"{name},{server.url(f'{name}.tar.gz')}" for name in ("m0", "m1", "gone")]
+    manifest.write_text("\n".join(["name,url", *rows]))
+    try:
+        for cluster in clusters():  # begun now, so that its workers have the cache
+            request = ZooRequest(str(manifest), tmp_path / "zoo", dask=cluster.scheduler_address)
+            report = run_zoo(request, Settings()).report
+    finally:
+        server.close()
+    assert [model.name for model in report.counted] == ["m0", "m1"]
+    (failed,) = report.failed
+    assert failed.name == "gone" and "404" in failed.outcome.reason
 
 
 def test_without_a_scheduler_the_error_names_the_address(models, tmp_path, monkeypatch):
