@@ -19,6 +19,7 @@ from allennlp_analyze.zoo_results import (
     ZooModel,
     ZooReport,
 )
+from allennlp_analyze.zoo_summary import summarise_zoo
 
 CLAIMS = (
     Claim("alphas are heavy-tailed", "80% in 2-4", "71% in 2-4", "does not hold", "", "zoo.csv"),
@@ -79,8 +80,16 @@ def failed(name: str, reason: Optional[str] = REASON, group: str = "one") -> Zoo
 
 def zoo(models: Iterable[ZooModel], claims: Sequence[Claim] = (), title: str = "zoo") -> ZooReport:
     report = make_report()
+    models = tuple(models)
     return ZooReport(
-        report.tool, title, "zoo.yaml", report.settings, tuple(models), tuple(claims), 2.5
+        report.tool,
+        title,
+        "zoo.yaml",
+        report.settings,
+        models,
+        tuple(claims),
+        2.5,
+        summarise_zoo(models),
     )
 
 

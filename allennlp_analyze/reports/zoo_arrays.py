@@ -2,9 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -45,30 +43,6 @@ class LinearLayers:
     def is_fitted(self) -> np.ndarray:
         """(n,) whether there is a power law."""
         return ~np.isnan(self.alpha)
-
-    @property
-    def n_assessed(self) -> int:
-        return int(self.assessed.sum())
-
-    @property
-    def weakest(self) -> Optional[int]:
-        """The first with the smallest singular value of those assessed; None where none is."""
-        if not self.n_assessed:
-            return None
-        return int(np.where(self.assessed, self.sigma_min, np.inf).argmin())
-
-    @property
-    def median_alpha(self) -> Optional[float]:
-        """Of those with a power law; None where none has one."""
-        alphas = self.alpha[self.is_fitted]
-        return float(np.median(alphas)) if len(alphas) else None
-
-    def by_group(self, groups: int) -> Iterator["LinearLayers"]:
-        """Those of each of the `groups` groups, in its order."""
-        order = np.argsort(self.group, kind="stable")
-        places = np.searchsorted(self.group[order], np.arange(groups + 1))
-        for start, end in zip(places[:-1], places[1:]):
-            yield self.where(order[start:end])
 
 
 def linear_layers(report: ZooReport) -> LinearLayers:

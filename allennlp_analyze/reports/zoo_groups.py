@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allennlp_analyze.reports.terms import NOTHING, text
-from allennlp_analyze.reports.zoo_arrays import LinearLayers
 from allennlp_analyze.reports.zoo_charts import group_label
 from allennlp_analyze.reports.zoo_table import STATES, model_name, state_counts
-from allennlp_analyze.zoo_results import ZooModel, ZooReport
+from allennlp_analyze.zoo_results import ZooModel, ZooReport, ZooTotals
 
 # What a group says of its linear layers: heading, what it means, style.
 LAYER_COLUMNS = (
@@ -35,39 +34,33 @@ class GroupTable:
     n_groups: int
 
 
-def group_table(report: ZooReport, layers: LinearLayers, most: int) -> GroupTable:
-    """The first `most` groups; `layers` are the linear ones of the counted models.
-
-    What no model of the zoo is has no column.
-    """
-    groups = report.groups
+def group_table(report: ZooReport, most: int) -> GroupTable:
+    """The first `most` groups. What no model of the zoo is has no column."""
+    totals = report.require_summary().groups
     found = [state for state, number in state_counts(report.models).items() if number]
-    members: dict[str, list[ZooModel]] = {group: [] for group in groups}
+    members: dict[str, list[ZooModel]] = {group: [] for group in totals}
     for model in report.models:
         members[model.group].append(model)
-    of_groups = layers.by_group(len(groups))
     states = ((STATES[state], "of the models", "number less") for state in found)
     return GroupTable(
         columns=(("models", "in the manifest", "number"), *states, *LAYER_COLUMNS),
         rows=tuple(
-            GroupRow(group_label(group), _cells(members[group], of, report.models, found))
-            for group, of in zip(groups[:most], of_groups)
+            GroupRow(group_label(group), _cells(totals[group], members[group], found))
+            for group in list(totals)[:most]
         ),
-        n_groups=len(groups),
+        n_groups=len(totals),
     )
 
 
 def _cells(
-    members: Sequence[ZooModel],
-    layers: LinearLayers,
-    models: Sequence[ZooModel],
-    states: Sequence[str],
+    totals: ZooTotals, members: Sequence[ZooModel], states: Sequence[str]
 ) -> tuple[str, ...]:
     counts = state_counts(members)
-    least, where = NOTHING, NOTHING
-    weakest = layers.weakest
-    if weakest is not None:
-        least = text(float(layers.sigma_min[weakest]), 3)
-        where = model_name(models[layers.model[weakest]].name)
-    numbers = (len(members), *(counts[state] for state in states), layers.n_assessed)
-    return (*(f"{number:,}" for number in numbers), least, where, text(layers.median_alpha, 3))
+    numbers = (totals.n_models, *(counts[state] for state in states), totals.n_assessed)
+    where = totals.min_singular_value_model
+    return (
+        *(f"{number:,}" for number in numbers),
+        text(totals.min_singular_value, 3),
+        NOTHING if where is None else model_name(where),
+        text(totals.median_alpha, 3),
+    )

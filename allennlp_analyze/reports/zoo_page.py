@@ -26,7 +26,7 @@ from allennlp_analyze.reports.zoo_table import (
     state_of,
 )
 from allennlp_analyze.results import MIN_Q
-from allennlp_analyze.zoo_results import ZooModel, ZooReport
+from allennlp_analyze.zoo_results import ZooModel, ZooReport, ZooTotals
 
 # Rows that a page without scripts has, and rows of its other tables.
 STATIC_ROWS, LISTED = 2000, 200
@@ -139,7 +139,7 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
         columns=COLUMNS,
         rows=tuple(rows[:STATIC_ROWS]),
         n_models=len(rows),
-        groups=group_table(report, layers, LISTED),
+        groups=group_table(report, LISTED),
         group_options=group_options(report),
         states=tuple((ORDER[s], word, states[s]) for s, word in STATES.items() if states[s]),
         failed=_listed([m for m in report.models if state_of(m) == FAILED_STATE]),
@@ -180,38 +180,37 @@ def _verdicts(states: "dict[str, int]") -> str:
 
 
 def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") -> tuple[Card, ...]:
-    matrices = sum(len(model.outcome.layers) for model in report.counted)
-    least, where = _weakest(report, layers)
+    totals = report.require_summary().totals
     low, high = USUAL_ALPHA
-    n_fitted = int(layers.is_fitted.sum())
+    n_fitted = totals.n_power_law
     usual = int(((layers.alpha >= low) & (layers.alpha <= high)).sum())
     share = f"{100 * usual / n_fitted:.3g}%" if n_fitted else NOTHING
     return (
         Card(
             "Models",
-            f"{len(report.counted):,}",
+            f"{totals.n_counted:,}",
             _verdicts(states),
             "Each counts once, with the worst verdict among its linear layers.",
             f"{states[FAILED_STATE]:,} failed, {counted(states[DUPLICATE], 'duplicate')}",
         ),
         Card(
             "Layers",
-            f"{layers.n_assessed:,}",
-            f"assessed: linear with Q above {MIN_Q}; {len(layers):,} linear and {matrices:,}"
-            " matrices in all",
+            f"{totals.n_assessed:,}",
+            f"assessed: linear with Q above {MIN_Q}; {totals.n_linear:,} linear and"
+            f" {totals.n_layers:,} matrices in all",
             "Of these theory says how small a healthy smallest singular value can be.",
             "Q = N / M",
         ),
         Card(
             "Smallest singular value",
-            least,
-            where,
+            text(totals.min_singular_value, 3),
+            _weakest(totals),
             "Of those assessed. Clear of zero, every input direction passes.",
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(
             "Power-law exponent α",
-            text(layers.median_alpha, 3),
+            text(totals.median_alpha, 3),
             f"median of {counted(n_fitted, 'linear layer')} with a fit",
             f"{share} between {low:g} and {high:g}.",
             "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
@@ -219,17 +218,12 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
     )
 
 
-def _weakest(report: ZooReport, layers: LinearLayers) -> tuple[str, str]:
-    """The smallest of all smallest singular values, and where it is."""
-    place = layers.weakest
-    if place is None:
-        return NOTHING, "no layer is assessed"
-    model = report.models[layers.model[place]]
-    layer = model.outcome.layers[layers.layer[place]]
-    return (
-        text(layer.min_singular_value, 3),
-        f"{model_name(model.name)}: {shorten(printable(layer.name), NAME_WIDTH)}",
-    )
+def _weakest(totals: ZooTotals) -> str:
+    """Where the smallest of all smallest singular values is."""
+    model, layer = totals.min_singular_value_model, totals.min_singular_value_layer
+    if model is None or layer is None:
+        return "no layer is assessed"
+    return f"{model_name(model)}: {shorten(printable(layer), NAME_WIDTH)}"
 
 
 def _listed(models: Sequence[ZooModel]) -> Listed:
