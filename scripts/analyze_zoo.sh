@@ -3,7 +3,8 @@
 #
 #   scripts/analyze_zoo.sh [MANIFEST] [OPTION ...]
 #
-# Run again, it goes on where it was stopped, and tries again what failed. Options are those of `allennlp-analyze zoo`.
+# Run again, it goes on where it was stopped, and tries again what failed. Options are those of
+# `allennlp-analyze zoo`; PYTHON names another interpreter than `python`.
 set -euo pipefail
 manifest=allennlp-2018
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then

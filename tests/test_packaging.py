@@ -176,7 +176,10 @@ def test_the_plugin_file_names_a_module_of_the_package():
     assert (ROOT / Path(*line.split("."))).with_suffix(".py").is_file()
 
 
-@pytest.mark.parametrize("script", ["scripts/find_python.sh", "scripts/make_venv.sh", ".ci/run"])
+SHELL = ("find_python", "make_venv", "install_chromium", "analyze_zoo")
+
+
+@pytest.mark.parametrize("script", [".ci/run", *(f"scripts/{name}.sh" for name in SHELL)])
 def test_shell_scripts_parse_and_are_executable(script):
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)

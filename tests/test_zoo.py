@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
-from commands import run_module
+from commands import ROOT, run_module
 from zoo_archives import (
     INTERRUPT,
     KILL,
@@ -252,6 +254,20 @@ def test_mistakes_are_one_line(tmp_path, arguments, code, says):
     (line,) = done.stderr.splitlines()
     assert says in line
     assert not done.stdout
+
+
+def test_the_shell_script_goes_on_and_tries_again_what_failed(models, zoo):
+    broken = models / "south" / "d.tar.gz"
+    broken.write_bytes(b"")
+    script = [str(ROOT / "scripts" / "analyze_zoo.sh"), str(models), "--output-dir", str(zoo)]
+    variables = {**os.environ, "PYTHON": sys.executable, "OPENBLAS_NUM_THREADS": "1"}
+    assert subprocess.run(script, cwd=ROOT, env=variables, capture_output=True).returncode == 1
+    before = state(zoo)
+    assert len(before) == 3
+    write_archive(broken, seed=9)
+    done = subprocess.run(script, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(state(zoo)) == 4 and before.items() <= state(zoo).items()
 
 
 def test_the_corpus_is_a_zoo_with_the_numbers_of_the_oracle(corpus, tmp_path):
