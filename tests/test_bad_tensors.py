@@ -127,7 +127,7 @@ def test_float8(dtype: str, tmp_path: Path) -> None:
 
 
 def test_what_float64_cannot_hold_is_left_out(tmp_path: Path) -> None:
-    for factor in (1, 60):  # by SVD, and by the Gram matrix
+    for factor in (1, 15):  # by SVD, and by the Gram matrix
         whole = GOOD.double().repeat(factor, factor)
         huge = whole / whole.abs().max() * torch.finfo(torch.float64).max
         with warnings.catch_warnings():
