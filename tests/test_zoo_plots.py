@@ -252,7 +252,6 @@ def test_group_names_are_shown_as_names() -> None:
 
 
 @settings(max_examples=10)
-@settings(max_examples=25)
 @given(
     st.lists(
         st.builds(
