@@ -21,6 +21,7 @@ LAYERS = (
         "reference_results",
         "compared",
         "zoo_results",
+        "monitor_results",
         "sizes",
         "version",
     ),
