@@ -405,7 +405,8 @@ def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCapture
     with torch.no_grad():
         model[0].weight.zero_()
     first.step(5)
-    state = json.loads(json.dumps(first.state_dict()))
+    state = first.state_dict()
+    assert json.loads(json.dumps(state)) == state
     second = RankMonitor(model, stop=True)
     second.load_state_dict(state)
     caplog.clear()
