@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.nn.regularizers import L2Regularizer
-from allennlp.training.callbacks import LogWriterCallback, TrainerCallback
+from allennlp.training.callbacks import TrainerCallback
+from allennlp.training.callbacks.log_writer import LogWriterCallback
 
 from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.guarded import one_line
 from allennlp_analyze.monitor_results import Check
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class RankMonitorCallback(TrainerCallback):
         self._last_at: Optional[int] = None
         self._baseline: Optional[Check] = None
         self._keys: set[str] = set()
+        self._said: set[str] = set()
 
     def on_start(
         self, trainer: "GradientDescentTrainer", is_primary: bool = True, **kwargs: Any
@@ -88,14 +91,11 @@ class RankMonitorCallback(TrainerCallback):
                 NAME,
             )
             return
-        with _going_on("starting"):
+        with self._going_on("starting"):
             self._monitor = _monitor(trainer, self._choices)
-        if self._monitor is None:
-            return
-        if self._recovered is None:
-            self._baseline = self._check(trainer, None)
-        else:
-            with _going_on("taking up the recovered state"):
+            if self._recovered is None:
+                self._baseline = self._check(trainer, None)
+            else:
                 self._monitor.load_state_dict(self._recovered["monitor"])
                 self._stopping = self._recovered["stopping"]
 
@@ -148,7 +148,7 @@ class RankMonitorCallback(TrainerCallback):
     def state_dict(self) -> dict[str, Any]:
         kept = {}
         if self._monitor is not None:
-            with _going_on("keeping the state for --recover"):
+            with self._going_on("keeping the state for --recover"):
                 kept[NAME] = {"monitor": self._monitor.state_dict(), "stopping": self._stopping}
         return kept
 
@@ -160,7 +160,7 @@ class RankMonitorCallback(TrainerCallback):
         """Measure now; an empty check where that fails."""
         assert self._monitor is not None
         self._last, self._last_at = Check(epoch), trainer._total_batches_completed
-        with _going_on("a check"), _averages(trainer._moving_average):
+        with self._going_on("a check"), _averages(trainer._moving_average):
             self._last = self._monitor.step(epoch)
         self._stopping = self._stopping or self._last.stop
         return self._last
@@ -173,12 +173,26 @@ class RankMonitorCallback(TrainerCallback):
         """
         for callback in trainer._callbacks:
             if check.readings and isinstance(callback, LogWriterCallback):
-                with _going_on(f"writing to {type(callback).__name__}"):
+                with self._going_on(f"writing to {type(callback).__name__}"):
                     callback.log_scalars(
                         # A new dict for each: W&B's adds to it.
                         dict(check.metrics),
                         epoch=None if self._every_batches else epoch,
                     )
+
+    @contextlib.contextmanager
+    def _going_on(self, what: str) -> Iterator[Optional[bool]]:
+        """Log what goes wrong, once: no training may end because of its monitor."""
+        try:
+            yield None
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            line = f"{what} failed ({type(error).__name__}: {error}); the training goes on"
+            if line not in self._said:
+                self._said.add(line)
+                logger.warning("%s: %s", NAME, one_line(line))
+            logger.debug("%s: where it failed", NAME, exc_info=True)
 
     def _add_to_metrics(
         self, trainer: "GradientDescentTrainer", metrics: dict[str, Any], epoch: int
@@ -187,15 +201,13 @@ class RankMonitorCallback(TrainerCallback):
 
         The trainer goes on with the same dict in the next epoch: what was put off must not stay.
         """
-        for key in self._keys:
-            metrics.pop(key, None)
-        found = self._last.metrics
-        metrics.update(found)
+        before, found = self._keys, self._last.metrics
         self._keys = set(found)
+        _replace(metrics, before, found)
         path = Path(trainer._serialization_dir) / f"metrics_epoch_{epoch}.json"
-        if found and path.is_file():
-            with _going_on(f"adding to {path.name}"):
-                _add_to_file(path, found)
+        if (before or found) and path.is_file():
+            with self._going_on(f"adding to {path.name}"):
+                _replace_in_file(path, before, found)
 
 
 def _check_values(
@@ -230,12 +242,8 @@ def _monitor(trainer: "GradientDescentTrainer", choices: dict[str, Any]) -> "Ran
     from allennlp_analyze.monitor import RankMonitor
 
     try:
-        return RankMonitor(
-            trainer.model,
-            optimizer=trainer.optimizer,
-            penalty=_penalty(trainer.model),
-            **choices,
-        )
+        penalty = _penalty(trainer.model)
+        return RankMonitor(trainer.model, optimizer=trainer.optimizer, penalty=penalty, **choices)
     except AnalyzeError as error:
         raise _configuration_error(error) from None
 
@@ -301,23 +309,16 @@ def _averages(moving_average: Optional["MovingAverage"]) -> Iterator[None]:
         moving_average.restore()
 
 
-def _add_to_file(path: Path, found: dict[str, float]) -> None:
-    """Write the metrics file `path` again, as AllenNLP writes it, with `found` added."""
+def _replace(metrics: dict[str, Any], before: set[str], found: dict[str, float]) -> None:
+    for key in before:
+        metrics.pop(key, None)
+    metrics.update(found)
+
+
+def _replace_in_file(path: Path, before: set[str], found: dict[str, float]) -> None:
+    """`_replace` in a metrics file, which is written again as AllenNLP writes it."""
     from allennlp_analyze.reports.atomic import write_text
 
     written = json.loads(path.read_text(encoding="utf-8"))
-    write_text(path, json.dumps({**written, **found}, indent=2))
-
-
-@contextlib.contextmanager
-def _going_on(what: str) -> Iterator[None]:
-    """Log what goes wrong, unless it is the configuration: no training ends by its monitor."""
-    try:
-        yield
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        logger.warning(
-            "%s: %s failed (%s: %s); the training goes on", NAME, what, type(error).__name__, error
-        )
-        logger.debug("%s: where it failed", NAME, exc_info=True)
+    _replace(written, before, found)
+    write_text(path, json.dumps(written, indent=2))
