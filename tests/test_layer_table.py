@@ -55,7 +55,15 @@ LAYERS = (
         "monitor_layers",
         "monitor_advice",
     ),
-    ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
+    (
+        "analysis",
+        "summary",
+        "reference",
+        "reference_pairs",
+        "claims",
+        "zoo_summary",
+        "monitor_work",
+    ),
     ("reports",),
     ("run", "build"),
     (
