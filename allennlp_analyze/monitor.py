@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.analysis import select
@@ -136,6 +137,27 @@ class RankMonitor:
         answer = [check.stop]
         sys.modules["torch"].distributed.broadcast_object_list(answer, src=0)
         return answer[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer when it
+        was well and what was warned of. Plain values, fit for JSON."""
+        return {
+            "checks": self._checks,
+            "stopping": self._stopping,
+            "layers": {name: asdict(history) for name, history in self._histories.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the monitor was of which this is the `state_dict`. Raises `UsageError` for
+        anything else."""
+        try:
+            histories = {
+                name: LayerHistory.of(history) for name, history in state["layers"].items()
+            }
+            self._checks, self._stopping = int(state["checks"]), bool(state["stopping"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UsageError("state_dict: not that of a RankMonitor") from None
+        self._histories = histories
 
     def _check(self, epoch: Optional[float], started: float) -> Check:
         when = When("check", self._checks) if epoch is None else When("epoch", epoch)
