@@ -71,7 +71,6 @@ class RankMonitorCallback(TrainerCallback):
         self._stop: bool = stop
         self._monitor: Optional[RankMonitor] = None
         self._recovered: Optional[dict[str, Any]] = None
-        self._stopping = False
         self._last = Check(None)
         self._last_at: Optional[int] = None
         self._baseline: Optional[Check] = None
@@ -96,8 +95,7 @@ class RankMonitorCallback(TrainerCallback):
             if self._recovered is None:
                 self._baseline = self._check(trainer, None)
             else:
-                self._monitor.load_state_dict(self._recovered["monitor"])
-                self._stopping = self._recovered["stopping"]
+                self._monitor.load_state_dict(self._recovered)
 
     def on_backward(self, trainer: "GradientDescentTrainer", *args: Any, **kwargs: Any) -> bool:
         # Log writers whose `on_start` comes after ours can write from here on, and no batch is
@@ -135,8 +133,8 @@ class RankMonitorCallback(TrainerCallback):
             if self._last_at != trainer._total_batches_completed:
                 self._write(trainer, self._check(trainer, epoch), epoch)
             self._add_to_metrics(trainer, metrics, epoch)
-        if self._stop and _first_process_says(trainer, self._stopping):
-            if self._stopping:
+        if self._stop and _first_process_says(trainer, self._last.stop):
+            if self._last.stop:
                 logger.warning(
                     "%s: the training ends after epoch %d: a layer has collapsed and `stop` is set"
                     " (AllenNLP itself will speak of patience)",
@@ -149,7 +147,7 @@ class RankMonitorCallback(TrainerCallback):
         kept = {}
         if self._monitor is not None:
             with self._going_on("keeping the state for --recover"):
-                kept[NAME] = {"monitor": self._monitor.state_dict(), "stopping": self._stopping}
+                kept[NAME] = self._monitor.state_dict()
         return kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -162,7 +160,6 @@ class RankMonitorCallback(TrainerCallback):
         self._last, self._last_at = Check(epoch), trainer._total_batches_completed
         with self._going_on("a check"), _averages(trainer._moving_average):
             self._last = self._monitor.step(epoch)
-        self._stopping = self._stopping or self._last.stop
         return self._last
 
     def _write(self, trainer: "GradientDescentTrainer", check: Check, epoch: int) -> None:
