@@ -1,4 +1,4 @@
-"""Rank-collapse experiments of every kind, made of small real matrices that the library analyses."""
+"""Rank-collapse experiments of every kind: small real matrices, analysed by the library."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional

@@ -117,7 +117,7 @@ def test_with_them_it_is_not_and_no_amplification_is_beyond_its_bound() -> None:
 
 
 def test_a_singular_matrix_is_restored_by_gamma_as_far_as_float64_goes() -> None:
-    """scipy warns of what it calls ill-conditioned: where its estimate of 1 / condition is < eps."""
+    """Where scipy estimates 1 / condition below eps, it warns."""
     matrix = np.zeros((40, 10), np.float32)
     matrix[:, :6] = np.random.default_rng(1).standard_normal((40, 6))
     found = demonstrated(matrix)
