@@ -7,12 +7,14 @@ from allennlp_analyze.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from allennlp_analyze.api import analyze, load
+    from allennlp_analyze.monitor import RankMonitor
     from allennlp_analyze.objects import Layer, Report
 
-__all__ = ["Layer", "Report", "__version__", "analyze", "load"]
+__all__ = ["Layer", "RankMonitor", "Report", "__version__", "analyze", "load"]
 # Imported when asked for: numpy and the readers take longer than --help may take.
 _HOMES = {
     "Layer": "allennlp_analyze.objects",
+    "RankMonitor": "allennlp_analyze.monitor",
     "Report": "allennlp_analyze.objects",
     "analyze": "allennlp_analyze.api",
     "load": "allennlp_analyze.api",

@@ -53,7 +53,7 @@ class Analysis:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """What became of one matrix, and the seconds that its spectrum and its fits took."""
 
     outcome: LayerOutcome
@@ -86,12 +86,12 @@ def analyse(
     results do not depend on it.
     """
     started = time.perf_counter()
-    measured = {index: _Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
+    measured = {index: Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
     jobs = settings.jobs or this_machine().cores
     shapes = [matrix.shape for matrix in matrices]
 
-    def work(index: int) -> _Measured:
-        return _measure(matrices[index], settings, solver)
+    def work(index: int) -> Measured:
+        return measure(matrices[index], settings, solver)
 
     for index, one in in_parallel(work, shapes, jobs, done=frozenset(measured)):
         measured[index] = one
@@ -110,17 +110,18 @@ def analyse(
     )
 
 
-def _measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> _Measured:
+def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Measured:
+    """What `analyse` does with each matrix."""
     started = time.perf_counter()
     try:
         found = _spectrum(matrix, settings, solver)
     except TensorError as error:
         invalid = isinstance(error, InvalidTensorError)
         left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix), invalid)
-        return _Measured(left_out, time.perf_counter() - started, 0.0)
+        return Measured(left_out, time.perf_counter() - started, 0.0)
     computed = time.perf_counter()
     layer = describe(matrix, found, settings)
-    return _Measured(layer, computed - started, time.perf_counter() - computed)
+    return Measured(layer, computed - started, time.perf_counter() - computed)
 
 
 def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Spectrum:

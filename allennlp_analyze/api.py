@@ -2,21 +2,17 @@
 
 import dataclasses
 import os
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-import numpy as np
-
 from allennlp_analyze import norms
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.keywords import in_keywords
+from allennlp_analyze.keywords import in_keywords, settings_of
 from allennlp_analyze.modules import table_from_model
 from allennlp_analyze.objects import Report
 from allennlp_analyze.reference import beside_reference
 from allennlp_analyze.reference_table import read_reference
-from allennlp_analyze.reports.decode import decoded
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.results import LayerResult, ModelReport
 from allennlp_analyze.run import Request, analyse_archive, analyse_source
@@ -79,8 +75,8 @@ def analyze(
     array([3., 2., 1.])
     """
     with in_keywords():
-        settings = _settings(
-            kinds=_names(kinds),
+        settings = settings_of(
+            kinds=kinds,
             layers=layers,
             split_gates=split_gates,
             loose_tolerance=loose_tolerance,
@@ -157,29 +153,6 @@ def _refuse_reading(request: Request) -> None:
     ]
     if said:
         raise UsageError(f"{', '.join(said)}: only for a path or URL, not for what is in memory")
-
-
-def _names(kinds: Union[str, Iterable[str], None]) -> Optional[tuple[str, ...]]:
-    """As in the option --kinds, a string may name several. Raises `UsageError`."""
-    if isinstance(kinds, str):
-        kinds = [kind.strip() for kind in kinds.split(",")]
-    try:
-        return None if kinds is None else tuple(kinds)
-    except TypeError:
-        raise UsageError(f"kinds: {kinds!r:.40} is not a list of names") from None
-
-
-def _settings(**choices: Any) -> Settings:
-    """`Settings` of these choices. Raises `UsageError` for a value of another type, too."""
-    types = typing.get_type_hints(Settings)
-    checked = {}
-    for name, value in choices.items():
-        plain = value.item() if isinstance(value, np.generic) else value
-        try:
-            checked[name] = decoded(types[name], plain)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name}: {error}") from None
-    return Settings(**checked)
 
 
 def _with_entropy(layer: LayerResult) -> LayerResult:

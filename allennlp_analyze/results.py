@@ -1,5 +1,6 @@
 """What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
@@ -10,6 +11,8 @@ from allennlp_analyze.reference_results import ReferenceComparison
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
 MIN_Q = 1.1
+# A direction this far below the lower edge of a random matrix of the same size and variance.
+LOST_SHARE = 1e-3
 VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
 # How the warnings on a layer begin of which reports have more to say.
 TIED_WARNING = "tied: "
@@ -25,6 +28,13 @@ class Tolerances:
     numerical_recipes: float
     loose: float
     rounding: float
+
+    def lost_limit(self, lower_edge: float) -> float:
+        """The largest singular value that counts as lost, see `verdict.lost_directions`.
+
+        `lower_edge` is that of a random matrix of the same size and variance.
+        """
+        return max(self.rounding, self.numerical_recipes, LOST_SHARE * lower_edge)
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,25 @@ class LayerResult:
     def spectral_norm(self) -> float:
         """sigma_max, the standard meaning (WeightWatcher gives lambda_max this name)."""
         return self.max_singular_value
+
+    @property
+    def lower_edge(self) -> Optional[float]:
+        """sigma (sqrt N - sqrt M): where the singular values of independent entries begin.
+
+        None where there is no Marchenko-Pastur law."""
+        if self.marchenko_pastur is None:
+            return None
+        return self.marchenko_pastur.entry_sigma * (math.sqrt(self.N) - math.sqrt(self.M))
+
+    @property
+    def lost_directions(self) -> int:
+        """How many of the M directions are gone, by the verdict's rule (`verdict.lost_directions`).
+
+        Without a Marchenko-Pastur law the tolerances alone decide how many beyond the first.
+        """
+        limit = self.tolerance.lost_limit(self.lower_edge or 0.0)
+        lost = int(np.count_nonzero(self.singular_values <= limit))
+        return max(lost, 1) if self.verdict == "collapsed" else lost
 
     @property
     def rank_loss_percent(self) -> dict[str, float]:

@@ -166,7 +166,7 @@ def analyse_source(
     notes = list(source.warnings)
     matrices, skipped = find_matrices(source, modules, settings.split_gates)
     chosen = select(matrices, settings)
-    _refuse_nothing(source.archive, matrices, chosen, skipped)
+    refuse_nothing(source.archive, matrices, chosen, skipped)
     read = time.perf_counter() - started
     solver: GramSolver = gram_spectrum
     if settings.cuda_device >= 0:
@@ -233,7 +233,7 @@ def _modules(source: Source, request: Request, notes: list[str]) -> Optional[Mod
     return table_from_model(model)
 
 
-def _refuse_nothing(
+def refuse_nothing(
     archive: str,
     matrices: Sequence[WeightMatrix],
     chosen: Sequence[WeightMatrix],

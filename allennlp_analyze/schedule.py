@@ -57,15 +57,17 @@ def in_parallel(
     When the caller stops early, what has not begun never does.
     """
     alone, together = largest_first(shapes, machine or this_machine())
-    yield from _in_threads(work, [index for index in alone if index not in done], 1)
+    yield from in_threads(work, [index for index in alone if index not in done], 1)
     with one_blas_thread():
-        yield from _in_threads(work, [index for index in together if index not in done], jobs)
+        yield from in_threads(work, [index for index in together if index not in done], jobs)
 
 
-def _in_threads(
+def in_threads(
     work: Callable[[int], Result], indices: Sequence[int], threads: int
 ) -> Iterator[tuple[int, Result]]:
-    """The first exception of `work` ends it. An interrupt does at once: the caller only waits, and
+    """Yield each of `indices` with `work(index)` as soon as it is done; they begin in this order.
+
+    The first exception of `work` ends it. An interrupt does at once: the caller only waits, and
     the interpreter does not wait for threads like these, since nothing stops BLAS."""
     waiting: SimpleQueue[int] = SimpleQueue()
     finished: SimpleQueue[Callable[[], tuple[int, Result]]] = SimpleQueue()

@@ -7,8 +7,6 @@ import numpy as np
 
 from allennlp_analyze.results import MIN_Q, LayerResult, Tolerances
 
-# A direction this far below the lower edge of a random matrix of the same size and variance.
-LOST_SHARE = 1e-3
 NEAR_SHARE = 0.05
 
 
@@ -28,11 +26,7 @@ def lost_directions(
     embedding lost), or when it is below LOST_SHARE of the Marchenko-Pastur lower edge.
     Every limit is proportional to the weights: the verdict does not depend on their scale.
     """
-    limit = max(
-        tolerance.rounding,
-        tolerance.numerical_recipes,
-        LOST_SHARE * lower_edge(entry_std, n, m),
-    )
+    limit = tolerance.lost_limit(lower_edge(entry_std, n, m))
     return int(np.count_nonzero(singular_values <= limit))
 
 

@@ -51,6 +51,9 @@ LAYERS = (
         "tool",
         "reference_table",
         "published",
+        "monitor_budget",
+        "monitor_layers",
+        "monitor_advice",
     ),
     ("analysis", "summary", "reference", "reference_pairs", "claims", "zoo_summary"),
     ("reports",),
@@ -72,7 +75,7 @@ LAYERS = (
         "matching",
         "operands",
     ),
-    ("keywords", "objects", "api", "__init__"),
+    ("keywords", "objects", "api", "monitor", "__init__"),
     (
         "cli",
         "cli_render",
@@ -82,7 +85,7 @@ LAYERS = (
         "arguments",
         "install",
         "plugin",
-        "monitor",
+        "monitor_callbacks",
         "__main__",
     ),
 )
@@ -102,6 +105,9 @@ HEAVY = (
     "yaml",
     "distributed",
     "torchvision",
+    "transformers",
+    "lightning",
+    "pytorch_lightning",
 )
 # Modules that are themselves imported in functions only.
 LAZY = {

@@ -1,0 +1,70 @@
+"""What is remembered of each layer of a training, and when it has to be warned of."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
+
+from allennlp_analyze.monitor_results import Reading
+
+# A layer that theory lets lose directions (Q <= 1.1) does so when healthy, a few of them, and more
+# the coarser its weights are stored: bfloat16 costs random square matrices 0.7%, see
+# tests/test_monitor_layers.py. Only more than this share of them, and more than one, is a loss.
+NOTABLE_SHARE = 0.05
+NEAR = "near_collapse"
+COLLAPSED = "collapsed"
+_WELL = "well"
+_RANK = {_WELL: 0, NEAR: 1, COLLAPSED: 2}
+
+
+class When(NamedTuple):
+    """A check: the `number` of an "epoch", or of a "check" where no epochs were given."""
+
+    unit: str
+    number: float
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A layer has to be warned of: it is `state`, NEAR or COLLAPSED.
+
+    `since` is the last check at which it was well, None when it never was; `at_first` says that
+    this is the first look at it.
+    """
+
+    state: str
+    since: Optional[When]
+    at_first: bool
+
+
+@dataclass
+class LayerHistory:
+    """One layer, from check to check."""
+
+    since: Optional[When] = None
+    warned: str = _WELL
+    lost_at_first: Optional[int] = field(default=None)
+
+    def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
+        """Take note of a check's reading; what has to be warned of now, each state once.
+
+        A layer that has been zero all along has not begun to learn: it is neither well nor lost.
+        """
+        at_first = self.lost_at_first is None
+        if at_first and reading.stable_rank is None:
+            return None
+        state = self._state(reading)
+        if at_first:
+            self.lost_at_first = reading.lost
+        if state == _WELL:
+            self.since = when
+        if _RANK[state] <= _RANK[self.warned]:
+            return None
+        self.warned = state
+        return Trouble(state, self.since, at_first)
+
+    def _state(self, reading: Reading) -> str:
+        if reading.verdict in (NEAR, COLLAPSED):
+            return reading.verdict
+        if reading.verdict == "not_assessed":
+            lost = reading.lost - (self.lost_at_first or 0)
+            return COLLAPSED if lost > max(1, NOTABLE_SHARE * reading.M) else _WELL
+        return _WELL
