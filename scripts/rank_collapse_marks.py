@@ -32,7 +32,9 @@ LEADER_FROM, LEADER_TO, LABELS_AT = 1.01, 1.05, 1.06
 LABEL_SPACING = 1.35
 # How far 0 stands from the smallest positive L2 on the axis of L2, in decades.
 ZERO_GAP = 1.0
-MAX_TICKS = 5
+MAX_TICKS = 4
+# Ticks of L2 nearer than this, in widths of the axes, would cover each other.
+TICK_SPACING = 0.17
 # A range whose ends differ by less than this is drawn as if they did.
 LEAST_RATIO = 4.0
 # What float64 can hold the ends of a logarithmic axis of.
@@ -189,7 +191,7 @@ class L2Axis:
         low, high = min(places), max(places)
         pad = max(0.08 * (high - low), 0.3)
         ax.set_xlim(low - pad, high + pad)
-        ticks = self._ticks()
+        ticks = self._ticks(TICK_SPACING * (high - low + 2 * pad))
         ax.xaxis.set_major_locator(FixedLocator([self.at(value) for value in ticks]))
         ax.xaxis.set_major_formatter(FixedFormatter([l2_label(value) for value in ticks]))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -198,17 +200,21 @@ class L2Axis:
             between = self.zero + ZERO_GAP / 2
             line(ax, (between, between), (0, 1), transform=ax.get_xaxis_transform(), **style)
 
-    def _ticks(self) -> list[float]:
-        """Every value, or powers of ten where those are many."""
+    def _ticks(self, spacing: float) -> list[float]:
+        """Every value, or powers of ten where those are many; none nearer than `spacing`."""
         shown = self.positive
-        if len(shown) >= MAX_TICKS:
+        if len(shown) > MAX_TICKS:
             low, high = math.ceil(math.log10(shown[0])), math.floor(math.log10(shown[-1]))
             step = max(1, math.ceil((high - low + 1) / MAX_TICKS))
-            shown = [10.0**power for power in range(low, high + 1, step)]
-        return [0.0, *shown] if 0 in self.values else shown
+            shown = [10.0**power for power in range(low, high + 1, step)] or shown
+        kept = [0.0] if 0 in self.values else []
+        for value in shown:
+            if not kept or self.at(value) - self.at(kept[-1]) >= spacing:
+                kept.append(value)
+        return kept
 
 
-def legend_text(figure: "Figure", handles: Sequence[Any], y: float, columns: int) -> None:
+def legend_below_all(figure: "Figure", handles: Sequence[Any], y: float, columns: int) -> None:
     """One legend for all axes, in the middle at `y` inches from below."""
     height = float(figure.get_figheight())
     figure.legend(
@@ -217,4 +223,6 @@ def legend_text(figure: "Figure", handles: Sequence[Any], y: float, columns: int
         bbox_to_anchor=(0.5, y / height),
         ncol=columns,
         fontsize=SMALL_SIZE,
+        columnspacing=1.4,
+        handlelength=1.6,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
-from rank_collapse_marks import DRAWABLE, legend_text, panels
+from rank_collapse_marks import DRAWABLE, legend_below_all, panels
 from rank_collapse_results import HIDDEN, TrainedNetwork
 from rank_collapse_words import VERDICT_WORDS, l2_label, layer_of
 
@@ -37,8 +37,10 @@ VIEW = 1.25
 # Eigenvalues this far below the largest are rounding of float64: one bin for all of them would
 # have most of the axis to itself.
 FAR_BELOW = 1e-34
-PANEL_ROW, MARGIN, LEGEND = 3.2, 0.62, 0.34
+PANEL_ROW, MARGIN = 3.2, 0.75
 AFTER_ALPHA = 0.55
+# The axes are so many times as high as the highest bar: room for notes.
+NOTES_ROOM = 1.35
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def draw_eigenvalues(networks: Sequence[TrainedNetwork]) -> "Figure":
     columns = min(COLUMNS, max(2, len(found)))
     height = PANEL_ROW * len(blocks) + MARGIN
     figure, axes = panels(
-        (WIDTH, height), 2 * len(blocks), columns, (0.5, 0.1, 0.8, 0.3), (0.42, 0.5)
+        (WIDTH, height), 2 * len(blocks), columns, (0.5, 0.1, 0.95, 0.3), (0.42, 0.5)
     )
     linear, log = _linear_edges(found), _log_edges(found)
     for number in range(len(blocks) * columns):
@@ -82,8 +84,9 @@ def draw_eigenvalues(networks: Sequence[TrainedNetwork]) -> "Figure":
         if column == 0:
             upper.set_ylabel("eigenvalues a bin")
             lower.set_ylabel("eigenvalues a bin")
-    figure.text(0.5, 0.47 / height, X_LABEL, ha="center", va="center")
-    legend_text(figure, _handles(found), 0.17, 5)
+    figure.text(0.5, 0.57 / height, X_LABEL, ha="center", va="center")
+    handles = _handles(found)
+    legend_below_all(figure, handles, 0.2, 5 if len(handles) < 4 else 3)
     return figure
 
 
@@ -151,9 +154,7 @@ def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(values, edges)[0].astype(float)
 
 
-def _draw(
-    ax: "Axes", pair: Pair, edges: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> None:
+def _draw(ax: "Axes", pair: Pair, edges: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     from matplotlib.patches import StepPatch
 
     colour = VERDICT_COLOURS[pair.after.verdict]
@@ -164,9 +165,14 @@ def _draw(
         for edge in () if bulk is None else (bulk.lambda_minus, bulk.lambda_plus):
             if edges[0] < edge < edges[-1]:
                 style: dict[str, Any] = {"color": edge_colour, "lw": 1.0, "ls": ":"}
-                line(ax, (edge, edge), (0, 1), transform=ax.get_xaxis_transform(), **style)
-    # Room for the notes.
-    top = 1.35 * max(1.0, before.max(), after.max())
+                line(
+                    ax,
+                    (edge, edge),
+                    (0, 1 / NOTES_ROOM),
+                    transform=ax.get_xaxis_transform(),
+                    **style,
+                )
+    top = NOTES_ROOM * max(1.0, before.max(), after.max())
     ax.set_ylim(0, top)
     linear_ticks(ax.yaxis, top)
 
@@ -199,5 +205,5 @@ def _handles(pairs: Sequence[Pair]) -> list[Any]:
     return [
         Patch(fill=False, edgecolor=GREY, lw=1.0, label="before training"),
         *filled,
-        Line2D([], [], color=GREEN, label="edges of its bulk", **edges),
+        Line2D([], [], color=GREEN, label="Marchenko-Pastur edges (grey: before)", **edges),
     ]

@@ -15,7 +15,6 @@ import numpy as np
 from rank_collapse_results import TikhonovDemonstration, TikhonovStep
 
 from allennlp_analyze.results import LayerResult
-from allennlp_analyze.verdict import LOST_SHARE, lower_edge
 
 # gamma goes down from the largest eigenvalue by a factor of 10 at a time, to below where float64
 # ends (2.2e-16 of it).
@@ -38,9 +37,9 @@ def demonstrate(
         raise ValueError(f"weights {weights.shape} are not those of the layer {layer.shape}")
     wide = np.asarray(weights, np.float64)
     matrix = np.linalg.qr(wide if wide.shape[0] >= wide.shape[1] else wide.T, mode="r")
-    cutoff = lost_limit(layer, float(wide.std()))
     u, values, vt = np.linalg.svd(matrix)
-    rank = int(np.count_nonzero(values > cutoff))
+    rank = layer.M - layer.lost_directions
+    cutoff = _between(values, rank)
     kept = (u[:, :rank] * values[:rank]) @ vt[:rank]
     largest = float(values[0])
     truth = np.linalg.pinv(matrix, rcond=cutoff / largest) if rank else np.zeros_like(matrix)
@@ -49,13 +48,14 @@ def demonstrate(
     return TikhonovDemonstration(network_l2, layer, cutoff, rank, steps)
 
 
-def lost_limit(layer: LayerResult, entry_std: float) -> float:
-    """The singular value up to which `verdict.lost_directions` counts a direction as lost."""
-    return max(
-        layer.tolerance.rounding,
-        layer.tolerance.numerical_recipes,
-        LOST_SHARE * lower_edge(entry_std, layer.N, layer.M),
-    )
+def _between(values: np.ndarray, rank: int) -> float:
+    """A number that the first `rank` of the descending `values` (M,) are above, and no other."""
+    if rank == 0:
+        return float(values[0])
+    if rank == len(values):
+        return 0.0
+    # Of an exact 0 there is no mean in logarithms.
+    return float(np.sqrt(values[rank - 1] * values[rank]))
 
 
 def _step(matrix: np.ndarray, kept: np.ndarray, truth: np.ndarray, gamma: float) -> TikhonovStep:

@@ -55,22 +55,24 @@ class NetworkRows:
 
 
 def l2_text(l2: float) -> str:
-    """As one types it: 1e-3, 3e-4, 0.5, 0."""
-    if l2 == 0:
-        return "0"
-    digits, exponent = f"{l2:.2e}".split("e")
-    return f"{l2:.3g}" if -2 <= int(exponent) < 3 else f"{float(digits):g}e{int(exponent)}"
+    """As one types it: 1e-3, 3.2e-4, 0.5, 0."""
+    mantissa, exponent = _parts(l2)
+    return f"{l2:.3g}" if -2 < exponent < 3 else f"{mantissa:g}e{exponent}"
 
 
 def l2_label(l2: float) -> str:
-    """As a figure has it: 10 to the -3, 3 times 10 to the -4, 0.5, 0."""
-    if l2 == 0:
-        return "0"
-    digits, exponent = f"{l2:.2e}".split("e")
-    power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
-    if float(digits) == 1:
-        return power
-    return f"{l2:.3g}" if -2 <= int(exponent) < 3 else f"{float(digits):g}·{power}"
+    """As a figure has it: 10 to the -3, 3.2 times 10 to the -4, 0.5, 0."""
+    mantissa, exponent = _parts(l2)
+    if -2 < exponent < 3:
+        return f"{l2:.2g}"
+    factor = "" if mantissa == 1 else f"{mantissa:.2g}\u00b7"
+    return f"{factor}10{str(exponent).translate(SUPERSCRIPTS)}"
+
+
+def _parts(l2: float) -> tuple[float, int]:
+    """`l2` as a number below 10 and a power of 10, to three digits."""
+    mantissa, exponent = f"{l2:.2e}".split("e")
+    return float(mantissa), int(exponent)
 
 
 def percent_text(share: float) -> str:
@@ -105,7 +107,9 @@ def sentences(experiment: Experiment) -> tuple[str, ...]:
     if by_verdict["full_rank"]:
         said.append(_healthy(by_verdict["full_rank"]))
     if any(network.l2 == 0 for network in collapsed):
-        said.append("A network without any penalty collapsed too: the penalty is not the only cause.")
+        said.append(
+            "A network without any penalty collapsed too: the penalty is not the only cause."
+        )
     said += [_diverged(network) for network in experiment.networks if network.diverged]
     return tuple(said)
 
@@ -126,7 +130,7 @@ def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwor
 def _kept(network: TrainedNetwork, trained: Sequence[TrainedNetwork]) -> str:
     """What a collapsed network lost, and the accuracy that it keeps."""
     lost = ", ".join(
-        f"{layer.name} lost {lost_directions(layer)} of {layer.M} directions"
+        f"{layer.name} lost {layer.lost_directions} of {layer.M} directions"
         for layer in network.final.layers
         if layer.verdict == "collapsed"
     )
@@ -173,11 +177,6 @@ def _listed(networks: Sequence[TrainedNetwork]) -> str:
     return " and ".join(filter(None, (", ".join(values[:-1]), values[-1])))
 
 
-def lost_directions(layer: LayerResult) -> int:
-    """How many directions are gone by the verdict's rule."""
-    return layer.lost_directions
-
-
 def network_rows(experiment: Experiment) -> tuple[NetworkRows, ...]:
     """The table: a row for each hidden layer of each network."""
     return tuple(_network_rows(network) for network in experiment.networks)
@@ -206,7 +205,7 @@ def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
                 word=VERDICT_WORDS[layer.verdict],
                 smallest_before=text(before and before.min_singular_value, 3),
                 smallest=text(layer.min_singular_value, 3),
-                lost=f"{lost_directions(layer)} of {layer.M}",
+                lost=f"{layer.lost_directions} of {layer.M}",
                 stable_rank=text(layer.stable_rank, 3),
             )
 

@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_collapse_cases import analysed, matrices, tikhonov
 
-from allennlp_analyze.verdict import lost_directions
-
 EPS = float(np.finfo(np.float64).eps)
 # Singular values of a layer: kept ones far above every cutoff, lost ones far below.
 KEPT = st.floats(0.05, 20.0)
@@ -154,9 +152,10 @@ def test_what_is_lost_is_lost_by_the_rule_of_the_verdict(seed: int, decay: float
     weights = matrices(decay, 1, seed)["fc1"]
     layer = analysed("fc1", weights)
     found = tikhonov.demonstrate(weights, layer, 0.1)
-    rule = (layer.singular_values, float(weights.std()), layer.N, layer.M, layer.tolerance)
-    assert found.lost == lost_directions(*rule)
+    assert (found.lost, found.rank) == (layer.lost_directions, layer.M - layer.lost_directions)
     assert (found.lost > 0) == (layer.verdict == "collapsed")
+    values = np.linalg.svd(weights.astype(np.float64), compute_uv=False)
+    assert np.count_nonzero(values > found.cutoff) == found.rank
 
 
 def test_zeros_have_no_inverse_to_compare_with() -> None:
