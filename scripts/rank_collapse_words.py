@@ -96,9 +96,7 @@ def sentences(experiment: Experiment) -> tuple[str, ...]:
     trained = [network for network in experiment.networks if len(network.epochs) > 1]
     by_verdict = {v: [n for n in trained if worst_verdict([n]) == v] for v in SEVERITY}
     collapsed, near = by_verdict["collapsed"], by_verdict["near_collapse"]
-    said = [_result(trained, collapsed)]
-    if collapsed:
-        said += [_kept(network, trained) for network in collapsed]
+    said = [_result(trained, collapsed), *(_lost(network) for network in collapsed)]
     if near:
         layers = " and ".join(
             f"at L2 = {l2_text(n.l2)} ({_named(n, 'near_collapse')})" for n in near
@@ -115,33 +113,29 @@ def sentences(experiment: Experiment) -> tuple[str, ...]:
 
 
 def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwork]) -> str:
+    """At which L2 hidden layers collapsed, and what accuracy the network keeps there."""
     if not trained:
         return "No network was trained: there is nothing to see of collapse."
     if not collapsed:
         return (
-            f"No hidden layer collapsed at {_at(trained)}: the verdict rule calls"
-            f" {'none of them' if len(trained) > 1 else 'it'} collapsed."
+            f"No hidden layer collapsed by the verdict rule of the main command, at {_at(trained)}."
         )
-    every = len(collapsed) == len(trained)
-    also = f"every L2 of the sweep, {_listed(collapsed)}" if every else _at(collapsed)
-    return f"Hidden layers collapsed at {also}, by the verdict rule of the main command."
+    every = len(trained) > 1 and len(collapsed) == len(trained)
+    at = f"every L2 of the sweep ({_listed(collapsed)})" if every else _at(collapsed)
+    accuracies = _and([percent_text(network.final.test_accuracy) for network in collapsed])
+    plain = next((n for n in trained if n.l2 == 0 and n not in collapsed and not n.diverged), None)
+    against = f", {percent_text(plain.final.test_accuracy)} without penalty" if plain else ""
+    return (
+        f"Hidden layers collapsed at {at}, by the verdict rule of the main command; test accuracy"
+        f" there: {accuracies}{against}."
+    )
 
 
-def _kept(network: TrainedNetwork, trained: Sequence[TrainedNetwork]) -> str:
-    """What a collapsed network lost, and the accuracy that it keeps."""
-    lost = ", ".join(
-        f"{layer.name} lost {layer.lost_directions} of {layer.M} directions"
-        for layer in network.final.layers
-        if layer.verdict == "collapsed"
-    )
-    plain = next((n for n in trained if n.l2 == 0 and n is not network and not n.diverged), None)
-    against = (
-        ""
-        if plain is None
-        else f", against {percent_text(plain.final.test_accuracy)} without penalty"
-    )
-    accuracy = percent_text(network.final.test_accuracy)
-    return f"At L2 = {l2_text(network.l2)} {lost}; test accuracy {accuracy}{against}."
+def _lost(network: TrainedNetwork) -> str:
+    """What the collapsed layers of a network lost."""
+    layers = [layer for layer in network.final.layers if layer.verdict == "collapsed"]
+    lost = [f"{layer.lost_directions} of {layer.M} directions of {layer.name}" for layer in layers]
+    return f"At L2 = {l2_text(network.l2)} training lost {_and(lost)}."
 
 
 def _healthy(networks: Sequence[TrainedNetwork]) -> str:
@@ -173,8 +167,11 @@ def _at(networks: Sequence[TrainedNetwork]) -> str:
 
 
 def _listed(networks: Sequence[TrainedNetwork]) -> str:
-    values = [l2_text(network.l2) for network in networks]
-    return " and ".join(filter(None, (", ".join(values[:-1]), values[-1])))
+    return _and([l2_text(network.l2) for network in networks])
+
+
+def _and(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 def network_rows(experiment: Experiment) -> tuple[NetworkRows, ...]:
