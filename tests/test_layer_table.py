@@ -16,6 +16,7 @@ MODULES = sorted(
 LAYERS = (
     (
         "errors",
+        "lost",
         "settings",
         "results",
         "reference_results",
