@@ -67,7 +67,7 @@ MEASURES: tuple[tuple[str, Measure, bool], ...] = (
 def draw_history(networks: Sequence[TrainedNetwork]) -> "Figure":
     """Smallest singular value, directions lost and stable rank of both layers against the epoch."""
     rows = len(MEASURES)
-    figure, axes = panels((WIDTH, 6.4), rows, 2, (0.62, 0.6, 0.65, 0.3), (1.08, 0.28))
+    figure, axes = panels((WIDTH, 6.4), rows, 2, (0.62, 0.6, 0.65, 0.4), (1.08, 0.28))
     for row, (label, measure, log) in enumerate(MEASURES):
         every = [_series(n, name, measure)[1] for n in networks for name in HIDDEN]
         limits = _limits(every, log)
@@ -79,7 +79,7 @@ def draw_history(networks: Sequence[TrainedNetwork]) -> "Figure":
             _draw_measure_axis(ax, limits, log)
             _draw_epochs(ax, networks, name, measure, log)
             if row == 0:
-                ax.set_title(f"{name}{_shape(networks, name)}", loc="left", fontsize=SMALL_SIZE)
+                _title(ax, f"{name}{_shape(networks, name)}")
                 note(ax, "L2")
             if row == rows - 1:
                 ax.set_xlabel("epoch")
@@ -90,6 +90,11 @@ def draw_history(networks: Sequence[TrainedNetwork]) -> "Figure":
     notes += [f"{DAGGER} diverged"] if diverged else []
     figure.text(0.01, 0.02, "; ".join(notes), fontsize=SMALL_SIZE)
     return figure
+
+
+def _title(ax: "Axes", text: str) -> None:
+    """Above the power of ten that the ticks of the vertical axis may have in common."""
+    ax.set_title(text, loc="left", fontsize=SMALL_SIZE, pad=15)
 
 
 def _has_zero(networks: Sequence[TrainedNetwork]) -> bool:
@@ -160,7 +165,7 @@ def _shape(networks: Sequence[TrainedNetwork], name: str) -> str:
 
 def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
     """The same measures at the end of training, against L2, which has a place for 0."""
-    figure, axes = panels((WIDTH, 3.0), 1, len(MEASURES), (0.6, 0.4, 0.65, 0.35), (0.85, 0))
+    figure, axes = panels((WIDTH, 3.1), 1, len(MEASURES), (0.6, 0.4, 0.65, 0.45), (0.85, 0))
     ended = [network for network in networks if not network.diverged]
     axis = L2Axis(tuple(network.l2 for network in ended))
     for ax, (label, measure, log) in zip(axes[0], MEASURES):
@@ -173,7 +178,7 @@ def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
         axis.draw(ax)
         _draw_finals(ax, axis, ended, finals, log)
         ax.set_xlabel("L2")
-        ax.set_title(label, loc="left", fontsize=SMALL_SIZE)
+        _title(ax, label)
     notes = []
     if any(_collapsed(ended, name).any() for name in HIDDEN):
         notes.append("hollow: collapsed")

@@ -22,6 +22,7 @@ from rank_collapse_words import (
     worst_verdict,
 )
 
+from allennlp_analyze.lost import LOST_SHARE, MANY_SHARE, NEAR_SHARE
 from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.claims_page import LinkText
 from allennlp_analyze.reports.names import printable
@@ -91,10 +92,11 @@ TERMS = (
     ),
     (
         "lost",
-        "docs/metrics.md, verdict",
-        "Directions whose singular value is within rounding of 0, or far below where a random"
-        " matrix of this size and variance begins. All limits are proportional to the weights: a"
-        " matrix that shrinks as a whole has lost nothing.",
+        f"σ within rounding, or ≤ {LOST_SHARE:g} · s(√N − √M)",
+        "Directions that are within rounding of 0, or far below where the singular values of a"
+        f" random matrix begin whose entries have the same standard deviation s: {NEAR_SHARE:g} of"
+        f" it suffices for {MANY_SHARE:g} of all directions together. A matrix that shrinks as a"
+        " whole has lost nothing.",
     ),
     (
         "stable rank",

@@ -156,7 +156,7 @@ def _draw_gammas(ax: "Axes", curve: Callable[[float], np.ndarray], at_half: bool
         return
     for end, (_, colour) in zip(ends, GAMMAS):
         style: dict[str, Any] = {"fontsize": TINY_SIZE, "color": colour, "va": "bottom"}
-        ax.text(end.x + 0.02, end.y - 0.02, end.text, transform=ax.transAxes, **style)
+        ax.text(end.x + 0.03, end.y - 0.02, end.text, transform=ax.transAxes, **style)
 
 
 DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (

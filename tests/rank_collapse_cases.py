@@ -74,7 +74,7 @@ def sweep() -> Any:
     networks = [
         network(0.0, 0.0),
         network(1e-4, 0.6, accuracy=0.975),
-        network(1e-3, 4.0, accuracy=0.96),
+        network(1e-3, 3.25, accuracy=0.96),
         network(1e-2, 30.0, accuracy=0.9),
     ]
     return experiment(networks, demonstration())

@@ -13,7 +13,7 @@ from rank_collapse_cases import analysed, matrices, tikhonov
 
 EPS = float(np.finfo(np.float64).eps)
 # Singular values of a layer: kept ones far above every cutoff, lost ones far below.
-KEPT = st.floats(0.05, 20.0)
+KEPT = st.floats(1.0, 20.0)
 LOST = st.floats(1e-13, 1e-9)
 
 
