@@ -80,9 +80,7 @@ def test_every_eigenvalue_is_in_its_histogram_or_counted(made: Any) -> None:
     if not made.networks:
         assert panels == [] and "no network" in names(figure.axes[0])[0]
         return
-    linear, log = (
-        [ax for ax in panels if ax.get_xscale() == scale] for scale in ("linear", "log")
-    )
+    linear, log = ([ax for ax in panels if ax.get_xscale() == scale] for scale in ("linear", "log"))
     assert len(linear) == len(log) == len(made.networks)
     for upper, lower, net in zip(linear, log, made.networks):
         assert upper.get_title(loc="left") == f"L2 = {words.l2_label(net.l2)}"

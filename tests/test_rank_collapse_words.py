@@ -1,4 +1,4 @@
-"""The rank-collapse experiment in words: every number is one of the experiment's, none is hidden."""
+"""The rank-collapse experiment in words: every number is its own, and none is hidden."""
 
 import re
 from typing import Any
