@@ -80,6 +80,10 @@ setup(
         # For `zoo --dask`, and for scripts/analyze_imagenet.py.
         "dask": ["distributed>=2024.1"],
         "torchvision": ["torchvision"],
+        # For scripts/rank_collapse.py.
+        "rank-collapse": ["scikit-learn"],
+        # For the monitor's callback; of Hugging Face's Trainer AllenNLP brings its own.
+        "lightning": ["lightning"],
         "test": [
             "pandas>=1.5",
             "distributed>=2024.1",
@@ -87,6 +91,8 @@ setup(
             "pytest-xdist",
             "hypothesis",
             "jsonschema",
+            "scikit-learn",
+            'lightning; python_version >= "3.11"',
             # AllenNLP's torch has no float8.
             'ml_dtypes; python_version >= "3.11"',
         ],

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
+from allennlp_analyze.lost import NEAR_SHARE
 from allennlp_analyze.monitor_layers import COLLAPSED, Trouble
 from allennlp_analyze.results import LayerResult
-from allennlp_analyze.verdict import NEAR_SHARE
 
 
 def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:

@@ -11,7 +11,7 @@ PREFIX = "rank_monitor"
 class Reading:
     """One layer at one check; the numbers are those that a report on these weights has.
 
-    `lost` of the M directions are gone by the verdict's rule (`verdict.lost_directions`); None
+    `lost` of the M directions are gone by the verdict's rule (`lost.count_lost`); None
     stands for what is not defined. `seconds` is what the reading took.
     """
 

@@ -1,18 +1,16 @@
 """What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.lost import count_lost, lower_edge
 from allennlp_analyze.reference_results import ReferenceComparison
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
 MIN_Q = 1.1
-# A direction this far below the lower edge of a random matrix of the same size and variance.
-LOST_SHARE = 1e-3
 VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
 # How the warnings on a layer begin of which reports have more to say.
 TIED_WARNING = "tied: "
@@ -29,12 +27,14 @@ class Tolerances:
     loose: float
     rounding: float
 
-    def lost_limit(self, lower_edge: float) -> float:
-        """The largest singular value that counts as lost, see `verdict.lost_directions`.
+    @property
+    def zero(self) -> float:
+        """What rounding and computing in the stored precision can leave of a lost direction.
 
-        `lower_edge` is that of a random matrix of the same size and variance.
+        Without the `numpy` tolerance: it grows with N, and would call the smallest directions of a
+        healthy, large embedding lost.
         """
-        return max(self.rounding, self.numerical_recipes, LOST_SHARE * lower_edge)
+        return max(self.rounding, self.numerical_recipes)
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,21 @@ class LayerResult:
 
     @property
     def lower_edge(self) -> Optional[float]:
-        """sigma (sqrt N - sqrt M): where the singular values of independent entries begin.
+        """Where the singular values of noise of the same size and variance begin, see `lost`.
 
-        None where there is no Marchenko-Pastur law."""
+        None where there is no Marchenko-Pastur law.
+        """
         if self.marchenko_pastur is None:
             return None
-        return self.marchenko_pastur.entry_sigma * (math.sqrt(self.N) - math.sqrt(self.M))
+        return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
 
     @property
     def lost_directions(self) -> int:
-        """How many of the M directions are gone, by the verdict's rule (`verdict.lost_directions`).
+        """How many of the M directions are gone, by the verdict's rule (`lost.count_lost`).
 
         Without a Marchenko-Pastur law the tolerances alone decide how many beyond the first.
         """
-        limit = self.tolerance.lost_limit(self.lower_edge or 0.0)
-        lost = int(np.count_nonzero(self.singular_values <= limit))
+        lost = count_lost(self.singular_values, self.tolerance.zero, self.lower_edge or 0.0)
         return max(lost, 1) if self.verdict == "collapsed" else lost
 
     @property

@@ -88,12 +88,11 @@ def _sentence(verdict: str, layers: Sequence[LayerResult], assessed: Sequence[La
         verb = "keeps" if len(assessed) == 1 else "keep"
         return f"Healthy: {subject} with Q > {MIN_Q} {verb} full rank ({smallest})."
     bad = [x for x in assessed if x.verdict == verdict]
-    worst = max(bad, key=lambda x: (x.rank_loss_percent["rounding"], -x.min_singular_value))
+    worst = max(bad, key=lambda x: (x.lost_directions / x.M, -x.min_singular_value))
     of = f"{len(bad)} of {_layers(len(assessed))} with Q > {MIN_Q}"
     if verdict == "near_collapse":
         verb = "is" if len(bad) == 1 else "are"
         return f"Near collapse: {of} {verb} close to losing rank ({smallest}, in {weakest.name})."
     verb = "has" if len(bad) == 1 else "have"
-    lost = worst.M - min(worst.hard_rank.rounding, worst.hard_rank.numerical_recipes)
-    detail = f"{lost} of {worst.M} directions lost in {worst.name}" if lost else smallest
+    detail = f"{worst.lost_directions} of {worst.M} directions lost in {worst.name}"
     return f"Collapsed: {of} {verb} lost rank ({detail})."

@@ -262,15 +262,13 @@ def verdict(layer: Layer, w: np.ndarray) -> str:
     """The table of rules, from top to bottom."""
     n, m = w.shape
     edge = np.std(w) * (math.sqrt(n) - math.sqrt(m))
-    smallest = np.linalg.svd(w, compute_uv=False)[-1]
+    values = np.linalg.svd(w, compute_uv=False)
+    zero = max(layer.tolerance.rounding, layer.tolerance.numerical_recipes)
+    sunk = np.sum(values < 0.05 * edge)
     rules = [
         ("not_assessed", m == 1 or n / m <= 1.1),
-        (
-            "collapsed",
-            smallest
-            <= max(layer.tolerance.rounding, layer.tolerance.numerical_recipes, 0.001 * edge),
-        ),
-        ("near_collapse", smallest < 0.05 * edge),
+        ("collapsed", values[-1] <= max(zero, 0.01 * edge) or (sunk >= m / 10 and sunk >= 2)),
+        ("near_collapse", values[-1] < 0.05 * edge),
     ]
     return next((name for name, applies in rules if applies), "full_rank")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, teacher
+from torch_trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, teacher
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from trainings import HEALTHY, TOO_STRONG, network, one_thread, teacher
+from torch_trainings import HEALTHY, TOO_STRONG, network, one_thread, teacher
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError

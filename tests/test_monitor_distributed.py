@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainings import TOO_STRONG, epochs, network, sgd
+from torch_trainings import TOO_STRONG, epochs, network, sgd
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError

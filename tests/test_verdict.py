@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrices import gaussian, low_rank, stored, with_singular_values
 
+from allennlp_analyze import analyze
 from allennlp_analyze.ranks import tolerances
 from allennlp_analyze.spectra import spectrum
 from allennlp_analyze.verdict import layer_verdict
@@ -49,6 +50,42 @@ def test_shrinking_directions_pass_through_near_collapse() -> None:
         shrunk = np.append(sigma[:-5], sigma[-5:] * factor)
         found.append(verdict(with_singular_values(0, 256, 128, shrunk)))
     assert found == ["full_rank", "full_rank", "near_collapse", "collapsed"]
+
+
+@pytest.mark.parametrize(
+    "sunk, expected", [(0, "full_rank"), (12, "near_collapse"), (13, "collapsed")]
+)
+def test_a_bulk_that_sinks_has_collapsed_before_any_direction_is_zero(
+    sunk: int, expected: str
+) -> None:
+    """A tenth of 128 directions at 3% of the edge of noise; none is near zero."""
+    sigma = np.linalg.svd(gaussian(0, 256, 128), compute_uv=False)
+    sigma[len(sigma) - sunk :] = 0.03 * (np.sqrt(256) - np.sqrt(128))
+    matrix = with_singular_values(0, 256, 128, sigma)
+    assert verdict(matrix) == expected
+    (layer,) = analyze({"a.weight": matrix.astype(np.float32)}).layers
+    assert layer.lost_directions == (sunk if expected == "collapsed" else 0)
+
+
+@pytest.mark.parametrize("columns", [2, 3, 5])
+def test_one_direction_is_not_many(columns: int) -> None:
+    std = np.sqrt((columns - 1) / (200 * columns))
+    smallest = 0.03 * std * (np.sqrt(200) - np.sqrt(columns))
+    sigma = np.append(np.ones(columns - 1), smallest)
+    assert verdict(with_singular_values(1, 200, columns, sigma)) == "near_collapse"
+
+
+@given(st.integers(0, 10_000), st.integers(2, 30), st.floats(1.2, 10), st.floats(0, 4))
+@settings(max_examples=150, deadline=None)
+def test_a_layer_has_collapsed_where_it_counts_lost_directions(
+    seed: int, m: int, q: float, power: float
+) -> None:
+    """Singular values spread over up to `power` orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    sigma = np.sort(10.0 ** (-power * rng.random(m)))[::-1]
+    matrix = with_singular_values(seed, int(np.ceil(q * m)) + 1, m, sigma)
+    (layer,) = analyze({"a.weight": matrix}).layers
+    assert (layer.lost_directions > 0) == (layer.verdict == "collapsed")
 
 
 @pytest.mark.parametrize("rows, columns", [(100, 100), (110, 100), (1, 50), (50, 1)])

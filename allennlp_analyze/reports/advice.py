@@ -36,9 +36,8 @@ def findings(report: ModelReport) -> tuple[Finding, ...]:
 
 
 def lost_share(layer: LayerResult) -> float:
-    """Percent of the directions that are lost by either tolerance that the verdict knows."""
-    loss = layer.rank_loss_percent
-    return max(loss["rounding"], loss["numerical_recipes"])
+    """Percent of the directions that are lost by the verdict's rule."""
+    return 100.0 * layer.lost_directions / layer.M
 
 
 def _invalid(report: ModelReport) -> Iterable[Finding]:
@@ -60,14 +59,9 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         if not found:
             continue
         worst = max((layers[i] for i in found), key=lost_share)
-        share = lost_share(worst)
-        if share > 0:
-            fact = f"{share:.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
-        else:
-            fact = (
-                f"the smallest singular value of {worst.name}, {worst.min_singular_value:.2g}, is"
-                " far below what any random matrix of its size has"
-            )
+        fact = (
+            f"{lost_share(worst):.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
+        )
         yield Finding(
             SERIOUS if assessed else CAUTION,
             f"Over-regularised: {fact}",
@@ -82,8 +76,11 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
 
 
 def _where_they_are(layer: LayerResult) -> str:
-    limit = max(layer.tolerance.rounding, layer.tolerance.numerical_recipes)
-    return f"fall below the tolerance {limit:.2g}" if limit > 0 else "are exactly zero"
+    largest = float(layer.singular_values[layer.M - layer.lost_directions])
+    if largest == 0:
+        return "are exactly zero"
+    most = layer.max_singular_value
+    return f"have singular values of at most {largest:.2g}, the largest of all being {most:.3g}"
 
 
 def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:

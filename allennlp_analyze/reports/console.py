@@ -18,7 +18,7 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
     Column("Q", lambda layer: f"{layer.Q:.4g}", rank_to_drop=1),
     Column("sigma_min", lambda layer: f"{layer.min_singular_value:.3g}"),
-    Column("lost", lambda layer: str(layer.M - layer.hard_rank.numpy)),
+    Column("lost", lambda layer: str(layer.lost_directions)),
     Column("alpha", lambda layer: _fit_number(layer, "alpha", 2)),
     Column("D", lambda layer: _fit_number(layer, "D", 3), rank_to_drop=3),
     Column(
