@@ -5,9 +5,14 @@ import math
 import pytest
 from conftest import Corpus, corpus_names
 
+from allennlp_analyze.analysis import describe
+from allennlp_analyze.layers import find_matrices
+from allennlp_analyze.lost import count_lost, lower_edge
 from allennlp_analyze.results import LayerResult, ModelReport
 from allennlp_analyze.run import Request, analyse_archive
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources import open_source
+from allennlp_analyze.spectra import spectrum
 
 # The study's alpha came from float32 eigenvalues: with fewer, their last digits pick another xmin.
 ENOUGH_FOR_ALPHA = 10
@@ -50,3 +55,17 @@ def test_oracle_rows_are_really_compared(corpus: Corpus) -> None:
     rows = [row for entry in corpus.oracle.values() for row in entry.get("linear", ())]
     assert sum(len(row) == 7 for row in rows) > 50
     assert sum(len(row) == 7 and row[2] >= ENOUGH_FOR_ALPHA for row in rows) > 10
+
+
+@pytest.mark.parametrize("name", corpus_names())
+def test_lost_directions_follow_from_a_result_as_from_its_matrix(corpus: Corpus, name: str) -> None:
+    with open_source(str(corpus.path(name)), quiet=True) as source:
+        for matrix in find_matrices(source)[0]:
+            found = spectrum(matrix.stored(), matrix.dtype, decode=matrix.decode)
+            layer = describe(matrix, found, Settings())
+            edge = lower_edge(found.entry_std, layer.N, layer.M)
+            expected = count_lost(found.singular_values, found.tolerance.zero, edge)
+            assert layer.lost_directions == expected
+            assert (expected > 0) == (layer.verdict == "collapsed") or (
+                layer.verdict == "not_assessed"
+            )
