@@ -50,9 +50,9 @@ def lightning_callback(
 
     Without a `monitor` it makes one of the trainer's module and optimizers, with the `choices` of
     `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go to all of the trainer's
-    loggers, and, but for those of the start, to its `callback_metrics`. With `stop` the training
-    ends as `EarlyStopping` ends it, not before the trainer's `min_epochs`. What the monitor
-    remembers is kept in Lightning's checkpoints.
+    loggers; those since the start also to its `callback_metrics`, where one process trains. With
+    `stop` the training ends as `EarlyStopping` ends it, not before the trainer's `min_epochs`. What
+    the monitor remembers is kept in Lightning's checkpoints.
 
         trainer = Trainer(callbacks=[lightning_callback(max_seconds=2)])
 
@@ -160,12 +160,12 @@ class _Lightning(_Watching):
             batches = trainer.num_training_batches
             part = (batch_idx + 1) / batches if math.isfinite(batches) else 0.0
             check = self._look(trainer, trainer.current_epoch + part)
-            self._tell(pl_module, check, on_step=True, on_epoch=False)
+            self._tell(trainer, pl_module, check, on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if self.every is None:
             check = self._look(trainer, trainer.current_epoch + 1)
-            self._tell(pl_module, check, on_step=False, on_epoch=True)
+            self._tell(trainer, pl_module, check, on_step=False, on_epoch=True)
 
     def _look(self, trainer: Any, epoch: float) -> Check:
         check, stops = self._step(epoch)
@@ -177,9 +177,10 @@ class _Lightning(_Watching):
             trainer.should_stop = True
         return check
 
-    def _tell(self, pl_module: Any, check: Check, **when: bool) -> None:
-        if check.metrics:
-            pl_module.log_dict(dict(check.metrics), logger=False, rank_zero_only=True, **when)
+    def _tell(self, trainer: Any, pl_module: Any, check: Check, **when: bool) -> None:
+        # Of several processes the first alone would have them, of which Lightning warns.
+        if check.metrics and trainer.world_size == 1:
+            pl_module.log_dict(dict(check.metrics), logger=False, **when)
 
 
 def _made(events: type, base: type, *arguments: Any) -> Any:
