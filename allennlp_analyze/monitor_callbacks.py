@@ -1,5 +1,6 @@
 """The monitor of rank collapse as a callback of Hugging Face's Trainer and of Lightning's."""
 
+import logging
 import math
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor import RankMonitor
 from allennlp_analyze.monitor_results import Check
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     Log = Callable[[dict[str, float]], object]
@@ -123,7 +126,10 @@ class _HuggingFace(_Watching):
     def _look(self, state: Any, control: Any) -> None:
         check, stops = self._step(state.epoch or 0.0)
         if check.metrics and self.log is not None:
+            # Whatever is logged, the trainer takes it for what it was about to log itself.
+            due = control.should_log
             self.log(dict(check.metrics))
+            control.should_log = due
         elif check.metrics:
             where = {"epoch": round(state.epoch or 0.0, 2), "step": state.global_step}
             state.log_history.append({**check.metrics, **where})
@@ -149,7 +155,10 @@ class _Lightning(_Watching):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self._start(pl_module, trainer.optimizers)
         if self._resumed and self.monitor is not None:
-            self.monitor.load_state_dict(self._resumed)
+            try:
+                self.monitor.load_state_dict(self._resumed)
+            except UsageError as error:
+                logger.warning("%s; the rank monitor begins anew", error)
             self._resumed = MappingProxyType({})
         self._look(trainer, trainer.current_epoch)
 

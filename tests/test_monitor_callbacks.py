@@ -77,7 +77,7 @@ def hugging_face(
         lr_scheduler_type="constant",
         report_to=[],
         disable_tqdm=True,
-        logging_strategy="no",
+        logging_steps=STEPS,
         save_strategy="no",
     )
     model = ForTrainer()
@@ -132,6 +132,9 @@ def test_hugging_face_reports_where_the_trainer_does(tmp_path: Path) -> None:
     trainer, _ = hugging_face(tmp_path, HEALTHY, report=True, every=2 * STEPS)
     entries = of_monitor(trainer.state.log_history)
     assert [entry["step"] for entry in entries] == [2 * STEPS * n for n in range(EPOCHS // 2 + 1)]
+    # And none of the trainer's own numbers is lost.
+    losses = [entry["step"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses == [STEPS * (n + 1) for n in range(EPOCHS)]
     tensorboard = pytest.importorskip("tensorboardX", reason="needs a writer for TensorBoard")
     from transformers.integrations import TensorBoardCallback
 
@@ -254,6 +257,18 @@ def test_lightning_with_a_monitor_of_ones_own(
     lightning_trained(tmp_path, HEALTHY, epochs=1, callback=lightning_callback(monitor))
     assert "rank_monitor/0/alpha" in logged(tmp_path)[0]
     assert len(monitor.optimizer) == 1
+
+
+@pytest.mark.usefixtures("heard")
+def test_lightning_goes_on_without_what_it_cannot_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lightning_of("lightning.pytorch")
+    callback = lightning_callback()
+    callback.load_state_dict({"layers": "of another version"})
+    lightning_trained(tmp_path, HEALTHY, epochs=1, callback=callback)
+    assert len(logged(tmp_path)) == 2
+    assert "not that of a RankMonitor; the rank monitor begins anew" in caplog.text
 
 
 def test_the_package_that_the_program_uses_is_taken(tmp_path: Path) -> None:
