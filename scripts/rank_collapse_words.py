@@ -227,8 +227,8 @@ def _restored(steps: Sequence[TikhonovStep]) -> str:
         return ""
     largest, smallest = found[0], found[-1]
     return (
-        f"With gamma from {text(largest.gamma, 2)} down to {text(smallest.gamma, 2)} on the diagonal"
-        f" it can be inverted, with condition numbers from {text(largest.condition, 2)} to"
+        f"With gamma from {text(largest.gamma, 2)} to {text(smallest.gamma, 2)} on the diagonal it"
+        f" can be inverted, with condition numbers from {text(largest.condition, 2)} to"
         f" {text(smallest.condition, 2)}."
     )
 
@@ -256,8 +256,8 @@ def _amplified(shown: TikhonovDemonstration) -> str:
         return ""
     (distance, nearest), (norm, largest) = min(distances), max(norms)
     return (
-        f"With them it comes no nearer than {text(distance, 2)} (at gamma = {text(nearest, 2)}), and"
-        f" grows to {text(norm, 2)} times the size of the Moore-Penrose inverse (at gamma ="
+        f"With them it comes no nearer than {text(distance, 2)} (at gamma = {text(nearest, 2)}),"
+        f" and grows to {text(norm, 2)} times the size of the Moore-Penrose inverse (at gamma ="
         f" {text(largest, 2)}): what is lost, but not 0, comes back as noise."
     )
 
