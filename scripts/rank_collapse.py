@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from rank_collapse_data import DATA
+from rank_collapse_data import DATA, read_images
 from rank_collapse_net import STUDY_LR, STUDY_MOMENTUM, STUDY_STEPS, Training, study_decay
 from rank_collapse_results import EpochState, Experiment, TrainedNetwork
 from rank_collapse_sweep import Sweep, analyse_all, prepare, train_all
@@ -66,8 +66,16 @@ def repeat(request: Request) -> Experiment:
     """Train, analyse and write everything. Raises `UsageError`, `SourceError` or `OutputError`."""
     sweep = request.sweep
     check_directory(request.output_dir)
+    # What is wrong with the images is said before anything is written, or removed.
+    read_images(sweep.trainings[0].data, sweep.data_dir)
     prepare(sweep, request.resume, request.force)
-    networks = analyse_all(sweep, train_all(sweep))
+    try:
+        networks = analyse_all(sweep, train_all(sweep))
+    except KeyboardInterrupt as interrupt:
+        hint = (
+            f"what is trained is kept in {sweep.directory}; the same command with --resume goes on"
+        )
+        raise type(interrupt)(hint) from None
     experiment = Experiment(sweep.trainings[0].data, about(sweep), networks, None)
     make_directory(request.output_dir)
     write_text(

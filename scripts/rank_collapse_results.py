@@ -49,16 +49,20 @@ class TrainedNetwork:
 
 @dataclass(frozen=True)
 class TikhonovStep:
-    """The ridge inverse (X + gamma I)^-1 of X = W^T W (M x M), W being a trained layer.
+    """The ridge inverse (X + gamma I)^-1 W^T (M x N), X = W^T W, W being a trained layer (N x M).
 
-    `condition` is the condition number of X + gamma I; `distance` is how far
-    (X + gamma I)^-1 W^T is from the Moore-Penrose inverse of W, the spectral norm of the difference
-    relative to that of the Moore-Penrose inverse; None where X + gamma I cannot be inverted.
+    `condition` is the condition number of X + gamma I. `distance` is how far the ridge inverse is
+    from the Moore-Penrose inverse of W, the spectral norm of the difference relative to that of the
+    Moore-Penrose inverse; `kept_distance` is the same when the lost directions are left out of W
+    first. `norm` is the spectral norm of the ridge inverse relative to that of the Moore-Penrose
+    inverse. None where float64 cannot invert.
     """
 
     gamma: float
     condition: Optional[float]
     distance: Optional[float]
+    kept_distance: Optional[float] = None
+    norm: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,27 @@ class TikhonovDemonstration:
     cutoff: float
     rank: int
     steps: tuple[TikhonovStep, ...]
+
+    @property
+    def lost(self) -> int:
+        """Directions that the Moore-Penrose inverse leaves out."""
+        return self.layer.M - self.rank
+
+    @property
+    def weakest_kept(self) -> Optional[float]:
+        """The smallest singular value above the cutoff: the Moore-Penrose inverse has the spectral
+        norm 1 / weakest_kept."""
+        return float(self.layer.singular_values[self.rank - 1]) if self.rank else None
+
+    @property
+    def strongest_lost(self) -> Optional[float]:
+        """The largest singular value up to the cutoff."""
+        return float(self.layer.singular_values[self.rank]) if self.lost else None
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether float64 cannot invert X itself."""
+        return self.steps[-1].condition is None
 
 
 @dataclass(frozen=True)

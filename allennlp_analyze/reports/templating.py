@@ -4,7 +4,8 @@ import functools
 import json
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
 
 from allennlp_analyze.version import VERSION
 
@@ -17,15 +18,18 @@ FOLDER = "templates"
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def render_template(name: str, scripts: Sequence[str], data: Any, **context: Any) -> str:
+def render_template(
+    name: str, scripts: Sequence[str], data: Any, folder: Optional[Path] = None, **context: Any
+) -> str:
     """The template `name` as one HTML page; every text of `context` is escaped in it.
 
-    `scripts` are files beside the template, in order; `data` becomes the page's JSON.
+    `scripts` are files of the package's templates, in order; `data` becomes the page's JSON.
+    The template may also be in `folder`, and extend those of the package.
     """
     from markupsafe import Markup
 
     return (
-        _environment()
+        _environment(folder)
         .get_template(name)
         .render(
             css=Markup(_file("page.css")),
@@ -38,12 +42,13 @@ def render_template(name: str, scripts: Sequence[str], data: Any, **context: Any
 
 
 @functools.cache
-def _environment() -> "Environment":
+def _environment(folder: Optional[Path]) -> "Environment":
     """One for all pages: it keeps the templates compiled, which takes longer than to fill one."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
+    own = PackageLoader(PACKAGE, FOLDER)
     return Environment(
-        loader=PackageLoader(PACKAGE, FOLDER),
+        loader=own if folder is None else ChoiceLoader([FileSystemLoader(folder), own]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
