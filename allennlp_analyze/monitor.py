@@ -139,8 +139,8 @@ class RankMonitor:
         return answer[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer when it
-        was well and what was warned of. Plain values, fit for JSON."""
+        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
+        it was well and what was warned of. Plain values, fit for JSON."""
         return {
             "checks": self._checks,
             "stopping": self._stopping,
@@ -169,7 +169,7 @@ class RankMonitor:
         )
         readings, invalid, collapses = [], [], []
         for name in (name for name in matrices if name in done):
-            outcome, seconds = done[name]
+            outcome, seconds = done[name].found, done[name].seconds
             if isinstance(outcome, LayerResult):
                 reading = _reading(outcome, seconds)
                 readings.append(reading)

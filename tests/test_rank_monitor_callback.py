@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from trainings import (
+from allennlp_trainings import (
     ENCODER,
     EXAMPLE,
     L2,
