@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.analysis import select
@@ -144,7 +143,7 @@ class RankMonitor:
         return {
             "checks": self._checks,
             "stopping": self._stopping,
-            "layers": {name: asdict(history) for name, history in self._histories.items()},
+            "layers": {name: history.state() for name, history in self._histories.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

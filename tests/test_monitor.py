@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, teacher
+from torch_trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, teacher
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError
@@ -405,7 +405,8 @@ def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCapture
     with torch.no_grad():
         model[0].weight.zero_()
     first.step(5)
-    state = json.loads(json.dumps(first.state_dict()))
+    state = first.state_dict()
+    assert json.loads(json.dumps(state)) == state
     second = RankMonitor(model, stop=True)
     second.load_state_dict(state)
     caplog.clear()

@@ -1,6 +1,5 @@
 """When a layer is warned of: over all histories, and over draws of healthy layers."""
 
-import dataclasses
 import json
 from typing import Any
 
@@ -54,7 +53,7 @@ def test_a_history_goes_on_from_what_a_checkpoint_holds(
     readings = [reading(*one) for one in found]
     history = LayerHistory()
     first = followed(readings[:kept], history)
-    history = LayerHistory.of(json.loads(json.dumps(dataclasses.asdict(history))))
+    history = LayerHistory.of(json.loads(json.dumps(history.state())))
     later = [
         history.seen(one, When("epoch", epoch)) for epoch, one in list(enumerate(readings))[kept:]
     ]

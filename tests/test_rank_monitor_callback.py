@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from allennlp_trainings import (
+from trainings import (
     ENCODER,
     EXAMPLE,
     L2,
