@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.analysis import select
@@ -139,12 +138,12 @@ class RankMonitor:
         return answer[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer when it
-        was well and what was warned of. Plain values, fit for JSON."""
+        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
+        it was well and what was warned of. Plain values, fit for JSON."""
         return {
             "checks": self._checks,
             "stopping": self._stopping,
-            "layers": {name: asdict(history) for name, history in self._histories.items()},
+            "layers": {name: history.state() for name, history in self._histories.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -169,7 +168,7 @@ class RankMonitor:
         )
         readings, invalid, collapses = [], [], []
         for name in (name for name in matrices if name in done):
-            outcome, seconds = done[name]
+            outcome, seconds = done[name].found, done[name].seconds
             if isinstance(outcome, LayerResult):
                 reading = _reading(outcome, seconds)
                 readings.append(reading)

@@ -44,9 +44,17 @@ class LayerHistory:
     warned: str = _WELL
     lost_at_first: Optional[int] = None
 
+    def state(self) -> dict[str, Any]:
+        """In plain values, as checkpoints and JSON hold them."""
+        return {
+            "since": None if self.since is None else list(self.since),
+            "warned": self.warned,
+            "lost_at_first": self.lost_at_first,
+        }
+
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "LayerHistory":
-        """The history of which `state` is `dataclasses.asdict`, perhaps by way of JSON.
+        """The history of which this is the `state`.
 
         Raises `KeyError`, `TypeError` or `ValueError` for anything else.
         """
@@ -55,7 +63,7 @@ class LayerHistory:
             raise ValueError(warned)
         return cls(
             since=None if since is None else When(str(since[0]), float(since[1])),
-            warned=warned,
+            warned=str(warned),
             lost_at_first=None if lost is None else int(lost),
         )
 

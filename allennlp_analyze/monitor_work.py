@@ -3,8 +3,9 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Callable, NamedTuple, Optional, TypeVar
+from typing import Callable, Generic, Optional, TypeVar
 
 from allennlp_analyze.analysis import measure
 from allennlp_analyze.cost import is_large
@@ -19,10 +20,11 @@ logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 
-class Timed(NamedTuple):
-    """What became of a matrix, and the seconds that it took."""
+@dataclass(frozen=True)
+class Timed(Generic[Found]):
+    """What became of a layer, and the seconds that it took."""
 
-    outcome: LayerOutcome
+    found: Found
     seconds: float
 
 
@@ -33,27 +35,46 @@ def measure_in_time(
     budget: Budget,
     started: float,
     jobs: int,
-) -> dict[str, Timed]:
-    """What became of the matrices, by name, that `budget` has time for; it takes note of them.
+) -> dict[str, Timed[LayerOutcome]]:
+    """What became of the matrices, by name, that `budget` has time for since `started`.
 
-    The time began at `started`, by `time.perf_counter`. Up to `jobs` are in work at a time. A
-    matrix that cannot be measured is `Skipped`, whatever the error.
+    Up to `jobs` are in work at a time. A matrix that cannot be measured is `Skipped`, whatever the
+    error.
     """
+
+    def measured(name: str) -> LayerOutcome:
+        return _outcome(matrices[name], settings, solver)
+
     shapes = {name: matrix.shape for name, matrix in matrices.items()}
+    return in_time(measured, shapes, budget, started, jobs)
+
+
+def in_time(
+    work: Callable[[str], Found],
+    shapes: Mapping[str, Shape],
+    budget: Budget,
+    started: float,
+    jobs: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timed[Found]]:
+    """`work` of the layers with these `shapes` that `budget` has time for, which takes note of it.
+
+    The time began when `clock` was at `started`.
+    """
     order = budget.order(shapes)
 
-    def work(turn: int) -> Optional[Timed]:
-        name, began = order[turn], time.perf_counter()
+    def turn_taken(turn: int) -> Optional[Timed[Found]]:
+        name, began = order[turn], clock()
         left = started + budget.max_seconds - began
         if turn and not budget.fits(name, shapes[name], left):
             return None
-        outcome = _outcome(matrices[name], settings, solver)
-        return Timed(outcome, time.perf_counter() - began)
+        found = work(name)
+        return Timed(found, clock() - began)
 
-    in_turn = _in_turn(work, [shapes[name] for name in order], jobs)
-    done = {order[turn]: found for turn, found in in_turn if found is not None}
-    for name, found in done.items():
-        budget.took(name, shapes[name], found.seconds)
+    turns = _in_turn(turn_taken, [shapes[name] for name in order], jobs)
+    done = {order[turn]: timed for turn, timed in turns if timed is not None}
+    for name, timed in done.items():
+        budget.took(name, shapes[name], timed.seconds)
     budget.checked(done, (name for name in order if name not in done))
     return done
 
