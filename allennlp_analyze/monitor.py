@@ -4,12 +4,11 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from allennlp_analyze.analysis import measure, select
-from allennlp_analyze.cost import is_large, this_machine
+from allennlp_analyze.analysis import select
+from allennlp_analyze.cost import this_machine
 from allennlp_analyze.cuda import cuda_spectrum
 from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
 from allennlp_analyze.gram import GramSolver, gram_spectrum
@@ -20,37 +19,37 @@ from allennlp_analyze.monitor_advice import parameters_by_name, sentence, weight
 from allennlp_analyze.monitor_budget import Budget
 from allennlp_analyze.monitor_layers import COLLAPSED, LayerHistory, Trouble, When
 from allennlp_analyze.monitor_results import Check, Collapse, Reading
+from allennlp_analyze.monitor_work import measure_in_time
 from allennlp_analyze.reports.names import printable
-from allennlp_analyze.results import LayerOutcome, LayerResult, Skipped
+from allennlp_analyze.results import LayerResult
 from allennlp_analyze.run import refuse_nothing
-from allennlp_analyze.schedule import in_threads, one_blas_thread
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
 
 if TYPE_CHECKING:
     import torch
 
-Found = TypeVar("Found")
-Shape = tuple[int, int]
 logger = logging.getLogger(__name__)
 
-# Matrices worked on at a time: the cores that are left load the data.
+# Matrices in work at a time: on larger machines the other cores have data to load.
 MAX_JOBS = 8
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
+_NAMES_SHOWN = 3
 
 
 class RankMonitor:
     """Watches the weight matrices of `model`, a `torch.nn.Module`, from `step` to `step`.
 
-    `layers` and `kinds` choose among them as `analyze` does. A check takes no more than about
-    `max_seconds`: layers that do not fit are put off and come first at the next check. `optimizer`
-    (or several) tells the warnings which weight decay acts on a layer, `penalty` which L2 penalty
-    of the loss does: given the name of a parameter, the lambda of lambda * sum w^2, or None.
-    With `stop`, checks ask for the training to be ended once a layer that was well has collapsed.
-    With `cuda_device` >= 0 that GPU computes.
+    `layers` (a regular expression, searched in the names) and `kinds` choose among them as
+    `analyze` does. A check takes about `max_seconds` at most: layers that it has no time for are
+    put off, and come first at the next one. `optimizer`, or a list of them, tells the warnings
+    which weight decay acts on a layer; `penalty` does for an L2 penalty in the loss: given the name
+    of a parameter it returns the lambda of lambda * sum w^2, or None. With `stop`, checks ask for
+    the end of the training once a layer has collapsed that was well before. With `cuda_device` >= 0
+    that GPU computes.
 
-    Warnings go to the logger "allennlp_analyze.monitor". Raises `UsageError` for a choice that
-    makes no sense, and for a model of which nothing can be watched.
+    Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for a
+    choice that makes no sense, and for a model of which nothing can be watched.
     """
 
     def __init__(
@@ -68,37 +67,53 @@ class RankMonitor:
         if not is_module(model):
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
         if not (isinstance(max_seconds, (int, float)) and max_seconds > 0):
-            raise UsageError(f"max_seconds: {max_seconds!r} is not a number > 0")
+            raise UsageError(f"max_seconds: {max_seconds!r:.40} is not a number > 0")
         if penalty is not None and not callable(penalty):
-            raise UsageError(f"penalty: {penalty!r:.40} cannot be called with a parameter's name")
-        with in_keywords():
-            self._settings = settings_of(kinds=kinds, layers=layers, cuda_device=cuda_device)
+            raise UsageError(f"penalty: {penalty!r:.40} is no function of a parameter's name")
         self._model = model
-        self._optimizers = _optimizers(optimizer)
         self._penalty = penalty
-        self._stop = stop
+        self._stop = bool(stop)
         self._stopping = False
+        self._optimizers: tuple[Any, ...] = ()
+        self.optimizer = optimizer
         cores = this_machine().cores
         self._jobs = min(cores, MAX_JOBS)
         self._budget = Budget(max_seconds, cores)
         self._histories: dict[str, LayerHistory] = {}
-        self._said: set[str] = set()
-        self._invalid: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._checks = 0
-        self._solver: GramSolver = gram_spectrum
-        if cuda_device >= 0:
-            self._solver = cuda_spectrum(cuda_device, logger.warning)
         with in_keywords():
+            self._settings = settings_of(kinds=kinds, layers=layers, cuda_device=cuda_device)
             try:
                 self._find()
             except SourceError as error:
                 raise UsageError(str(error)) from None
+        self._solver: GramSolver = gram_spectrum
+        if cuda_device >= 0:
+            self._solver = cuda_spectrum(cuda_device, self._say_of_device)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizers whose weight decay the warnings name: a tuple, empty where none is known.
+
+        May be set to one or several when they exist. Raises `UsageError` for what is none.
+        """
+        return self._optimizers
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        several = optimizer if isinstance(optimizer, (list, tuple)) else [optimizer]
+        found = tuple(one for one in several if one is not None)
+        for one in found:
+            if not hasattr(one, "param_groups"):
+                raise UsageError(f"optimizer: a {type(one).__name__} has no param_groups")
+        self._optimizers = found
 
     def step(self, epoch: Optional[float] = None) -> Check:
         """Check the layers now; `epoch` is what the warnings call this moment.
 
         Does nothing on any process of a distributed training but the first. Never raises: a monitor
-        must not end a training, so what goes wrong is logged once.
+        must not end a training, so what goes wrong is logged, once.
         """
         if not _is_first_process():
             return Check(epoch)
@@ -110,30 +125,66 @@ class RankMonitor:
             self._warn_of_failure("the check failed", error)
             return Check(None, stop=self._stopping, seconds=time.perf_counter() - started)
 
+    def stops(self, check: Check) -> bool:
+        """Whether the training is to end after `check`, on every process of a distributed one.
+
+        There, with `stop`, all of them must call this: the first one's answer is sent to the
+        others, so that none waits for one that has left.
+        """
+        if not self._stop or not _is_distributed():
+            return check.stop
+        answer = [check.stop]
+        sys.modules["torch"].distributed.broadcast_object_list(answer, src=0)
+        return answer[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
+        it was well and what was warned of. Plain values, fit for JSON."""
+        return {
+            "checks": self._checks,
+            "stopping": self._stopping,
+            "layers": {name: history.state() for name, history in self._histories.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the monitor was of which this is the `state_dict`. Raises `UsageError` for
+        anything else."""
+        try:
+            histories = {
+                name: LayerHistory.of(history) for name, history in state["layers"].items()
+            }
+            self._checks, self._stopping = int(state["checks"]), bool(state["stopping"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UsageError("state_dict: not that of a RankMonitor") from None
+        self._histories = histories
+
     def _check(self, epoch: Optional[float], started: float) -> Check:
         when = When("check", self._checks) if epoch is None else When("epoch", epoch)
         model, found = self._find()
         matrices = {matrix.name: matrix for matrix in found}
-        self._warn_of_costly(matrices)
-        outcomes = self._measure(matrices, started)
+        self._say_what_is_costly(matrices)
+        done = measure_in_time(
+            matrices, self._settings, self._solver, self._budget, started, self._jobs
+        )
         readings, invalid, collapses = [], [], []
-        for name in (name for name in matrices if name in outcomes):
-            outcome, seconds = outcomes[name]
-            if isinstance(outcome, Skipped):
-                if outcome.invalid:
-                    invalid.append(name)
-                else:
-                    self._warn_once(name, f"{name}: not watched: {outcome.reason}")
-                continue
-            readings.append(_reading(outcome, seconds))
-            trouble = self._histories.setdefault(name, LayerHistory()).seen(readings[-1], when)
-            if trouble is not None:
-                collapses.append(self._collapse(outcome, readings[-1], trouble, model))
-        self._warn_of_invalid(invalid)
+        for name in (name for name in matrices if name in done):
+            outcome, seconds = done[name].found, done[name].seconds
+            if isinstance(outcome, LayerResult):
+                reading = _reading(outcome, seconds)
+                readings.append(reading)
+                trouble = self._histories.setdefault(name, LayerHistory()).seen(reading, when)
+                if trouble is not None:
+                    collapses.append(self._collapse(outcome, reading, trouble, model))
+            elif outcome.invalid:
+                invalid.append(name)
+            else:
+                self._warn_once(name, f"{name}: not watched: {outcome.reason}")
+        self._say_what_is_invalid(invalid)
+        waiting = self._budget.waiting
         return Check(
             epoch=epoch,
             readings=tuple(readings),
-            put_off=tuple(name for name in matrices if name in self._budget.waiting),
+            put_off=tuple(name for name in matrices if name in waiting),
             invalid=tuple(invalid),
             collapses=tuple(collapses),
             stop=self._stopping,
@@ -141,7 +192,10 @@ class RankMonitor:
         )
 
     def _find(self) -> tuple[Any, list[WeightMatrix]]:
-        """The model without what only wraps it, and its chosen matrices as they are now."""
+        """The model without what only wraps it, and its chosen matrices as they are now.
+
+        Raises `UsageError` or `SourceError` when there is none.
+        """
         _refuse_sharded(self._model)
         source, model = module_source(self._model)
         table = None if is_scripted(model) else table_from_model(model)
@@ -150,50 +204,10 @@ class RankMonitor:
         refuse_nothing(source.archive, matrices, chosen, skipped)
         return model, chosen
 
-    def _measure(
-        self, matrices: Mapping[str, WeightMatrix], started: float
-    ) -> dict[str, tuple[LayerOutcome, float]]:
-        """What became of the layers that there was time for, and what each took."""
-        shapes = {name: matrix.shape for name, matrix in matrices.items()}
-        order = self._budget.order(shapes)
-
-        def work(turn: int) -> Optional[tuple[LayerOutcome, float]]:
-            name, began = order[turn], time.perf_counter()
-            left = started + self._budget.max_seconds - began
-            if turn and not self._budget.fits(name, shapes[name], left):
-                return None
-            outcome = self._outcome(matrices[name])
-            return outcome, time.perf_counter() - began
-
-        done = {order[turn]: found for turn, found in self._in_turn(work, order, shapes) if found}
-        for name, (_, seconds) in done.items():
-            self._budget.took(name, shapes[name], seconds)
-        self._budget.checked(done, (name for name in order if name not in done))
-        return done
-
-    def _in_turn(
-        self, work: Callable[[int], Found], order: Sequence[str], shapes: Mapping[str, Shape]
-    ) -> Iterator[tuple[int, Found]]:
-        """As `schedule.in_parallel`, but in this order: large layers alone, on all cores."""
-        turns = range(len(order))
-        for large, group in groupby(turns, key=lambda turn: is_large(shapes[order[turn]])):
-            if large:
-                yield from in_threads(work, list(group), 1)
-            else:
-                with one_blas_thread():
-                    yield from in_threads(work, list(group), self._jobs)
-
-    def _outcome(self, matrix: WeightMatrix) -> LayerOutcome:
-        try:
-            return measure(matrix, self._settings, self._solver).outcome
-        except Exception as error:  # the other layers can still be measured
-            reason = f"unexpected {type(error).__name__}: {error}"
-            logger.debug("%s", printable(matrix.name), exc_info=True)
-            return Skipped(matrix.parameter, matrix.shape, reason)
-
     def _collapse(
         self, layer: LayerResult, reading: Reading, trouble: Trouble, model: Any
     ) -> Collapse:
+        """Warn of `layer`, and stop for it."""
         if self._stop and layer.verdict == trouble.state == COLLAPSED and trouble.since is not None:
             self._stopping = True
         decay, penalty = self._decay(layer.parameter, model), self._penalty_on(layer.parameter)
@@ -207,7 +221,7 @@ class RankMonitor:
             decays = weight_decays(self._optimizers)
             return decays.get(id(parameters_by_name(model).get(parameter)))
         except Exception as error:
-            self._warn_of_failure("the optimizer's weight decay cannot be read", error)
+            self._warn_of_failure("the weight decay cannot be read from the optimizer", error)
             return None
 
     def _penalty_on(self, parameter: str) -> Optional[float]:
@@ -218,59 +232,53 @@ class RankMonitor:
             self._warn_of_failure("penalty failed", error)
             return None
 
-    def _warn_of_costly(self, matrices: Mapping[str, WeightMatrix]) -> None:
+    def _say_what_is_costly(self, matrices: Mapping[str, WeightMatrix]) -> None:
         shapes = {name: matrix.shape for name, matrix in matrices.items()}
         for name, cost in self._budget.too_costly(shapes).items():
             self._warn_once(
                 name,
-                f"{name}: not watched: it takes about {cost:.2g} s, max_seconds is"
-                f" {self._budget.max_seconds:g}; max_seconds={math.ceil(1.2 * cost)} would do",
+                f"{name}: not watched: it takes about {cost:.2g} s and max_seconds is"
+                f" {self._budget.max_seconds:g}; {math.ceil(1.2 * cost)} would do",
             )
 
-    def _warn_of_invalid(self, names: Sequence[str]) -> None:
+    def _say_what_is_invalid(self, names: Sequence[str]) -> None:
         """One line for all that are new."""
-        new = [name for name in names if name not in self._invalid]
-        self._invalid.update(new)
+        new = [name for name in names if ("invalid", name) not in self._said]
+        self._said.update(("invalid", name) for name in new)
         if new:
-            shown = ", ".join(new[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
-            verb = "holds" if len(new) == 1 else "hold"
-            logger.warning("%s", printable(f"{shown}: {verb} NaN or infinity"))
+            more = len(new) - _NAMES_SHOWN
+            shown = ", ".join(new[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            holds = "holds" if len(new) == 1 else "hold"
+            logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
+
+    def _say_of_device(self, line: str) -> None:
+        self._warn_once(line, line.replace("--cuda-device", "cuda_device"))
 
     def _warn_of_failure(self, what: str, error: Exception) -> None:
-        logger.debug("rank monitor", exc_info=True)
-        reason = (
-            str(error) if isinstance(error, AnalyzeError) else f"{type(error).__name__}: {error}"
-        )
-        self._warn_once(what, f"rank monitor: {what} ({' '.join(reason.split())})")
+        logger.debug("%s", what, exc_info=True)
+        kind = "" if isinstance(error, AnalyzeError) else f"{type(error).__name__}: "
+        self._warn_once(what, f"{what} ({kind}{' '.join(str(error).split())}); training goes on")
 
     def _warn_once(self, about: str, line: str) -> None:
-        if about not in self._said:
-            self._said.add(about)
+        if ("warned", about) not in self._said:
+            self._said.add(("warned", about))
             logger.warning("%s", printable(line))
 
 
-def _optimizers(optimizer: Any) -> tuple[Any, ...]:
-    """One or several. Raises `UsageError` for what is no optimizer."""
-    several = optimizer if isinstance(optimizer, (list, tuple)) else [optimizer]
-    found = tuple(one for one in several if one is not None)
-    for one in found:
-        if not hasattr(one, "param_groups"):
-            raise UsageError(f"optimizer: a {type(one).__name__} has no param_groups")
-    return found
-
-
 def _refuse_sharded(model: Any) -> None:
-    """Raise `UsageError` for a model of which each process holds a part only."""
+    """Raise `UsageError` for a model of which each process holds only a part."""
     for module in model.modules():
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
-            raise UsageError(f"model: {type(module).__name__}: sharded models cannot be watched")
+            raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be watched")
+
+
+def _is_distributed() -> bool:
+    distributed = sys.modules["torch"].distributed
+    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def _is_first_process() -> bool:
-    distributed = sys.modules["torch"].distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return True
-    return bool(distributed.get_rank() == 0)
+    return not _is_distributed() or bool(sys.modules["torch"].distributed.get_rank() == 0)
 
 
 def _reading(layer: LayerResult, seconds: float) -> Reading:

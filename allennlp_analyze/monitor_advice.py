@@ -9,16 +9,21 @@ from allennlp_analyze.results import LayerResult
 
 
 def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:
-    """The weight decay of every parameter that a `torch.optim.Optimizer` holds, by its `id`.
+    """The weight decay of the parameters that optimizers of torch hold, by the parameters' `id`.
 
-    Where several act on a parameter the largest counts.
+    Only of those whose group says one. Where several act on a parameter the largest counts.
     """
     found: dict[int, float] = {}
     for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            decay = float(group.get("weight_decay", 0.0) or 0.0)
-            for parameter in group["params"]:
-                found[id(parameter)] = max(decay, found.get(id(parameter), 0.0))
+        inner = getattr(optimizer, "optimizers", None)  # of AllenNLP's MultiOptimizer
+        if isinstance(inner, Mapping):
+            groups = [group for one in inner.values() for group in one.param_groups]
+        else:
+            groups = optimizer.param_groups
+        for group in groups:
+            decay = group.get("weight_decay")
+            for parameter in group["params"] if decay is not None else ():
+                found[id(parameter)] = max(float(decay), found.get(id(parameter), 0.0))
     return found
 
 

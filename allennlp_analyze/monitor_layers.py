@@ -1,7 +1,8 @@
 """What is remembered of each layer of a training, and when it has to be warned of."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
 
 from allennlp_analyze.monitor_results import Reading
 
@@ -41,7 +42,30 @@ class LayerHistory:
 
     since: Optional[When] = None
     warned: str = _WELL
-    lost_at_first: Optional[int] = field(default=None)
+    lost_at_first: Optional[int] = None
+
+    def state(self) -> dict[str, Any]:
+        """In plain values, as checkpoints and JSON hold them."""
+        return {
+            "since": None if self.since is None else list(self.since),
+            "warned": self.warned,
+            "lost_at_first": self.lost_at_first,
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "LayerHistory":
+        """The history of which this is the `state`.
+
+        Raises `KeyError`, `TypeError` or `ValueError` for anything else.
+        """
+        since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
+        if warned not in _RANK:
+            raise ValueError(warned)
+        return cls(
+            since=None if since is None else When(str(since[0]), float(since[1])),
+            warned=str(warned),
+            lost_at_first=None if lost is None else int(lost),
+        )
 
     def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
         """Take note of a check's reading; what has to be warned of now, each state once.

@@ -1,4 +1,4 @@
-"""The subcommand `allennlp analyze`, found by AllenNLP through a plugins file."""
+"""What AllenNLP finds through a plugins file: `allennlp analyze`, the callback `rank_monitor`."""
 
 import argparse
 import sys
@@ -6,6 +6,9 @@ import sys
 from allennlp.commands.subcommand import Subcommand
 
 from allennlp_analyze import arguments, cli, guarded
+from allennlp_analyze.allennlp_callback import RankMonitorCallback
+
+__all__ = ["Analyze", "RankMonitorCallback"]
 
 
 @Subcommand.register("analyze")

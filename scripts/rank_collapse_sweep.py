@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -57,12 +58,10 @@ def prepare(sweep: Sweep, resume: bool, force: bool) -> None:
 def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:
     """Train what is not trained, `sweep.jobs` networks at a time, each on one core.
 
-    Raises `UsageError` and `SourceError` for the data, `SourceError` when a process dies.
+    Raises what `read_images` raises, and `SourceError` when a process dies.
     """
     open_ = [t for t in sweep.trainings if not read_log(t, sweep.place(t)).is_complete(t)]
     if open_:
-        # Asked for here first: what is wrong with it is said once, and at once.
-        read_images(open_[0].data, sweep.data_dir)
         with _workers(min(sweep.jobs, len(open_))) as pool:
             futures = [pool.submit(_train, t, sweep.data_dir, sweep.place(t)) for t in open_]
             _watch(sweep, futures)
@@ -73,7 +72,7 @@ def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:
 def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes; those at work are ended when something is raised here."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts) as pool:
         try:
             yield pool
         except BaseException:
@@ -81,6 +80,11 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; this one's parent ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _train(training: Training, data_dir: Optional[Path], place: Path) -> None:

@@ -59,7 +59,7 @@ ABOUT = (
     " package's copy of its tables says, and what this run found. Every verdict follows the rule"
     " beside it, and judges what was found, not how near it is to what was published."
 )
-EXPERIMENT = Path(__file__).resolve().parent / "rank_collapse.py"
+NO_EXPERIMENT = "give the results of scripts/rank_collapse.py with --rank-collapse"
 SCHEMA_VERSION = 1
 # What a comparison row by row is to the claim that the numbers come out again; of two models that
 # have nothing in common, there is nothing to say.
@@ -179,16 +179,10 @@ def collapse_section(study: Study, runs: Optional[Sequence[CollapseRun]]) -> Cla
     """The claim on the experiment's `runs`, which are kept beside the page; None: not run."""
     heading, text = "Over-regularisation", "The rank-collapse experiment: networks trained anew."
     if runs is None:
-        return ClaimSection(heading, text, (collapse_claim((), why_not=why_no_experiment()),))
+        return ClaimSection(heading, text, (collapse_claim((), why_not=NO_EXPERIMENT),))
     kept = json.dumps({"runs": [asdict(run) for run in runs]}, indent=1) + "\n"
     write_text(study.output_dir / COLLAPSE, kept)
     return ClaimSection(heading, text, (collapse_claim(runs, COLLAPSE),))
-
-
-def why_no_experiment() -> str:
-    if EXPERIMENT.is_file():
-        return f"give the results of scripts/{EXPERIMENT.name} with --rank-collapse"
-    return f"the experiment, scripts/{EXPERIMENT.name}, is not there yet"
 
 
 def analysed(report: ZooReport) -> str:
