@@ -98,10 +98,10 @@ class RankMonitorCallback(TrainerCallback):
                 self._monitor.load_state_dict(self._recovered)
 
     def on_backward(self, trainer: "GradientDescentTrainer", *args: Any, **kwargs: Any) -> bool:
-        # Log writers whose `on_start` comes after ours can write from here on, and no batch is
-        # counted yet.
+        # Log writers whose `on_start` comes after ours can write from here on, and the first batch
+        # is not counted yet. What was seen before epoch 0 is logged as epoch -1.
         if self._baseline is not None:
-            self._write(trainer, self._baseline, -1)
+            self._write(trainer, self._baseline, trainer._epochs_completed - 1)
             self._baseline = None
         return False
 
@@ -168,20 +168,18 @@ class RankMonitorCallback(TrainerCallback):
         Against epochs, as AllenNLP's own of an epoch; where there are checks between, all against
         batches: one curve has one axis.
         """
+        at = None if self._every_batches else epoch
         for callback in trainer._callbacks:
             if check.readings and isinstance(callback, LogWriterCallback):
                 with self._going_on(f"writing to {type(callback).__name__}"):
-                    callback.log_scalars(
-                        # A new dict for each: W&B's adds to it.
-                        dict(check.metrics),
-                        epoch=None if self._every_batches else epoch,
-                    )
+                    # A new dict for each: W&B's adds to it.
+                    callback.log_scalars(dict(check.metrics), epoch=at)
 
     @contextlib.contextmanager
-    def _going_on(self, what: str) -> Iterator[Optional[bool]]:
+    def _going_on(self, what: str) -> Iterator[None]:
         """Log what goes wrong, once: no training may end because of its monitor."""
         try:
-            yield None
+            yield
         except ConfigurationError:
             raise
         except Exception as error:

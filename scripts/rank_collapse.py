@@ -19,9 +19,21 @@ from pathlib import Path
 from typing import Any, Optional
 
 from rank_collapse_data import DATA, read_images
-from rank_collapse_net import STUDY_LR, STUDY_MOMENTUM, STUDY_STEPS, Training, study_decay
-from rank_collapse_results import EpochState, Experiment, TrainedNetwork
+from rank_collapse_figures import write_figures
+from rank_collapse_net import (
+    STUDY_LR,
+    STUDY_MOMENTUM,
+    STUDY_STEPS,
+    Training,
+    epoch_file,
+    study_decay,
+)
+from rank_collapse_page import write_page
+from rank_collapse_results import EpochState, Experiment, TikhonovDemonstration, TrainedNetwork
 from rank_collapse_sweep import Sweep, analyse_all, prepare, train_all
+from rank_collapse_tikhonov import demonstrate
+from rank_collapse_words import result_lines
+from safetensors.numpy import load_file
 
 from allennlp_analyze.cost import this_machine
 from allennlp_analyze.errors import UsageError
@@ -76,13 +88,29 @@ def repeat(request: Request) -> Experiment:
             f"what is trained is kept in {sweep.directory}; the same command with --resume goes on"
         )
         raise type(interrupt)(hint) from None
-    experiment = Experiment(sweep.trainings[0].data, about(sweep), networks, None)
-    make_directory(request.output_dir)
-    write_text(
-        request.output_dir / RESULTS,
-        json.dumps(as_json(experiment), indent=1, allow_nan=False) + "\n",
+    experiment = Experiment(
+        sweep.trainings[0].data, about(sweep), networks, tikhonov(sweep, networks)
     )
+    numbers = json.dumps(as_json(experiment), indent=1, allow_nan=False) + "\n"
+    write_text(request.output_dir / RESULTS, numbers)
+    write_figures(experiment, make_directory(request.output_dir / FIGURES), request.plot_format)
+    write_page(experiment, request.output_dir / PAGE)
     return experiment
+
+
+def tikhonov(sweep: Sweep, networks: Sequence[TrainedNetwork]) -> Optional[TikhonovDemonstration]:
+    """With the layer that has lost the largest share of its directions; None where none has."""
+    finals = [
+        (layer, network, training)
+        for network, training in zip(networks, sweep.trainings)
+        for layer in network.final.layers
+        if layer.verdict == "collapsed"
+    ]
+    if not finals:
+        return None
+    layer, network, training = max(finals, key=lambda one: one[0].lost_directions / one[0].M)
+    path = epoch_file(sweep.place(training), network.final.epoch)
+    return demonstrate(load_file(str(path))[layer.parameter], layer, network.l2)
 
 
 def about(sweep: Sweep) -> tuple[tuple[str, str], ...]:
@@ -237,7 +265,12 @@ def request_from(options: argparse.Namespace) -> Request:
 
 def execute(options: argparse.Namespace) -> int:
     request = request_from(options)
-    repeat(request)
+    experiment = repeat(request)
+    if not request.quiet:
+        for line in result_lines(experiment):
+            print(line)
+        for name in (PAGE, RESULTS, FIGURES, NETWORKS):
+            print(f"{'Written:' if name == PAGE else '':8} {request.output_dir / name}")
     return 0
 
 

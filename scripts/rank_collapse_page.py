@@ -57,8 +57,8 @@ NOTES = {
     " training too: a few directions grow.",
     "l2": "The end of each line. What counts is L2 times rate times steps, so the L2 at which"
     " collapse begins belongs to this training only.",
-    "accuracy": "A network can lose most directions of a layer and keep its accuracy: accuracy on"
-    " test images does not tell of collapse.",
+    "accuracy": "Points to the left have lost directions. Where they are no lower than the others,"
+    " accuracy on test images does not tell of collapse.",
     TIKHONOV: "Left: gamma bounds the condition number by (λ_max + γ) / γ. Right: with the lost"
     " directions left out the ridge inverse goes to the Moore-Penrose inverse, until rounding in"
     " float64 shows; with them it turns away, as 1 / (2√γ) bounds what becomes of them and that"

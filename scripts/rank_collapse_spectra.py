@@ -34,9 +34,9 @@ COLUMNS = 4
 LINEAR_BINS, BINS_PER_DECADE, MOST_LOG_BINS = 40, 6, 90
 # A linear axis ends so many times beyond the upper edge of the untrained bulk.
 VIEW = 1.25
-# Eigenvalues this far below the largest are rounding of float64: one bin for all of them would
-# have most of the axis to itself.
-FAR_BELOW = 1e-34
+# Eigenvalues this far below the largest share the first bin: each says no more than that float32
+# keeps nothing there, and their range would have most of the axis to itself.
+FAR_BELOW = 1e-20
 PANEL_ROW, MARGIN = 3.2, 0.75
 AFTER_ALPHA = 0.55
 # The axes are so many times as high as the highest bar: room for notes.

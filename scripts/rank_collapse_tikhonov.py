@@ -36,7 +36,7 @@ def demonstrate(
     if weights.shape != layer.shape:
         raise ValueError(f"weights {weights.shape} are not those of the layer {layer.shape}")
     wide = np.asarray(weights, np.float64)
-    matrix = np.linalg.qr(wide if wide.shape[0] >= wide.shape[1] else wide.T, mode="r")
+    matrix = np.asarray(np.linalg.qr(wide if len(wide) == layer.N else wide.T, mode="r"))
     u, values, vt = np.linalg.svd(matrix)
     rank = layer.M - layer.lost_directions
     cutoff = _between(values, rank)

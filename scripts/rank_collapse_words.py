@@ -10,6 +10,7 @@ from rank_collapse_results import (
     EpochState,
     Experiment,
     TikhonovDemonstration,
+    TikhonovStep,
     TrainedNetwork,
 )
 
@@ -123,7 +124,7 @@ def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwor
     every = len(trained) > 1 and len(collapsed) == len(trained)
     at = f"every L2 of the sweep ({_listed(collapsed)})" if every else _at(collapsed)
     accuracies = _and([percent_text(network.final.test_accuracy) for network in collapsed])
-    plain = next((n for n in trained if n.l2 == 0 and n not in collapsed and not n.diverged), None)
+    plain = next((n for n in trained if n.l2 == 0 and not n.collapsed and not n.diverged), None)
     against = f", {percent_text(plain.final.test_accuracy)} without penalty" if plain else ""
     return (
         f"Hidden layers collapsed at {at}, by the verdict rule of the main command; test accuracy"
@@ -200,7 +201,7 @@ def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
                 layer=name,
                 verdict=layer.verdict,
                 word=VERDICT_WORDS[layer.verdict],
-                smallest_before=text(before and before.min_singular_value, 3),
+                smallest_before=text(None if before is None else before.min_singular_value, 3),
                 smallest=text(layer.min_singular_value, 3),
                 lost=f"{layer.lost_directions} of {layer.M}",
                 stable_rank=text(layer.stable_rank, 3),
@@ -209,40 +210,56 @@ def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
 
 def tikhonov_sentences(shown: TikhonovDemonstration) -> tuple[str, ...]:
     """What the steps show, in words."""
-    layer, last = shown.layer, shown.steps[-1]
-    where = f"{layer.name} at L2 = {l2_text(shown.network_l2)}"
-    if last.condition is None:
+    where = f"{shown.layer.name} at L2 = {l2_text(shown.network_l2)}"
+    alone = shown.steps[-1].condition
+    if alone is None:
         first = f"Of {where} float64 cannot invert W^T W: it is singular to working precision."
     else:
-        first = f"Of {where} W^T W has the condition number {text(last.condition, 2)}."
-    steps = [step for step in shown.steps if step.condition is not None and step.gamma > 0]
-    said = [first]
-    if steps:
-        said.append(
-            f"With gamma from {text(steps[0].gamma, 2)} down to {text(steps[-1].gamma, 2)} on the"
-            f" diagonal it can be inverted, with condition numbers from"
-            f" {text(steps[0].condition, 2)} to {text(steps[-1].condition, 2)}."
-        )
-    kept = [step for step in shown.steps if step.kept_distance is not None]
-    if kept:
-        best = min(kept, key=lambda step: step.kept_distance or 0.0)
-        without = f"With the {count(shown.lost, 'lost direction')} left out" if shown.lost else ""
-        said.append(
-            f"{without or 'No direction is lost'}{',' if shown.lost else ':'} the ridge inverse"
-            f" comes within {text(best.kept_distance, 2)} of the Moore-Penrose inverse (relative,"
-            f" at gamma = {text(best.gamma, 2)})."
-        )
-    whole = [step for step in shown.steps if step.distance is not None]
-    if whole and shown.lost:
-        nearest = min(whole, key=lambda step: step.distance or 0.0)
-        largest = max(whole, key=lambda step: step.norm or 0.0)
-        said.append(
-            f"With them it comes no nearer than {text(nearest.distance, 2)} (at gamma ="
-            f" {text(nearest.gamma, 2)}), and grows to {text(largest.norm, 2)} times the size of"
-            f" the Moore-Penrose inverse (at gamma = {text(largest.gamma, 2)}): what is lost, but"
-            f" not 0, comes back as noise."
-        )
-    return tuple(said)
+        first = f"Of {where} W^T W has the condition number {text(alone, 2)}."
+    rest = (_restored(shown.steps), _limit(shown), _amplified(shown))
+    return (first, *filter(None, rest))
+
+
+def _restored(steps: Sequence[TikhonovStep]) -> str:
+    """From which gamma on there is an inverse."""
+    found = [step for step in steps if step.condition is not None and step.gamma > 0]
+    if not found:
+        return ""
+    largest, smallest = found[0], found[-1]
+    return (
+        f"With gamma from {text(largest.gamma, 2)} to {text(smallest.gamma, 2)} on the diagonal it"
+        f" can be inverted, with condition numbers from {text(largest.condition, 2)} to"
+        f" {text(smallest.condition, 2)}."
+    )
+
+
+def _limit(shown: TikhonovDemonstration) -> str:
+    """How near the ridge inverse of the kept directions comes to the Moore-Penrose inverse."""
+    known = [(s.kept_distance, s.gamma) for s in shown.steps if s.kept_distance is not None]
+    if not known:
+        return ""
+    distance, gamma = min(known)
+    how = (
+        f"With the {count(shown.lost, 'lost direction')} left out" if shown.lost else "Without loss"
+    )
+    return (
+        f"{how}, the ridge inverse comes within {text(distance, 2)} of the Moore-Penrose inverse"
+        f" (relative, at gamma = {text(gamma, 2)})."
+    )
+
+
+def _amplified(shown: TikhonovDemonstration) -> str:
+    """What the lost directions do to the ridge inverse when they are kept."""
+    distances = [(s.distance, s.gamma) for s in shown.steps if s.distance is not None]
+    norms = [(s.norm, s.gamma) for s in shown.steps if s.norm is not None]
+    if not shown.lost or not distances:
+        return ""
+    (distance, nearest), (norm, largest) = min(distances), max(norms)
+    return (
+        f"With them it comes no nearer than {text(distance, 2)} (at gamma = {text(nearest, 2)}),"
+        f" and grows to {text(norm, 2)} times the size of the Moore-Penrose inverse (at gamma ="
+        f" {text(largest, 2)}): what is lost, but not 0, comes back as noise."
+    )
 
 
 HEADINGS = ("L2", "decay", "accuracy", "layer", "sigma_min", "lost", "stable rank", "verdict")

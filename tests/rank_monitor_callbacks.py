@@ -43,10 +43,19 @@ class Killed(TrainerCallback):
         super().__init__(serialization_dir)
         self._epoch = epoch
 
-    def on_batch(self, *args: Any, epoch: int = -1, is_training: bool, **kwargs: Any) -> None:
+    def on_batch(
+        self,
+        trainer: Any,
+        batch_inputs: Any,
+        batch_outputs: Any,
+        batch_metrics: Any,
+        epoch: int,
+        batch_number: int,
+        is_training: bool,
+        **kwargs: Any,
+    ) -> None:
         mark = Path(self.serialization_dir) / "killed"
-        batch_number = args[5]
-        if is_training and args[4] == self._epoch and batch_number == 10 and not mark.exists():
+        if is_training and (epoch, batch_number) == (self._epoch, 10) and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

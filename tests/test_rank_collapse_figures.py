@@ -14,9 +14,10 @@ from figure_cases import axes, collisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_collapse_cases import EXPERIMENTS, demonstration, experiment, network, results
+from test_figure_colours import VISIONS, difference
 
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.reports.style import VERDICT_COLOURS, house_style
+from allennlp_analyze.reports.style import GREEN, VERDICT_COLOURS, VERMILLION, house_style
 from scripts import importing
 
 with importing() as module:
@@ -209,6 +210,14 @@ def test_no_two_networks_look_alike(count: int) -> None:
     networks = [results.TrainedNetwork(10.0**-i, 0.0, ()) for i in range(count)]
     found = {(look.marker, look.colour, look.dashes) for look in marks.looks(networks)}
     assert len(found) == count
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_curves_beside_each_other_are_told_apart(vision: str) -> None:
+    layers = list(figures.LAYER_LOOKS.values())
+    assert len({marker for marker, _ in layers}) == len(layers)
+    for colours in ([colour for _, colour in layers], [GREEN, VERMILLION]):  # and Tikhonov's
+        assert difference(*colours, vision) > 15
 
 
 def test_tikhonovs_curves_are_the_steps(sweep: Any) -> None:

@@ -84,6 +84,12 @@ def test_the_archive_s_report_agrees_when_collapsed(recovered: Path) -> None:
     assert analyze(recovered / "out" / "model.tar.gz").summary.verdict == "collapsed"
 
 
+def test_the_example_says_how_to_start_what_was_started_here() -> None:
+    text = (EXAMPLE / "tagger.jsonnet").read_text()
+    (overrides,) = re.findall(r"-o '(.*)'$", text, re.MULTILINE)
+    assert json.loads(overrides) == L2
+
+
 def numbers_of(model: Any) -> dict[str, Any]:
     """What the report on `model` says, under the names of the log, to the last bits."""
     found = {}
@@ -147,7 +153,7 @@ def test_over_regularised_training_is_warned_once_for_each_state(recovered: Path
         r" L2 penalty 0\.1 is likely too strong",
         line,
     )
-    assert line in before and after == []
+    assert line in before and after == [] and len({*before}) == len(before)
     since = int(re.search(r"since epoch (\d)", line)[1])
     assert metrics_of(recovered, since)[LOST] == 0 or since == 0
     assert metrics_of(recovered, 5)[LOST] > 50
@@ -178,6 +184,7 @@ def test_stop_ends_the_training_and_archives_the_model(tmp_path: Path) -> None:
         *overriding(WEIGHT_DECAY, callbacks=callbacks),
         *included(PLUGIN),
         WANDB_MODE="offline",
+        WANDB_ERROR_REPORTING="false",
         **dict.fromkeys(folders, str(tmp_path)),
     )
     check_stopped(tmp_path, done.stdout + done.stderr)
@@ -244,7 +251,7 @@ def trained(tmp_path: Path) -> Callable[..., Any]:
         )
         params = Params.from_file(EXAMPLE / "tagger.jsonnet", text)
         prepare_environment(params)
-        (tmp_path / "out").mkdir()
+        (tmp_path / "out").mkdir(exist_ok=True)
         loop = TrainModel.from_params(
             params=params, serialization_dir=str(tmp_path / "out"), local_rank=0
         )
@@ -299,6 +306,17 @@ def test_two_monitors_leave_each_other_s_numbers(
     trained(callbacks)
     names = {key.split("/")[1] for key in watched(metrics_of(tmp_path, epoch=2))}
     assert names == {ENCODER, PROJECTION}
+
+
+def test_taken_up_by_a_training_that_was_not_watched_so_far(
+    trained: Callable[..., Any], tmp_path: Path
+) -> None:
+    trained(["recorder"])
+    metrics = trained(["recorder", MONITOR], {"trainer.num_epochs": 4})
+    lines = (tmp_path / "out" / "recorded.jsonl").read_text().splitlines()
+    records = [r for r in map(json.loads, lines) if watched(r["scalars"])]
+    assert [(r["epoch"], r["batches"]) for r in records] == [(2, 120), (3, 160)]
+    assert watched(records[1]["scalars"]) == watched(metrics)
 
 
 def test_a_writer_that_fails_does_not_end_the_training(
