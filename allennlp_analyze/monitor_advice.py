@@ -7,6 +7,9 @@ from allennlp_analyze.lost import NEAR_SHARE
 from allennlp_analyze.monitor_layers import COLLAPSED, Trouble
 from allennlp_analyze.results import LayerResult
 
+# A smallest singular value that has kept this share of what it was has not fallen.
+KEPT_SHARE = 0.5
+
 
 def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:
     """The weight decay of the parameters that optimizers of torch hold, by the parameters' `id`.
@@ -53,7 +56,18 @@ def sentence(
     else:
         moment = f"{trouble.since.unit} {trouble.since.number:g}"
         what += f" since {moment}" if trouble.state == COLLAPSED else f", well at {moment}"
-    return f"{layer.name}: {what}; {_cause(weight_decay, penalty)}"
+    if _others_have_grown(layer, trouble):
+        cause = "its smallest singular value has not fallen, others grew: a learning rate too high?"
+    else:
+        cause = _cause(weight_decay, penalty)
+    return f"{layer.name}: {what}; {cause}"
+
+
+def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
+    """Whether not the small singular values fell: to the verdict, which knows no scale, spikes that
+    grow beside a bulk look like a bulk that sinks."""
+    before = trouble.smallest
+    return before is not None and layer.min_singular_value >= KEPT_SHARE * before
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:

@@ -28,12 +28,14 @@ class Trouble:
     """A layer has to be warned of: it is `state`, NEAR or COLLAPSED.
 
     `since` is the last check at which it was well, None when it never was; `at_first` says that
-    this is the first look at it.
+    this is the first look at it. `smallest` is the largest that its smallest singular value has
+    been while it was well, None when it never was.
     """
 
     state: str
     since: Optional[When]
     at_first: bool
+    smallest: Optional[float] = None
 
 
 @dataclass
@@ -43,6 +45,7 @@ class LayerHistory:
     since: Optional[When] = None
     warned: str = _WELL
     lost_at_first: Optional[int] = None
+    smallest: Optional[float] = None
 
     def state(self) -> dict[str, Any]:
         """In plain values, as checkpoints and JSON hold them."""
@@ -50,6 +53,7 @@ class LayerHistory:
             "since": None if self.since is None else list(self.since),
             "warned": self.warned,
             "lost_at_first": self.lost_at_first,
+            "smallest": self.smallest,
         }
 
     @classmethod
@@ -59,12 +63,14 @@ class LayerHistory:
         Raises `KeyError`, `TypeError` or `ValueError` for anything else.
         """
         since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
+        smallest = state["smallest"]
         if warned not in _RANK:
             raise ValueError(warned)
         return cls(
             since=None if since is None else When(str(since[0]), float(since[1])),
             warned=str(warned),
             lost_at_first=None if lost is None else int(lost),
+            smallest=None if smallest is None else float(smallest),
         )
 
     def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
@@ -80,10 +86,11 @@ class LayerHistory:
             self.lost_at_first = reading.lost
         if state == _WELL:
             self.since = when
+            self.smallest = max(reading.min_singular_value, self.smallest or 0.0)
         if _RANK[state] <= _RANK[self.warned]:
             return None
         self.warned = state
-        return Trouble(state, self.since, at_first)
+        return Trouble(state, self.since, at_first, self.smallest)
 
     def _state(self, reading: Reading) -> str:
         if reading.verdict in (NEAR, COLLAPSED):

@@ -139,6 +139,20 @@ def test_the_penalty_of_the_loss_is_named(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
+def test_a_spike_that_grew_is_not_laid_to_regularisation(caplog: pytest.LogCaptureFixture) -> None:
+    """The verdict knows no scale; the monitor knows where the smallest singular values began."""
+    model = network()
+    monitor = RankMonitor(model, layers="^0$", optimizer=sgd(model, 1e-2))
+    before = monitor.step(0).readings[0]
+    with torch.no_grad():
+        weight = model[0].weight
+        weight += 1e3 * torch.outer(torch.randn(len(weight)), torch.randn(len(weight.T)))
+    (collapse,) = monitor.step(1).collapses
+    assert collapse.reading.min_singular_value > 0.5 * before.min_singular_value
+    assert "its smallest singular value has not fallen, others grew" in caplog.text
+    assert "too strong" not in caplog.text
+
+
 def every_layer() -> Any:
     torch.manual_seed(7)
     with warnings.catch_warnings():

@@ -64,7 +64,7 @@ def test_what_is_zero_from_the_start_has_not_begun() -> None:
     zero = reading(COLLAPSED, M, stable_rank=None)
     assert followed([zero, zero, reading("full_rank")]) == [None] * 3
     begun = followed([zero, reading("full_rank"), zero])
-    assert begun == [None, None, Trouble(COLLAPSED, When("epoch", 1), at_first=False)]
+    assert begun == [None, None, Trouble(COLLAPSED, When("epoch", 1), False, 0.1)]
 
 
 @given(st.lists(st.integers(0, M), min_size=1))
