@@ -69,8 +69,9 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
             " pass the layer, and no later layer can bring it back."
             + ("" if assessed else " Beside the linear layers; not part of the verdict."),
             "Lower weight decay and other penalties on the weights, or stop earlier; the command"
-            " allennlp-analyze compare shows at which checkpoint it happened. A layer that was"
-            " made of low rank, or pruned, is as it should be.",
+            " allennlp-analyze compare shows at which checkpoint it happened. Where the largest"
+            " singular values grew instead, lower the learning rate. A layer that was made of low"
+            " rank, or pruned, is as it should be.",
             tuple(found),
         )
 
