@@ -23,7 +23,7 @@ from allennlp_analyze.reports.names import printable
 from allennlp_analyze.results import LayerResult
 from allennlp_analyze.settings import KINDS
 
-SHOWN = 3
+SHOWN = 4
 MODELS = "models"  # of a zoo's directory
 
 
@@ -36,7 +36,7 @@ def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
         elif (path / REPORT).is_file():
             yield path.name, load(path)
         else:
-            yield path.name, analyze(model)
+            yield "/".join(path.parts[-2:]), analyze(model)
 
 
 def share_of_edge(layer: LayerResult) -> Optional[float]:

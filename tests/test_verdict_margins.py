@@ -64,6 +64,6 @@ def test_reports_and_zoos_are_taken_as_they_are(models, tmp_path: Path, capsys) 
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path, capsys) -> None:
-    assert margins.main([str(tmp_path / "none.th")]) == 1
+    assert margins.main([str(tmp_path / "none.th")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and "none.th" in line
