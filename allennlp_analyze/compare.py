@@ -146,7 +146,7 @@ def _failures(
 
 
 def _why_failed(pair: LayerPair, allowed: float) -> Optional[str]:
-    loss = pair.measure("rank_loss_percent_rounding")
+    loss = pair.measure("lost_percent")
     grown = loss.difference or 0.0
     lost = f"{loss.baseline:.3g}% to {loss.candidate:.3g}%"
     if pair.verdict_got_worse:

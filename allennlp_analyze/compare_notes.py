@@ -113,15 +113,15 @@ def _are(number: int) -> str:
 
 def _named(pairs: Sequence[LayerPair]) -> str:
     """The layer where the most was lost or won, and how much of it."""
-    loss = [pair.measure("rank_loss_percent_rounding").difference or 0.0 for pair in pairs]
+    loss = [pair.measure("lost_percent").difference or 0.0 for pair in pairs]
     first = max(range(len(pairs)), key=lambda index: abs(loss[index]))
     pair = pairs[first]
     before, after = pair.baseline, pair.candidate
     if loss[first] and pair.same_size:
-        lost = [layer.M - layer.hard_rank.rounding for layer in (before, after)]
+        lost = [layer.lost_directions for layer in (before, after)]
         return f"{before.name}: {lost[1]} of {after.M} directions lost, {lost[0]} in A"
     if loss[first]:
-        lost_share = [layer.rank_loss_percent["rounding"] for layer in (before, after)]
-        return f"{before.name}: rank loss {lost_share[1]:.3g}%, {lost_share[0]:.3g}% in A"
+        share = [layer.lost_percent for layer in (before, after)]
+        return f"{before.name}: rank loss {share[1]:.3g}%, {share[0]:.3g}% in A"
     smallest = f"smallest singular value {after.min_singular_value:.3g}"
     return f"{before.name}: {after.verdict}, {smallest}, {before.min_singular_value:.3g} in A"

@@ -62,6 +62,7 @@ _MEASURES = {
     "max_singular_value": _Measure(lambda layer: layer.max_singular_value),
     "hard_rank_rounding": _Measure(lambda layer: layer.hard_rank.rounding),
     "hard_rank_numpy": _Measure(lambda layer: layer.hard_rank.numpy),
+    "lost_percent": _Measure(lambda layer: layer.lost_percent, True),
     "rank_loss_percent_rounding": _Measure(lambda layer: layer.rank_loss_percent["rounding"], True),
     "rank_loss_percent_numpy": _Measure(lambda layer: layer.rank_loss_percent["numpy"], True),
     "frobenius_norm": _Measure(lambda layer: layer.frobenius_norm),
@@ -119,14 +120,14 @@ class LayerPair:
         """One of `CHANGES`.
 
         "collapsed" and "recovered" are said of the verdict, "worse" and "better" of other steps of
-        it or, where it stays or there is none, of the directions lost at the `rounding` tolerance.
+        it or, where it stays or there is none, of the directions lost (`lost_percent`).
         """
         before, after = self._severities()
         if before is not None and after is not None and before != after:
             if after > before:
                 return "collapsed" if self.candidate.verdict == "collapsed" else "worse"
             return "recovered" if self.baseline.verdict == "collapsed" else "better"
-        lost = self.measure("rank_loss_percent_rounding").difference or 0.0
+        lost = self.measure("lost_percent").difference or 0.0
         return "worse" if lost > 0 else "better" if lost < 0 else "same"
 
     @property

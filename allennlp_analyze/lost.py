@@ -1,8 +1,7 @@
 """The rule by which directions of a weight matrix count as lost.
 
 Calibrated on 93 linear layers of real models, whose smallest singular value is 0.21 of the lower
-edge and more; on the six matrices with Q > 1.1 that the 2018 study found near zero; and on networks
-trained to collapse: see docs/rank-collapse.md.
+edge and more, and on networks trained to collapse: see docs/rank-collapse.md.
 """
 
 import math
@@ -25,10 +24,10 @@ def lower_edge(entry_std: float, n: int, m: int) -> float:
 def count_lost(singular_values: np.ndarray, rounding: float, edge: float) -> int:
     """How many of the M directions are gone; `singular_values` (M,).
 
-    Those are whose singular value is no larger than `rounding`, what rounding and computing can
-    leave behind, or LOST_SHARE of `edge`, the lower edge of a random matrix of the same size and
-    variance. Where many are below NEAR_SHARE of it, those are: such a bulk has lost its noise, and
-    what the layer does comes from the few directions above.
+    A direction is when its singular value is no larger than `rounding`, which is what rounding and
+    computing can leave behind, or than LOST_SHARE of `edge`, the lower edge of a random matrix of
+    the same size and variance. Where many are below NEAR_SHARE of it those are gone, too: what the
+    layer does comes from the few directions above.
     """
     limit = max(rounding, LOST_SHARE * edge)
     near = np.count_nonzero(singular_values < NEAR_SHARE * edge)

@@ -1,5 +1,6 @@
 """What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
@@ -174,24 +175,34 @@ class LayerResult:
     def lower_edge(self) -> Optional[float]:
         """Where the singular values of noise of the same size and variance begin, see `lost`.
 
-        None where there is no Marchenko-Pastur law.
+        Without a Marchenko-Pastur law the root mean square of the entries stands for their standard
+        deviation; None where there is neither.
         """
-        if self.marchenko_pastur is None:
+        if self.marchenko_pastur is not None:
+            return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
+        if self.frobenius_norm is None:
             return None
-        return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
+        return lower_edge(self.frobenius_norm / math.sqrt(self.N * self.M), self.N, self.M)
 
     @property
     def lost_directions(self) -> int:
-        """How many of the M directions are gone, by the verdict's rule (`lost.count_lost`).
+        """How many of the M directions are gone: those that made the verdict `collapsed`, by
+        `lost.count_lost`; of a layer that is not assessed those that rounding alone leaves."""
+        if self.verdict in ("full_rank", "near_collapse"):
+            return 0
+        if self.verdict == "not_assessed":
+            return count_lost(self.singular_values, self.tolerance.zero, 0.0)
+        edge = self.lower_edge or 0.0
+        return max(count_lost(self.singular_values, self.tolerance.zero, edge), 1)
 
-        Without a Marchenko-Pastur law the tolerances alone decide how many beyond the first.
-        """
-        lost = count_lost(self.singular_values, self.tolerance.zero, self.lower_edge or 0.0)
-        return max(lost, 1) if self.verdict == "collapsed" else lost
+    @property
+    def lost_percent(self) -> float:
+        """Share of the M directions that are gone, as `lost_directions` counts them."""
+        return 100.0 * self.lost_directions / self.M
 
     @property
     def rank_loss_percent(self) -> dict[str, float]:
-        """Share of the M directions lost under each tolerance, in percent."""
+        """Share of the M directions that count as zero under each tolerance, in percent."""
         return {t: 100.0 * (self.M - getattr(self.hard_rank, t)) / self.M for t in TOLERANCES}
 
     @property
@@ -243,7 +254,7 @@ class Summary:
     """The model in a few numbers. Means leave out layers where the number is not defined.
 
     `verdict` is one of `MODEL_VERDICTS`: "invalid" where a matrix holds NaN or infinity;
-    `n_invalid` counts those.
+    `n_invalid` counts those. `max_rank_loss_percent` is the largest `lost_percent` of the assessed.
     """
 
     verdict: str

@@ -34,9 +34,7 @@ def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
         layers_by_verdict=_counts([x.verdict for x in layers], VERDICTS),
         min_singular_value=weakest.min_singular_value if weakest else None,
         min_singular_value_layer=weakest.name if weakest else None,
-        max_rank_loss_percent=max(
-            (x.rank_loss_percent["rounding"] for x in assessed), default=None
-        ),
+        max_rank_loss_percent=max((x.lost_percent for x in assessed), default=None),
         mean_alpha=statistics.fmean(alphas) if alphas else None,
         median_alpha=statistics.median(alphas) if alphas else None,
         n_power_law=len(alphas),
@@ -88,7 +86,7 @@ def _sentence(verdict: str, layers: Sequence[LayerResult], assessed: Sequence[La
         verb = "keeps" if len(assessed) == 1 else "keep"
         return f"Healthy: {subject} with Q > {MIN_Q} {verb} full rank ({smallest})."
     bad = [x for x in assessed if x.verdict == verdict]
-    worst = max(bad, key=lambda x: (x.lost_directions / x.M, -x.min_singular_value))
+    worst = max(bad, key=lambda x: (x.lost_percent, -x.min_singular_value))
     of = f"{len(bad)} of {_layers(len(assessed))} with Q > {MIN_Q}"
     if verdict == "near_collapse":
         verb = "is" if len(bad) == 1 else "are"

@@ -15,7 +15,7 @@ CLAIM_VERDICTS = ("holds", "does not hold", "not run")
 class ZooLayer:
     """The numbers of one layer that figures and claims over all models need.
 
-    `rank_loss_percent` is that at the tolerance `rounding`; `alpha` and `D` are None without a fit.
+    `rank_loss_percent` is its `lost_percent`; `alpha` and `D` are None without a fit.
     """
 
     name: str

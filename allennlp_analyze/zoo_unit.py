@@ -180,7 +180,7 @@ def zoo_layer(layer: LayerResult) -> ZooLayer:
         N=layer.N,
         M=layer.M,
         min_singular_value=layer.min_singular_value,
-        rank_loss_percent=layer.rank_loss_percent["rounding"],
+        rank_loss_percent=layer.lost_percent,
         alpha=fit.alpha if fit else None,
         D=fit.D if fit else None,
         verdict=layer.verdict,

@@ -67,7 +67,7 @@ def test_the_numbers_of_the_report_are_in_the_page(page: str, report: ModelRepor
 
 def test_warnings_say_what_to_do(page: str) -> None:
     text = words(page)
-    assert "Over-regularised: 100% of the directions of all zeros are exactly zero" in text
+    assert "Lost rank: 100% of the directions of all zeros are exactly zero" in text
     assert "What to do: Lower weight decay" in text
     assert "1 matrix with NaN or infinity" in text
     assert "Close to losing rank: 1 layer" in text

@@ -88,6 +88,17 @@ def test_a_layer_has_collapsed_where_it_counts_lost_directions(
     assert (layer.lost_directions > 0) == (layer.verdict == "collapsed")
 
 
+@pytest.mark.parametrize("kept", [1, 3, 4, 7])
+@pytest.mark.parametrize("left", [3e-4, 6e-5, 0.0])
+def test_what_is_lost_is_counted_where_hardly_anything_is_left(kept: int, left: float) -> None:
+    """With fewer than five positive eigenvalues there is no Marchenko-Pastur law to take the edge
+    from."""
+    sigma = np.append(np.ones(kept), np.full(384 - kept, left))
+    matrix = with_singular_values(kept, 1024, 384, sigma).astype(np.float32)
+    (layer,) = analyze({"a.weight": matrix}).layers
+    assert (layer.verdict, layer.lost_directions) == ("collapsed", 384 - kept)
+
+
 @pytest.mark.parametrize("rows, columns", [(100, 100), (110, 100), (1, 50), (50, 1)])
 def test_square_and_single_rows_are_not_assessed(rows: int, columns: int) -> None:
     assert verdict(gaussian(0, rows, columns)) == "not_assessed"

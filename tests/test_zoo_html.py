@@ -28,7 +28,7 @@ CLEAR = "Smallest singular value, Q > 1.1"
 ZOOMED = "Smallest singular value below 0.01, Q > 1.1"
 ALPHAS = "Power-law exponent α of each linear layer"
 RATIOS = "Aspect ratio Q against α"
-LOSSES = "Rank loss: share of the directions within rounding of zero"
+LOSSES = "Rank loss: share of the directions lost"
 
 
 def data_of(page: str) -> Any:

@@ -35,11 +35,6 @@ def findings(report: ModelReport) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
 
-def lost_share(layer: LayerResult) -> float:
-    """Percent of the directions that are lost by the verdict's rule."""
-    return 100.0 * layer.lost_directions / layer.M
-
-
 def _invalid(report: ModelReport) -> Iterable[Finding]:
     invalid = [tensor for tensor in report.skipped if tensor.invalid]
     if invalid:
@@ -58,13 +53,13 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         found = _indices(layers, "collapsed", assessed)
         if not found:
             continue
-        worst = max((layers[i] for i in found), key=lost_share)
+        worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
         fact = (
-            f"{lost_share(worst):.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
+            f"{worst.lost_percent:.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
         )
         yield Finding(
             SERIOUS if assessed else CAUTION,
-            f"Over-regularised: {fact}",
+            f"Lost rank: {fact}",
             f"{_have(found, 'lost')} rank. What an input holds in the lost directions does not"
             " pass the layer, and no later layer can bring it back."
             + ("" if assessed else " Beside the linear layers; not part of the verdict."),

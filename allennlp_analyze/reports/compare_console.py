@@ -30,7 +30,7 @@ CHANGE_STYLES = {
     "recovered": "bold green",
 }
 LEGEND = (
-    "sigma_min: smallest singular value; lost: directions whose singular value is rounding only;"
+    "sigma_min: smallest singular value; lost: directions gone by the verdict's rule;"
     " moved: change of all singular values, in percent of A's (the weights changed at least so"
     " much)."
 )
@@ -92,8 +92,8 @@ def _columns(name: str) -> tuple[Column[LayerPair], ...]:
         Column("N x M", lambda pair: f"{pair.baseline.N} x {pair.baseline.M}", rank_to_drop=1),
         Column("sigma_min A", lambda pair: f"{pair.baseline.min_singular_value:.3g}"),
         Column(name, lambda pair: f"{pair.candidate.min_singular_value:.3g}"),
-        Column("lost A", lambda pair: str(pair.baseline.M - pair.baseline.hard_rank.rounding)),
-        Column(name, lambda pair: str(pair.candidate.M - pair.candidate.hard_rank.rounding)),
+        Column("lost A", lambda pair: str(pair.baseline.lost_directions)),
+        Column(name, lambda pair: str(pair.candidate.lost_directions)),
         Column("alpha A", lambda pair: _alpha(pair.measure("alpha").baseline), rank_to_drop=2),
         Column(name, lambda pair: _alpha(pair.measure("alpha").candidate), rank_to_drop=2),
         Column("moved", lambda pair: percent(pair.spectral_distance)),

@@ -34,6 +34,7 @@ MEASURE_LABELS = {
     "max_singular_value": "largest singular value",
     "hard_rank_rounding": "hard rank, rounding",
     "hard_rank_numpy": "hard rank, numpy",
+    "lost_percent": "directions lost in percent, by the verdict's rule",
     "rank_loss_percent_rounding": "rank loss in percent, rounding",
     "rank_loss_percent_numpy": "rank loss in percent, numpy",
     "frobenius_norm": "Frobenius norm",
@@ -58,8 +59,9 @@ TERMS = (
     ),
     (
         "lost",
-        "#{σ ≤ rounding tolerance}",
-        "Directions whose singular value is no more than what storing in this precision leaves.",
+        "σ within rounding, or far below s(√N − √M)",
+        "Directions that are gone by the rule of the verdict: within rounding of zero, or far below"
+        " where the singular values of noise of this size and variance begin.",
     ),
     (
         "collapsed, recovered",
@@ -133,7 +135,7 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
         Column("kind", "what the layer does", _kind, _kind, "less"),
         Column("N × M", "the sizes", _sizes, lambda p: p.baseline.N * p.baseline.M, "number less"),
         *_both("σ_min", "smallest singular value", letter, "min_singular_value", 3, " less"),
-        *_both("lost %", "directions lost", letter, "rank_loss_percent_rounding", 3, " less"),
+        *_both("lost %", "directions lost", letter, "lost_percent", 3, " less"),
         *_both("α", "power-law exponent", letter, "alpha", 3, " less"),
         Column(
             "moved",

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Union
 
-from allennlp_analyze.reports.advice import lost_share
 from allennlp_analyze.reports.atomic import write_text
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page import COLUMNS, WORDS, fact_labels, facts, page_of
@@ -46,7 +45,7 @@ def _layer_data(layer: LayerResult) -> dict[str, Any]:
         "sigma_min": layer.min_singular_value,
         "sigma_max": layer.max_singular_value,
         "alpha": layer.power_law.alpha if layer.power_law else None,
-        "loss": lost_share(layer),
+        "loss": layer.lost_percent,
         "sort": sort_keys(COLUMNS, layer),
         "facts": facts(layer),
         "warnings": [printable(warning) for warning in layer.warnings],

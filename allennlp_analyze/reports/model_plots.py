@@ -1,7 +1,7 @@
 """One model at a glance: smallest singular values, exponents, aspect ratios, rank loss."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_BARS = 20
-SHOWN_TOLERANCES = ("numpy", "rounding")
+# What the bars of lost rank show: the label, and the style's name of the tolerance whose colour
+# they have.
+LOSSES: "tuple[tuple[str, str, Callable[[LayerResult], float]], ...]" = (
+    ("tolerance numpy", "numpy", lambda layer: layer.rank_loss_percent["numpy"]),
+    ("rule of the verdict", "rounding", lambda layer: layer.lost_percent),
+)
 ALPHA_LINES_AT = (2, 6)
 
 
@@ -99,7 +104,8 @@ def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
 
 def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
-    """The layers that lose most of their rank, in percent of M, under two tolerances."""
+    """The layers that lose most of their rank, in percent of M, by numpy's tolerance and by the
+    rule of the verdict."""
     ax.set_title("Rank loss", loc="left")
     losing = [layer for layer in report.layers if _loss(layer) > 0]
     n_none = len(report.layers) - len(losing)
@@ -108,10 +114,10 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     losing = sorted(losing, key=_loss, reverse=True)
     shown = losing[:MAX_BARS]
     rows = np.arange(len(shown))
-    for offset, tolerance in zip((-0.2, 0.2), SHOWN_TOLERANCES):
-        losses = [layer.rank_loss_percent[tolerance] for layer in shown]
-        colour, _ = TOLERANCE_STYLES[tolerance]
-        ax.barh(rows + offset, losses, height=0.38, color=colour, label=f"tolerance {tolerance}")
+    for offset, (label, style, percent) in zip((-0.2, 0.2), LOSSES):
+        losses = [percent(layer) for layer in shown]
+        colour, _ = TOLERANCE_STYLES[style]
+        ax.barh(rows + offset, losses, height=0.38, color=colour, label=label)
     for row, layer in enumerate(shown):
         loss_label(ax, row, _loss(layer), _losses(layer))
     loss_axes(ax, [figure_name(layer.name) for layer in shown], "directions lost (% of M)")
@@ -123,10 +129,10 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
 
 
 def _loss(layer: LayerResult) -> float:
-    return max(layer.rank_loss_percent[tolerance] for tolerance in SHOWN_TOLERANCES)
+    return max(percent(layer) for _, _, percent in LOSSES)
 
 
 def _losses(layer: LayerResult) -> str:
     """The numbers of both bars; one where they are the same."""
-    numbers = [f"{layer.rank_loss_percent[tolerance]:.3g}" for tolerance in SHOWN_TOLERANCES]
+    numbers = [f"{percent(layer):.3g}" for _, _, percent in LOSSES]
     return ", ".join(dict.fromkeys(numbers))

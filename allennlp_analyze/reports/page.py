@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from allennlp_analyze.reports.advice import findings, lost_share
+from allennlp_analyze.reports.advice import findings
 from allennlp_analyze.reports.names import printable
 from allennlp_analyze.reports.page_table import Column, Row, short_name, table_row
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
@@ -103,9 +103,9 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
     ),
     Column(
         "lost",
-        "share of the directions that count as zero",
-        lambda x: f"{lost_share(x):.3g}%" if lost_share(x) else "0",
-        lost_share,
+        "share of the directions that are gone by the rule of the verdict",
+        lambda x: f"{x.lost_percent:.3g}%" if x.lost_percent else "0",
+        lambda x: x.lost_percent,
     ),
     Column(
         "α", "power-law exponent", lambda x: text(fit_number("alpha")(x), 3), fit_number("alpha")
@@ -206,11 +206,11 @@ def _cards(report: ModelReport) -> tuple[Card, ...]:
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(
-            "Rank loss",
+            "Directions lost",
             NOTHING if loss is None else f"{loss:.3g}%",
             "the most that an assessed layer has lost",
-            "Share of the directions that are no more than rounding.",
-            "100 · (M − #{σ > tolerance}) / M",
+            "Share of the directions that are gone by the rule of the verdict.",
+            "100 · #{lost} / M",
         ),
         Card(
             "Power-law exponent α",

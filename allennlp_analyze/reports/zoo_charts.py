@@ -240,7 +240,7 @@ def _point_names(report: ZooReport, layers: LinearLayers) -> "list[str]":
 
 
 def _loss(loss: np.ndarray, of: np.ndarray, series: Sequence[Series]) -> "dict[str, Any]":
-    title = "Rank loss: share of the directions within rounding of zero"
+    title = "Rank loss: share of the directions lost"
     if not len(loss):
         return _nothing(title, "No model has a linear layer.")
     losing = loss > 0

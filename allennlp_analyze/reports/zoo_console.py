@@ -30,8 +30,7 @@ HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
 CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
 LEGEND = (
     "Of the linear layers with Q > 1.1: sigma_min: smallest singular value; lost: largest share of"
-    " directions whose singular value is rounding only. alpha: median over all layers with a power"
-    " law."
+    " directions gone by the verdict's rule. alpha: median over all layers with a power law."
 )
 
 

@@ -50,8 +50,9 @@ TERMS = (
     ),
     (
         "lost",
-        "100 · #{σ ≤ rounding tolerance} / M",
-        "Share of the directions that are no more than what storing in this precision leaves.",
+        "100 · #{σ within rounding, or far below s(√N − √M)} / M",
+        "Share of the directions that are gone by the rule of the verdict: within rounding of zero,"
+        " or far below where the singular values of noise of this size and variance begin.",
     ),
     (
         "α",

@@ -159,7 +159,7 @@ def _sample(n: int) -> np.ndarray:
 def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
     """The models that lose most of the rank of a linear layer, in percent of M, by group.
 
-    At the tolerance `rounding`, whatever Q is: no directions but those that are nothing else.
+    By the verdict's rule; where Q is no more than 1.1, what is nothing but rounding.
     """
     ax.set_title("Rank loss: the worst linear layer of each model", loc="left")
     n_none = points.n_models - len(points.losses)
@@ -257,8 +257,8 @@ ZOO_PLOTS: tuple[tuple[str, Callable[["Axes", ZooPoints], "Axes"], Caption], ...
         plot_rank_loss,
         Caption(
             "Rank loss of each model",
-            "Bars for the models that lose most directions of a linear layer, by group, at the"
-            " tolerance rounding.",
+            "Bars for the models that lose most directions of a linear layer, by group,"
+            " by the verdict's rule.",
         ),
     ),
 )

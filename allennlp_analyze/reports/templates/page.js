@@ -99,7 +99,7 @@
   }
 
   function lossFigure() {
-    const title = "Rank loss: directions within rounding of zero";
+    const title = "Rank loss: directions lost, by the rule of the verdict";
     const losing = layers.map((layer, index) => ({...layer, index})).filter(layer => layer.loss > 0).sort((a, b) => b.loss - a.loss);
     if (!losing.length) return nothing(title, `None of ${several(layers.length, "layer")} loses rank.`);
     const figure = nothing(title, "");
