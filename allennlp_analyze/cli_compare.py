@@ -65,8 +65,8 @@ def _add_gate(group: "argparse._ArgumentGroup") -> None:
         type=_percentage,
         default=0.0,
         metavar="POINTS",
-        help="percentage points by which the rank loss of a layer may grow, at the tolerance"
-        " `rounding` (default: %(default)g); a verdict that gets worse is never allowed",
+        help="percentage points by which the share of a layer's lost directions may grow"
+        " (default: %(default)g); a verdict that gets worse is never allowed",
     )
 
 

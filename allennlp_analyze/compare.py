@@ -36,7 +36,7 @@ def compare_models(
     A layer fails when it is assessed (of whatever kind) in the baseline and
 
     - its verdict got worse: full_rank to near_collapse to collapsed;
-    - its rank loss at the `rounding` tolerance grew by more than `allowed_rank_loss` percentage
+    - its share of lost directions (`lost_percent`) grew by more than `allowed_rank_loss` percentage
       points, which is for layers that the baseline has lost rank in already;
     - it has no counterpart in the candidate.
 
