@@ -16,7 +16,6 @@ from torch_trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, t
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.cost import seconds
-from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor_results import Check
 from allennlp_analyze.results import LayerResult
 
@@ -316,14 +315,39 @@ def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCapture
     second = RankMonitor(model, stop=True)
     second.load_state_dict(state)
     caplog.clear()
-    assert second.step(6).stop and not caplog.records
+    # A training that was asked to end goes on because somebody wants it to.
+    first.load_state_dict(state)
+    assert not first.step(6).stop and not second.step(6).stop and not caplog.records
     with torch.no_grad():
         model[2].weight.zero_()
-    (collapse,) = second.step(7).collapses
-    assert collapse.since == 6.0
-    for other in ({}, {"layers": {"0": {}}}, {"layers": 3}, {**state, "checks": None}):
-        with pytest.raises(UsageError, match="not that of a RankMonitor"):
-            second.load_state_dict(other)
+    check = second.step(7)
+    assert check.stop and check.collapses[0].since == 6.0
+
+
+def test_what_else_was_said_is_kept_too(caplog: pytest.LogCaptureFixture) -> None:
+    model = network()
+    model.add_module("large", nn.Linear(2000, 2000))
+
+    def failing(name: str) -> float:
+        raise LookupError(name)
+
+    choices: dict[str, Any] = {"max_seconds": 0.05, "penalty": failing}
+    first = RankMonitor(model, **choices)
+    first.step(0)
+    with torch.no_grad():
+        model[0].weight[2, 3] = math.nan
+        model[2].weight.zero_()
+    first.step(1)
+    lines = [record.getMessage() for record in caplog.records]
+    for part in ("large: not watched", "0: holds NaN", "2: 100% of directions", "penalty failed"):
+        assert sum(part in line for line in lines) == 1, part
+    caplog.clear()
+    state = first.state_dict()
+    assert json.loads(json.dumps(state)) == state
+    second = RankMonitor(model, **choices)
+    second.load_state_dict(state)
+    assert second.step(2).invalid == ("0",)
+    assert second.state_dict()["said"] == state["said"] and not caplog.records
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -1,11 +1,14 @@
 """What the monitor refuses, and what it says of what goes wrong while it watches."""
 
+import contextlib
 import logging
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_trainings import network
 
 from allennlp_analyze import RankMonitor, analyze
@@ -124,9 +127,12 @@ def test_an_epoch_that_is_no_number_is_not_the_end(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     "choices, said",
     [
-        ({"max_seconds": 0}, "max_seconds: 0 is not a number > 0"),
-        ({"max_seconds": math.nan}, "max_seconds: nan is not a number > 0"),
-        ({"max_seconds": "5"}, "max_seconds: '5' is not a number > 0"),
+        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
+        ({"max_seconds": math.nan}, "max_seconds: nan is not a finite number > 0"),
+        ({"max_seconds": math.inf}, "max_seconds: inf is not a finite number > 0"),
+        ({"max_seconds": 10**400}, "max_seconds: 10000"),
+        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
+        ({"max_seconds": "5"}, "max_seconds: '5' is not a finite number > 0"),
         ({"layers": "("}, "layers: '(' is not a regular expression"),
         ({"layers": "none"}, "kinds and layers leave none of its 2 matrices"),
         ({"kinds": "linaer"}, "kinds: no kind is called 'linaer'"),
@@ -141,6 +147,55 @@ def test_choices_that_make_no_sense_are_refused_at_once(choices: dict[str, Any],
         RankMonitor(network(), **choices)
     assert said in str(refused.value) and "\n" not in str(refused.value)
     assert "--" not in str(refused.value)
+
+
+WELL: dict[str, Any] = {
+    "since": ["epoch", 3.0],
+    "warned": "well",
+    "lost_at_first": 0,
+    "smallest": 0.1,
+}
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_a_state_that_is_not_its_own_is_refused_or_serves(data: st.DataObject) -> None:
+    """Whatever stands where in a state, no other error is raised, and checks go on."""
+    monitor = RankMonitor(network(), layers="^0$")
+    layer = dict(WELL)
+    state = {"checks": 4, "layers": {"0": layer}, "said": [["invalid", "0"]]}
+    for part in data.draw(
+        st.sampled_from([(state,), (state["layers"],), (layer,), (state, layer)])
+    ):
+        part[data.draw(st.sampled_from(sorted(part)))] = data.draw(PLAIN)
+    with contextlib.suppress(UsageError):
+        monitor.load_state_dict(state)
+    assert monitor.step(5).readings
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"checks": math.inf},
+        {"checks": None},
+        {"layers": 3},
+        {"layers": {"0": {}}},
+        {"layers": {"0": {**WELL, "since": []}}},
+        {"layers": {"0": {**WELL, "lost_at_first": math.inf}}},
+        {"said": [["invalid"]]},
+    ],
+)
+def test_states_that_are_refused(wrong: dict[str, Any]) -> None:
+    monitor = RankMonitor(network())
+    good = monitor.state_dict()
+    monitor.load_state_dict(good)
+    for state in ({**good, **wrong}, {}, [], "state", None):
+        with pytest.raises(UsageError, match="^state_dict: not that of a RankMonitor$"):
+            monitor.load_state_dict(state)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
