@@ -38,7 +38,8 @@ def hugging_face_callback(
 
     Checkpoints keep nothing of what it saw. To a training that is resumed from one the start is
     where it goes on: a layer that had collapsed before is said to have been "already collapsed when
-    first looked at", and does not end it.
+    first looked at", and does not end it. A `monitor` that knows better, by its `load_state_dict`,
+    may be given.
 
         trainer = Trainer(...)
         trainer.add_callback(hugging_face_callback(log=trainer.log))

@@ -294,6 +294,9 @@ def test_numbers_that_are_no_longer_true_do_not_stay(
     assert spare in metrics_of(tmp_path, epoch=0)
     for later in (metrics_of(tmp_path, epoch=1), metrics_of(tmp_path, epoch=2), metrics):
         assert spare not in later and SIGMA_MIN in later
+    # Taken up again it is not told of the same layer.
+    trained([MONITOR, spoiler], {"trainer.num_epochs": 4}, with_spare)
+    assert spare not in metrics_of(tmp_path, epoch=3)
     assert [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()] == [
         "spare: holds NaN or infinity"
     ]
