@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,16 +209,14 @@ def _check_values(
 ) -> None:
     """Raise `ConfigurationError` for a value that makes no sense for any model."""
     from allennlp_analyze.keywords import in_keywords, settings_of
+    from allennlp_analyze.monitor_budget import refuse_no_time
 
     try:
         with in_keywords():
             settings_of(layers=layers, kinds=kinds)
+        refuse_no_time(max_seconds)
     except AnalyzeError as error:
         raise _configuration_error(error) from None
-    if isinstance(max_seconds, bool) or not (
-        isinstance(max_seconds, (int, float)) and 0 < max_seconds < math.inf
-    ):
-        raise _configuration_error(f"max_seconds: {max_seconds!r} is not a number > 0")
     if every_batches is not None and not (
         isinstance(every_batches, int) and not isinstance(every_batches, bool) and every_batches > 0
     ):

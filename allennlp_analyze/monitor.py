@@ -16,7 +16,7 @@ from allennlp_analyze.keywords import in_keywords, settings_of
 from allennlp_analyze.layers import WeightMatrix, find_matrices
 from allennlp_analyze.modules import table_from_model
 from allennlp_analyze.monitor_advice import parameters_by_name, sentence, weight_decays
-from allennlp_analyze.monitor_budget import Budget
+from allennlp_analyze.monitor_budget import Budget, refuse_no_time
 from allennlp_analyze.monitor_layers import COLLAPSED, LayerHistory, Trouble, When
 from allennlp_analyze.monitor_results import Check, Collapse, Reading
 from allennlp_analyze.monitor_work import measure_in_time
@@ -66,8 +66,7 @@ class RankMonitor:
     ) -> None:
         if not is_module(model):
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
-        if not (isinstance(max_seconds, (int, float)) and max_seconds > 0):
-            raise UsageError(f"max_seconds: {max_seconds!r:.40} is not a number > 0")
+        refuse_no_time(max_seconds)
         if penalty is not None and not callable(penalty):
             raise UsageError(f"penalty: {penalty!r:.40} is no function of a parameter's name")
         self._model = model
@@ -139,24 +138,32 @@ class RankMonitor:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
-        it was well and what was warned of. Plain values, fit for JSON."""
+        it was well and what was warned of; and what else was said. Plain values, fit for JSON.
+
+        Not that the training was asked to end: one that goes on all the same was meant to.
+        """
         return {
             "checks": self._checks,
-            "stopping": self._stopping,
             "layers": {name: history.state() for name, history in self._histories.items()},
+            "said": [list(one) for one in sorted(self._said)],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the monitor was of which this is the `state_dict`. Raises `UsageError` for
-        anything else."""
+        """Go on where the monitor was of which this is the `state_dict`: nothing is said twice, and
+        only a layer that collapses from now on asks for the end of the training.
+
+        Raises `UsageError` for anything else.
+        """
         try:
             histories = {
                 name: LayerHistory.of(history) for name, history in state["layers"].items()
             }
-            self._checks, self._stopping = int(state["checks"]), bool(state["stopping"])
-        except (AttributeError, KeyError, TypeError, ValueError):
+            said = {(str(what), str(about)) for what, about in state.get("said", ())}
+            checks = int(state["checks"])
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             raise UsageError("state_dict: not that of a RankMonitor") from None
-        self._histories = histories
+        self._histories, self._said, self._checks = histories, said, checks
+        self._stopping = False
 
     def _check(self, epoch: Optional[float], started: float) -> Check:
         when = When("check", self._checks) if epoch is None else When("epoch", epoch)

@@ -64,8 +64,11 @@ def sentence(
 
 
 def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
-    """Whether not the small singular values fell: to the verdict, which knows no scale, spikes that
-    grow beside a bulk look like a bulk that sinks."""
+    """Whether the smallest singular value is about where it was while the layer was well.
+
+    Then the largest have grown. The verdict, which knows no scale, cannot tell that from a bulk
+    that has sunk.
+    """
     before = trouble.smallest
     return before is not None and layer.min_singular_value >= KEPT_SHARE * before
 

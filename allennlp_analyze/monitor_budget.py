@@ -1,10 +1,20 @@
 """Which layers a check of a training has time for: by their cost, and by how long they waited."""
 
+import sys
 from collections.abc import Iterable, Mapping
 
 from allennlp_analyze.cost import is_large, seconds
+from allennlp_analyze.errors import UsageError
 
 Shape = tuple[int, int]
+
+
+def refuse_no_time(max_seconds: object) -> None:
+    """Raise `UsageError` for what is no time that a check may take."""
+    if isinstance(max_seconds, bool) or not (
+        isinstance(max_seconds, (int, float)) and 0 < max_seconds <= sys.float_info.max
+    ):
+        raise UsageError(f"max_seconds: {max_seconds!r:.40} is not a finite number > 0")
 
 
 class Budget:

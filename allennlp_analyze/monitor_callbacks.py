@@ -27,13 +27,19 @@ def hugging_face_callback(
     **choices: Any,
 ) -> Any:
     """A `transformers.TrainerCallback` that checks the layers when training starts and at the end
-    of each epoch, or after `every` so many optimizer steps.
+    of each epoch; with `every`, besides, whenever the trainer's `global_step`, its optimizer steps,
+    is a multiple of it.
 
     Without a `monitor` it makes one of the trainer's model and optimizer, with the `choices` of
     `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go into the trainer's
     `state.log_history`, with its epoch and step; with `log=trainer.log` to TensorBoard, W&B and
     every other place that the trainer reports to as well. With `stop` the training ends as
     `EarlyStoppingCallback` ends it.
+
+    Checkpoints keep nothing of what it saw. To a training that is resumed from one the start is
+    where it goes on: a layer that had collapsed before is said to have been "already collapsed when
+    first looked at", and does not end it. A `monitor` that knows better, by its `load_state_dict`,
+    may be given.
 
         trainer = Trainer(...)
         trainer.add_callback(hugging_face_callback(log=trainer.log))
@@ -48,8 +54,12 @@ def lightning_callback(
     monitor: Optional[RankMonitor] = None, *, every: Optional[int] = None, **choices: Any
 ) -> Any:
     """A Lightning `Callback` that checks the layers when training starts and at the end of each
-    epoch, or after `every` so many batches; of `lightning.pytorch` or `pytorch_lightning`,
-    whichever the program has imported, or else is there.
+    epoch; with `every`, besides, after so many batches. It is one of `lightning.pytorch` or of
+    `pytorch_lightning`, whichever the program has imported, or else is there.
+
+    Batches are counted over the whole training, before and after it was resumed, and each of them
+    where gradients are accumulated: then there are fewer optimizer steps, which is what Lightning's
+    `global_step` counts.
 
     Without a `monitor` it makes one of the trainer's module and optimizers, with the `choices` of
     `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go to all of the trainer's
@@ -78,6 +88,7 @@ class _Watching:
         self.monitor = self._given = monitor
         self.every = every
         self._choices = choices
+        self._looked_at: Optional[int] = None
 
     def _start(self, model: Any, optimizers: Any) -> None:
         """Have a monitor of this training, which knows its optimizers. Raises `UsageError`."""
@@ -87,9 +98,14 @@ class _Watching:
         elif not self._given.optimizer:
             self._given.optimizer = known
 
-    def _step(self, epoch: float) -> tuple[Check, bool]:
+    def _due(self, at: int) -> bool:
+        """Whether `every` wants a check after so many steps or batches of the training."""
+        return self.every is not None and at % self.every == 0
+
+    def _step(self, epoch: float, at: int) -> tuple[Check, bool]:
         """A check, and whether training is to end, on this and every other process."""
         assert self.monitor is not None
+        self._looked_at = at
         check = self.monitor.step(epoch)
         return check, self.monitor.stops(check)
 
@@ -116,15 +132,15 @@ class _HuggingFace(_Watching):
         self._look(state, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.every is not None and state.global_step % self.every == 0:
+        if self._due(state.global_step):
             self._look(state, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.every is None:
+        if self._looked_at != state.global_step:
             self._look(state, control)
 
     def _look(self, state: Any, control: Any) -> None:
-        check, stops = self._step(state.epoch or 0.0)
+        check, stops = self._step(state.epoch or 0.0, state.global_step)
         if check.metrics and self.log is not None:
             # Whatever is logged, the trainer takes it for what it was about to log itself.
             due = control.should_log
@@ -165,19 +181,19 @@ class _Lightning(_Watching):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.every is not None and (batch_idx + 1) % self.every == 0:
+        if self._due(_batches_of(trainer)):
             batches = trainer.num_training_batches
             part = (batch_idx + 1) / batches if math.isfinite(batches) else 0.0
             check = self._look(trainer, trainer.current_epoch + part)
             self._tell(trainer, pl_module, check, on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        if self.every is None:
+        if self._looked_at != _batches_of(trainer):
             check = self._look(trainer, trainer.current_epoch + 1)
             self._tell(trainer, pl_module, check, on_step=False, on_epoch=True)
 
     def _look(self, trainer: Any, epoch: float) -> Check:
-        check, stops = self._step(epoch)
+        check, stops = self._step(epoch, _batches_of(trainer))
         if check.metrics:
             # Not by `log_dict`: that would round to float32, and leaves out most batches.
             for logger in trainer.loggers:
@@ -190,6 +206,11 @@ class _Lightning(_Watching):
         # Of several processes the first alone would have them, of which Lightning warns.
         if check.metrics and trainer.world_size == 1:
             pl_module.log_dict(dict(check.metrics), logger=False, **when)
+
+
+def _batches_of(trainer: Any) -> int:
+    """How many batches the training has had, those before it was resumed included."""
+    return int(trainer.fit_loop.total_batch_idx) + 1
 
 
 def _made(events: type, base: type, *arguments: Any) -> Any:

@@ -60,10 +60,11 @@ class LayerHistory:
     def of(cls, state: Mapping[str, Any]) -> "LayerHistory":
         """The history of which this is the `state`.
 
-        Raises `KeyError`, `TypeError` or `ValueError` for anything else.
+        Raises `AttributeError`, `LookupError`, `OverflowError`, `TypeError` or `ValueError` for
+        anything else.
         """
         since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
-        smallest = state["smallest"]
+        smallest = state.get("smallest")
         if warned not in _RANK:
             raise ValueError(warned)
         return cls(

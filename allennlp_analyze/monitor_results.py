@@ -50,8 +50,9 @@ class Check:
     """What one check found.
 
     `put_off` names the layers that the time budget left for a later check, `invalid` those that
-    hold NaN or infinity; `collapses` are the layers warned of now, none of which is warned of
-    again. `stop` asks the training loop to end. `seconds` is what the whole check took.
+    hold NaN or infinity; `collapses` are the layers warned of now: each once, and one that was near
+    collapse once more when it collapses. `stop` asks the training loop to end. `seconds` is what
+    the whole check took.
     """
 
     epoch: Optional[float]

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import logging
 import math
 import random
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from torch_trainings import EPOCHS, HEALTHY, TOO_STRONG, epochs, network, sgd, teacher
 
 from allennlp_analyze import RankMonitor, analyze
-from allennlp_analyze.errors import UsageError
+from allennlp_analyze.cost import seconds
 from allennlp_analyze.monitor_results import Check
 from allennlp_analyze.results import LayerResult
 
@@ -252,48 +251,14 @@ def test_metrics_are_finite_numbers_by_layer_and_measure() -> None:
     json.dumps(metrics, allow_nan=False)
 
 
-def test_layers_that_hold_nan_are_named_once_and_the_others_measured(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    model = network()
-    monitor = RankMonitor(model, stop=True)
-    with torch.no_grad():
-        model[0].weight[2, 3] = math.nan
-    for _ in range(2):
-        check = monitor.step()
-        assert check.invalid == ("0",) and not check.stop
-        assert [x.layer for x in check.readings] == ["2"]
-    assert [x.getMessage() for x in caplog.records] == ["0: holds NaN or infinity"]
-    with torch.no_grad():
-        model[2].weight[0, 0] = math.inf
-    assert monitor.step().invalid == ("0", "2")
-    assert [x.getMessage() for x in caplog.records][1:] == ["2: holds NaN or infinity"]
-
-
-def test_layers_that_there_is_no_time_for_come_first_next_time() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(*(nn.Linear(300, 200 + n) for n in range(4)))
-    monitor = RankMonitor(model, max_seconds=0.0021)
-    seen = [monitor.step() for _ in range(12)]
-    assert {x.layer for check in seen for x in check.readings} <= {"0", "1", "2", "3"}
-    for check, following in zip(seen, seen[1:]):
-        names = {x.layer for x in check.readings}
-        assert names.isdisjoint(check.put_off)
-        if check.put_off and following.readings:
-            assert {x.layer for x in following.readings} & set(check.put_off)
-
-
-def test_a_layer_that_no_check_has_time_for_is_said_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    model = nn.ModuleDict({"large": nn.Linear(2000, 2000), "small": nn.Linear(10, 20)})
-    monitor = RankMonitor(model, max_seconds=0.05)
-    for _ in range(2):
-        check = monitor.step()
-        assert [x.layer for x in check.readings] == ["small"] and not check.put_off
-    (record,) = caplog.records
-    assert record.getMessage().startswith("large: not watched: it takes about 0.")
-    assert record.getMessage().endswith("max_seconds is 0.05; 1 would do")
+def test_a_layer_that_there_is_no_time_for_comes_first_next_time() -> None:
+    """The large one alone takes all the time that there is, and some has passed by its turn."""
+    shape = (400, 300)
+    model = nn.ModuleDict({"large": nn.Linear(*shape), "small": nn.Linear(10, 20)})
+    monitor = RankMonitor(model, max_seconds=seconds(shape))
+    first, second = monitor.step(), monitor.step()
+    assert [x.layer for x in first.readings] == ["small"] and first.put_off == ("large",)
+    assert "large" in {x.layer for x in second.readings} and "large" not in second.put_off
 
 
 def test_nothing_of_the_training_is_touched() -> None:
@@ -338,80 +303,6 @@ def test_the_model_may_change_while_it_trains() -> None:
     assert_agrees(check, analyze(model).layers)
 
 
-@pytest.mark.parametrize(
-    "break_it",
-    [
-        lambda model: model.to("meta"),
-        lambda model: setattr(model, "state_dict", None),
-        lambda model: model.__delitem__(slice(None)),
-    ],
-    ids=["on the meta device", "no state dict", "no layers"],
-)
-def test_what_goes_wrong_is_logged_once_and_training_goes_on(
-    break_it: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    model = network()
-    monitor = RankMonitor(model)
-    break_it(model)
-    for _ in range(3):
-        assert monitor.step(1) == Check(None, seconds=pytest.approx(0, abs=60))  # type: ignore[arg-type]
-    (record,) = caplog.records
-    assert record.getMessage().startswith("the check failed (")
-    assert record.getMessage().endswith("); training goes on")
-    assert record.levelno == logging.WARNING
-
-
-def test_one_layer_that_fails_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    class Odd(torch.Tensor):
-        """Gives its values up as something that is no array."""
-
-        def numpy(self) -> Any:
-            return "not\nan array"
-
-        @classmethod
-        def __torch_function__(cls, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return super().__torch_function__(f, types, args, kwargs or {})
-
-    model = network()
-    model[0].weight = nn.Parameter(torch.randn(24, 40).as_subclass(Odd))  # type: ignore[arg-type]
-    monitor = RankMonitor(model)
-    for _ in range(2):
-        assert [x.layer for x in monitor.step().readings] == ["2"]
-    (record,) = caplog.records
-    assert record.getMessage().startswith("0: not watched: ")
-    assert "\n" not in record.getMessage()
-
-
-def test_a_penalty_or_an_optimizer_that_fails_costs_its_word_only(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Emptied:
-        param_groups: Any = None
-
-    def failing(name: str) -> float:
-        raise LookupError(f"{name}\nunknown")
-
-    model = network()
-    monitor = RankMonitor(model, optimizer=Emptied(), penalty=failing)
-    monitor.step(0)
-    with torch.no_grad():
-        model[0].weight.zero_()
-        model[2].weight.zero_()
-    assert len(monitor.step(1).collapses) == 2
-    lines = [x.getMessage() for x in caplog.records]
-    assert len(lines) == 4 and not any("\n" in line for line in lines)
-    assert "penalty failed (LookupError: 0.weight unknown); training goes on" in lines
-    assert sum("the weight decay cannot be read" in line for line in lines) == 1
-    assert sum("regularisation (weight decay" in line for line in lines) == 2
-
-
-def test_an_epoch_that_is_no_number_is_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    monitor = RankMonitor(network())
-    assert monitor.step("first").epoch is None  # type: ignore[arg-type]
-    assert monitor.step(np.int64(3)).epoch == monitor.step(torch.tensor(3)).epoch == 3.0
-    assert len(caplog.records) == 1
-
-
 def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCaptureFixture) -> None:
     model = network()
     first = RankMonitor(model, stop=True)
@@ -424,55 +315,39 @@ def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCapture
     second = RankMonitor(model, stop=True)
     second.load_state_dict(state)
     caplog.clear()
-    assert second.step(6).stop and not caplog.records
+    # A training that was asked to end goes on because somebody wants it to.
+    first.load_state_dict(state)
+    assert not first.step(6).stop and not second.step(6).stop and not caplog.records
     with torch.no_grad():
         model[2].weight.zero_()
-    (collapse,) = second.step(7).collapses
-    assert collapse.since == 6.0
-    for other in ({}, {"layers": {"0": {}}}, {"layers": 3}, {**state, "checks": None}):
-        with pytest.raises(UsageError, match="not that of a RankMonitor"):
-            second.load_state_dict(other)
+    check = second.step(7)
+    assert check.stop and check.collapses[0].since == 6.0
 
 
-@pytest.mark.parametrize(
-    "choices, said",
-    [
-        ({"max_seconds": 0}, "max_seconds: 0 is not a number > 0"),
-        ({"max_seconds": math.nan}, "max_seconds: nan is not a number > 0"),
-        ({"max_seconds": "5"}, "max_seconds: '5' is not a number > 0"),
-        ({"layers": "("}, "layers: '(' is not a regular expression"),
-        ({"layers": "none"}, "kinds and layers leave none of its 2 matrices"),
-        ({"kinds": "linaer"}, "kinds: no kind is called 'linaer'"),
-        ({"kinds": "embedding"}, "kinds and layers leave none of its 2 matrices"),
-        ({"optimizer": "SGD"}, "optimizer: a str has no param_groups"),
-        ({"penalty": 1e-3}, "penalty: 0.001 is no function of a parameter's name"),
-        ({"cuda_device": "0"}, "cuda_device: "),
-    ],
-)
-def test_choices_that_make_no_sense_are_refused_at_once(choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        RankMonitor(network(), **choices)
-    assert said in str(refused.value) and "\n" not in str(refused.value)
-    assert "--" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [lambda: {"a": torch.ones(3, 4)}, nn.ReLU, lambda: nn.Linear(3, 4, device="meta"), int],
-    ids=["mapping", "no parameters", "no values", "no model"],
-)
-def test_a_model_of_which_nothing_can_be_watched_is_refused(make: Any) -> None:
-    with pytest.raises(UsageError):
-        RankMonitor(make())
-
-
-def test_a_gpu_that_is_not_there_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_else_was_said_is_kept_too(caplog: pytest.LogCaptureFixture) -> None:
     model = network()
-    monitor = RankMonitor(model, cuda_device=97)
-    assert_agrees(monitor.step(), analyze(model).layers)
-    monitor.step()
-    (record,) = caplog.records
-    assert record.getMessage().startswith("cuda_device: ")
+    model.add_module("large", nn.Linear(2000, 2000))
+
+    def failing(name: str) -> float:
+        raise LookupError(name)
+
+    choices: dict[str, Any] = {"max_seconds": 0.05, "penalty": failing}
+    first = RankMonitor(model, **choices)
+    first.step(0)
+    with torch.no_grad():
+        model[0].weight[2, 3] = math.nan
+        model[2].weight.zero_()
+    first.step(1)
+    lines = [record.getMessage() for record in caplog.records]
+    for part in ("large: not watched", "0: holds NaN", "2: 100% of directions", "penalty failed"):
+        assert sum(part in line for line in lines) == 1, part
+    caplog.clear()
+    state = first.state_dict()
+    assert json.loads(json.dumps(state)) == state
+    second = RankMonitor(model, **choices)
+    second.load_state_dict(state)
+    assert second.step(2).invalid == ("0",)
+    assert second.state_dict()["said"] == state["said"] and not caplog.records
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

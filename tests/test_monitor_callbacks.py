@@ -63,22 +63,24 @@ class ForTrainer(nn.Module):
 
 
 def hugging_face(
-    folder: Path, weight_decay: float, report: bool = False, **choices: Any
+    folder: Path, weight_decay: float, report: bool = False, epochs: int = EPOCHS, **choices: Any
 ) -> "tuple[Any, Any]":
     """A trainer that has trained, and its callback."""
+    resumed: Optional[str] = choices.pop("resumed", None)
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     if sys.version_info >= (3, 11):
         pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
     arguments = transformers.TrainingArguments(
         str(folder),
-        num_train_epochs=EPOCHS,
+        num_train_epochs=epochs,
         per_device_train_batch_size=32,
         learning_rate=0.05,
         lr_scheduler_type="constant",
         report_to=[],
         disable_tqdm=True,
         logging_steps=STEPS,
-        save_strategy="no",
+        save_strategy="steps",
+        save_steps=STEPS * EPOCHS,
     )
     model = ForTrainer()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=weight_decay)
@@ -93,7 +95,7 @@ def hugging_face(
         assert isinstance(callback, transformers.TrainerCallback)
         trainer.add_callback(callback)
         with one_thread():
-            trainer.train()
+            trainer.train(resume_from_checkpoint=resumed)
     return trainer, callback
 
 
@@ -129,9 +131,10 @@ def test_hugging_face_over_regularised(tmp_path: Path, caplog: pytest.LogCapture
 @pytest.mark.usefixtures("heard")
 def test_hugging_face_reports_where_the_trainer_does(tmp_path: Path) -> None:
     """`trainer.log` tells every callback that reports, TensorBoard's and W&B's among them."""
-    trainer, _ = hugging_face(tmp_path, HEALTHY, report=True, every=2 * STEPS)
+    trainer, _ = hugging_face(tmp_path, HEALTHY, report=True, every=30)
     entries = of_monitor(trainer.state.log_history)
-    assert [entry["step"] for entry in entries] == [2 * STEPS * n for n in range(EPOCHS // 2 + 1)]
+    expected = {*range(0, STEPS * EPOCHS + 1, 30), *range(0, STEPS * EPOCHS + 1, STEPS)}
+    assert [entry["step"] for entry in entries] == sorted(expected)
     # And none of the trainer's own numbers is lost.
     losses = [entry["step"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses == [STEPS * (n + 1) for n in range(EPOCHS)]
@@ -148,6 +151,21 @@ def test_hugging_face_reports_where_the_trainer_does(tmp_path: Path) -> None:
     assert b"rank_monitor/net.0/min_singular_value" in written
 
 
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_begins_anew_when_resumed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hugging_face(tmp_path, TOO_STRONG)
+    caplog.clear()
+    kept, epochs = str(tmp_path / f"checkpoint-{STEPS * EPOCHS}"), EPOCHS + 1
+    trainer, _ = hugging_face(tmp_path, TOO_STRONG, epochs=epochs, stop=True, resumed=kept)
+    assert trainer.state.global_step == STEPS * epochs
+    collapsed = [x.name for x in analyze(trainer.model).layers if x.verdict == "collapsed"]
+    assert len(warned(caplog)) == len(collapsed) > 0
+    for name, line in zip(collapsed, warned(caplog)):
+        assert line.startswith(f"{name}: was already collapsed when first looked at")
+
+
 # --- Lightning ------------------------------------------------------------------------------------
 
 
@@ -158,7 +176,7 @@ def lightning_of(package: str) -> Any:
 
 
 def lightning_trained(
-    folder: Path, weight_decay: float, epochs: int = EPOCHS, **choices: Any
+    folder: Path, weight_decay: float, epochs: int = EPOCHS, accumulated: int = 1, **choices: Any
 ) -> "tuple[Any, Any]":
     """A trainer and the module that it has trained."""
     pl = lightning_of("lightning.pytorch")
@@ -187,6 +205,7 @@ def lightning_trained(
             callbacks=[callback],
             enable_progress_bar=False,
             enable_model_summary=False,
+            accumulate_grad_batches=accumulated,
             default_root_dir=str(folder),
         )
         data = torch.utils.data.DataLoader(examples(), batch_size=32, shuffle=True)
@@ -223,10 +242,50 @@ def test_lightning_over_regularised(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.usefixtures("heard")
-def test_lightning_after_so_many_batches(tmp_path: Path) -> None:
-    lightning_trained(tmp_path, HEALTHY, epochs=2, every=15)
-    steps = [int(row["step"]) for row in logged(tmp_path)]
-    assert steps == [0, 15, 30, 55, 70]
+@pytest.mark.parametrize(
+    "every, steps",
+    [(15, [0, 15, 30, 40, 45, 60, 75, 80]), (50, [0, 40, 50, 80]), (20, [0, 20, 40, 60, 80])],
+)
+def test_lightning_after_so_many_batches(tmp_path: Path, every: int, steps: list[int]) -> None:
+    trainer, module = lightning_trained(tmp_path, HEALTHY, epochs=2, every=every)
+    rows = logged(tmp_path)
+    assert [int(row["step"]) for row in rows] == steps
+    assert_last_numbers(rows[-1], analyze(module).layers)
+    layer = analyze(module).layer("net.0")
+    found = trainer.callback_metrics["rank_monitor/net.0/min_singular_value"]
+    assert float(found) == pytest.approx(layer.min_singular_value, rel=1e-6)
+
+
+@pytest.mark.usefixtures("heard")
+def test_lightning_counts_the_batches_of_accumulated_gradients(tmp_path: Path) -> None:
+    """Of 4 a step here, after 15, 30 and 40 batches; the loggers count in steps."""
+    lightning_trained(tmp_path, HEALTHY, epochs=1, every=15, accumulated=4)
+    assert [int(row["step"]) for row in logged(tmp_path)] == [0, 3, 7, 10]
+
+
+@pytest.mark.usefixtures("heard")
+def test_lightning_counts_on_when_resumed(tmp_path: Path) -> None:
+    first, _ = lightning_trained(tmp_path / "first", HEALTHY, epochs=1, every=15)
+    first.save_checkpoint(tmp_path / "kept.ckpt")
+    resumed = str(tmp_path / "kept.ckpt")
+    lightning_trained(tmp_path / "second", HEALTHY, epochs=2, every=15, resumed=resumed)
+    steps = [int(row["step"]) for row in logged(tmp_path / "second")]
+    assert steps == [40, 45, 60, 75, 80]
+
+
+@pytest.mark.usefixtures("heard")
+def test_lightning_does_not_end_a_resumed_training_for_what_ended_it_before(
+    tmp_path: Path,
+) -> None:
+    first, _ = lightning_trained(tmp_path / "first", TOO_STRONG, stop=True)
+    assert 0 < first.current_epoch < EPOCHS - 1
+    first.save_checkpoint(tmp_path / "kept.ckpt")
+    epochs = first.current_epoch + 1
+    resumed = str(tmp_path / "kept.ckpt")
+    second, _ = lightning_trained(
+        tmp_path / "second", TOO_STRONG, epochs=epochs, stop=True, resumed=resumed
+    )
+    assert second.global_step == STEPS * epochs
 
 
 @pytest.mark.usefixtures("heard")

@@ -60,6 +60,12 @@ def test_a_history_goes_on_from_what_a_checkpoint_holds(
     assert first + later == followed(readings)
 
 
+def test_the_smallest_that_a_layer_had_may_be_unknown() -> None:
+    kept = {"since": ["epoch", 2.0], "warned": "well", "lost_at_first": 0}
+    expected = Trouble(COLLAPSED, When("epoch", 2.0), False, None)
+    assert LayerHistory.of(kept).seen(reading(COLLAPSED, 9), When("epoch", 3)) == expected
+
+
 def test_what_is_zero_from_the_start_has_not_begun() -> None:
     zero = reading(COLLAPSED, M, stable_rank=None)
     assert followed([zero, zero, reading("full_rank")]) == [None] * 3

@@ -294,6 +294,9 @@ def test_numbers_that_are_no_longer_true_do_not_stay(
     assert spare in metrics_of(tmp_path, epoch=0)
     for later in (metrics_of(tmp_path, epoch=1), metrics_of(tmp_path, epoch=2), metrics):
         assert spare not in later and SIGMA_MIN in later
+    # Taken up again it is not told of the same layer.
+    trained([MONITOR, spoiler], {"trainer.num_epochs": 4}, with_spare)
+    assert spare not in metrics_of(tmp_path, epoch=3)
     assert [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()] == [
         "spare: holds NaN or infinity"
     ]
@@ -351,10 +354,10 @@ def test_a_model_in_which_nothing_was_chosen_is_refused_before_training(
         ({"layers": 3}, "layers: "),
         ({"kinds": ["dense"]}, "kinds: no kind is called 'dense'"),
         ({"kinds": []}, "kinds: name at least one of"),
-        ({"max_seconds": 0}, "max_seconds: 0 is not a number > 0"),
-        ({"max_seconds": float("nan")}, "max_seconds: nan is not a number > 0"),
-        ({"max_seconds": True}, "max_seconds: True is not a number > 0"),
-        ({"max_seconds": "5"}, "max_seconds: '5' is not a number > 0"),
+        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
+        ({"max_seconds": float("nan")}, "max_seconds: nan is not a finite number > 0"),
+        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
+        ({"max_seconds": "5"}, "max_seconds: '5' is not a finite number > 0"),
         ({"every_batches": 0}, "every_batches: 0 is not a whole number > 0"),
         ({"every_batches": 2.5}, "every_batches: 2.5 is not a whole number > 0"),
         ({"stop": "yes"}, "stop: 'yes' is neither true nor false"),
