@@ -1,9 +1,8 @@
 """The monitor in distributed training: real processes, which talk by gloo."""
 
 import json
-import os
-import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,20 @@ if not torch.distributed.is_available() or sys.platform == "win32":
     pytest.skip("this torch has no gloo", allow_module_level=True)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+def joined(rank: int, world: int, folder: str) -> None:
+    """Join the other processes, by a file: a port that is free now may be taken by then."""
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=120),
+    )
 
 
-def joined(rank: int, world: int, port: int) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
-
-
-def over_regularised(rank: int, world: int, port: int, folder: str) -> None:
+def over_regularised(rank: int, world: int, folder: str) -> None:
     """Train until the monitor stops it; write down what this process saw."""
-    joined(rank, world, port)
+    joined(rank, world, folder)
     model = torch.nn.parallel.DistributedDataParallel(network())
     optimizer = sgd(model, TOO_STRONG)
     monitor = RankMonitor(model, optimizer=optimizer, stop=True)
@@ -56,7 +55,7 @@ def over_regularised(rank: int, world: int, port: int, folder: str) -> None:
 
 
 def test_the_first_process_watches_and_all_stop(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(over_regularised, (2, free_port(), str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(over_regularised, (2, str(tmp_path)), nprocs=2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["epochs"] == second["epochs"] < 20
     assert all(layers == ["0", "2"] for layers in first["layers"])
@@ -71,8 +70,8 @@ def test_the_first_process_watches_and_all_stop(tmp_path: Path) -> None:
     assert report.layers == analyze(tmp_path / "1.pt").layers
 
 
-def sharded(rank: int, world: int, port: int, folder: str) -> None:
-    joined(rank, world, port)
+def sharded(rank: int, world: int, folder: str) -> None:
+    joined(rank, world, folder)
     said: list[str] = []
     for shard in sharders():
         model: Any = shard(network())
@@ -97,7 +96,7 @@ def sharders() -> list[Any]:
 def test_sharded_models_are_refused_in_one_line(tmp_path: Path) -> None:
     if not sharders():
         pytest.skip("this torch shards no model on a processor")
-    torch.multiprocessing.spawn(sharded, (2, free_port(), str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(sharded, (2, str(tmp_path)), nprocs=2)
     for rank in (0, 1):
         (line,) = json.loads((tmp_path / f"{rank}.json").read_text())
         assert line.endswith("a sharded model cannot be watched") and "\n" not in line
