@@ -193,6 +193,7 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, options, said: str) -> None:
-    done = run(*options, "--output-dir", tmp_path / "out")
+    # What is not refused would be trained: for a short time.
+    done = run(*SWEEP, *options, "--output-dir", tmp_path / "out")
     assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
     assert not (tmp_path / "out").exists()
