@@ -25,12 +25,13 @@ from rank_collapse_net import (
     STUDY_MOMENTUM,
     STUDY_STEPS,
     Training,
+    check_batches,
     epoch_file,
     study_decay,
 )
 from rank_collapse_page import write_page
 from rank_collapse_results import EpochState, Experiment, TikhonovDemonstration, TrainedNetwork
-from rank_collapse_sweep import Sweep, analyse_all, prepare, train_all
+from rank_collapse_sweep import Sweep, analyse_all, place_name, prepare, train_all
 from rank_collapse_tikhonov import demonstrate
 from rank_collapse_words import result_lines
 from safetensors.numpy import load_file
@@ -79,13 +80,15 @@ def repeat(request: Request) -> Experiment:
     sweep = request.sweep
     check_directory(request.output_dir)
     # What is wrong with the images is said before anything is written, or removed.
-    read_images(sweep.trainings[0].data, sweep.data_dir)
+    images = read_images(sweep.trainings[0].data, sweep.data_dir)
+    check_batches(sweep.trainings[0], images)
     prepare(sweep, request.resume, request.force)
     try:
         networks = analyse_all(sweep, train_all(sweep))
     except KeyboardInterrupt as interrupt:
+        option = "--resume in place of --force" if request.force else "--resume"
         hint = (
-            f"what is trained is kept in {sweep.directory}; the same command with --resume goes on"
+            f"what is trained is kept in {sweep.directory}; the same command with {option} goes on"
         )
         raise type(interrupt)(hint) from None
     experiment = Experiment(
@@ -189,7 +192,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where CIFAR-10 is (its binary version, or as torchvision keeps it), or is to go",
+        help="where CIFAR-10 is (its binary version, or as torchvision keeps it), or is to go;"
+        " only with --data cifar10",
     )
     add("--full", action="store_true", help="the study's channels, batches, rate and steps")
     add("--epochs", type=int, default=EPOCHS, metavar="N", help="(%(default)s)")
@@ -208,7 +212,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="where everything goes (%(default)s)",
     )
     add("--resume", action="store_true", help="go on with what an interrupted run has done")
-    add("--force", action="store_true", help="begin anew")
+    add("--force", action="store_true", help="begin anew; not with --resume")
     add("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0], help="(%(default)s)")
     add("--quiet", action="store_true", help="print only errors")
     add("--debug", action="store_true", help="show where an error arose")
@@ -218,20 +222,10 @@ def make_parser() -> argparse.ArgumentParser:
 def request_from(options: argparse.Namespace) -> Request:
     """Raises `UsageError` for a value that makes no sense."""
     size = STUDY if options.full else SMALL
-    for name in ("steps", "batch_size", "channels", "epochs", "jobs"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')}: {value} is not a number >= 1")
     lr = size.lr if options.lr is None else options.lr
-    if not (math.isfinite(lr) and lr > 0):
-        raise UsageError(f"--lr: {lr} is not a number > 0")
-    if not 0 <= options.momentum < 1:
-        raise UsageError(f"--momentum: {options.momentum} is not a number from 0 to below 1")
-    if not 0 <= options.seed < 2**63:
-        raise UsageError(f"--seed: {options.seed} is not a number from 0 to 2^63 - 1")
-    for l2 in options.l2:
-        if not (math.isfinite(l2) and l2 >= 0):
-            raise UsageError(f"--l2: {l2} is not a number >= 0")
+    _check_numbers(options, lr)
+    _check_choices(options)
+    penalties = _penalties(options.l2)
     trainings = tuple(
         Training(
             data=options.data,
@@ -244,7 +238,7 @@ def request_from(options: argparse.Namespace) -> Request:
             channels=options.channels or size.channels,
             seed=options.seed,
         )
-        for l2 in sorted(set(options.l2))
+        for l2 in penalties
     )
     sweep = Sweep(
         trainings=trainings,
@@ -261,6 +255,41 @@ def request_from(options: argparse.Namespace) -> Request:
         plot_format=options.plot_format,
         quiet=options.quiet,
     )
+
+
+def _check_numbers(options: argparse.Namespace, lr: float) -> None:
+    for name in ("steps", "batch_size", "channels", "epochs", "jobs"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')}: {value} is not a number >= 1")
+    if not (math.isfinite(lr) and lr > 0):
+        raise UsageError(f"--lr: {lr} is not a number > 0")
+    if not 0 <= options.momentum < 1:
+        raise UsageError(f"--momentum: {options.momentum} is not a number from 0 to below 1")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError(f"--seed: {options.seed} is not a number from 0 to 2^63 - 1")
+
+
+def _check_choices(options: argparse.Namespace) -> None:
+    if options.resume and options.force:
+        raise UsageError("--resume goes on, --force begins anew: leave out one of them")
+    if options.data_dir is not None and options.data == DATA[0]:
+        raise UsageError(f"--data-dir: --data {DATA[0]} takes none; leave it out")
+
+
+def _penalties(asked: Sequence[float]) -> tuple[float, ...]:
+    """Each once, in order; no two of which the networks would share a directory."""
+    for l2 in asked:
+        if not (math.isfinite(l2) and l2 >= 0):
+            raise UsageError(f"--l2: {l2} is not a number >= 0")
+    found = tuple(sorted(set(asked)))
+    for one, other in zip(found, found[1:]):
+        if place_name(one) == place_name(other):
+            raise UsageError(
+                f"--l2: {one} and {other} would share the directory {place_name(one)};"
+                " leave out one of them"
+            )
+    return found
 
 
 def execute(options: argparse.Namespace) -> int:

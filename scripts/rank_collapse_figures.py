@@ -8,6 +8,7 @@ import numpy as np
 from rank_collapse_marks import (
     End,
     L2Axis,
+    Look,
     crosses,
     log_limits,
     log_y,
@@ -20,7 +21,7 @@ from rank_collapse_marks import (
 from rank_collapse_results import HIDDEN, Experiment, TrainedNetwork
 from rank_collapse_spectra import draw_eigenvalues
 from rank_collapse_tikhonov_figure import draw_tikhonov
-from rank_collapse_words import l2_text, layer_of
+from rank_collapse_words import l2_text
 
 from allennlp_analyze.reports.atomic import make_directory
 from allennlp_analyze.reports.figure_file import Caption, save_figure
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NOTHING = "no network was trained"
+NO_NETWORK, ALL_DIVERGED = "no network was trained", "every network diverged"
 ZERO_NOTE, DAGGER = "crosses on the axis: exactly 0", "†"
 LAYER_LOOKS = {HIDDEN[0]: ("o", BLUE), HIDDEN[1]: ("s", VERMILLION)}
 Measure = Callable[[LayerResult], Optional[float]]
@@ -74,7 +75,7 @@ def draw_history(networks: Sequence[TrainedNetwork]) -> "Figure":
         for column, name in enumerate(HIDDEN):
             ax = axes[row][column]
             if limits is None:
-                empty(ax, NOTHING if not networks else "nothing to draw")
+                empty(ax, "nothing to draw" if networks else NO_NETWORK)
                 continue
             _draw_measure_axis(ax, limits, log)
             _draw_epochs(ax, networks, name, measure, log)
@@ -105,7 +106,7 @@ def _has_zero(networks: Sequence[TrainedNetwork]) -> bool:
 
 def _series(network: TrainedNetwork, name: str, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
     """(n,) epochs, and (n,) what was measured, NaN where it is not defined."""
-    layers = [(state.epoch, layer_of(state, name)) for state in network.epochs]
+    layers = [(state.epoch, state.layer(name)) for state in network.epochs]
     known = [(epoch, layer) for epoch, layer in layers if layer is not None]
     values = [measure(layer) for _, layer in known]
     return (
@@ -158,7 +159,7 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 def _shape(networks: Sequence[TrainedNetwork], name: str) -> str:
     """ ", 4096 x 384" where a network has the layer."""
-    layers = (layer_of(network.epochs[0], name) for network in networks)
+    layers = (network.epochs[0].layer(name) for network in networks)
     found = next((layer for layer in layers if layer is not None), None)
     return "" if found is None else f", {found.N} \u00d7 {found.M}"
 
@@ -166,13 +167,13 @@ def _shape(networks: Sequence[TrainedNetwork], name: str) -> str:
 def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
     """The same measures at the end of training, against L2, which has a place for 0."""
     figure, axes = panels((WIDTH, 3.1), 1, len(MEASURES), (0.6, 0.4, 0.65, 0.45), (0.85, 0))
-    ended = [network for network in networks if not network.diverged]
+    ended = _ended(networks)
     axis = L2Axis(tuple(network.l2 for network in ended))
     for ax, (label, measure, log) in zip(axes[0], MEASURES):
         finals = {name: _finals(ended, name, measure) for name in HIDDEN}
         limits = _limits(list(finals.values()), log)
         if limits is None:
-            empty(ax, NOTHING if not ended else "nothing to draw")
+            empty(ax, _why_empty(networks))
             continue
         _draw_measure_axis(ax, limits, log)
         axis.draw(ax)
@@ -185,16 +186,33 @@ def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
     if any((_finals(ended, name, MEASURES[0][1]) == 0).any() for name in HIDDEN):
         notes.append(ZERO_NOTE)
     if len(networks) > len(ended):
-        notes.append(f"{count(len(networks) - len(ended), 'network')} diverged: not drawn")
+        notes.append(_left_out(networks))
     figure.text(0.01, 0.03, "; ".join(notes), fontsize=SMALL_SIZE)
     return figure
+
+
+def _ended(networks: Sequence[TrainedNetwork]) -> list[TrainedNetwork]:
+    """Those that were trained to the end."""
+    return [network for network in networks if not network.diverged]
+
+
+def _left_out(networks: Sequence[TrainedNetwork]) -> str:
+    """The note below a figure of the ends: how many have none."""
+    return f"{count(sum(n.diverged for n in networks), 'network')} diverged: not drawn"
+
+
+def _why_empty(networks: Sequence[TrainedNetwork]) -> str:
+    """What stands in the axes of a figure of the ends that has nothing to draw."""
+    if not networks:
+        return NO_NETWORK
+    return "nothing to draw" if _ended(networks) else ALL_DIVERGED
 
 
 def _finals(networks: Sequence[TrainedNetwork], name: str, measure: Measure) -> np.ndarray:
     """(n,) what was measured at the end, NaN where it is not defined."""
     found = []
     for network in networks:
-        layer = layer_of(network.final, name)
+        layer = network.final.layer(name)
         value = None if layer is None else measure(layer)
         found.append(np.nan if value is None else value)
     return np.array(found, float)
@@ -231,14 +249,17 @@ def _draw_finals(
 
 
 def _collapsed(networks: Sequence[TrainedNetwork], name: str) -> np.ndarray:
-    layers = [layer_of(network.final, name) for network in networks]
+    layers = [network.final.layer(name) for network in networks]
     return np.array([layer is not None and layer.verdict == "collapsed" for layer in layers])
 
 
 def draw_accuracy(networks: Sequence[TrainedNetwork]) -> "Figure":
     """Test accuracy against what is left of the rank of each layer, a point for each L2."""
-    figure, axes = panels((WIDTH, 5.0), 2, 2, (0.6, 0.6, 0.45, 0.3), (1.08, 0.6))
-    ended = [network for network in networks if not network.diverged]
+    ended = _ended(networks)
+    # Room for the note below.
+    bottom = 0.45 if len(ended) == len(networks) else 0.7
+    figure, axes = panels((WIDTH, 4.55 + bottom), 2, 2, (0.6, 0.6, bottom, 0.3), (1.08, 0.6))
+    of_ended = [look for n, look in zip(networks, looks(networks)) if not n.diverged]
     measures: tuple[tuple[str, Measure], ...] = (
         ("directions kept", lambda layer: float(layer.M - layer.lost_directions)),
         ("stable rank", lambda layer: layer.stable_rank),
@@ -248,19 +269,26 @@ def draw_accuracy(networks: Sequence[TrainedNetwork]) -> "Figure":
             ax = axes[row][column]
             values = _finals(ended, name, measure)
             if not np.isfinite(values).any():
-                empty(ax, NOTHING if not ended else "nothing to draw")
+                empty(ax, _why_empty(networks))
                 continue
-            _draw_accuracies(ax, ended, values)
+            _draw_accuracies(ax, ended, values, of_ended)
             ax.set_xlabel(f"{label} of {name}")
             if column == 0:
                 ax.set_ylabel("test accuracy (%)")
             if row == 0:
                 ax.set_title(f"{name}{_shape(ended, name)}", loc="left", fontsize=SMALL_SIZE)
                 note(ax, "L2")
+    if len(networks) > len(ended):
+        figure.text(0.01, 0.015, _left_out(networks), fontsize=SMALL_SIZE)
     return figure
 
 
-def _draw_accuracies(ax: "Axes", networks: Sequence[TrainedNetwork], values: np.ndarray) -> None:
+def _draw_accuracies(
+    ax: "Axes",
+    networks: Sequence[TrainedNetwork],
+    values: np.ndarray,
+    looks_of: Sequence[Look],
+) -> None:
     accuracies = np.array([100 * network.final.test_accuracy for network in networks])
     low, high = float(accuracies.min()), float(accuracies.max())
     margin = max(0.08 * (high - low), 0.5)
@@ -270,7 +298,7 @@ def _draw_accuracies(ax: "Axes", networks: Sequence[TrainedNetwork], values: np.
     ax.set_xlim(-0.04 * most - 0.01, 1.05 * most + 0.01)
     linear_ticks(ax.xaxis, max(most, 1.0))
     ends = []
-    for accuracy, value, look in zip(accuracies, values, looks(networks)):
+    for accuracy, value, look in zip(accuracies, values, looks_of):
         if np.isfinite(value):
             marks: dict[str, Any] = {"ls": "", "marker": look.marker, "ms": 7, "mew": 0}
             line(ax, [value], [accuracy], color=look.colour, zorder=3, **marks)
@@ -284,7 +312,7 @@ def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
     To be used within `house_style`.
     """
     networks = experiment.networks
-    finals = _finals_in_words(networks)
+    finals, ends = _finals_in_words(networks), _ends_in_words(networks, _finals_in_words)
     yield (
         "eigenvalues",
         draw_eigenvalues(networks),
@@ -308,7 +336,7 @@ def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
         Caption(
             "Smallest singular value, directions lost and stable rank against L2",
             f"After training, for {HIDDEN[0]} and {HIDDEN[1]}; hollow marks are collapsed layers."
-            f" {finals}",
+            f" {ends}",
         ),
     )
     yield (
@@ -317,7 +345,7 @@ def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
         Caption(
             "Test accuracy against rank",
             "A point for each L2: directions kept, and stable rank, of each hidden layer."
-            f" {_accuracies_in_words(networks)}",
+            f" {_ends_in_words(networks, _accuracies_in_words)}",
         ),
     )
     if experiment.tikhonov is not None:
@@ -340,12 +368,24 @@ def _finals_in_words(networks: Sequence[TrainedNetwork]) -> str:
     for network in networks:
         layers = ", ".join(f"{x.name} {x.min_singular_value:.2g}" for x in network.final.layers)
         found.append(f"L2 = {l2_text(network.l2)}: {layers}")
-    return f"Smallest singular values at the end: {'; '.join(found)}." if found else NOTHING + "."
+    return (
+        f"Smallest singular values at the end: {'; '.join(found)}." if found else NO_NETWORK + "."
+    )
 
 
 def _accuracies_in_words(networks: Sequence[TrainedNetwork]) -> str:
     found = [f"{l2_text(n.l2)} {100 * n.final.test_accuracy:.1f}%" for n in networks]
-    return f"Accuracy by L2: {', '.join(found)}." if found else NOTHING + "."
+    return f"Accuracy by L2: {', '.join(found)}." if found else NO_NETWORK + "."
+
+
+def _ends_in_words(
+    networks: Sequence[TrainedNetwork], say: Callable[[Sequence[TrainedNetwork]], str]
+) -> str:
+    """What `say` says of those that a figure of the ends draws, and how many it does not."""
+    ended = _ended(networks)
+    if len(ended) == len(networks):
+        return say(networks)
+    return f"{say(ended) if ended else ''} {_left_out(networks)}.".strip()
 
 
 def write_figures(experiment: Experiment, directory: Path, plot_format: str) -> tuple[Path, ...]:

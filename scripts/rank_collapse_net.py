@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from rank_collapse_data import Images
@@ -12,6 +12,7 @@ from rank_collapse_results import HIDDEN
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.reports.atomic import write_atomically, write_text
 
 LOG = "training.json"
@@ -26,8 +27,8 @@ STUDY_MOMENTUM = 0.9
 class Training:
     """All that the weights depend on, but for the machine's arithmetic.
 
-    An epoch is `steps` batches, however many images there are: images come in a new order each time
-    that all were seen.
+    An epoch is `steps` batches, however many images there are. They come in an order drawn anew
+    when fewer than a batch are left of the last one; those few are left out.
     """
 
     data: str
@@ -99,8 +100,8 @@ class MiniAlexNet(nn.Module):
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """The epochs of which there is a state dict; `diverged`: the loss became NaN or infinite in the
-    next one."""
+    """The epochs of which there is a state dict; `diverged`: the loss or a weight became NaN or
+    infinite in the next one."""
 
     epochs: tuple[TrainedEpoch, ...] = ()
     diverged: bool = False
@@ -118,8 +119,11 @@ def train(training: Training, images: Images, directory: Path) -> TrainingLog:
     """Train one network; its state dict after each epoch goes into `directory`.
 
     What an earlier, interrupted call has done of the same training is gone on with: the weights are
-    the same to the last bit. Ends early when the loss is no longer finite.
+    the same to the last bit. Ends early when the loss, or a parameter or running statistic at the
+    end of an epoch, is no longer finite: that epoch is not kept. Raises what `check_batches` and
+    `read_log` raise.
     """
+    check_batches(training, images)
     log = read_log(training, directory)
     if log.is_complete(training):
         return log
@@ -131,7 +135,7 @@ def train(training: Training, images: Images, directory: Path) -> TrainingLog:
         run.keep(directory, log)
     while not log.is_complete(training):
         loss = run.train_epoch()
-        if math.isfinite(loss):
+        if math.isfinite(loss) and run.is_finite():
             new = TrainedEpoch(len(log.epochs), loss, run.accuracy())
             log = TrainingLog((*log.epochs, new))
             run.keep(directory, log)
@@ -141,15 +145,56 @@ def train(training: Training, images: Images, directory: Path) -> TrainingLog:
     return log
 
 
+def check_batches(training: Training, images: Images) -> None:
+    """Raises `UsageError` where not one batch can be had of the images."""
+    if training.batch_size > len(images.train_x):
+        raise UsageError(
+            f"--batch-size: {training.batch_size} is more than the {len(images.train_x)} images"
+            f" for training of {images.name}"
+        )
+
+
 def read_log(training: Training, directory: Path) -> TrainingLog:
-    """What `directory` holds of this training: nothing where it holds another's, or no log."""
-    path = directory / LOG
-    if not path.is_file():
-        return TrainingLog()
-    held = json.loads(path.read_bytes())
-    if held["training"] != asdict(training):
-        return TrainingLog()
-    return TrainingLog(tuple(TrainedEpoch(**e) for e in held["epochs"]), held["diverged"])
+    """What `directory` holds of this training: nothing where it holds another's, or no log.
+
+    Raises `SourceError` for a file that is no log.
+    """
+    found = _read(directory / LOG)
+    return TrainingLog() if found is None or found[0] != asdict(training) else found[1]
+
+
+def holds_another(training: Training, directory: Path) -> bool:
+    """Whether the log in `directory` is that of another training. Raises as `read_log` does."""
+    found = _read(directory / LOG)
+    return found is not None and found[0] != asdict(training)
+
+
+def _read(path: Path) -> Optional[tuple[Any, TrainingLog]]:
+    """What was trained, and its log; None where there is no file."""
+    try:
+        held: Any = json.loads(path.read_bytes())
+        epochs = tuple(TrainedEpoch(**epoch) for epoch in held["epochs"])
+        trained, diverged = held["training"], held["diverged"]
+        well_formed = isinstance(diverged, bool) and all(map(_is_epoch, range(len(epochs)), epochs))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError):
+        raise SourceError(f"{path}: is not JSON; --force begins anew") from None
+    except (KeyError, TypeError):
+        well_formed = False
+    if not well_formed:
+        raise SourceError(f"{path}: is not a log of this script's; --force begins anew")
+    return trained, TrainingLog(epochs, diverged)
+
+
+def _is_epoch(number: int, read: TrainedEpoch) -> bool:
+    """Whether what was read is the epoch of this number."""
+    numbers = [read.test_accuracy, 0.0 if number == 0 else read.train_loss]
+    return read.epoch == number and all(
+        isinstance(x, (int, float)) and math.isfinite(x) for x in numbers
+    )
 
 
 def _write_log(training: Training, log: TrainingLog, directory: Path) -> None:
@@ -207,6 +252,10 @@ class _Run:
             self.pending = torch.randperm(len(self.train_x), generator=self.order)
         batch, self.pending = self.pending[:size], self.pending[size:]
         return batch
+
+    def is_finite(self) -> bool:
+        """Whether every parameter and running statistic is."""
+        return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
 
     def accuracy(self) -> float:
         self.network.eval()

@@ -18,9 +18,9 @@ class EpochState:
     test_accuracy: float
     layers: tuple[LayerResult, ...]
 
-    def layer(self, name: str) -> LayerResult:
-        (found,) = [layer for layer in self.layers if layer.name == name]
-        return found
+    def layer(self, name: str) -> Optional[LayerResult]:
+        """The hidden layer `name`, None where it was not analysed."""
+        return next((layer for layer in self.layers if layer.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrainedNetwork:
 
     `decay` is the exponent of what the penalty alone would make of a weight in all of the training:
     exp(-decay), with decay = 2 * l2 * lr * steps / (1 - momentum). `diverged` says that the loss
-    became NaN or infinite, which ended the run.
+    or a weight became NaN or infinite, which ended the run: `epochs` are those before.
     """
 
     l2: float

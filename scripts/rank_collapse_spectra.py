@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 from rank_collapse_marks import DRAWABLE, legend_below_all, panels
 from rank_collapse_results import HIDDEN, TrainedNetwork
-from rank_collapse_words import VERDICT_WORDS, l2_label, layer_of
+from rank_collapse_words import VERDICT_WORDS, l2_label
 
 from allennlp_analyze.reports.esd import bulk_of
 from allennlp_analyze.reports.esd_plots import X_LABEL
@@ -91,7 +91,7 @@ def draw_eigenvalues(networks: Sequence[TrainedNetwork]) -> "Figure":
 
 
 def _pair(network: TrainedNetwork) -> Optional[Pair]:
-    before, after = layer_of(network.epochs[0], LAYER), layer_of(network.final, LAYER)
+    before, after = network.epochs[0].layer(LAYER), network.final.layer(LAYER)
     return None if before is None or after is None else Pair(network, before, after)
 
 

@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Optional
 
 from rank_collapse_data import read_images
-from rank_collapse_net import Training, TrainingLog, epoch_file, read_log, train
+from rank_collapse_net import (
+    Training,
+    TrainingLog,
+    epoch_file,
+    holds_another,
+    read_log,
+    train,
+)
 from rank_collapse_results import HIDDEN, EpochState, TrainedNetwork
 
 from allennlp_analyze import analyze
 from allennlp_analyze.errors import OutputError, SourceError
-from allennlp_analyze.reports.atomic import make_directory
+from allennlp_analyze.reports.atomic import TEMPORARY_SUFFIX, make_directory
 
 POLLING_SECONDS = 0.5
 HIDDEN_PATTERN = f"^({'|'.join(HIDDEN)})$"
@@ -35,24 +42,49 @@ class Sweep:
     quiet: bool
 
     def place(self, training: Training) -> Path:
-        return self.directory / f"l2-{training.l2:g}"
+        return self.directory / place_name(training.l2)
+
+
+def place_name(l2: float) -> str:
+    """What the directory of the network with this penalty is called: l2-0.001."""
+    return f"l2-{l2:g}"
 
 
 def prepare(sweep: Sweep, resume: bool, force: bool) -> None:
     """Make the directories. What is there of an earlier sweep is kept with `resume`, removed with
-    `force`; raises `OutputError` where neither is asked for, or where it is of other trainings."""
+    `force`.
+
+    Raises `OutputError` where neither is asked for, where a log is that of another training, or
+    where nothing can be removed or written; `SourceError` for a file that is no log.
+    """
     for training in sweep.trainings:
         place = sweep.place(training)
-        if place.exists() and force:
-            shutil.rmtree(place)
-        if place.exists() and not resume:
-            raise OutputError(f"{place}: is there already; --resume goes on, --force begins anew")
-        if place.exists() and any(place.iterdir()) and not read_log(training, place).epochs:
+        try:
+            if place.exists():
+                _clear(training, place, resume, force)
+        except OSError as error:
             raise OutputError(
-                f"{place}: holds a training with other options; --force removes it, another"
-                " --output-dir keeps it"
-            )
+                f"{place}: cannot be {'removed' if force else 'gone on with'}"
+                f" ({error.strerror or error})"
+            ) from None
         make_directory(place)
+
+
+def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
+    """Remove what the training is not to find in its directory."""
+    if force:
+        shutil.rmtree(place)
+    elif not resume:
+        raise OutputError(f"{place}: is there already; --resume goes on, --force begins anew")
+    elif holds_another(training, place):
+        raise OutputError(
+            f"{place}: holds a training with other options; --force removes it, another"
+            " --output-dir keeps it"
+        )
+    else:
+        # A process that was killed could not remove what it was writing.
+        for path in place.glob(f"*{TEMPORARY_SUFFIX}"):
+            path.unlink()
 
 
 def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:

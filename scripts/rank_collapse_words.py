@@ -3,11 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from rank_collapse_results import (
     HIDDEN,
-    EpochState,
     Experiment,
     TikhonovDemonstration,
     TikhonovStep,
@@ -17,7 +15,6 @@ from rank_collapse_results import (
 from allennlp_analyze.reports.style import SUPERSCRIPTS
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.reports.words import count
-from allennlp_analyze.results import LayerResult
 
 VERDICT_WORDS = {
     "full_rank": "full rank",
@@ -79,11 +76,6 @@ def _parts(l2: float) -> tuple[float, int]:
 def percent_text(share: float) -> str:
     """`share` in percent, to a tenth."""
     return f"{100 * share:.1f}%"
-
-
-def layer_of(state: EpochState, name: str) -> Optional[LayerResult]:
-    """The hidden layer `name`, None where it was not analysed."""
-    return next((layer for layer in state.layers if layer.name == name), None)
 
 
 def worst_verdict(networks: Iterable[TrainedNetwork]) -> str:
@@ -157,7 +149,7 @@ def _named(network: TrainedNetwork, verdict: str) -> str:
     found = []
     for layer in network.final.layers:
         if layer.verdict == verdict:
-            before = layer_of(first, layer.name)
+            before = first.layer(layer.name)
             was = "" if before is None else f", from {text(before.min_singular_value, 2)}"
             found.append(f"{layer.name}: smallest {text(layer.min_singular_value, 2)}{was}")
     return "; ".join(found)
@@ -195,7 +187,7 @@ def _network_rows(network: TrainedNetwork) -> NetworkRows:
 
 def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
     for name in HIDDEN:
-        layer, before = layer_of(network.final, name), layer_of(network.epochs[0], name)
+        layer, before = network.final.layer(name), network.epochs[0].layer(name)
         if layer is not None:
             yield TableRow(
                 layer=name,

@@ -59,6 +59,9 @@ ABOUT = (
     " package's copy of its tables says, and what this run found. Every verdict follows the rule"
     " beside it, and judges what was found, not how near it is to what was published."
 )
+COLLAPSE_TEXT = (
+    "The rank-collapse experiment: networks trained anew; those that diverged are left out."
+)
 NO_EXPERIMENT = "give the results of scripts/rank_collapse.py with --rank-collapse"
 SCHEMA_VERSION = 1
 # What a comparison row by row is to the claim that the numbers come out again; of two models that
@@ -177,7 +180,7 @@ def imagenet_section(study: Study) -> ClaimSection:
 
 def collapse_section(study: Study, runs: Optional[Sequence[CollapseRun]]) -> ClaimSection:
     """The claim on the experiment's `runs`, which are kept beside the page; None: not run."""
-    heading, text = "Over-regularisation", "The rank-collapse experiment: networks trained anew."
+    heading, text = "Over-regularisation", COLLAPSE_TEXT
     if runs is None:
         return ClaimSection(heading, text, (collapse_claim((), why_not=NO_EXPERIMENT),))
     kept = json.dumps({"runs": [asdict(run) for run in runs]}, indent=1) + "\n"
@@ -254,7 +257,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help='results of the rank-collapse experiment: {"runs": [{"l2": 0.001, "collapsed":'
-        " true}, ...]}",
+        ' true}, ...]}; runs with "diverged": true are left out',
     )
     add(
         "--allennlp-manifest",

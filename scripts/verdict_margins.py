@@ -5,7 +5,8 @@
 A MODEL is what the command takes, a directory that it has written, or the directory of a zoo. For
 every kind of layer: how many are assessed, what the verdict calls them, and the smallest singular
 value in shares of the lower edge, s (sqrt N - sqrt M), of the layers that are nearest to zero. The
-verdict is near_collapse below 0.05 of the edge, collapsed below 0.01 of it.
+verdict is collapsed where the smallest is within rounding or 0.01 of the edge, or where a tenth of
+all directions, and at least two, are below 0.05 of it; near_collapse where fewer are below 0.05.
 """
 
 import argparse

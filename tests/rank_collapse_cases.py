@@ -92,6 +92,9 @@ EXPERIMENTS: "dict[str, Callable[[], Any]]" = {
         [network(0.0, 0.0), network(1.0, 0.1, epochs=2, accuracy=0.1, diverged=True)]
     ),
     "diverged at once": lambda: experiment([network(0.0, 0.0), untrained(10.0, diverged=True)]),
+    "every network diverged": lambda: experiment(
+        [network(0.0, 0.1, 1, diverged=True), untrained(10.0, diverged=True)]
+    ),
     "all zeros": lambda: experiment([network(0.0, 0.0), zeros_network(0.5)]),
     "nine networks": lambda: experiment(
         [network(x, 1e3 * x) for x in (0.0, *np.geomspace(1e-6, 3e-2, 8))]

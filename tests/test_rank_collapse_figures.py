@@ -1,5 +1,6 @@
 """The figures of the rank-collapse experiment: every number in its place, nothing over another."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -152,11 +153,59 @@ def test_exact_zeros_are_crosses_on_the_axis() -> None:
     assert figures.ZERO_NOTE in [text.get_text() for text in figure.texts]
 
 
+def test_a_network_looks_the_same_in_every_figure() -> None:
+    """Whichever of the others diverged."""
+    made = [network(l2, 0.1, 1, diverged=l2 == 0.1) for l2 in (0.0, 0.1, 0.2, 0.3)]
+    found = drawn(experiment(made))
+    for ax in found["epochs"].axes:
+        every = looks_in(ax)
+        assert len(set(every)) == len(made)
+    for ax in found["accuracy"].axes:
+        assert sorted(names(ax)) == ["0", "0.2", "0.3"]
+        assert looks_in(ax) == [every[0], *every[2:]]
+
+
+def looks_in(ax: Any) -> "list[tuple[str, str]]":
+    """Mark and colour of every line of the axes, in the order of the networks."""
+    lines = [line for line in ax.get_children() if type(line).__name__ == "Line2D"]
+    return [
+        (line.get_marker(), line.get_color())
+        for line in lines
+        if line.get_transform() == ax.transData
+    ]
+
+
+def test_that_every_network_diverged_is_said() -> None:
+    found = drawn(MADE["every network diverged"])
+    for name in ("l2", "accuracy"):
+        assert all(names(ax) == ["every network diverged"] for ax in found[name].axes)
+        assert "2 networks diverged: not drawn" in said_below(found[name])
+    for figure in drawn(MADE["no network"]).values():
+        assert "diverged" not in "".join(text for ax in figure.axes for text in names(ax))
+
+
+def said_below(figure: Any) -> str:
+    return "".join(text.get_text() for text in figure.texts)
+
+
+def test_captions_of_the_ends_leave_out_what_is_not_drawn() -> None:
+    with house_style():
+        captions = {name: caption for name, _, caption in figures.drawings(MADE["diverged"])}
+        none = [caption for _, _, caption in figures.drawings(MADE["every network diverged"])]
+    for name in ("l2", "accuracy"):
+        assert captions[name].description.endswith("1 network diverged: not drawn.")
+        assert not re.search(r"\b1 10\.0%|L2 = 1\b", captions[name].description)
+    assert "L2 = 1:" in captions["epochs"].description
+    assert not any(figures.NO_NETWORK in caption.description for caption in none)
+
+
 def test_a_diverged_network_is_marked_and_left_out_of_the_ends() -> None:
     of = MADE["diverged"]
     found = drawn(of)
     assert "1†" in names(found["epochs"].axes[0])
-    assert any("1 network diverged" in text.get_text() for text in found["l2"].texts)
+    for name in ("l2", "accuracy"):
+        assert "1 network diverged: not drawn" in said_below(found[name])
+    assert "diverged" not in said_below(drawn(MADE["sweep"])["accuracy"])
     assert names(found["accuracy"].axes[0]) == ["0"]
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from allennlp_analyze.errors import UsageError
 from scripts import importing
 
 torch = pytest.importorskip("torch")
@@ -165,6 +166,41 @@ def test_a_diverged_training_ends_and_says_so(images, tmp_path) -> None:
     assert log.diverged and log.is_complete(wild) and len(log.epochs) < wild.epochs + 1
     assert net.read_log(wild, tmp_path) == log
     json.loads((tmp_path / net.LOG).read_text(), parse_constant=pytest.fail)
+
+
+def test_an_epoch_whose_weights_are_not_finite_is_not_kept(images, tmp_path) -> None:
+    """The loss of its only step was taken before the weights left float32's range."""
+    wild = dataclasses.replace(TINY, lr=1e38, steps=1)
+    run = net._Run(wild, images)
+    assert math.isfinite(run.train_epoch()) and not run.is_finite()
+    log = net.train(wild, images, tmp_path)
+    assert log.diverged and [epoch.epoch for epoch in log.epochs] == [0]
+    assert not net.epoch_file(tmp_path, 1).exists()
+
+
+@pytest.mark.parametrize("name", ["conv1.bias", "fc2.weight", "norm1.running_var"])
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_one_number_that_is_not_finite_is_seen(images, name: str, value: float) -> None:
+    run = net._Run(TINY, images)
+    assert run.is_finite()
+    run.network.state_dict()[name].view(-1)[-1] = value
+    assert not run.is_finite()
+
+
+def test_a_batch_of_more_images_than_there_are_is_refused(images, tmp_path) -> None:
+    every = dataclasses.replace(TINY, batch_size=7, epochs=1)
+    assert len(net._Run(every, images)._batch()) == 7
+    net.train(every, images, tmp_path)
+    with pytest.raises(UsageError, match="--batch-size: 8 is more than the 7 images"):
+        net.train(dataclasses.replace(every, batch_size=8), images, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_does_not_fill_a_batch_is_left_out(images) -> None:
+    """Seven images in batches of three: two batches of an order, none seen twice, then anew."""
+    run = net._Run(TINY, images)
+    for _ in range(5):
+        assert len(set(torch.cat([run._batch(), run._batch()]).tolist())) == 6
 
 
 def test_accuracy_is_the_share_that_is_right(images) -> None:

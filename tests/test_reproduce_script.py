@@ -14,7 +14,7 @@ from http_server import File, HttpServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.claims import CollapseRun
+from allennlp_analyze.claims import CollapseRun, collapse_claim
 from allennlp_analyze.errors import AnalyzeError, SourceError
 from scripts import error_line, importing, run_script
 
@@ -250,9 +250,23 @@ def test_runs_are_read_as_written(
     assert runs_file.read_runs(path) == tuple(some)
 
 
+def test_runs_that_diverged_are_left_out(runs_file: Any, tmp_path: Path) -> None:
+    """A network that went to infinity did not stay well: the claim is on the others."""
+    read = [
+        {"l2": 0, "collapsed": False, "diverged": False},
+        {"l2": 0.01, "collapsed": True},
+        {"l2": 9, "collapsed": False, "diverged": True},
+    ]
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": read}))
+    found = runs_file.read_runs(tmp_path / "runs.json")
+    assert found == (CollapseRun(0, False), CollapseRun(0.01, True))
+    assert collapse_claim(found).verdict == "holds"
+
+
 @pytest.mark.parametrize(
     ("contents", "said"),
     [
+        ('{"runs": [{"l2": 0, "collapsed": true, "diverged": 1}]}', "run 1: 'diverged' is neither"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "holds no list of runs"),
