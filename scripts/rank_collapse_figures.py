@@ -50,17 +50,10 @@ NO_NETWORK, ALL_DIVERGED = "no network was trained", "every network diverged"
 ZERO_NOTE, DAGGER = "crosses on the axis: exactly 0", "†"
 LAYER_LOOKS = {HIDDEN[0]: ("o", BLUE), HIDDEN[1]: ("s", VERMILLION)}
 Measure = Callable[[LayerResult], Optional[float]]
-
-
-def lost_percent(layer: LayerResult) -> float:
-    """Share of the directions that the verdict's rule calls lost."""
-    return 100.0 * layer.lost_directions / layer.M
-
-
 # Of each layer: what the axis is called, the number, whether the axis is logarithmic.
 MEASURES: tuple[tuple[str, Measure, bool], ...] = (
     (f"smallest singular value {SIGMA_MIN}", lambda layer: layer.min_singular_value, True),
-    ("directions lost (% of M)", lost_percent, False),
+    ("directions lost (% of M)", lambda layer: layer.lost_percent, False),
     ("stable rank", lambda layer: layer.stable_rank, True),
 )
 
