@@ -21,11 +21,6 @@ from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.style import GREEN, VERDICT_COLOURS, VERMILLION, house_style
 from scripts import importing
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="the same with every Python: what the experiment shows is tested on the newest",
-)
-
 with importing() as module:
     figures = module("rank_collapse_figures")
     marks = module("rank_collapse_marks")

@@ -1,7 +1,6 @@
 """The experiment's page: whole by itself, every number of the experiment, for every reader."""
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,11 +18,6 @@ from report_factory import ODD_NAMES
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.names import printable
 from scripts import importing
-
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="the same with every Python: what the experiment shows is tested on the newest",
-)
 
 with importing() as module:
     page_module = module("rank_collapse_page")

@@ -1,6 +1,5 @@
 """The figures of theory: the law against random matrices, and files that are always the same."""
 
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,11 +12,6 @@ from scipy import integrate
 
 from allennlp_analyze.reports.style import house_style
 from scripts import error_line, importing, run_script
-
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="the same with every Python: what the experiment shows is tested on the newest",
-)
 
 with importing() as module:
     theory = module("rank_collapse_theory")
