@@ -100,8 +100,9 @@ SMALLEST = {
 }
 
 
-@pytest.mark.parametrize("columns", [1050, 1300])
-@pytest.mark.parametrize("case", SMALLEST)
+@pytest.mark.parametrize(
+    "case, columns", [*((case, 1300) for case in SMALLEST), ("graded", 1050), ("a cluster", 1050)]
+)
 def test_smallest_values_are_refined_to_the_precision_of_the_svd(case: str, columns: int) -> None:
     body = np.geomspace(1, 2e-3, 1050 - len(SMALLEST[case]))
     values = np.append(body, SMALLEST[case])
