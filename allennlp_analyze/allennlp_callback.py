@@ -273,6 +273,8 @@ def _first_process_says(trainer: "GradientDescentTrainer", said: bool) -> bool:
     import torch
 
     answer = torch.tensor(int(said), device=trainer.cuda_device)
+    # Kept, as in `RankMonitor.stops`: gloo's thread must not be the last to let go of it.
+    trainer._rank_monitor_answer = answer
     torch.distributed.broadcast(answer, src=0)
     return bool(answer.item())
 

@@ -73,6 +73,7 @@ class RankMonitor:
         self._penalty = penalty
         self._stop = bool(stop)
         self._stopping = False
+        self._answer: Any = None
         self._optimizers: tuple[Any, ...] = ()
         self.optimizer = optimizer
         cores = this_machine().cores
@@ -132,9 +133,13 @@ class RankMonitor:
         """
         if not self._stop or not _is_distributed():
             return check.stop
-        answer = [check.stop]
-        sys.modules["torch"].distributed.broadcast_object_list(answer, src=0)
-        return answer[0]
+        torch = sys.modules["torch"]
+        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+        # Kept: a thread of gloo that lets go of a tensor last waits for Python, which may wait for
+        # that thread while it leaves the process group.
+        self._answer = torch.tensor(int(check.stop), device=device)
+        torch.distributed.broadcast(self._answer, src=0)
+        return bool(self._answer.item())
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
