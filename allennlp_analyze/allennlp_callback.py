@@ -15,6 +15,7 @@ from allennlp.training.callbacks.log_writer import LogWriterCallback
 
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.guarded import one_line
+from allennlp_analyze.monitor_processes import first_process_says, is_first_process
 from allennlp_analyze.monitor_results import Check
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class RankMonitorCallback(TrainerCallback):
         self, trainer: "GradientDescentTrainer", is_primary: bool = True, **kwargs: Any
     ) -> None:
         super().on_start(trainer, is_primary=is_primary, **kwargs)
-        if not _is_first_process(trainer):
+        if not is_first_process():
             return
         if trainer._ddp_wrapped_model is not None and trainer._ddp_wrapped_model.is_sharded:
             logger.warning(
@@ -132,7 +133,7 @@ class RankMonitorCallback(TrainerCallback):
             if self._last_at != trainer._total_batches_completed:
                 self._write(trainer, self._check(trainer, epoch), epoch)
             self._add_to_metrics(trainer, metrics, epoch)
-        if self._stop and _first_process_says(trainer, self._last.stop):
+        if self._stop and first_process_says(self._last.stop):
             if self._last.stop:
                 logger.warning(
                     "%s: the training ends after epoch %d: a layer has collapsed and `stop` is set"
@@ -257,26 +258,6 @@ def _penalty(model: "Model") -> Optional[Callable[[str], Optional[float]]]:
         return 0.0
 
     return penalty
-
-
-def _is_first_process(trainer: "GradientDescentTrainer") -> bool:
-    """Of all: `is_primary` is true of the first process on every machine."""
-    from torch import distributed
-
-    return not trainer._distributed or distributed.get_rank() == 0
-
-
-def _first_process_says(trainer: "GradientDescentTrainer", said: bool) -> bool:
-    """What the first process says, on every process. All have to call this at the same time."""
-    if not trainer._distributed:
-        return said
-    import torch
-
-    answer = torch.tensor(int(said), device=trainer.cuda_device)
-    # Kept, as in `RankMonitor.stops`: gloo's thread must not be the last to let go of it.
-    trainer._rank_monitor_answer = answer
-    torch.distributed.broadcast(answer, src=0)
-    return bool(answer.item())
 
 
 def _end_after_this_epoch(trainer: "GradientDescentTrainer") -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -18,6 +17,7 @@ from allennlp_analyze.modules import table_from_model
 from allennlp_analyze.monitor_advice import parameters_by_name, sentence, weight_decays
 from allennlp_analyze.monitor_budget import Budget, refuse_no_time
 from allennlp_analyze.monitor_layers import COLLAPSED, LayerHistory, Trouble, When
+from allennlp_analyze.monitor_processes import first_process_says, is_first_process
 from allennlp_analyze.monitor_results import Check, Collapse, Reading
 from allennlp_analyze.monitor_work import measure_in_time
 from allennlp_analyze.reports.names import printable
@@ -73,7 +73,6 @@ class RankMonitor:
         self._penalty = penalty
         self._stop = bool(stop)
         self._stopping = False
-        self._answer: Any = None
         self._optimizers: tuple[Any, ...] = ()
         self.optimizer = optimizer
         cores = this_machine().cores
@@ -115,7 +114,7 @@ class RankMonitor:
         Does nothing on any process of a distributed training but the first. Never raises: a monitor
         must not end a training, so what goes wrong is logged, once.
         """
-        if not _is_first_process():
+        if not is_first_process():
             return Check(epoch)
         started = time.perf_counter()
         self._checks += 1
@@ -131,15 +130,7 @@ class RankMonitor:
         There, with `stop`, all of them must call this: the first one's answer is sent to the
         others, so that none waits for one that has left.
         """
-        if not self._stop or not _is_distributed():
-            return check.stop
-        torch = sys.modules["torch"]
-        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-        # Kept: a thread of gloo that lets go of a tensor last waits for Python, which may wait for
-        # that thread while it leaves the process group.
-        self._answer = torch.tensor(int(check.stop), device=device)
-        torch.distributed.broadcast(self._answer, src=0)
-        return bool(self._answer.item())
+        return first_process_says(check.stop) if self._stop else check.stop
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
@@ -282,15 +273,6 @@ def _refuse_sharded(model: Any) -> None:
     for module in model.modules():
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
             raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be watched")
-
-
-def _is_distributed() -> bool:
-    distributed = sys.modules["torch"].distributed
-    return bool(distributed.is_available() and distributed.is_initialized())
-
-
-def _is_first_process() -> bool:
-    return not _is_distributed() or bool(sys.modules["torch"].distributed.get_rank() == 0)
 
 
 def _reading(layer: LayerResult, seconds: float) -> Reading:

@@ -111,7 +111,7 @@ def tikhonov(sweep: Sweep, networks: Sequence[TrainedNetwork]) -> Optional[Tikho
     ]
     if not finals:
         return None
-    layer, network, training = max(finals, key=lambda one: one[0].lost_directions / one[0].M)
+    layer, network, training = max(finals, key=lambda one: one[0].lost_percent)
     path = epoch_file(sweep.place(training), network.final.epoch)
     return demonstrate(load_file(str(path))[layer.parameter], layer, network.l2)
 

@@ -53,6 +53,7 @@ LAYERS = (
         "reference_table",
         "published",
         "monitor_budget",
+        "monitor_processes",
         "monitor_layers",
         "monitor_advice",
     ),
