@@ -81,7 +81,8 @@ MODEL_PLOTS = (
         plot_rank_loss,
         Caption(
             "Rank loss",
-            "Bars for the layers that lose most of their directions, under two tolerances.",
+            "Bars for the layers that lose most of their directions, by numpy's tolerance"
+            " and by the rule of the verdict.",
         ),
     ),
 )
