@@ -8,8 +8,8 @@ OPTIONS ?= --force
 PYTEST_OPTIONS ?= -q -n 2
 
 # Environments of users hold either of the two: both constraints files have the newer.
-DOWNLOAD_TESTS := tests/test_http_client.py tests/test_fetch.py
-MAKE_VENV := setup.py pyproject.toml scripts/make_venv.sh scripts/find_python.sh
+DOWNLOAD_TESTS := tests/sources/download
+MAKE_VENV := setup.py pyproject.toml scripts/tools/make_venv.sh scripts/tools/find_python.sh
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -42,7 +42,7 @@ build/urllib3-1.26/installed: .venv-standalone/installed
 	touch $@
 
 .venv/installed: constraints.txt $(MAKE_VENV)
-	@scripts/make_venv.sh .venv 3.10 constraints.txt test
+	@scripts/tools/make_venv.sh .venv 3.10 constraints.txt test
 
 .venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
-	@scripts/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser
+	@scripts/tools/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser

@@ -9,11 +9,11 @@ ROOT = Path(__file__).resolve().parent
 
 
 def version() -> str:
-    """The version that allennlp_analyze/version.py states, read without importing the package."""
-    text = (ROOT / "allennlp_analyze" / "version.py").read_text(encoding="utf-8")
+    """The version that allennlp_analyze/_version.py states, read without importing the package."""
+    text = (ROOT / "allennlp_analyze" / "_version.py").read_text(encoding="utf-8")
     found = re.search(r'^VERSION = "([^"]+)"$', text, re.MULTILINE)
     if found is None:
-        raise RuntimeError("allennlp_analyze/version.py does not state VERSION")
+        raise RuntimeError("allennlp_analyze/_version.py does not state VERSION")
     return found.group(1)
 
 
@@ -36,21 +36,11 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     python_requires=">=3.9",
-    packages=[
-        *find_packages(include=["allennlp_analyze", "allennlp_analyze.*"]),
-        "allennlp_analyze.published",
-        "allennlp_analyze.manifests",
-    ],
-    # The published tables and the manifests live with the fixtures and are installed as data.
-    package_dir={
-        "allennlp_analyze.published": "fixtures/published",
-        "allennlp_analyze.manifests": "fixtures/manifests",
-    },
+    packages=find_packages(include=["allennlp_analyze", "allennlp_analyze.*"]),
     package_data={
-        "allennlp_analyze": ["py.typed", "*.schema.json"],
-        "allennlp_analyze.reports": ["templates/*"],
-        "allennlp_analyze.published": ["*.csv", "*.json"],
-        "allennlp_analyze.manifests": ["*.yaml"],
+        "allennlp_analyze": ["py.typed"],
+        "allennlp_analyze.data": ["published/*", "manifests/*", "schemas/*"],
+        "allennlp_analyze.reports.html": ["templates/*"],
     },
     include_package_data=False,
     zip_safe=False,
@@ -73,6 +63,7 @@ setup(
         "pyyaml",
         "safetensors>=0.3",
         "cached-path>=1.1.3",
+        "filelock>=3",
     ],
     extras_require={
         # For `Report.to_dataframe()` alone.
@@ -89,6 +80,7 @@ setup(
             "distributed>=2024.1",
             "pytest>=7",
             "pytest-xdist",
+            "pytest-cov",
             "hypothesis",
             "jsonschema",
             "scikit-learn",
@@ -98,7 +90,7 @@ setup(
         ],
         # The page is tested in Chromium, which the system provides.
         "browser": ["playwright", "axe-playwright-python"],
-        "lint": ["ruff", "mypy", "types-PyYAML"],
+        "lint": ["ruff", "mypy", "types-PyYAML", "import-linter"],
     },
-    entry_points={"console_scripts": ["allennlp-analyze = allennlp_analyze.cli:main"]},
+    entry_points={"console_scripts": ["allennlp-analyze = allennlp_analyze.cli.main:main"]},
 )

@@ -2,7 +2,7 @@
 
 import sys
 
-from allennlp_analyze.cli import main
+from allennlp_analyze.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from allennlp_analyze import norms
+from allennlp_analyze._keywords import in_keywords, settings_of
+from allennlp_analyze.analysis.pipeline import Request, analyse_archive, analyse_source
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.keywords import in_keywords, settings_of
-from allennlp_analyze.modules import table_from_model
-from allennlp_analyze.objects import Report
-from allennlp_analyze.reference import beside_reference
-from allennlp_analyze.reference_table import read_reference
+from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.metrics import norms
+from allennlp_analyze.reference.comparison import beside_reference
+from allennlp_analyze.reference.table import read_reference
+from allennlp_analyze.report import Report
 from allennlp_analyze.reports.loader import load_report
-from allennlp_analyze.results import LayerResult, ModelReport
-from allennlp_analyze.run import Request, analyse_archive, analyse_source
+from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT, Settings
 from allennlp_analyze.sources.in_memory import (
     is_module,

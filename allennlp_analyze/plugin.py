@@ -5,8 +5,8 @@ import sys
 
 from allennlp.commands.subcommand import Subcommand
 
-from allennlp_analyze import arguments, cli, guarded
-from allennlp_analyze.allennlp_callback import RankMonitorCallback
+from allennlp_analyze.cli import exits, main, options
+from allennlp_analyze.monitor.allennlp import RankMonitorCallback
 
 __all__ = ["Analyze", "RankMonitorCallback"]
 
@@ -20,16 +20,16 @@ class Analyze(Subcommand):
     ) -> argparse.ArgumentParser:
         subparser: argparse.ArgumentParser = parser.add_parser(
             self.name,
-            description=cli.DESCRIPTION,
+            description=main.DESCRIPTION,
             help="Measure the spectrum and the rank of every weight matrix of a model archive.",
         )
-        arguments.add_arguments(subparser)
+        options.add_arguments(subparser)
         subparser.set_defaults(func=_main)
         return subparser
 
 
 def _main(args: argparse.Namespace) -> None:
     """AllenNLP ignores what its subcommands return: leave with the exit code."""
-    code = guarded.left(cli.analyze(args))
+    code = exits.left(main.analyze(args))
     if code:
         sys.exit(code)

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from allennlp_analyze import Report, analyze, api
-from allennlp_analyze.cli import main
+from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
-from allennlp_analyze.run import Request
 from allennlp_analyze.settings import Settings
+from tests.support.commands import SMALL
 
 # What depends on where the weights came from; all else is numbers.
 NAMING = ("kind", "kind_source", "module_index", "module_class")
@@ -134,7 +134,7 @@ def test_the_modules_of_allennlp_give_the_same_numbers() -> None:
 
 def test_a_model_that_allennlp_has_built(tmp_path: Path, corpus: Any) -> None:
     pytest.importorskip("allennlp", reason="AllenNLP is not installed in this environment")
-    from test_modules import BUILDABLE, built
+    from tests.matrices.test_modules import BUILDABLE, built
 
     for name in BUILDABLE:
         path = corpus.path(name)

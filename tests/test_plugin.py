@@ -3,12 +3,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import ROOT, SMALL, run_module
-from conftest import Corpus, corpus_names
 
-from allennlp_analyze.results import ModelReport
-from allennlp_analyze.run import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
+from tests.conftest import Corpus, corpus_names
+from tests.support.commands import ROOT, SMALL, run_module
 
 pytest.importorskip("allennlp", reason="AllenNLP is not installed in this environment")
 

@@ -1,0 +1,1 @@
+"""One report format each, from the results; nothing is computed here."""

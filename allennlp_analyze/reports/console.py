@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
-from allennlp_analyze.reports.terminal import VERDICT_STYLES, make_console, print_wrapped
-from allennlp_analyze.reports.terminal_table import Column, layer_table
-from allennlp_analyze.reports.words import count
-from allennlp_analyze.results import LayerResult, ModelReport, Skipped
+from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.text.terminal_table import Column, layer_table
 
 MAX_INVALID_NAMED = 10
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from allennlp_analyze.reports.csv_report import columns, rows
-from allennlp_analyze.results import TOLERANCES, ModelReport
+from allennlp_analyze.reports.csv import columns, rows
+from allennlp_analyze.results.layer import TOLERANCES, ModelReport
 
 if TYPE_CHECKING:
     import pandas

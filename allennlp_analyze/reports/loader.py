@@ -9,10 +9,10 @@ from typing import Any, Union
 import numpy as np
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.reports.decode import decoded
-from allennlp_analyze.reports.json_report import read_json
-from allennlp_analyze.reports.npz_report import npz_keys
-from allennlp_analyze.results import LayerResult, ModelReport
+from allennlp_analyze.reports.json import read_json
+from allennlp_analyze.reports.npz import npz_keys
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.storage.records import decoded
 
 REPORT = "report.json"
 VALUES = "singular_values.npz"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from html import escape
 
 from allennlp_analyze.reports.console import COLUMNS
-from allennlp_analyze.reports.names import NAME_WIDTH, printable, shorten
-from allennlp_analyze.reports.style import BLUE, GREY, ORANGE, VERMILLION
-from allennlp_analyze.reports.words import count
-from allennlp_analyze.results import LayerResult, ModelReport
+from allennlp_analyze.reports.figures.style import BLUE, GREY, ORANGE, VERMILLION
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 MAX_ROWS = 50
 # Of the whole name, which appears when the pointer rests on it.

@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Optional
 
-from allennlp_analyze.reference_results import ReferenceComparison, ReferenceRow
-from allennlp_analyze.reports.names import display_width, printable, shorten
+from allennlp_analyze.results.reference import ReferenceComparison, ReferenceRow
+from allennlp_analyze.text.names import display_width, printable, shorten
 
 WIDTH = 100
 _NAME_WIDTH = 21

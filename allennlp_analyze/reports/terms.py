@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
-from allennlp_analyze.results import TOLERANCES, LayerResult
+from allennlp_analyze.results.layer import TOLERANCES, LayerResult
 
 Number = Union[float, int, str, None]
 NOTHING = "–"

@@ -10,11 +10,11 @@ from typing import Optional
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.settings import MAX_UNPACKED_SIZE
-from allennlp_analyze.sources import foreign
 from allennlp_analyze.sources.damaged import DamagedError
-from allennlp_analyze.sources.described import printable
-from allennlp_analyze.sources.gzip_stream import GzipStream
-from allennlp_analyze.sources.tar_stream import TarStream
+from allennlp_analyze.sources.formats import foreign
+from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.sources.streams.gzip import GzipStream
+from allennlp_analyze.sources.streams.tar import TarStream
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_NAMESPACES = 10_000

@@ -8,12 +8,12 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.entries import as_stored
 from allennlp_analyze.errors import CheckpointError, TensorError, UsageError
-from allennlp_analyze.sources.described import Inert, TensorRef, printable
+from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.formats.state_dict import find_state_dict
+from allennlp_analyze.sources.pickles.description import Inert, TensorRef, printable
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.sources.state_dict import find_state_dict
 from allennlp_analyze.sources.tensor import StoredTensor
 
 MEMORY = "(in memory)"

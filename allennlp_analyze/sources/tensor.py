@@ -6,8 +6,8 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from allennlp_analyze.entries import Decode, as_stored
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.sources.blocks import Decode, as_stored
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Callable, Optional
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError, TensorError
-from allennlp_analyze.sources.described import StorageRef, TensorRef, printable
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, printable
 from allennlp_analyze.sources.tensor import StoredTensor
 
 MAX_DIMENSIONS = 32  # numpy 1.x has no more

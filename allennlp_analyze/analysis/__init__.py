@@ -1,0 +1,1 @@
+"""One archive from start to end: measured, judged, summed up, written."""

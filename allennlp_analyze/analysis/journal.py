@@ -1,0 +1,185 @@
+"""The journal: finished layers, written as they come, so that an interrupted run can be resumed.
+
+One line of JSON each. The first says of which run; a last line that is not whole is what a killed
+process was writing, and does not count.
+"""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Optional
+
+import numpy as np
+
+from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
+from allennlp_analyze.storage.files import make_directory, output_error
+from allennlp_analyze.storage.locks import held_file
+from allennlp_analyze.storage.records import decoded
+
+JOURNAL = "journal.jsonl"
+_FORMAT = 1
+_KINDS = {"layer": LayerResult, "skipped": Skipped}
+
+
+class Journal:
+    """The journal of one run, held against every other run while it is open.
+
+    `finished` are the outcomes that an earlier run had written, by the index of their matrix.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, finished: Mapping[int, LayerOutcome]) -> None:
+        self._path = path
+        self._file = file
+        self.finished = dict(finished)
+
+    def add(self, index: int, outcome: LayerOutcome) -> None:
+        """Write one outcome: from here on it survives the process. Raises `OutputError`."""
+        kind = "layer" if isinstance(outcome, LayerResult) else "skipped"
+        _append(self._path, self._file, {"index": index, kind: _encoded(outcome)})
+        self.finished[index] = outcome
+
+    def remove(self) -> None:
+        """The reports are written: the journal is no longer needed."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+@contextlib.contextmanager
+def open_journal(
+    directory: Path, run: Mapping[str, Any], resume: bool, force: bool = False
+) -> Iterator[Journal]:
+    """The journal of `run` in `directory`, both made where missing.
+
+    `run` is all that the outcomes depend on, as JSON knows it. With `resume` the outcomes of an
+    earlier run are kept. What holds no outcome in the end is removed. Raises `OutputError` when
+    another process is at work there, or (without `force`) the journal there is that of another run.
+    """
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    make_directory(directory)
+    path = directory / JOURNAL
+    with held_file(path, _process) as file:
+        found = _read(file)
+        same = found.header == _header(run)
+        if resume and found.finished and not same and not force:
+            raise OutputError(
+                f"{path}: is of another archive, other settings or another version;"
+                " --force starts anew"
+            )
+        keep = resume and same
+        journal = Journal(path, file, found.finished if keep else {})
+        try:
+            _cut(path, file, found.end if keep else 0)
+            if not keep:
+                _append(path, file, _header(run))
+            _append(path, file, {"process": os.getpid()})
+            yield journal
+        except SourceError:
+            journal.finished.clear()  # there is nothing to go on with
+            raise
+        finally:
+            if not journal.finished:
+                journal.remove()
+                for path in made:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+
+
+def finished_layers(directory: Path) -> int:
+    """How many outcomes an interrupted run left in `directory`.
+
+    Raises `OutputError` when a process is at work there.
+    """
+    path = directory / JOURNAL
+    if not path.is_file():
+        return 0
+    with held_file(path, _process) as file:
+        return len(_read(file).finished)
+
+
+def _process(file: BinaryIO) -> Optional[int]:
+    return _read(file).process
+
+
+def _header(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {"journal": _FORMAT, "run": json.loads(json.dumps(run))}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What a journal holds: its header, the process that wrote last, the outcomes by index, and
+    where its last whole line ends."""
+
+    header: Optional[dict[str, Any]]
+    process: Optional[int]
+    finished: dict[int, LayerOutcome]
+    end: int
+
+
+def _read(file: BinaryIO) -> _Found:
+    header: Optional[dict[str, Any]] = None
+    process: Optional[int] = None
+    finished: dict[int, LayerOutcome] = {}
+    end = 0
+    file.seek(0)
+    for line in file:
+        try:
+            entry = json.loads(line)
+            if not line.endswith(b"\n"):
+                break
+            if header is None:
+                header = dict(entry)
+            elif "process" in entry:
+                process = int(entry["process"])
+            else:
+                finished[int(entry["index"])] = _outcome(entry)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            break
+        end += len(line)
+    return _Found(header, process, finished, end)
+
+
+def _outcome(entry: Mapping[str, Any]) -> LayerOutcome:
+    for kind, cls in _KINDS.items():
+        if kind in entry:
+            return typing.cast(LayerOutcome, decoded(cls, entry[kind]))
+    raise ValueError("neither a layer nor skipped")
+
+
+def _append(path: Path, file: BinaryIO, entry: Mapping[str, Any]) -> None:
+    try:
+        file.write(json.dumps(entry, default=_number).encode("ascii") + b"\n")
+        file.flush()
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def _cut(path: Path, file: BinaryIO, size: int) -> None:
+    try:
+        file.truncate(size)
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def _number(value: object) -> object:
+    """numpy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in a result")
+
+
+def _encoded(value: Any) -> Any:
+    """A result in the types of JSON; arrays by their bytes, floats as they print: both exact."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: _encoded(getattr(value, field.name)) for field in fields}
+    if isinstance(value, np.ndarray):
+        return base64.b64encode(np.ascontiguousarray(value, np.float64).tobytes()).decode("ascii")
+    if isinstance(value, Mapping):
+        return {key: _encoded(item) for key, item in value.items()}
+    return value

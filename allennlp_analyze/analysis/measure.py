@@ -1,0 +1,227 @@
+"""From weight matrices to results: measures every layer and sums up the model. Touches no file."""
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Optional, TypeVar
+
+import numpy as np
+
+from allennlp_analyze.analysis.judging import layer_verdict
+from allennlp_analyze.errors import InvalidTensorError, TensorError
+from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
+from allennlp_analyze.linalg.schedule import in_parallel
+from allennlp_analyze.linalg.spectrum import Spectrum, spectrum
+from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.metrics import norms
+from allennlp_analyze.metrics.marchenko_pastur import marchenko_pastur, tikhonov
+from allennlp_analyze.metrics.power_law import (
+    FEW_EIGENVALUES,
+    compare_distributions,
+    fit_power_law,
+    why_no_fit,
+)
+from allennlp_analyze.metrics.ranks import hard_rank
+from allennlp_analyze.results.layer import (
+    FEW_WARNING,
+    TIED_WARNING,
+    LayerOutcome,
+    LayerResult,
+    MarchenkoPastur,
+    PowerLaw,
+    Skipped,
+    Tikhonov,
+)
+from allennlp_analyze.settings import Settings
+
+# Singular values whose squares float64 can hold with room for sums and powers.
+SQUARABLE = (1e-150, 1e150)
+Matrix = TypeVar("Matrix", WeightMatrix, LayerResult)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The layers in model order, what was left out, and wall seconds spent on spectra and fits."""
+
+    layers: tuple[LayerResult, ...]
+    skipped: tuple[Skipped, ...]
+    spectra_seconds: float = 0.0
+    fits_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of one matrix, and the seconds that its spectrum and its fits took."""
+
+    outcome: LayerOutcome
+    spectrum_seconds: float
+    fits_seconds: float
+
+
+def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
+    """What `settings.kinds` and `settings.layers` (searched in the name) ask for."""
+    pattern = re.compile(settings.layers or "")
+    return [
+        matrix
+        for matrix in matrices
+        if (settings.kinds is None or matrix.kind in settings.kinds) and pattern.search(matrix.name)
+    ]
+
+
+def analyse(
+    matrices: Sequence[WeightMatrix],
+    settings: Settings,
+    solver: GramSolver = gram_spectrum,
+    on_outcome: Optional[Callable[[int, LayerOutcome], None]] = None,
+    finished: Optional[Mapping[int, LayerOutcome]] = None,
+) -> Analysis:
+    """Measure each matrix; one that cannot be (NaN, too large) is left out with its reason.
+
+    `solver` computes eigenvalues of a Gram matrix (see `gram`); `on_outcome` is called after each
+    matrix with its index and what became of it. `finished` are outcomes of an earlier run, by
+    index, that are taken as they are. Up to `settings.jobs` matrices are in work at a time; the
+    results do not depend on it.
+    """
+    started = time.perf_counter()
+    measured = {index: Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
+    jobs = settings.jobs or this_machine().cores
+    shapes = [matrix.shape for matrix in matrices]
+
+    def work(index: int) -> Measured:
+        return measure(matrices[index], settings, solver)
+
+    for index, one in in_parallel(work, shapes, jobs, done=frozenset(measured)):
+        measured[index] = one
+        if on_outcome is not None:
+            on_outcome(index, one.outcome)
+    in_order = [measured[index] for index in range(len(matrices))]
+    spectra = math.fsum(one.spectrum_seconds for one in in_order)
+    fits = math.fsum(one.fits_seconds for one in in_order)
+    # Matrices overlap in time: the wall time is shared out as their seconds are.
+    share = (time.perf_counter() - started) / max(spectra + fits, 1e-9)
+    return Analysis(
+        layers=tuple(one.outcome for one in in_order if isinstance(one.outcome, LayerResult)),
+        skipped=tuple(one.outcome for one in in_order if isinstance(one.outcome, Skipped)),
+        spectra_seconds=spectra * share,
+        fits_seconds=fits * share,
+    )
+
+
+def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Measured:
+    """What `analyse` does with each matrix."""
+    started = time.perf_counter()
+    try:
+        found = _spectrum(matrix, settings, solver)
+    except TensorError as error:
+        invalid = isinstance(error, InvalidTensorError)
+        left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix), invalid)
+        return Measured(left_out, time.perf_counter() - started, 0.0)
+    computed = time.perf_counter()
+    layer = describe(matrix, found, settings)
+    return Measured(layer, computed - started, time.perf_counter() - computed)
+
+
+def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Spectrum:
+    if min(matrix.shape) > settings.max_dim:
+        raise TensorError(why_refused(matrix.shape, settings.max_dim))
+    try:
+        return spectrum(
+            matrix.stored(), matrix.dtype, settings.loose_tolerance, solver, matrix.decode
+        )
+    except MemoryError:
+        need = memory(matrix.shape) / 2**30
+        raise TensorError(f"not enough memory: it needs about {need:.1f} GiB") from None
+
+
+def _reason(error: TensorError, matrix: WeightMatrix) -> str:
+    text = str(error).removeprefix(f"{matrix.parameter}: ")
+    return f"{matrix.part}: {text}" if matrix.part else text
+
+
+def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> LayerResult:
+    """Everything that follows from the spectrum of one matrix."""
+    values = found.singular_values
+    n, m = max(matrix.shape), min(matrix.shape)
+    rank = hard_rank(values, found.tolerance)
+    warnings = _tied_warnings(matrix)
+    bulk: Optional[MarchenkoPastur] = None
+    split: Optional[Tikhonov] = None
+    fit: Optional[PowerLaw] = None
+    if SQUARABLE[0] < values[0] < SQUARABLE[1]:
+        positive = values[: rank.numpy] ** 2
+        bulk = marchenko_pastur(positive, n, m, found.entry_std)
+        split = _split(values**2, bulk, settings.gamma)
+        fit, note = _fit(positive, settings)
+    elif values[0] == 0:
+        note = "all entries are zero"
+    else:
+        note = "the eigenvalues are beyond the range of float64"
+    if fit is not None and rank.numpy < FEW_EIGENVALUES:
+        warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues: alpha is uncertain",)
+    return LayerResult(
+        name=matrix.name,
+        parameter=matrix.parameter,
+        part=matrix.part,
+        module_index=matrix.module_index,
+        kind=matrix.kind,
+        kind_source=matrix.kind_source,
+        module_class=matrix.module_class,
+        shape=matrix.shape,
+        dtype=matrix.dtype,
+        singular_values=values,
+        condition_number=norms.condition_number(values),
+        hard_rank=rank,
+        tolerance=found.tolerance,
+        frobenius_norm=norms.frobenius_norm(values),
+        stable_rank=norms.stable_rank(values),
+        effective_rank=norms.effective_rank(values),
+        entropy=norms.entropy(values, rank.numpy),
+        log_norm=norms.log_norm(values),
+        log_spectral_norm=norms.log_spectral_norm(values),
+        alpha_weighted=_alpha_weighted(values, fit),
+        log_alpha_norm=norms.log_alpha_norm(values, fit.alpha) if fit else None,
+        marchenko_pastur=bulk,
+        tikhonov=split,
+        power_law=fit,
+        power_law_note=note,
+        verdict=layer_verdict(values, found.entry_std, n, m, found.tolerance),
+        warnings=warnings,
+    )
+
+
+def _tied_warnings(matrix: WeightMatrix) -> tuple[str, ...]:
+    if not matrix.tied:
+        return ()
+    return (f"{TIED_WARNING}{', '.join(matrix.tied)} shares these values; analysed once",)
+
+
+def _split(
+    eigenvalues: np.ndarray, bulk: Optional[MarchenkoPastur], gamma: Optional[float]
+) -> Optional[Tikhonov]:
+    """The Tikhonov split at the user's gamma, else at the bulk edge; None where neither exists."""
+    if gamma is None:
+        if bulk is None:
+            return None
+        gamma = bulk.lambda_plus
+    return tikhonov(eigenvalues, gamma)
+
+
+def _fit(positive: np.ndarray, settings: Settings) -> tuple[Optional[PowerLaw], Optional[str]]:
+    """The power law of the positive eigenvalues, or the reason why there is none."""
+    note = why_no_fit(positive)
+    if note is not None:
+        return None, note
+    fit = fit_power_law(positive)
+    if settings.compare_distributions:
+        best, comparisons = compare_distributions(positive, fit.xmin)
+        fit = replace(fit, best_fit=best, comparisons=comparisons)
+    return fit, None
+
+
+def _alpha_weighted(values: np.ndarray, fit: Optional[PowerLaw]) -> Optional[float]:
+    """alpha * log10 lambda_max, as WeightWatcher."""
+    log_largest = norms.log_spectral_norm(values)
+    return fit.alpha * log_largest if fit is not None and log_largest is not None else None

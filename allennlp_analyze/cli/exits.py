@@ -1,0 +1,85 @@
+"""How every command ends: errors and signals as one line on standard error, and the exit code."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import Callable
+
+from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.text.lines import one_line
+
+INTERRUPTED = 130
+TERMINATED = 143
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 130 interrupted,"
+    " 143 terminated."
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends the run as Ctrl-C does, with everything cleaned up."""
+
+
+def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int:
+    """Do `action`; its exit code, or that of what stopped it, which becomes one line.
+
+    `subject` is what the user named, for a fault of ours; `debug` adds the traceback.
+    """
+    try:
+        with _terminating():
+            return action()
+    except AnalyzeError as error:
+        _say(error, debug)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, Terminated)
+        hint = f"; {interrupt}" if str(interrupt) else ""
+        _say(f"{'terminated' if terminated else 'interrupted'}{hint}", debug)
+        return TERMINATED if terminated else INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as in `... | head`: nothing is left to say.
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # a fault of ours: still one line, and what was computed is kept
+        where = "" if debug else "; --debug shows where it arose: please report that"
+        _say(f"{subject}: unexpected {type(error).__name__}: {error}{where}", debug)
+        return 1
+
+
+def left(code: int) -> int:
+    """`code`, unless a matrix is still being worked on after an interrupt: BLAS cannot be stopped,
+    and crashes when it is unloaded at work. Then the process ends here; all is cleaned up."""
+    from allennlp_analyze.linalg.schedule import THREAD
+
+    if any(thread.name == THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _say(error: object, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {one_line(error)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """Meanwhile SIGTERM raises `Terminated`, in the main thread, where Python handles signals."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,39 @@
+"""The command `allennlp-analyze render DIR`: make the page again from what a run has written."""
+
+import argparse
+from pathlib import Path
+
+from allennlp_analyze.cli.exits import EXIT_CODES, guarded
+from allennlp_analyze.cli.options import add_debug
+
+NAME = "render"
+HELP = "makes report.html again from report.json and singular_values.npz"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `allennlp-analyze render`."""
+    parser = argparse.ArgumentParser(
+        prog=f"allennlp-analyze {NAME}", description=HELP.capitalize() + ".", epilog=EXIT_CODES
+    )
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        type=Path,
+        help="the output directory of an analysis, or the report.json in it",
+    )
+    add_debug(parser)
+    return parser
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Render; the exit code."""
+    return guarded(lambda: _render(args.directory), str(args.directory), args.debug)
+
+
+def _render(directory: Path) -> int:
+    from allennlp_analyze.reports.html.model import PAGE, write_html
+    from allennlp_analyze.reports.loader import load_report, report_directory
+
+    where = report_directory(directory)
+    print(write_html(load_report(directory), where / PAGE))
+    return 0

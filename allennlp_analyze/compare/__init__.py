@@ -1,0 +1,1 @@
+"""Models side by side: what collapsed, recovered or moved."""

@@ -1,0 +1,100 @@
+"""Which layer of one model is which of another: by name, else by order and shape."""
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Sequence
+from difflib import SequenceMatcher
+from typing import Optional
+
+from allennlp_analyze.compare.results import MATCHED_BY
+from allennlp_analyze.results.layer import LayerResult
+
+BY_NAME, BY_SUFFIX, BY_ORDER = MATCHED_BY
+# Indices of a pair of layers, and how they were matched.
+Match = tuple[int, int, str]
+Key = tuple[str, Optional[str]]
+
+
+def match_layers(
+    baseline: Sequence[LayerResult],
+    candidate: Sequence[LayerResult],
+    elsewhere: Collection[str] = (),
+) -> list[Match]:
+    """Pairs of indices into `baseline` and `candidate`, in the order of `baseline`.
+
+    By parameter and part first. Among the rest, names of which one is the other after a prefix
+    ("module." + name), where that and the shape leave no doubt; then by order, those of equal kind
+    and shape before those of equal shape. Parameters in `elsewhere`, which one of the models has
+    but left out, are matched by name only.
+    """
+    matches = _by_name(baseline, candidate)
+    left = _rest(baseline, {one for one, _, _ in matches}, elsewhere)
+    right = _rest(candidate, {other for _, other, _ in matches}, elsewhere)
+    for find in (_by_suffix, _by_kind_and_shape, _by_shape):
+        found = find([baseline[i] for i in left], [candidate[j] for j in right])
+        matches += [(left[one], right[other], how) for one, other, how in found]
+        left = [left[one] for one in _without(len(left), {one for one, _, _ in found})]
+        right = [right[other] for other in _without(len(right), {other for _, other, _ in found})]
+    return sorted(matches)
+
+
+def _key(layer: LayerResult) -> Key:
+    return layer.parameter, layer.part
+
+
+def _rest(layers: Sequence[LayerResult], taken: set[int], elsewhere: Collection[str]) -> list[int]:
+    return [i for i in _without(len(layers), taken) if layers[i].parameter not in elsewhere]
+
+
+def _without(length: int, taken: set[int]) -> list[int]:
+    return [index for index in range(length) if index not in taken]
+
+
+def _by_name(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    places = {_key(layer): index for index, layer in reversed(list(enumerate(right)))}
+    pairs = ((index, places.pop(_key(layer), None)) for index, layer in enumerate(left))
+    return [(one, other, BY_NAME) for one, other in pairs if other is not None]
+
+
+def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    """Where one name ends in the other, after a dot: unless a layer has several such partners."""
+    found = _ending_in(left, right)
+    found += [(one, other) for other, one in _ending_in(right, left)]
+    found = [(one, other) for one, other in found if left[one].shape == right[other].shape]
+    ones, others = Counter(one for one, _ in found), Counter(other for _, other in found)
+    return [
+        (one, other, BY_SUFFIX) for one, other in found if ones[one] == 1 and others[other] == 1
+    ]
+
+
+def _ending_in(short: Sequence[LayerResult], long: Sequence[LayerResult]) -> list[tuple[int, int]]:
+    """Pairs of which the parameter of the second is that of the first after a prefix, the shortest
+    that there is."""
+    places = {_key(layer): index for index, layer in enumerate(short)}
+    found = []
+    for index, layer in enumerate(long):
+        words = layer.parameter.split(".")
+        for start in range(1, len(words)):
+            place = places.get((".".join(words[start:]), layer.part))
+            if place is not None:
+                found.append((place, index))
+                break
+    return found
+
+
+def _by_kind_and_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    return _in_order([(x.kind, x.shape) for x in left], [(x.kind, x.shape) for x in right])
+
+
+def _by_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
+    """For layers whose kind, which is inferred from their names, changed with these."""
+    return _in_order([x.shape for x in left], [x.shape for x in right])
+
+
+def _in_order(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Match]:
+    """Runs of equal elements, keeping both orders."""
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    return [
+        (block.a + offset, block.b + offset, BY_ORDER)
+        for block in matcher.get_matching_blocks()
+        for offset in range(block.size)
+    ]

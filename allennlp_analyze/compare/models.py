@@ -1,0 +1,48 @@
+"""What `compare` is given: reports that are read back, and archives that are analysed first."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Optional
+
+from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.compare.compare import restricted
+from allennlp_analyze.compare.results import ComparedModel
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.reports.loader import REPORT, load_report
+from allennlp_analyze.results.layer import ModelReport
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.download.cache import fetch, is_url
+from allennlp_analyze.sources.formats.sharded import is_index
+
+
+def compared_models(
+    operands: Sequence[str], settings: Settings, request: Request
+) -> list[ComparedModel]:
+    """A report for each of `operands`, with only the layers that `settings` ask for.
+
+    An operand is the output directory of an analysis, its report.json, or anything that
+    `analyse_archive` opens: that is analysed with `settings` and the limits of `request`, once if
+    it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
+    `UsageError` or `SourceError`.
+    """
+    reports = {operand: _stored_report(operand) for operand in dict.fromkeys(operands)}
+    found = {}
+    for operand, report in reports.items():
+        if report is None:
+            report = analyse_archive(replace(request, archive=operand), settings)
+        found[operand] = restricted(ComparedModel(operand, report), settings)
+    return [found[operand] for operand in operands]
+
+
+def _stored_report(operand: str) -> Optional[ModelReport]:
+    """The report that `operand` names; None where it is to be analysed."""
+    if is_url(operand):
+        return None
+    path = fetch(operand, quiet=True)  # a local path: only looked up
+    if path.name == REPORT or (path / REPORT).is_file():
+        return load_report(path)
+    if path.is_file() and path.suffix == ".json" and not is_index(operand):
+        raise SourceError(
+            f"{operand}: a report must be called {REPORT}, with singular_values.npz beside it"
+        )
+    return None

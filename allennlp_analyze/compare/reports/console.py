@@ -1,0 +1,157 @@
+"""What the terminal shows of a comparison: for each candidate a table of pairs and one sentence."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Optional, TextIO
+
+from allennlp_analyze.compare.results import (
+    MATCHED_BY,
+    ComparedModel,
+    ComparisonReport,
+    LayerPair,
+    ModelComparison,
+    Unmatched,
+)
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.text.counts import count, percent
+from allennlp_analyze.text.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.text.terminal_table import Column, layer_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MANY = 30
+MOST_MOVED = 10
+MAX_NAMED = 10
+CHANGE_STYLES = {
+    "collapsed": "bold red",
+    "worse": "red",
+    "same": "dim",
+    "better": "green",
+    "recovered": "bold green",
+}
+LEGEND = (
+    "sigma_min: smallest singular value; lost: directions gone by the verdict's rule;"
+    " moved: change of all singular values, in percent of A's (the weights changed at least so"
+    " much)."
+)
+
+
+def print_comparison(
+    report: ComparisonReport, show_all: bool, written: Sequence[str], stream: TextIO
+) -> None:
+    """Print the comparison to `stream`: in colour on a terminal, else in lines of 100 columns.
+
+    Of many pairs, those that changed most are shown unless `show_all`. `written` names the files
+    that were written. Names from the archives are shown as text only.
+    """
+    console = make_console(stream)
+    models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
+    for name, model in models:
+        _print_model(console, name, model)
+    if any(comparison.pairs for comparison in report.candidates):
+        console.print()
+        print_wrapped(console, LEGEND)
+    for comparison in report.candidates:
+        console.print()
+        _print_candidate(console, comparison, show_all)
+    for index, path in enumerate(written):
+        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+
+
+def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
+    summary = model.report.summary
+    print_wrapped(console, f"{name}: {model.label}")
+    print_wrapped(console, f"   {summary.sentence}", VERDICT_STYLES.get(summary.verdict, ""))
+
+
+def _print_candidate(console: "Console", comparison: ModelComparison, show_all: bool) -> None:
+    shown = _shown(comparison, show_all)
+    if shown:
+        names = [pair.baseline.name for pair in shown]
+        console.print(layer_table(console, _columns(comparison.letter), shown, names))
+        console.print()
+    for line in _notes(comparison, len(comparison.pairs) - len(shown), show_all):
+        print_wrapped(console, line)
+    counts = comparison.counts
+    style = next((CHANGE_STYLES[c] for c in ("collapsed", "worse") if counts[c]), "")
+    print_wrapped(console, comparison.sentence, "bold red" if comparison.new_invalid else style)
+
+
+def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:
+    """The rows, in the baseline's order: of many, what got better or worse, and what moved most."""
+    pairs = comparison.pairs
+    if show_all or len(pairs) <= MANY:
+        return list(pairs)
+    changed = [pair for pair in pairs if pair.change != "same"]
+    kept = {id(pair) for pair in (*changed, *comparison.largest[:MOST_MOVED])}
+    return [pair for pair in pairs if id(pair) in kept]
+
+
+def _columns(name: str) -> tuple[Column[LayerPair], ...]:
+    return (
+        Column("N x M", lambda pair: f"{pair.baseline.N} x {pair.baseline.M}", rank_to_drop=1),
+        Column("sigma_min A", lambda pair: f"{pair.baseline.min_singular_value:.3g}"),
+        Column(name, lambda pair: f"{pair.candidate.min_singular_value:.3g}"),
+        Column("lost A", lambda pair: str(pair.baseline.lost_directions)),
+        Column(name, lambda pair: str(pair.candidate.lost_directions)),
+        Column("alpha A", lambda pair: _alpha(pair.measure("alpha").baseline), rank_to_drop=2),
+        Column(name, lambda pair: _alpha(pair.measure("alpha").candidate), rank_to_drop=2),
+        Column("moved", lambda pair: percent(pair.spectral_distance)),
+        Column(
+            "change",
+            lambda pair: pair.change,
+            left=True,
+            style=lambda pair: CHANGE_STYLES[pair.change],
+        ),
+    )
+
+
+def _alpha(number: Optional[float]) -> str:
+    if number is None:
+        return "-"
+    return f"{number:.2f}" if number < 1000 else f"{number:.0e}"
+
+
+def _notes(comparison: ModelComparison, hidden: int, show_all: bool) -> list[str]:
+    most = len(comparison.pairs) + 1 if show_all else MAX_NAMED
+    pairs, name = comparison.pairs, comparison.letter
+    notes = []
+    if hidden:
+        notes.append(f"Not shown: {count(hidden, 'layer')} that changed less; --all shows them.")
+    notes += [f"Warning: {warning}" for warning in comparison.warnings]
+    resized = [
+        f"{pair.baseline.name}: {_size(pair.baseline)} in A, {_size(pair.candidate)} in {name}"
+        for pair in pairs
+        if not pair.same_size
+    ]
+    notes += _listed("Another size", resized, most)
+    for how in MATCHED_BY[1:]:
+        renamed = [
+            f"{pair.baseline.name} = {pair.candidate.name}"
+            for pair in pairs
+            if pair.matched_by == how
+        ]
+        notes += _listed(f"Matched by {how}", renamed, most)
+    notes += _listed(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
+    notes += _listed(f"Only in {name}, not in A", map(_unmatched, comparison.added), most)
+    invalid = [f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid]
+    return notes + _listed(f"Invalid in {name}", invalid, most)
+
+
+def _listed(title: str, lines: Iterable[str], most: int) -> list[str]:
+    """`title` and the lines under it, at most so many."""
+    lines = list(lines)
+    if not lines:
+        return []
+    more = [f"  and {len(lines) - most} more"] if len(lines) > most else []
+    return [f"{title} ({len(lines)}):", *(f"  {line}" for line in lines[:most]), *more]
+
+
+def _size(layer: LayerResult) -> str:
+    return f"{layer.N} x {layer.M}"
+
+
+def _unmatched(unmatched: Unmatched) -> str:
+    layer = unmatched.layer
+    reason = f"; left out there: {unmatched.reason}" if unmatched.reason else ""
+    return f"{layer.name}: {layer.kind}, {_size(layer)}, {layer.verdict}{reason}"

@@ -1,0 +1,285 @@
+"""What the page says of a comparison, in texts: its sections, tables and lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Callable, Optional
+
+from allennlp_analyze.compare.results import (
+    ComparedModel,
+    ComparisonReport,
+    Difference,
+    LayerPair,
+    ModelComparison,
+    Unmatched,
+)
+from allennlp_analyze.reports.html.page import MODEL_WORDS, WORDS, without_word
+from allennlp_analyze.reports.html.table import Column, Row, table_row
+from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.text.counts import count, percent
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
+
+LISTED = 200
+# What became of a layer as one of the marks that the style has for verdicts.
+MARKS = {
+    "collapsed": "collapsed",
+    "worse": "near_collapse",
+    "same": "not_assessed",
+    "better": "full_rank",
+    "recovered": "full_rank",
+}
+SORTED_CHANGES = tuple(MARKS)
+MEASURE_LABELS = {
+    "min_singular_value": "smallest singular value",
+    "max_singular_value": "largest singular value",
+    "hard_rank_rounding": "hard rank, rounding",
+    "hard_rank_numpy": "hard rank, numpy",
+    "lost_percent": "directions lost in percent, by the verdict's rule",
+    "rank_loss_percent_rounding": "rank loss in percent, rounding",
+    "rank_loss_percent_numpy": "rank loss in percent, numpy",
+    "frobenius_norm": "Frobenius norm",
+    "stable_rank": "stable rank",
+    "effective_rank": "effective rank",
+    "alpha": "alpha",
+    "D": "D",
+}
+TERMS = (
+    (
+        "moved",
+        "‖σ(A) − σ(B)‖ / ‖σ(A)‖",
+        "How far the singular values moved, all together. The weights changed by at least as much:"
+        " ‖W_A − W_B‖_F / ‖W_A‖_F is no less (Mirsky's theorem). Where the sizes differ, the"
+        " 2-Wasserstein distance of the two distributions takes its place.",
+    ),
+    (
+        "shape",
+        "max |F_A − F_B|",
+        "Kolmogorov-Smirnov distance of the eigenvalues, each spectrum over its mean: 0 where only"
+        " the scale changed, 1 where the two have nothing in common.",
+    ),
+    (
+        "lost",
+        "σ within rounding, or far below s(√N − √M)",
+        "Directions that are gone by the rule of the verdict: within rounding of zero, or far below"
+        " where the singular values of noise of this size and variance begin.",
+    ),
+    (
+        "collapsed, recovered",
+        "the verdict is, or is no longer, collapsed",
+        "Worse and better are said of other steps of the verdict (full rank, near collapse) and,"
+        " where it stays or there is none, of the directions lost.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with its letter and its own verdict."""
+
+    letter: str
+    label: str
+    verdict: str
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A titled list of lines, cut where it is long."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One candidate against the baseline."""
+
+    letter: str
+    label: str
+    mark: str
+    sentence: str
+    columns: tuple[Column[LayerPair], ...]
+    rows: tuple[Row, ...]
+    listings: tuple[Listing, ...]
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """Every text of the page but the numbers of single pairs."""
+
+    title: str
+    mark: str
+    models: tuple[Model, ...]
+    sections: tuple[Section, ...]
+    terms: tuple[tuple[str, str, str], ...] = TERMS
+
+
+def compare_page_of(report: ComparisonReport) -> ComparePage:
+    """The texts of the page; names and texts from the archives are made printable."""
+    sections = tuple(_section(comparison) for comparison in report.candidates)
+    models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
+    marks = [section.mark for section in sections]
+    return ComparePage(
+        title=f"{_file_name(report.baseline)} against {count(len(sections), 'other model')}",
+        mark=next((mark for mark in MARKS.values() if mark in marks), "not_assessed"),
+        models=tuple(_model(letter, model) for letter, model in models),
+        sections=sections,
+    )
+
+
+def columns(letter: str) -> tuple[Column[LayerPair], ...]:
+    """The columns of the table of pairs for the candidate `letter`."""
+    return (
+        Column("layer", "name in A", _name, _name, ""),
+        Column("kind", "what the layer does", _kind, _kind, "less"),
+        Column("N × M", "the sizes", _sizes, lambda p: p.baseline.N * p.baseline.M, "number less"),
+        *_both("σ_min", "smallest singular value", letter, "min_singular_value", 3, " less"),
+        *_both("lost %", "directions lost", letter, "lost_percent", 3, " less"),
+        *_both("α", "power-law exponent", letter, "alpha", 3, " less"),
+        Column(
+            "moved",
+            "distance of the singular values, in percent of A's",
+            lambda pair: percent(pair.spectral_distance),
+            lambda pair: pair.spectral_distance,
+        ),
+        Column(
+            "shape",
+            "Kolmogorov-Smirnov distance, whatever the scale",
+            lambda pair: text(pair.ks_distance, 2),
+            lambda pair: pair.ks_distance,
+            "number less",
+        ),
+        Column(
+            "change",
+            "what became of the layer",
+            lambda pair: pair.change,
+            lambda pair: SORTED_CHANGES.index(pair.change),
+            "verdict",
+        ),
+    )
+
+
+def measures(pair: LayerPair) -> list[list[str]]:
+    """For each measure: its label, the number in A, the other's, the difference, the ratio."""
+    found = [
+        ["verdict", WORDS[pair.baseline.verdict], WORDS[pair.candidate.verdict], "", ""],
+        ["N × M", _size(pair.baseline.shape), _size(pair.candidate.shape), "", ""],
+    ]
+    return found + [
+        [
+            MEASURE_LABELS[name],
+            text(value.baseline),
+            text(value.candidate),
+            text(value.difference),
+            text(value.ratio),
+        ]
+        for name, value in pair.differences.items()
+    ]
+
+
+def notes(pair: LayerPair, letter: str) -> list[str]:
+    """What else there is to say of a pair."""
+    lines = []
+    if pair.matched_by != "name":
+        lines.append(f"Matched by {pair.matched_by}: in {letter} it is {pair.candidate.name}.")
+    if not pair.same_size:
+        lines.append("The sizes differ: only what does not depend on them has a difference.")
+    lines += [f"Warning in {letter} only: {warning}" for warning in pair.new_warnings]
+    lines += [f"Warning in A only: {warning}" for warning in pair.gone_warnings]
+    return [printable(line) for line in lines]
+
+
+def _name(pair: LayerPair) -> str:
+    return printable(pair.baseline.name)
+
+
+def _kind(pair: LayerPair) -> str:
+    return pair.baseline.kind
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{max(shape)} × {min(shape)}"
+
+
+def _sizes(pair: LayerPair) -> str:
+    before, after = _size(pair.baseline.shape), _size(pair.candidate.shape)
+    return before if pair.same_size else f"{before} → {after}"
+
+
+def _both(
+    label: str, title: str, letter: str, measure: str, digits: int, style: str = ""
+) -> tuple[Column[LayerPair], Column[LayerPair]]:
+    """A column for A and one for the candidate."""
+
+    def column(name: str, take: Callable[[Difference], Optional[float]]) -> Column[LayerPair]:
+        return Column(
+            f"{label} {name}",
+            f"{title} in {name}",
+            lambda pair: text(take(pair.measure(measure)), digits),
+            lambda pair: take(pair.measure(measure)),
+            f"number{style}",
+        )
+
+    return column("A", lambda d: d.baseline), column(letter, lambda d: d.candidate)
+
+
+def _file_name(model: ComparedModel) -> str:
+    """The last part of a path or URL."""
+    return printable(PurePath(model.label.rstrip("/")).name or model.label)
+
+
+def _model(letter: str, model: ComparedModel) -> Model:
+    summary = model.report.summary
+    return Model(
+        letter=letter,
+        label=printable(model.label),
+        verdict=summary.verdict,
+        word=MODEL_WORDS[summary.verdict].capitalize(),
+        sentence=without_word(summary.sentence),
+    )
+
+
+def _section(comparison: ModelComparison) -> Section:
+    shown = columns(comparison.letter)
+    counts = comparison.counts
+    worst = next((MARKS[change] for change in SORTED_CHANGES if counts[change]), "not_assessed")
+    return Section(
+        letter=comparison.letter,
+        label=printable(comparison.candidate.label),
+        mark="invalid" if comparison.new_invalid else worst,
+        sentence=printable(comparison.sentence),
+        columns=shown,
+        rows=tuple(
+            table_row(pair.baseline, shown, pair, MARKS[pair.change]) for pair in comparison.pairs
+        ),
+        listings=tuple(_listings(comparison)),
+    )
+
+
+def _listings(comparison: ModelComparison) -> list[Listing]:
+    name = comparison.letter
+    lists = {
+        "Warnings": list(comparison.warnings),
+        "Worse than allowed": [f"{f.layer}: {f.reason}" for f in comparison.failures],
+        f"With NaN or infinity in {name}, not in A": [
+            f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid
+        ],
+        f"Only in A, not in {name}": [_unmatched(layer) for layer in comparison.missing],
+        f"Only in {name}, not in A": [_unmatched(layer) for layer in comparison.added],
+    }
+    return [_listing(title, lines) for title, lines in lists.items() if lines]
+
+
+def _listing(title: str, lines: Sequence[str]) -> Listing:
+    shown = [printable(line) for line in lines[:LISTED]]
+    if len(lines) > LISTED:
+        shown.append(f"and {len(lines) - LISTED} more, in compare.json")
+    return Listing(f"{title} ({len(lines)})", tuple(shown))
+
+
+def _unmatched(unmatched: Unmatched) -> str:
+    layer = unmatched.layer
+    reason = f"; left out there: {unmatched.reason}" if unmatched.reason else ""
+    name = shorten(printable(layer.name), 2 * NAME_WIDTH) or NOTHING
+    return f"{name}: {layer.kind}, {_size(layer.shape)}, {WORDS[layer.verdict]}{reason}"

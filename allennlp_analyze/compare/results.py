@@ -1,0 +1,219 @@
+"""What a comparison of models found: the baseline's numbers beside those of each candidate."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
+
+MATCHED_BY = ("name", "name without prefix", "order and shape")
+# What became of a layer, from bad to good.
+CHANGES = ("collapsed", "worse", "same", "better", "recovered")
+_SEVERITY = {"full_rank": 0, "near_collapse": 1, "collapsed": 2}
+
+
+def letter(index: int) -> str:
+    """How the reports call the model at `index` of the command line: A (the baseline), B, C."""
+    return chr(ord("A") + index) if index < 26 else f"#{index + 1}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One measure of two layers. `comparable` is False where it depends on a size that differs."""
+
+    baseline: Optional[float]
+    candidate: Optional[float]
+    comparable: bool = True
+
+    @property
+    def difference(self) -> Optional[float]:
+        """Candidate less baseline; None where either is missing or they are not comparable."""
+        if self.baseline is None or self.candidate is None or not self.comparable:
+            return None
+        return _finite(self.candidate - self.baseline)
+
+    @property
+    def ratio(self) -> Optional[float]:
+        """Candidate over baseline; None too where the baseline is 0."""
+        if self.baseline is None or self.candidate is None or not self.comparable:
+            return None
+        return _finite(self.candidate / self.baseline) if self.baseline else None
+
+
+def _finite(number: float) -> Optional[float]:
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """How a number is read from a layer; `size_free` ones compare layers of different sizes."""
+
+    read: Callable[[LayerResult], Optional[float]]
+    size_free: bool = False
+
+
+def _of_fit(name: str) -> Callable[[LayerResult], Optional[float]]:
+    return lambda layer: getattr(layer.power_law, name) if layer.power_law else None
+
+
+_MEASURES = {
+    "min_singular_value": _Measure(lambda layer: layer.min_singular_value),
+    "max_singular_value": _Measure(lambda layer: layer.max_singular_value),
+    "hard_rank_rounding": _Measure(lambda layer: layer.hard_rank.rounding),
+    "hard_rank_numpy": _Measure(lambda layer: layer.hard_rank.numpy),
+    "lost_percent": _Measure(lambda layer: layer.lost_percent, True),
+    "rank_loss_percent_rounding": _Measure(lambda layer: layer.rank_loss_percent["rounding"], True),
+    "rank_loss_percent_numpy": _Measure(lambda layer: layer.rank_loss_percent["numpy"], True),
+    "frobenius_norm": _Measure(lambda layer: layer.frobenius_norm),
+    "stable_rank": _Measure(lambda layer: layer.stable_rank),
+    "effective_rank": _Measure(lambda layer: layer.effective_rank),
+    "alpha": _Measure(_of_fit("alpha"), True),
+    "D": _Measure(_of_fit("D"), True),
+}
+MEASURES = tuple(_MEASURES)
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """A layer of the baseline and its counterpart.
+
+    `matched_by` is one of `MATCHED_BY`. `spectral_distance` and `ks_distance` are those of the
+    module `distances`: how far the singular values moved, as a share of the baseline's root mean
+    square; and how much the shape of the spectrum changed, whatever its scale (0 to 1).
+    """
+
+    baseline: LayerResult
+    candidate: LayerResult
+    matched_by: str
+    spectral_distance: Optional[float]
+    ks_distance: Optional[float]
+
+    @property
+    def same_size(self) -> bool:
+        """Whether N and M are equal; a transposed matrix has the same singular values."""
+        return (self.baseline.N, self.baseline.M) == (self.candidate.N, self.candidate.M)
+
+    @property
+    def differences(self) -> dict[str, Difference]:
+        """Every one of `MEASURES`; without a difference where it depends on a size that differs."""
+        return {name: self.measure(name) for name in MEASURES}
+
+    def measure(self, name: str) -> Difference:
+        """One of `MEASURES`."""
+        measure = _MEASURES[name]
+        before, after = measure.read(self.baseline), measure.read(self.candidate)
+        return Difference(
+            None if before is None else float(before),
+            None if after is None else float(after),
+            self.same_size or measure.size_free,
+        )
+
+    @property
+    def verdict_got_worse(self) -> bool:
+        """full_rank to near_collapse to collapsed; False unless both layers are assessed."""
+        before, after = self._severities()
+        return before is not None and after is not None and after > before
+
+    @property
+    def change(self) -> str:
+        """One of `CHANGES`.
+
+        "collapsed" and "recovered" are said of the verdict, "worse" and "better" of other steps of
+        it or, where it stays or there is none, of the directions lost (`lost_percent`).
+        """
+        before, after = self._severities()
+        if before is not None and after is not None and before != after:
+            if after > before:
+                return "collapsed" if self.candidate.verdict == "collapsed" else "worse"
+            return "recovered" if self.baseline.verdict == "collapsed" else "better"
+        lost = self.measure("lost_percent").difference or 0.0
+        return "worse" if lost > 0 else "better" if lost < 0 else "same"
+
+    @property
+    def new_warnings(self) -> tuple[str, ...]:
+        """Warnings on the candidate's layer that the baseline's has not."""
+        return tuple(w for w in self.candidate.warnings if w not in self.baseline.warnings)
+
+    @property
+    def gone_warnings(self) -> tuple[str, ...]:
+        """Warnings on the baseline's layer that the candidate's has not."""
+        return tuple(w for w in self.baseline.warnings if w not in self.candidate.warnings)
+
+    def _severities(self) -> tuple[Optional[int], Optional[int]]:
+        return _SEVERITY.get(self.baseline.verdict), _SEVERITY.get(self.candidate.verdict)
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A layer without a counterpart; `reason` is why the other model left out its parameter.
+
+    `reason` is None where the other model has no such parameter. `invalid` marks NaN or infinity
+    there.
+    """
+
+    layer: LayerResult
+    reason: Optional[str] = None
+    invalid: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A layer (or parameter) that got worse than allowed, and how."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """A report and what the user called it on the command line."""
+
+    label: str
+    report: ModelReport
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """The baseline against one candidate.
+
+    `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
+    order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
+    candidate's tensors with NaN or infinity that the baseline's are free of. `failures` say what
+    got worse than allowed, `warnings` what makes the two hard to compare.
+    """
+
+    letter: str
+    candidate: ComparedModel
+    pairs: tuple[LayerPair, ...]
+    missing: tuple[Unmatched, ...]
+    added: tuple[Unmatched, ...]
+    new_invalid: tuple[Skipped, ...]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    sentence: str
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs there are of each of `CHANGES`."""
+        found = Counter(pair.change for pair in self.pairs)
+        return {change: found[change] for change in CHANGES}
+
+    @property
+    def largest(self) -> tuple[LayerPair, ...]:
+        """Pairs whose singular values moved, the farthest first."""
+        moved = [pair for pair in self.pairs if pair.spectral_distance]
+        return tuple(sorted(moved, key=lambda pair: -(pair.spectral_distance or 0.0)))
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """A baseline against every candidate: what every format of the comparison is written from.
+
+    `allowed_rank_loss` are the percentage points of rank loss that count as no failure.
+    """
+
+    tool: ToolInfo
+    baseline: ComparedModel
+    candidates: tuple[ModelComparison, ...]
+    allowed_rank_loss: float

@@ -1,0 +1,127 @@
+"""A comparison in words: its sentence, and what makes the two models hard to compare."""
+
+from collections.abc import Iterator, Sequence
+
+from allennlp_analyze.compare.results import LayerPair, Unmatched
+from allennlp_analyze.results.layer import ModelReport, Skipped
+from allennlp_analyze.text.counts import count, percent
+
+
+def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str) -> Iterator[str]:
+    """What makes the two hard to compare, and what can be done about it."""
+    ours, theirs = baseline.source, candidate.source
+    if ours.sha256 is not None and (ours.sha256, ours.weights_file) == (
+        theirs.sha256,
+        theirs.weights_file,
+    ):
+        yield f"A and {name} are the same file"
+    if ours.model_type and theirs.model_type and ours.model_type != theirs.model_type:
+        yield f"A is a model of type {ours.model_type}, {name} of type {theirs.model_type}"
+    versions = baseline.tool.version, candidate.tool.version
+    if versions[0] != versions[1]:
+        yield (
+            f"A was analysed with version {versions[0]} of this tool, {name} with {versions[1]}:"
+            " numbers may differ for that reason alone; analyse both with one version"
+        )
+    if ours.walk != theirs.walk:
+        built, other = ("A", name) if ours.walk == "modules" else (name, "A")
+        yield (
+            f"the modules of {built} were built, those of {other} were not:"
+            " kinds, and with them the matches, may differ"
+        )
+    for setting, remedy in _CHOICES.items():
+        values = [_choice(report.settings.get(setting)) for report in (baseline, candidate)]
+        if values[0] != values[1]:
+            option = "--" + setting.replace("_", "-")
+            yield f"{option} was {values[0]} for A and {values[1]} for {name}: {remedy}"
+
+
+_CHOICES = {
+    "kinds": "layers of the other kinds are missing in one; give --kinds here, too",
+    "layers": "layers are missing in one; give --layers here, too",
+    "split_gates": "the gates are layers in one only; analyse both in the same way",
+    "max_dim": "large layers may be missing in one; analyse both in the same way",
+}
+
+
+def _choice(value: object) -> str:
+    """A setting as a report states it, from memory or from a file."""
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (list, tuple)):
+        return ",".join(sorted(map(str, value)))
+    return str(value)
+
+
+def comparison_sentence(
+    name: str,
+    pairs: Sequence[LayerPair],
+    missing: Sequence[Unmatched],
+    added: Sequence[Unmatched],
+    new_invalid: Sequence[Skipped],
+) -> str:
+    """The comparison in one sentence: what got worse comes first."""
+    if not pairs:
+        return f"{name} cannot be compared with A: no layer of A has a counterpart in it."
+    found = {
+        change: [p for p in pairs if p.change == change]
+        for change in ("collapsed", "worse", "recovered", "better")
+    }
+    findings = []
+    if new_invalid:
+        holds = "1 matrix holds" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices hold"
+        findings.append(f"{holds} NaN or infinity ({new_invalid[0].parameter})")
+    for change, verb in _VERBS.items():
+        if found[change]:
+            findings.append(
+                f"{count(len(found[change]), 'layer')} {verb} ({_named(found[change])})"
+            )
+    worse = bool(new_invalid or found["collapsed"] or found["worse"])
+    counts = [f"{_are(len(missing))} missing"] if missing else []
+    counts += [f"{_are(len(added))} new"] if added else []
+    if findings:
+        opening = "worse than" if worse else "better than"
+        return f"{name} is {opening} A: {'; '.join([*findings, *counts])}."
+    counts.insert(0, f"no layer got worse or better ({len(pairs)} compared)")
+    moved = [pair for pair in pairs if pair.spectral_distance != 0.0]
+    if not moved and len(counts) == 1:
+        return f"{name} has the spectra of A: {count(len(pairs), 'layer')}, none changed."
+    if moved:
+        farthest = max(moved, key=lambda pair: pair.spectral_distance or 0.0)
+        counts.append(f"the singular values moved most in {_moved(farthest)}")
+    return f"{name} differs from A: {'; '.join(counts)}."
+
+
+_VERBS = {
+    "collapsed": "collapsed",
+    "worse": "got worse",
+    "recovered": "recovered",
+    "better": "got better",
+}
+
+
+def _moved(pair: LayerPair) -> str:
+    distance = pair.spectral_distance
+    return pair.baseline.name + ("" if distance is None else f", by {percent(distance)}")
+
+
+def _are(number: int) -> str:
+    return f"{count(number, 'layer')} {'is' if number == 1 else 'are'}"
+
+
+def _named(pairs: Sequence[LayerPair]) -> str:
+    """The layer where the most was lost or won, and how much of it."""
+    loss = [pair.measure("lost_percent").difference or 0.0 for pair in pairs]
+    first = max(range(len(pairs)), key=lambda index: abs(loss[index]))
+    pair = pairs[first]
+    before, after = pair.baseline, pair.candidate
+    if loss[first] and pair.same_size:
+        lost = [layer.lost_directions for layer in (before, after)]
+        return f"{before.name}: {lost[1]} of {after.M} directions lost, {lost[0]} in A"
+    if loss[first]:
+        share = [layer.lost_percent for layer in (before, after)]
+        return f"{before.name}: rank loss {share[1]:.3g}%, {share[0]:.3g}% in A"
+    smallest = f"smallest singular value {after.min_singular_value:.3g}"
+    return f"{before.name}: {after.verdict}, {smallest}, {before.min_singular_value:.3g} in A"

@@ -1,0 +1,99 @@
+"""Eigenvalues of the Gram matrix W^T W, accumulated in float64 over blocks of rows."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze.linalg.openblas import Routine, call, find_routines, is_agreed
+from allennlp_analyze.linalg.tridiagonal import symmetric_eigenvalues
+from allennlp_analyze.sources.blocks import Entries
+
+# Rows of the upper triangle that numpy computes at once: half the work of the whole square, and no
+# second matrix of its size.
+PANEL = 384
+# Largest diagonal entries within which no square of an entry has overflowed or vanished.
+SAFE_SQUARES = (1e-200, 1e220)
+
+
+@dataclass(frozen=True)
+class GramSpectrum:
+    """Of scale W: the `eigenvalues` (M,) float64 ascending of its Gram matrix, the `total` of its
+    entries, and the upper triangle of the `matrix` (M, M) itself for whoever will destroy it."""
+
+    eigenvalues: np.ndarray = field(repr=False)
+    total: float
+    matrix: np.ndarray = field(repr=False)
+
+
+GramSolver = Callable[[Entries, float], Optional[GramSpectrum]]
+
+
+def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum]:
+    """Eigenvalues of (scale W)^T (scale W), with errors of about machine epsilon times the largest.
+
+    None where the squares leave the range of float64: an entry is not finite, or W is zero or needs
+    another `scale`.
+    """
+    gram = np.zeros((entries.M, entries.M))
+    totals = []
+    with np.errstate(all="ignore"):
+        for rows in entries.blocks(scale):
+            totals.append(float(rows.sum()))
+            add_gram(gram, rows)
+    if not squares_are_safe(float(np.max(np.diagonal(gram)))):
+        return None
+    return GramSpectrum(symmetric_eigenvalues(gram), math.fsum(totals), gram)
+
+
+def squares_are_safe(largest_diagonal: float) -> bool:
+    """Whether a Gram matrix with this largest entry on its diagonal is meaningful (NaN is not)."""
+    return SAFE_SQUARES[0] <= largest_diagonal <= SAFE_SQUARES[1]
+
+
+def add_gram(gram: np.ndarray, rows: np.ndarray) -> None:
+    """Add rows^T rows, of `rows` (k, M) float64, to the upper triangle of `gram` (M, M)."""
+    add = _blas_add_gram() or _numpy_add_gram
+    add(gram, rows)
+
+
+@cache
+def _blas_add_gram() -> Optional[Callable[[np.ndarray, np.ndarray], None]]:
+    """By BLAS itself: numpy would make and mirror another matrix. None without OpenBLAS."""
+    found = find_routines("dsyrk")
+    if found is None:
+        return None
+    add = partial(_by_syrk, found[0])
+    rows = np.cos(np.arange(35.0)).reshape(7, 5)
+
+    def tried() -> np.ndarray:
+        sums = np.ones((5, 5))
+        add(sums, rows)
+        add(sums, rows.copy(order="F"))
+        return np.triu(sums)
+
+    return add if is_agreed(tried, np.triu(1 + 2 * rows.T @ rows)) else None
+
+
+def _by_syrk(syrk: Routine, gram: np.ndarray, rows: np.ndarray) -> None:
+    k, m = rows.shape
+    down, across = (stride // rows.itemsize for stride in rows.strides)
+    # BLAS counts columns first: rows in C order are rows^T there, our upper triangle its lower one.
+    if across == 1 and down >= m:
+        form, leading = b"N", down
+    elif down == 1 and across >= k:
+        form, leading = b"T", across
+    else:
+        form, leading, rows = b"N", m, np.ascontiguousarray(rows)
+    call(syrk, b"L", form, m, k, 1.0, rows, leading, 1.0, gram, m)
+
+
+def _numpy_add_gram(gram: np.ndarray, rows: np.ndarray) -> None:
+    for start in range(0, len(gram), PANEL):
+        stop = start + PANEL
+        panel = rows[:, start:stop]
+        gram[start:stop, start:stop] += panel.T @ panel
+        if stop < len(gram):
+            gram[start:stop, stop:] += panel.T @ rows[:, stop:]

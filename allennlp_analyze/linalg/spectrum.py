@@ -1,0 +1,168 @@
+"""Singular values of one matrix, from its Gram matrix where that is exact enough, else by SVD."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Optional
+
+import numpy as np
+
+from allennlp_analyze.errors import TensorError
+from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum
+from allennlp_analyze.linalg.refine import smallest_singular_values
+from allennlp_analyze.metrics.ranks import tolerances
+from allennlp_analyze.results.layer import TOLERANCES, Tolerances
+from allennlp_analyze.sources.blocks import Decode, Entries, as_stored
+
+# At most this many multiplications: the SVD costs nothing worth saving.
+SMALL_WORK = 20_000_000
+# With so many elements more than M x M a matrix goes through its R factor, to bound memory.
+WHOLE_SVD_ELEMENTS = 1 << 22
+# Below this share of the largest, an eigenvalue of the Gram matrix has lost half its digits.
+GRAM_RESOLUTION = 1e-10
+# The smallest singular values of a matrix of this size are refined, where SVD would cost far more,
+# unless they are more than one in so many; the error allowed in their squares, as a share of the
+# largest.
+REFINE_FROM = 1024
+REFINED_SHARE = 32
+REFINED_ERROR = 1e-20
+# Outside of these the squares of the entries could overflow or underflow.
+SAFE_MAGNITUDES = (1e-100, 1e100)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Singular values (M,), float64, descending, with the tolerances that decide rank.
+
+    `entry_std` is the standard deviation of the matrix's entries, in the units of the weights;
+    `method` is "gram" or "svd".
+    """
+
+    singular_values: np.ndarray = field(repr=False)
+    entry_std: float
+    tolerance: Tolerances
+    method: str
+
+
+def spectrum(
+    matrix: np.ndarray,
+    dtype: str,
+    loose: float = 1e-3,
+    solver: GramSolver = gram_spectrum,
+    decode: Decode = as_stored,
+) -> Spectrum:
+    """Singular values of `matrix` (rows, columns), stored as `dtype`, and its rank tolerances.
+
+    They agree with numpy.linalg.svd in float64 to 1e-7 of the largest, and every hard rank is that
+    of the SVD. `solver` computes the Gram matrix's eigenvalues, so that a GPU can; `decode` makes
+    numbers of what is stored. Raises `InvalidTensorError` for NaN or infinity, `TensorError` where
+    float64 cannot hold the singular values.
+    """
+    entries = Entries(matrix, decode)
+    # For most matrices this is the only pass over the values.
+    worthwhile = entries.size * entries.M > SMALL_WORK
+    scale = 1.0
+    gram = solver(entries, scale) if worthwhile else None
+    if gram is None:
+        largest = entries.largest()
+        if largest == 0:
+            zeros = np.zeros(entries.M)
+            return Spectrum(zeros, 0.0, tolerances(zeros, matrix.shape, dtype, loose), "svd")
+        scale = _scale(largest)
+        gram = solver(entries, scale) if worthwhile else None
+    values, total, method = None, None, "gram"
+    if gram is not None:
+        values, total = _exact_enough(entries, gram, scale, dtype, loose), gram.total
+    if values is None:
+        gram = None  # its memory is needed now
+        with np.errstate(over="ignore"):  # found out below
+            values, method = svd_values(entries, scale) / scale, "svd"
+    if not math.isfinite(values[0]):
+        raise TensorError("its singular values are beyond the range of float64")
+    if total is None:
+        total = entries.sum(scale)
+    std = _entry_std(total, scale, values, entries.size)
+    return Spectrum(values, std, tolerances(values, matrix.shape, dtype, loose), method)
+
+
+def _exact_enough(
+    entries: Entries, gram: GramSpectrum, scale: float, dtype: str, loose: float
+) -> Optional[np.ndarray]:
+    """Singular values (M,) descending from the Gram matrix of scale W; None where they need SVD."""
+    squares = gram.eigenvalues
+    rounding = len(squares) * float(np.finfo(np.float64).eps)
+    errors = np.full(len(squares), rounding * squares[-1])
+    lost = int(np.count_nonzero(squares <= GRAM_RESOLUTION * squares[-1]))
+    if lost:
+        if entries.M < REFINE_FROM or lost > entries.M // REFINED_SHARE:
+            return None
+        refined = smallest_singular_values(entries, scale, gram.matrix, squares, lost)
+        if refined is None or refined.error > REFINED_ERROR * squares[-1]:
+            return None
+        # As an SVD's: the values themselves are known to the rounding of the largest.
+        errors[:lost] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
+        squares = np.sort(np.concatenate([refined.values**2, squares[lost:]]))
+    with np.errstate(over="ignore"):
+        values = np.asarray(np.sqrt(squares[::-1]) / scale)
+    limits = tolerances(values, entries.stored.shape, dtype, loose)
+    return None if _rank_hinges(squares, errors, scale, limits) else values
+
+
+def _rank_hinges(squares: np.ndarray, errors: np.ndarray, scale: float, limits: Tolerances) -> bool:
+    """Whether the `errors` (M,) of the squared singular values (M,) ascending of scale W could move
+    one across a tolerance."""
+    beyond = 2 * math.sqrt(squares[-1])  # no value is there, and its square cannot overflow
+    edges = [min(getattr(limits, name) * scale, beyond) ** 2 for name in TOLERANCES]
+    return any(bool(np.any(np.abs(squares - edge) <= errors)) for edge in edges)
+
+
+def _scale(largest: float) -> float:
+    """A power of two (exact) that brings extreme magnitudes near 1; 1.0 for ordinary ones."""
+    low, high = SAFE_MAGNITUDES
+    if low <= largest <= high:
+        return 1.0
+    return math.ldexp(1.0, min(max(-math.frexp(largest)[1], -1022), 1022))
+
+
+def _entry_std(total: float, scale: float, singular_values: np.ndarray, size: int) -> float:
+    """Standard deviation of the entries; their mean square is that of the singular values.
+
+    `total` is the sum of the entries of scale W, `size` their number.
+    """
+    mean_square = float(np.sum((singular_values * scale) ** 2)) / size
+    return math.sqrt(max(mean_square - (total / size) ** 2, 0.0)) / scale
+
+
+def svd_values(entries: Entries, scale: float) -> np.ndarray:
+    """Singular values of scale W by LAPACK in float64, (M,) descending.
+
+    A large matrix that is not nearly square is first reduced to its R factor, block by block, so
+    that no more is in memory than two M x M matrices.
+    """
+    if entries.size - entries.M**2 > WHOLE_SVD_ELEMENTS:
+        return np.linalg.svd(_r_factor(entries, scale), compute_uv=False)
+    whole, filled = np.empty((entries.N, entries.M)), 0
+    for rows in entries.blocks(scale):
+        whole[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return np.linalg.svd(whole, compute_uv=False)
+
+
+def _r_factor(entries: Entries, scale: float) -> np.ndarray:
+    """(M, M) upper triangular R of scale W = Q R.
+
+    The rows pass through one buffer, above them the factor of those that went before.
+    """
+    from scipy.linalg import lapack
+
+    m = entries.M
+    buffer = np.zeros((m + entries.block_rows, m), order="F")
+    size = int(lapack.dgeqrf_lwork(*buffer.shape)[0])
+    for rows in entries.blocks(scale):
+        buffer[m : m + len(rows)] = rows
+        buffer[m + len(rows) :] = 0.0
+        buffer, _, _, info = lapack.dgeqrf(buffer, lwork=size, overwrite_a=True)
+        if info:
+            raise np.linalg.LinAlgError(f"dgeqrf: argument {-info} is illegal")
+        for column in range(m):
+            buffer[column + 1 : m, column] = 0.0
+    return buffer[:m]

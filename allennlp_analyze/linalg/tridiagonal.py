@@ -1,0 +1,92 @@
+"""Eigenvalues of a symmetric matrix by way of its tridiagonal form, as LAPACK reduces it.
+
+Reducing a large matrix in one step is bound by memory, one matrix-vector product per column. In
+two, by way of a band (Haidar, Ltaief & Dongarra 2011), most of the work is matrix products; numpy
+does not offer that. The steps are called one by one, since dsyevd_2stage takes a band that is too
+narrow for one thread.
+"""
+
+from functools import cache
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze.linalg.openblas import Routine, call_lapack, find_routines, is_agreed
+
+ONE_STAGE = ("dsytrd", "dsterf")
+TWO_STAGES = ("dsytrd_sy2sb", "dsytrd_sb2st", "dsterf")
+# From this size on two stages are faster than one.
+TWO_STAGES_FROM = 1536
+# Diagonals of the band below the main one. Wider, the first step takes less and the second more.
+BAND = 64
+_PROBE = 150  # rows of the matrix on which the routines are tried: more than one band is wide
+
+Eigenvalues = Callable[[np.ndarray], np.ndarray]
+
+
+def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    """Eigenvalues (M,) ascending of the symmetric float64 `matrix` (M, M) in C order, from its
+    upper triangle.
+
+    They agree with numpy.linalg.eigvalsh. Raises `numpy.linalg.LinAlgError` as it does.
+    """
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    if not (square and matrix.dtype == np.float64 and matrix.flags.c_contiguous):
+        raise ValueError("needs a square float64 array in C order")
+    solvers = (two_stages(), one_stage()) if len(matrix) >= TWO_STAGES_FROM else (one_stage(),)
+    for solver in solvers:
+        if solver is not None:
+            return solver(matrix.copy())
+    return np.asarray(np.linalg.eigvalsh(matrix.T))
+
+
+@cache
+def one_stage() -> Optional[Eigenvalues]:
+    """The function that destroys such a matrix, reducing it in one step; None without OpenBLAS."""
+    found = find_routines(*ONE_STAGE)
+    return _tried(_in_one_stage(*found)) if found is not None else None
+
+
+@cache
+def two_stages() -> Optional[Eigenvalues]:
+    """The same in two; it needs a matrix of more than `BAND` rows."""
+    found = find_routines(*TWO_STAGES)
+    return _tried(_in_two_stages(*found)) if found is not None else None
+
+
+# LAPACK counts columns first: our upper triangle is its lower one.
+
+
+def _in_one_stage(to_tridiagonal: Routine, of_tridiagonal: Routine) -> Eigenvalues:
+    def eigenvalues(matrix: np.ndarray) -> np.ndarray:
+        m = len(matrix)
+        diagonal, beside, factors = np.empty(m), np.empty(m), np.empty(m)
+        call_lapack(to_tridiagonal, [b"L", m, matrix, m, diagonal, beside, factors], workspaces=1)
+        call_lapack(of_tridiagonal, [m, diagonal, beside])
+        return diagonal
+
+    return eigenvalues
+
+
+def _in_two_stages(
+    to_band: Routine, to_tridiagonal: Routine, of_tridiagonal: Routine
+) -> Eigenvalues:
+    def eigenvalues(matrix: np.ndarray) -> np.ndarray:
+        m = len(matrix)
+        band, factors = np.zeros((m, BAND + 1)), np.empty(m)
+        call_lapack(to_band, [b"L", m, BAND, matrix, m, band, BAND + 1, factors], workspaces=1)
+        diagonal, beside = np.empty(m), np.empty(m)
+        start = (b"Y", b"N", b"L", m, BAND, band, BAND + 1, diagonal, beside)
+        call_lapack(to_tridiagonal, start, workspaces=2)
+        call_lapack(of_tridiagonal, [m, diagonal, beside])
+        return diagonal
+
+    return eigenvalues
+
+
+def _tried(eigenvalues: Eigenvalues) -> Optional[Eigenvalues]:
+    row, column = np.indices((_PROBE, _PROBE))
+    matrix = np.cos(row * column + row + column)
+    expected = np.linalg.eigvalsh(matrix)
+    agreed = is_agreed(lambda: eigenvalues(np.triu(matrix)), expected)
+    return eigenvalues if agreed else None

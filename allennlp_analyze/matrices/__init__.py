@@ -1,0 +1,1 @@
+"""Named tensors -> weight matrices with their kinds."""

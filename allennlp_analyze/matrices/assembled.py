@@ -1,0 +1,90 @@
+"""Matrices that no stored tensor shows as they are, put together a block of rows at a time."""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+
+from allennlp_analyze.errors import TensorError
+from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
+from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.mapped import mapped_copy
+
+# Up to this size a matrix is put together in memory, beyond it in a file.
+IN_MEMORY_BYTES = 1 << 25
+
+
+def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
+    """(rows, columns): a row for each index of the `leading` axes, all other axes side by side.
+
+    A view where the values lie in memory like that. Raises `TensorError` when there is no room.
+    """
+    flat = (math.prod(values.shape[:leading]), math.prod(values.shape[leading:]))
+    axes = list(zip(values.shape, values.strides))
+    if _in_one_run(axes[:leading]) and _in_one_run(axes[leading:]):
+        return values.reshape(flat)
+    return _gathered(_flat_rows(values, leading), flat)
+
+
+def _in_one_run(axes: Iterable[tuple[int, int]]) -> bool:
+    """Whether `axes`, (size, stride) each, can be seen as one."""
+    kept = [(size, stride) for size, stride in axes if size > 1]
+    return all(stride == size * step for (_, stride), (size, step) in zip(kept, kept[1:]))
+
+
+def _flat_rows(values: np.ndarray, leading: int) -> Iterator[np.ndarray]:
+    for index in np.ndindex(values.shape[: leading - 1]):
+        for rows in _row_slices(values[index]):
+            yield values[index][rows].reshape(rows.stop - rows.start, -1)
+
+
+def weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarray:
+    """g v / |v| of torch's weight_norm, shaped as v: one norm for each entry of g.
+
+    Raises `TensorError` when values cannot be had, or there is no room for them.
+    """
+    v, g = direction.stored(), magnitude.values().astype(np.float64)
+    axes = tuple(axis for axis, size in enumerate(g.shape) if size == 1)
+    squares = np.zeros(g.shape)
+    for rows in _row_slices(v):
+        block = direction.decode(v[rows]).astype(np.float64)
+        squares[rows if g.shape[0] > 1 else ...] += np.sum(block**2, axis=axes, keepdims=True)
+    scale = np.broadcast_to(g / np.sqrt(squares), (len(v), *g.shape[1:]))
+
+    def normed(rows: slice) -> np.ndarray:
+        block = direction.decode(v[rows])
+        return (block * scale[rows]).astype(block.dtype)
+
+    return _gathered((normed(rows) for rows in _row_slices(v)), v.shape)
+
+
+def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
+    """The weight where the mask is 1, else 0; raises as `weight_normed`."""
+    stored, kept = weight.stored(), mask.stored()
+
+    def masked(rows: slice) -> np.ndarray:
+        block = weight.decode(stored[rows])
+        return block * mask.decode(kept[rows]).astype(block.dtype)
+
+    return _gathered((masked(rows) for rows in _row_slices(stored)), stored.shape)
+
+
+def _row_slices(values: np.ndarray) -> Iterator[slice]:
+    """The first axis of `values` in parts of at most BLOCK_ELEMENTS, or of one row."""
+    step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
+    for start in range(0, len(values), step):
+        yield slice(start, min(start + step, len(values)))
+
+
+def _gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """The `blocks`, at least one, one after the other as one array of `shape`."""
+    first = next(blocks)
+    everything = chain([first], blocks)
+    if math.prod(shape) * first.itemsize <= IN_MEMORY_BYTES:
+        return np.concatenate([block.ravel() for block in everything]).reshape(shape)
+    try:
+        written = mapped_copy(np.ascontiguousarray(block).data for block in everything)
+    except OSError as error:
+        raise TensorError(f"cannot be put together: {error.strerror or error}") from None
+    return written.view(first.dtype).reshape(shape)

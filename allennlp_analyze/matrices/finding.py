@@ -1,0 +1,299 @@
+"""The weight matrices of a model: which tensors are matrices, and of what kind."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze.matrices.assembled import flattened, pruned, weight_normed
+from allennlp_analyze.matrices.kinds import infer_kinds, split_name, transposed_groups, words_of
+from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
+from allennlp_analyze.results.layer import Skipped
+from allennlp_analyze.sources.blocks import Decode, as_stored
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import StoredTensor
+
+_GATES = {
+    4: ("input gate", "forget gate", "cell gate", "output gate"),
+    3: ("reset gate", "update gate", "new gate"),
+}
+_BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq pe".split())
+_BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinusoids".split())
+
+
+@dataclass(frozen=True)
+class WeightMatrix:
+    """One two-dimensional matrix to analyse, its values still in the file.
+
+    `name` is unique: the module's path (the parameter without ".weight", or the whole parameter
+    name where it ends otherwise), followed by "[part]" where a tensor holds several matrices.
+    `shape` is (rows, columns) as analysed. `tied` names the other parameters that share it.
+    """
+
+    name: str
+    parameter: str
+    part: Optional[str]
+    kind: str
+    kind_source: str
+    shape: tuple[int, int]
+    dtype: str
+    load: Callable[[], np.ndarray] = field(repr=False, compare=False)
+    module_index: Optional[int] = None
+    module_class: Optional[str] = None
+    tied: tuple[str, ...] = ()
+    decode: Decode = field(default=as_stored, repr=False, compare=False)
+
+    def stored(self) -> np.ndarray:
+        """(rows, columns) array, read only, whose parts `decode` makes numbers of. Raises
+        `TensorError`."""
+        return self.load()
+
+    def values(self) -> np.ndarray:
+        """(rows, columns) array of numbers, not to be written to. Raises `TensorError`."""
+        return self.decode(self.load())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One matrix of a tensor: its label, its shape, and how it is taken from the values."""
+
+    label: Optional[str]
+    shape: tuple[int, int]
+    take: Callable[[np.ndarray], np.ndarray] = field(repr=False, compare=False)
+
+
+def find_matrices(
+    source: Source, modules: Optional[ModuleTable] = None, split_gates: bool = False
+) -> tuple[list[WeightMatrix], list[Skipped]]:
+    """Every weight matrix of `source`, and every tensor that is none, each in state-dict order.
+
+    A two-dimensional tensor is a matrix as it stands, 1 x N too. Of more dimensions:
+
+    - convolution: out x (in / groups * kernel), the map that it applies at each position;
+    - bilinear (and AllenNLP's attention with labels): one matrix per slice, A_k of
+      y_k = x1^T A_k x2. Each is a map between the two inputs with singular values of its own;
+      unfolded to out x (in1 * in2), only out of the out * min(in1, in2) values would be seen;
+    - embedding: one row per index, the rest side by side;
+    - attention and other: leading dimensions of size 1 are dropped. Of three dimensions, a first
+      one that is larger than the others is the width of the model, against heads * head size
+      (XLNet); else it counts a stack (experts), one matrix each. Of more: first x rest.
+
+    The weight of a layer under weight normalisation or pruning is put together as torch does.
+    `split_gates` adds each gate of a recurrent layer after its whole matrix.
+    """
+    places = {split_name(name): tensor for name, tensor in source.tensors.items()}
+    finder = _Finder(source, modules or ModuleTable(), infer_kinds(source), places, split_gates)
+    matrices: list[WeightMatrix] = []
+    skipped: list[Skipped] = []
+    tied = finder.tied()
+    for tensor in source.tensors.values():
+        reason = finder.why_not(tensor)
+        first = tied.get(tensor.storage, [tensor.name])[0]
+        if reason is None and first != tensor.name:
+            reason = f"tied to {first}"
+        if reason is None:
+            matrices.extend(finder.matrices(tensor, tied[tensor.storage]))
+        else:
+            skipped.append(Skipped(tensor.name, tensor.shape, reason))
+    return matrices, skipped
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """The walk over one source: what is known of it, and the questions asked of each tensor."""
+
+    source: Source
+    modules: ModuleTable
+    kinds: dict[str, str]
+    places: dict[tuple[str, str], StoredTensor]
+    split_gates: bool
+
+    def tied(self) -> dict[object, list[str]]:
+        """The names of the tensors to analyse by what they show of which memory."""
+        names: dict[object, list[str]] = {}
+        for tensor in self.source.tensors.values():
+            if self.why_not(tensor) is None:
+                names.setdefault(tensor.storage, []).append(tensor.name)
+        return names
+
+    def why_not(self, tensor: StoredTensor) -> Optional[str]:
+        """The reason why `tensor` is not analysed, None when it is."""
+        if tensor.unsupported is not None:
+            return tensor.unsupported
+        if not tensor.dtype.startswith(("float", "bfloat")):
+            return f"{tensor.dtype}: not floating point"
+        if self.modules.is_buffer(tensor.name):
+            return "buffer: not trained"
+        return _buffer_by_name(tensor.name) or self._shape_reason(tensor)
+
+    def _shape_reason(self, tensor: StoredTensor) -> Optional[str]:
+        module, leaf = split_name(tensor.name)
+        shape = tensor.shape
+        if not shape:
+            return "scalar"
+        if 0 in shape:
+            return "zero-size: no values"
+        if "bias" in (words_of(leaf)[:1] + words_of(leaf)[-1:]) or leaf.endswith("biases"):
+            return "bias"
+        bias = self._beside(tensor, "weight", "bias")
+        if bias is not None and bias.shape == shape:
+            return "normalisation: scales, no matrix"
+        if self._beside(tensor, "weight_g", "weight_v") is not None:
+            return f"weight normalisation: multiplied into {module}.weight_v"
+        if len(shape) == 1:
+            return "vector"
+        if len(shape) > 2 and leaf != "weight" and sum(size > 1 for size in shape) < 2:
+            return "vector"
+        return None
+
+    def matrices(self, tensor: StoredTensor, names: list[str]) -> Iterator[WeightMatrix]:
+        """The matrices of `tensor`, which all of `names` show."""
+        facts = next(filter(None, (self.modules.get(name) for name in names)), None)
+        kind = facts.kind if facts else self.kinds[tensor.name]
+        load, decode = self._loader(tensor)
+        for part in self._parts(tensor, kind, facts):
+            name = self._layer_name(tensor.name)
+            yield WeightMatrix(
+                name=name if part.label is None else f"{name}[{part.label}]",
+                parameter=tensor.name,
+                part=part.label,
+                kind=kind,
+                kind_source="module" if facts else "inferred",
+                shape=part.shape,
+                dtype=tensor.dtype,
+                load=partial(_taken, load, part.take),
+                module_index=facts.module_index if facts else None,
+                module_class=facts.module_class if facts else None,
+                tied=tuple(name for name in names if name != tensor.name),
+                decode=decode,
+            )
+
+    def _layer_name(self, parameter: str) -> str:
+        layer = parameter[: -len(".weight")] if parameter.endswith(".weight") else parameter
+        return parameter if layer in self.source.tensors else layer
+
+    def _parts(
+        self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
+    ) -> Iterator[_Part]:
+        shape = tensor.shape
+        leaf = split_name(tensor.name)[1]
+        if len(shape) > 2:
+            yield from self._folded_parts(tensor, kind, facts)
+        elif leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
+            yield from _row_blocks(shape, ("query", "key", "value"))
+        else:
+            yield _whole(shape)
+            if kind == "recurrent" and self.split_gates:
+                yield from _row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
+
+    def _folded_parts(
+        self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
+    ) -> Iterator[_Part]:
+        if kind == "convolution":
+            inferred = transposed_groups(self.source, tensor.name)
+            yield _convolution(tensor.shape, facts.transposed_groups if facts else inferred)
+            return
+        shape = tensor.shape
+        while len(shape) > 2 and shape[0] == 1:
+            shape = shape[1:]
+        matrices = kind == "bilinear" or tensor.name.endswith("_matrix")
+        stack = len(shape) == 3 and kind != "embedding" and shape[0] <= max(shape[1:])
+        if len(shape) == 3 and (matrices or stack):
+            yield from (_slice(tensor.shape, shape, index) for index in range(shape[0]))
+        else:
+            yield _unfolded(shape)
+
+    def _gates(self, tensor: StoredTensor, facts: Optional[ModuleFacts]) -> int:
+        """Gates of a recurrent layer, by its class, or by weight_hh: (gates * hidden) x hidden.
+
+        An LSTM's projection weight_hr (projected x hidden) has none; beside it, its columns count.
+        """
+        module, leaf = split_name(tensor.name)
+        layer = leaf[len("weight_ih") :]
+        if leaf.startswith("weight_hr"):
+            return 0
+        if facts:
+            return facts.gates
+        hidden = self.places.get((module, "weight_hr" + layer))
+        hidden = hidden or self.places.get((module, "weight_hh" + layer)) or tensor
+        rows, columns = tensor.shape[0], hidden.shape[-1]
+        return rows // columns if rows % columns == 0 else 0
+
+    def _loader(self, tensor: StoredTensor) -> tuple[Callable[[], np.ndarray], Decode]:
+        """How the tensor's values are loaded, and then decoded."""
+        magnitude = self._beside(tensor, "weight_v", "weight_g")
+        mask = self._beside(tensor, "weight_orig", "weight_mask")
+        if magnitude is not None:
+            return partial(weight_normed, tensor, magnitude), as_stored
+        if mask is not None and mask.shape == tensor.shape:
+            return partial(pruned, tensor, mask), as_stored
+        return tensor.stored, tensor.decode
+
+    def _beside(self, tensor: StoredTensor, leaf: str, other: str) -> Optional[StoredTensor]:
+        """Where `tensor` is the `leaf` of a layer, the `other` parameter of that layer."""
+        module, own = split_name(tensor.name)
+        found = self.places.get((module, other)) if own == leaf else None
+        return found if found is not None and len(found.shape) == len(tensor.shape) else None
+
+
+def _buffer_by_name(name: str) -> Optional[str]:
+    """The reason to leave out a tensor whose name is that of a buffer or mask."""
+    leaf = name.rpartition(".")[2]
+    words = words_of(leaf)
+    if "mask" in words[-1:] or "masks" in words[-1:]:
+        return "mask"
+    if leaf in _BUFFERS or _BUFFER_ENDINGS & set(words[-1:]):
+        return "buffer: not trained"
+    if words[:1] in (["position"], ["positional"]) and words[-1] in ("encoding", "encodings"):
+        return "buffer: fixed position encoding"
+    return None
+
+
+def _taken(load: Callable[[], np.ndarray], take: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    values = take(load())
+    values = values.view()
+    values.flags.writeable = False
+    return values
+
+
+def _whole(shape: tuple[int, ...]) -> _Part:
+    return _Part(None, (shape[0], shape[1]), lambda values: values)
+
+
+def _unfolded(shape: tuple[int, ...]) -> _Part:
+    """The first dimension against all the others."""
+    flat = (shape[0], math.prod(shape[1:]))
+    return _Part(None, flat, lambda values: flattened(values.reshape(shape)))
+
+
+def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part:
+    """The matrix at `index` of a stack of `shape`, stored with more leading ones."""
+    leading = (0,) * (len(stored) - len(shape))
+    return _Part(str(index), (shape[1], shape[2]), lambda values: values[leading + (index,)])
+
+
+def _row_blocks(shape: tuple[int, ...], labels: tuple[str, ...]) -> Iterator[_Part]:
+    """Equal blocks of rows, one for each label."""
+    rows = shape[0] // max(len(labels), 1)
+    for index, label in enumerate(labels):
+        yield _Part(label, (rows, shape[1]), partial(_rows, index * rows, (index + 1) * rows))
+
+
+def _rows(start: int, stop: int, values: np.ndarray) -> np.ndarray:
+    return values[start:stop]
+
+
+def _convolution(shape: tuple[int, ...], transposed_groups: int) -> _Part:
+    """out x (in / groups * kernel); a transposed one is stored in x (out / groups) x kernel."""
+    if not transposed_groups:
+        return _unfolded(shape)
+    groups, inputs = transposed_groups, shape[0] // transposed_groups
+
+    def take(values: np.ndarray) -> np.ndarray:
+        grouped = values.reshape(groups, inputs, *shape[1:])
+        return flattened(np.swapaxes(grouped, 1, 2), leading=2)
+
+    return _Part(None, (shape[1] * groups, inputs * math.prod(shape[2:])), take)

@@ -1,0 +1,104 @@
+"""What the built modules say of each parameter: its class, its place, its kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Optional
+
+from allennlp_analyze.matrices.kinds import bare_parameter_kind
+
+# Class names, looked for along the method resolution order: subclasses count.
+_WEIGHT_KINDS = {
+    "Linear": "linear",
+    "Conv1D": "linear",
+    "Embedding": "embedding",
+    "EmbeddingBag": "embedding",
+    "Bilinear": "bilinear",
+    "_ConvNd": "convolution",
+}
+# Layers that do not derive from torch's say in their name what they replace (QuantLinear).
+_ENDINGS = {"Linear": "linear", "Embedding": "embedding"}
+_RECURRENT = ("RNNBase", "RNNCellBase")
+_ATTENTION = ("Attention", "SimilarityFunction")
+_TRANSPOSED = "_ConvTransposeNd"
+_PARAMETRIZATIONS = ".parametrizations."
+_GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}
+
+
+@dataclass(frozen=True)
+class ModuleFacts:
+    """The module that owns a parameter.
+
+    `module_index` is its position in `model.modules()`, 0 for the model itself. `gates` counts the
+    gates of a recurrent layer (1 for a plain RNN, 0 for other layers), `transposed_groups` the
+    groups of a transposed convolution (0 for other layers).
+    """
+
+    module_class: str
+    module_index: int
+    kind: str
+    gates: int = 0
+    transposed_groups: int = 0
+
+
+@dataclass(frozen=True)
+class ModuleTable:
+    """Facts by parameter name, and the names of the buffers."""
+
+    parameters: Mapping[str, ModuleFacts] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()
+
+    def get(self, parameter: str) -> Optional[ModuleFacts]:
+        """The facts of `parameter`, None when no module was found to own it."""
+        return self.parameters.get(parameter)
+
+    def is_buffer(self, parameter: str) -> bool:
+        return parameter in self.buffers
+
+
+def table_from_model(model: Any) -> ModuleTable:
+    """The table of a `torch.nn.Module`, which is only asked for its named modules and parameters.
+
+    A module that is registered twice is listed under its first name, as torch numbers it. A tied
+    parameter is listed under each module that holds it.
+    """
+    parameters: dict[str, ModuleFacts] = {}
+    buffers: set[str] = set()
+    modules = dict(model.named_modules())
+    index_of = {path: index for index, path in enumerate(modules)}
+    for path, module in modules.items():
+        # The parts of a parametrised weight belong to the layer, not to the list that holds them.
+        layer = path.partition(_PARAMETRIZATIONS)[0]
+        prefix = path + "." if path else ""
+        for leaf, _ in module.named_parameters(recurse=False):
+            parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], leaf)
+        buffers.update(prefix + leaf for leaf, _ in module.named_buffers(recurse=False))
+    return ModuleTable(MappingProxyType(parameters), frozenset(buffers))
+
+
+def _facts(module: Any, index: int, leaf: str) -> ModuleFacts:
+    classes = [base.__name__ for base in type(module).__mro__]
+    recurrent = any(name in classes for name in _RECURRENT)
+    return ModuleFacts(
+        module_class=classes[0],
+        module_index=index,
+        kind="recurrent" if recurrent else _kind(classes, leaf),
+        gates=_gates(module, classes) if recurrent else 0,
+        transposed_groups=int(module.groups) if _TRANSPOSED in classes else 0,
+    )
+
+
+def _kind(classes: list[str], leaf: str) -> str:
+    """The kind by the class; of a parameter that only its own module knows, by its words too."""
+    for name in classes:
+        if name in _WEIGHT_KINDS:
+            return _WEIGHT_KINDS[name]
+    for ending, kind in _ENDINGS.items():
+        if leaf == "weight" and any(name.endswith(ending) for name in classes):
+            return kind
+    in_attention = any(name.endswith(_ATTENTION) for name in classes)
+    return bare_parameter_kind(leaf, in_attention)
+
+
+def _gates(module: Any, classes: list[str]) -> int:
+    return next((_GATES[name] for name in classes if name in _GATES), 1)

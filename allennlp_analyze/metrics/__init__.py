@@ -1,0 +1,1 @@
+"""Numbers of one spectrum: ranks, norms, Marchenko-Pastur, power laws, distances."""

@@ -1,0 +1,170 @@
+"""Power-law fit of a spectrum's tail: maximum likelihood, xmin by smallest KS distance."""
+
+import contextlib
+import io
+import math
+import threading
+import warnings
+from typing import Optional
+
+import numpy as np
+
+from allennlp_analyze.results.layer import Comparison, PowerLaw
+
+MIN_EIGENVALUES = 10
+FEW_EIGENVALUES = 50
+# A spectrum whose largest eigenvalue is within this factor of its smallest has no tail: an
+# orthogonal matrix would get an alpha of thousands.
+FLAT_RATIO = 1.05
+ALTERNATIVES = ("truncated_power_law", "exponential", "lognormal")
+# Clauset, Shalizi & Newman 2009, section 5: with a smaller p the sign of the ratio is no chance.
+SIGNIFICANT = 0.1
+# Points of the spectrum at which a candidate for xmin is judged before all of them are looked at.
+SAMPLES = (32, 256)
+# Elements of the arrays in which candidates are compared: bounds memory.
+BLOCK_ELEMENTS = 1 << 18
+# sys.stdout and warnings are the process's: of two threads that divert them at once, the later
+# would leave them diverted.
+_DIVERTED = threading.Lock()
+
+
+def why_no_fit(eigenvalues: np.ndarray) -> Optional[str]:
+    """The reason why positive `eigenvalues` (n,) cannot be fitted, None when they can."""
+    count = len(eigenvalues)
+    if count < MIN_EIGENVALUES:
+        noun = "eigenvalue" if count == 1 else "eigenvalues"
+        return f"{count} positive {noun}: a fit needs at least {MIN_EIGENVALUES}"
+    if np.max(eigenvalues) <= FLAT_RATIO * np.min(eigenvalues):
+        return (
+            f"flat spectrum: the largest eigenvalue is within {100 * (FLAT_RATIO - 1):.0f}% of the"
+            " smallest, so there is no tail to fit"
+        )
+    return None
+
+
+def fit_power_law(eigenvalues: np.ndarray) -> PowerLaw:
+    """Fit x >= xmin by (alpha - 1)/xmin (x/xmin)^-alpha, as powerlaw 1.5 does with its defaults.
+
+    `eigenvalues` (n,) positive, any order, at least two distinct. Every distinct value but the
+    largest is tried as xmin (Clauset, Shalizi & Newman 2009, equations 3.1 and 3.9).
+    """
+    data = np.sort(np.asarray(eigenvalues, dtype=np.float64))
+    values, first = np.unique(data, return_index=True)
+    best, distance = _Candidates(np.log(values), first, len(data)).nearest()
+    xmin = float(values[best])
+    tail = data[first[best] :]
+    alpha = 1.0 + len(tail) / float(np.sum(np.log(tail / xmin)))
+    return PowerLaw(
+        alpha=alpha,
+        D=distance,
+        xmin=xmin,
+        sigma=(alpha - 1.0) / math.sqrt(len(tail)),
+        n_tail=len(tail),
+    )
+
+
+class _Candidates:
+    """Every distinct value but the largest as xmin: its alpha, and its distance from the data.
+
+    `logs` (n,) of the distinct values, ascending; `first` (n,) counts the `total` data below each.
+    """
+
+    def __init__(self, logs: np.ndarray, first: np.ndarray, total: int) -> None:
+        self._logs = logs
+        self._below = first.astype(np.float64)
+        self._tail = total - self._below
+        self._exponents = self._log_slopes(total)
+
+    def _log_slopes(self, total: int) -> np.ndarray:
+        """1 - alpha, by maximum likelihood. Logarithms are taken from the largest value down: near
+        the top the sums would otherwise cancel."""
+        depth = self._logs[-1] - self._logs
+        repeats = np.diff(np.append(self._below, total))
+        below_top = np.cumsum((depth * repeats)[::-1])[::-1]
+        return np.asarray(-self._tail[:-1] / (self._tail * depth - below_top)[:-1])
+
+    def nearest(self) -> tuple[int, float]:
+        """The first candidate of the smallest Kolmogorov-Smirnov distance, and that distance.
+
+        The distance at some of the points is a lower bound of the distance. A candidate whose bound
+        exceeds the distance of another is left out, so that few are compared at every point.
+        """
+        n = len(self._logs)
+        alive = np.arange(n - 1)
+        for samples in SAMPLES:
+            if n <= 2 * samples:
+                continue
+            bounds = self._distances(alive, np.linspace(0, n - 1, samples).astype(np.intp))
+            promising = alive[[int(np.argmin(bounds))]]
+            limit = float(self._distances(promising, np.arange(int(promising[0]), n))[0])
+            # A bound may exceed its distance by rounding.
+            alive = alive[bounds <= limit + 1e-12]
+        distances = self._distances(alive, np.arange(int(alive[0]), n))
+        best = int(np.argmin(distances))
+        return int(alive[best]), float(distances[best])
+
+    def _distances(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Largest difference of the distributions at those of `points` that lie in the tail of each
+        of `candidates`; both ascending indices of distinct values."""
+        found = np.empty(len(candidates))
+        rows = max(1, BLOCK_ELEMENTS // len(points))
+        for start in range(0, len(candidates), rows):
+            some = candidates[start : start + rows]
+            in_tail = points[int(np.searchsorted(points, some[0])) :]
+            found[start : start + rows] = self._block(some[:, None], in_tail)
+        return found
+
+    def _block(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """The same for `candidates` (c, 1), none above the points' first.
+
+        The empirical distribution at a value is the share of the tail strictly below it, as
+        powerlaw has it.
+        """
+        if not len(points):
+            return np.zeros(len(candidates))
+        below = self._below[points] - self._below[candidates]
+        outside = below < 0
+        difference = self._logs[points] - self._logs[candidates]
+        difference[outside] = 0.0
+        difference *= self._exponents[candidates]
+        np.exp(difference, out=difference)
+        np.subtract(1.0, difference, out=difference)
+        below /= self._tail[candidates]
+        difference -= below
+        np.abs(difference, out=difference)
+        difference[outside] = 0.0
+        return np.asarray(difference.max(axis=1))
+
+
+def compare_distributions(
+    eigenvalues: np.ndarray, xmin: float
+) -> tuple[str, dict[str, Comparison]]:
+    """The best of four distributions for the tail, and the power law against each of the others.
+
+    Normalised log-likelihood ratios and p-values of the powerlaw package at this xmin. The best is
+    the power law unless an alternative is significantly better; then the one that beats it most.
+    """
+    import powerlaw
+
+    found: dict[str, Comparison] = {}
+    # The package reports its numerical troubles by print, warnings and floating-point flags.
+    silence = io.StringIO()
+    with _DIVERTED, contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            fit = powerlaw.Fit(eigenvalues, xmin=xmin, verbose=False)
+            for name in ALTERNATIVES:
+                ratio, p = fit.distribution_compare("power_law", name, normalized_ratio=True)
+                found[name] = Comparison(ratio=_finite(ratio), p=_finite(p))
+    better = {
+        name: c.ratio
+        for name, c in found.items()
+        if c.ratio is not None and c.p is not None and c.ratio < 0 and c.p < SIGNIFICANT
+    }
+    best = min(better, key=lambda name: better[name]) if better else "power_law"
+    return best, found
+
+
+def _finite(number: object) -> Optional[float]:
+    value = float(number)  # type: ignore[arg-type]
+    return value if math.isfinite(value) else None

@@ -1,0 +1,19 @@
+"""The ranks of a network while it trains. `RankMonitor` and the callbacks are the way in."""
+
+from typing import TYPE_CHECKING
+
+from allennlp_analyze._lazy import lazily
+
+if TYPE_CHECKING:
+    from allennlp_analyze.monitor.monitor import RankMonitor
+    from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
+
+__all__ = ["RankMonitor", "hugging_face_callback", "lightning_callback"]
+__getattr__ = lazily(
+    __name__,
+    {
+        "RankMonitor": "allennlp_analyze.monitor.monitor",
+        "hugging_face_callback": "allennlp_analyze.monitor.trainers",
+        "lightning_callback": "allennlp_analyze.monitor.trainers",
+    },
+)

@@ -1,0 +1,289 @@
+"""Watches the ranks of a network's weight matrices while it trains."""
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from allennlp_analyze._keywords import in_keywords, settings_of
+from allennlp_analyze.analysis.measure import select
+from allennlp_analyze.analysis.pipeline import refuse_nothing
+from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
+from allennlp_analyze.linalg.cuda import cuda_spectrum
+from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
+from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
+from allennlp_analyze.monitor.budget import Budget, refuse_no_time
+from allennlp_analyze.monitor.history import COLLAPSED, LayerHistory, Trouble, When
+from allennlp_analyze.monitor.measuring import measure_in_time
+from allennlp_analyze.monitor.processes import first_process_says, is_first_process
+from allennlp_analyze.monitor.results import Check, Collapse, Reading
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
+from allennlp_analyze.text.names import printable
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger("allennlp_analyze.monitor")
+
+# Matrices in work at a time: on larger machines the other cores have data to load.
+MAX_JOBS = 8
+_SHARDED = ("FullyShardedDataParallel", "FSDPModule")
+_NAMES_SHOWN = 3
+
+
+class RankMonitor:
+    """Watches the weight matrices of `model`, a `torch.nn.Module`, from `step` to `step`.
+
+    `layers` (a regular expression, searched in the names) and `kinds` choose among them as
+    `analyze` does. A check takes about `max_seconds` at most: layers that it has no time for are
+    put off, and come first at the next one. `optimizer`, or a list of them, tells the warnings
+    which weight decay acts on a layer; `penalty` does for an L2 penalty in the loss: given the name
+    of a parameter it returns the lambda of lambda * sum w^2, or None. With `stop`, checks ask for
+    the end of the training once a layer has collapsed that was well before. With `cuda_device` >= 0
+    that GPU computes.
+
+    Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for a
+    choice that makes no sense, and for a model of which nothing can be watched.
+    """
+
+    def __init__(
+        self,
+        model: "torch.nn.Module",
+        *,
+        layers: Optional[str] = Settings.layers,
+        kinds: Union[str, Iterable[str], None] = Settings.kinds,
+        max_seconds: float = 5.0,
+        optimizer: Any = None,
+        penalty: Optional[Callable[[str], Optional[float]]] = None,
+        stop: bool = False,
+        cuda_device: int = Settings.cuda_device,
+    ) -> None:
+        if not is_module(model):
+            raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
+        refuse_no_time(max_seconds)
+        if penalty is not None and not callable(penalty):
+            raise UsageError(f"penalty: {penalty!r:.40} is no function of a parameter's name")
+        self._model = model
+        self._penalty = penalty
+        self._stop = bool(stop)
+        self._stopping = False
+        self._optimizers: tuple[Any, ...] = ()
+        self.optimizer = optimizer
+        cores = this_machine().cores
+        self._jobs = min(cores, MAX_JOBS)
+        self._budget = Budget(max_seconds, cores)
+        self._histories: dict[str, LayerHistory] = {}
+        self._said: set[tuple[str, str]] = set()
+        self._checks = 0
+        with in_keywords():
+            self._settings = settings_of(kinds=kinds, layers=layers, cuda_device=cuda_device)
+            try:
+                self._find()
+            except SourceError as error:
+                raise UsageError(str(error)) from None
+        self._solver: GramSolver = gram_spectrum
+        if cuda_device >= 0:
+            self._solver = cuda_spectrum(cuda_device, self._say_of_device)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizers whose weight decay the warnings name: a tuple, empty where none is known.
+
+        May be set to one or several when they exist. Raises `UsageError` for what is none.
+        """
+        return self._optimizers
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        several = optimizer if isinstance(optimizer, (list, tuple)) else [optimizer]
+        found = tuple(one for one in several if one is not None)
+        for one in found:
+            if not hasattr(one, "param_groups"):
+                raise UsageError(f"optimizer: a {type(one).__name__} has no param_groups")
+        self._optimizers = found
+
+    def step(self, epoch: Optional[float] = None) -> Check:
+        """Check the layers now; `epoch` is what the warnings call this moment.
+
+        Does nothing on any process of a distributed training but the first. Never raises: a monitor
+        must not end a training, so what goes wrong is logged, once.
+        """
+        if not is_first_process():
+            return Check(epoch)
+        started = time.perf_counter()
+        self._checks += 1
+        try:
+            return self._check(None if epoch is None else float(epoch), started)
+        except Exception as error:
+            self._warn_of_failure("the check failed", error)
+            return Check(None, stop=self._stopping, seconds=time.perf_counter() - started)
+
+    def stops(self, check: Check) -> bool:
+        """Whether the training is to end after `check`, on every process of a distributed one.
+
+        There, with `stop`, all of them must call this: the first one's answer is sent to the
+        others, so that none waits for one that has left.
+        """
+        return first_process_says(check.stop) if self._stop else check.stop
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
+        it was well and what was warned of; and what else was said. Plain values, fit for JSON.
+
+        Not that the training was asked to end: one that goes on all the same was meant to.
+        """
+        return {
+            "checks": self._checks,
+            "layers": {name: history.state() for name, history in self._histories.items()},
+            "said": [list(one) for one in sorted(self._said)],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the monitor was of which this is the `state_dict`: nothing is said twice, and
+        only a layer that collapses from now on asks for the end of the training.
+
+        Raises `UsageError` for anything else.
+        """
+        try:
+            histories = {
+                name: LayerHistory.of(history) for name, history in state["layers"].items()
+            }
+            said = {(str(what), str(about)) for what, about in state.get("said", ())}
+            checks = int(state["checks"])
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+            raise UsageError("state_dict: not that of a RankMonitor") from None
+        self._histories, self._said, self._checks = histories, said, checks
+        self._stopping = False
+
+    def _check(self, epoch: Optional[float], started: float) -> Check:
+        when = When("check", self._checks) if epoch is None else When("epoch", epoch)
+        model, found = self._find()
+        matrices = {matrix.name: matrix for matrix in found}
+        self._say_what_is_costly(matrices)
+        done = measure_in_time(
+            matrices, self._settings, self._solver, self._budget, started, self._jobs
+        )
+        readings, invalid, collapses = [], [], []
+        for name in (name for name in matrices if name in done):
+            outcome, seconds = done[name].found, done[name].seconds
+            if isinstance(outcome, LayerResult):
+                reading = _reading(outcome, seconds)
+                readings.append(reading)
+                trouble = self._histories.setdefault(name, LayerHistory()).seen(reading, when)
+                if trouble is not None:
+                    collapses.append(self._collapse(outcome, reading, trouble, model))
+            elif outcome.invalid:
+                invalid.append(name)
+            else:
+                self._warn_once(name, f"{name}: not watched: {outcome.reason}")
+        self._say_what_is_invalid(invalid)
+        waiting = self._budget.waiting
+        return Check(
+            epoch=epoch,
+            readings=tuple(readings),
+            put_off=tuple(name for name in matrices if name in waiting),
+            invalid=tuple(invalid),
+            collapses=tuple(collapses),
+            stop=self._stopping,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _find(self) -> tuple[Any, list[WeightMatrix]]:
+        """The model without what only wraps it, and its chosen matrices as they are now.
+
+        Raises `UsageError` or `SourceError` when there is none.
+        """
+        _refuse_sharded(self._model)
+        source, model = module_source(self._model)
+        table = None if is_scripted(model) else table_from_model(model)
+        matrices, skipped = find_matrices(source, table)
+        chosen = select(matrices, self._settings)
+        refuse_nothing(source.archive, matrices, chosen, skipped)
+        return model, chosen
+
+    def _collapse(
+        self, layer: LayerResult, reading: Reading, trouble: Trouble, model: Any
+    ) -> Collapse:
+        """Warn of `layer`, and stop for it."""
+        if self._stop and layer.verdict == trouble.state == COLLAPSED and trouble.since is not None:
+            self._stopping = True
+        decay, penalty = self._decay(layer.parameter, model), self._penalty_on(layer.parameter)
+        text = printable(sentence(layer, trouble, decay, penalty))
+        logger.warning("%s", text)
+        since = None if trouble.since is None else trouble.since.number
+        return Collapse(reading, since, decay, text)
+
+    def _decay(self, parameter: str, model: Any) -> Optional[float]:
+        try:
+            decays = weight_decays(self._optimizers)
+            return decays.get(id(parameters_by_name(model).get(parameter)))
+        except Exception as error:
+            self._warn_of_failure("the weight decay cannot be read from the optimizer", error)
+            return None
+
+    def _penalty_on(self, parameter: str) -> Optional[float]:
+        try:
+            found = None if self._penalty is None else self._penalty(parameter)
+            return None if found is None else float(found)
+        except Exception as error:
+            self._warn_of_failure("penalty failed", error)
+            return None
+
+    def _say_what_is_costly(self, matrices: Mapping[str, WeightMatrix]) -> None:
+        shapes = {name: matrix.shape for name, matrix in matrices.items()}
+        for name, cost in self._budget.too_costly(shapes).items():
+            self._warn_once(
+                name,
+                f"{name}: not watched: it takes about {cost:.2g} s and max_seconds is"
+                f" {self._budget.max_seconds:g}; {math.ceil(1.2 * cost)} would do",
+            )
+
+    def _say_what_is_invalid(self, names: Sequence[str]) -> None:
+        """One line for all that are new."""
+        new = [name for name in names if ("invalid", name) not in self._said]
+        self._said.update(("invalid", name) for name in new)
+        if new:
+            more = len(new) - _NAMES_SHOWN
+            shown = ", ".join(new[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            holds = "holds" if len(new) == 1 else "hold"
+            logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
+
+    def _say_of_device(self, line: str) -> None:
+        self._warn_once(line, line.replace("--cuda-device", "cuda_device"))
+
+    def _warn_of_failure(self, what: str, error: Exception) -> None:
+        logger.debug("%s", what, exc_info=True)
+        kind = "" if isinstance(error, AnalyzeError) else f"{type(error).__name__}: "
+        self._warn_once(what, f"{what} ({kind}{' '.join(str(error).split())}); training goes on")
+
+    def _warn_once(self, about: str, line: str) -> None:
+        if ("warned", about) not in self._said:
+            self._said.add(("warned", about))
+            logger.warning("%s", printable(line))
+
+
+def _refuse_sharded(model: Any) -> None:
+    """Raise `UsageError` for a model of which each process holds only a part."""
+    for module in model.modules():
+        if any(base.__name__ in _SHARDED for base in type(module).__mro__):
+            raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be watched")
+
+
+def _reading(layer: LayerResult, seconds: float) -> Reading:
+    return Reading(
+        layer=layer.name,
+        kind=layer.kind,
+        M=layer.M,
+        verdict=layer.verdict,
+        min_singular_value=layer.min_singular_value,
+        lost=layer.lost_directions,
+        stable_rank=layer.stable_rank,
+        alpha=layer.power_law.alpha if layer.power_law is not None else None,
+        seconds=seconds,
+    )

@@ -1,0 +1,151 @@
+"""What `analyze` returns: a report, and its layers, that can be asked for their other forms.
+
+Subclasses of the plain results, not wrappers around them: everything that takes a `ModelReport`
+(report formats, plots, comparisons) takes a `Report`, and each number has one place.
+"""
+
+import dataclasses
+import difflib
+import io
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from allennlp_analyze._keywords import in_keywords
+from allennlp_analyze.analysis.pipeline import Request, write_reports
+from allennlp_analyze.errors import UsageError
+from allennlp_analyze.reports.figures.plots import (
+    MODEL_PLOTS,
+    draw_layer,
+    draw_model,
+    new_layer_figure,
+    new_model_figure,
+)
+from allennlp_analyze.reports.figures.style import house_style
+from allennlp_analyze.reports.frame import to_frame
+from allennlp_analyze.reports.json import layer_to_dict, to_json_dict
+from allennlp_analyze.reports.notebook import to_html
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.settings import PLOT_FORMATS
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+PLOTS = tuple(name for name, _, _ in MODEL_PLOTS)
+
+
+class Layer(LayerResult):
+    """One matrix: a `LayerResult` that can draw itself."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The layer's entry in report.json."""
+        return layer_to_dict(self)
+
+    def plot(self) -> "Figure":
+        """A new figure: its spectrum beside the theory, and its singular values."""
+        with house_style():
+            return _finished(draw_layer(new_layer_figure(), self))
+
+    def __repr__(self) -> str:
+        name = shorten(self.name, NAME_WIDTH)
+        return f"<Layer {name!r}: {self.kind}, {self.N} x {self.M}, {self.verdict}>"
+
+
+class Report(ModelReport):
+    """The analysis of one model: a `ModelReport` in any of its forms."""
+
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, report: ModelReport) -> "Report":
+        """The same results."""
+        values = _values(report)
+        return cls(**{**values, "layers": tuple(Layer(**_values(x)) for x in report.layers)})
+
+    def layer(self, name: Union[str, int]) -> Layer:
+        """The layer called `name`, or at that place in `layers`; also by its parameter's name.
+
+        Raises `UsageError` where there is none, or where the parameter holds several.
+        """
+        if isinstance(name, int):
+            if not -len(self.layers) <= name < len(self.layers):
+                raise UsageError(f"there is no layer {name}: the report has {len(self.layers)}")
+            return self.layers[name]
+        found = [x for x in self.layers if x.name == name] or [
+            x for x in self.layers if x.parameter == name
+        ]
+        if len(found) == 1:
+            return found[0]
+        close = [x.name for x in found] or difflib.get_close_matches(
+            str(name), [x.name for x in self.layers], n=3, cutoff=0.4
+        )
+        hint = f"; there is {', '.join(map(printable, close[:3]))}" if close else ""
+        raise UsageError(f"there is no layer {printable(str(name))!r}{hint}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of report.json."""
+        return to_json_dict(self)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """One row per layer, the columns of layers.csv. Raises `ImportError` without pandas."""
+        return to_frame(self)
+
+    def plot(self, kind: str = PLOTS[0]) -> "Figure":
+        """A new figure of the whole model; `kind` is one of `PLOTS`. Raises `UsageError`."""
+        if kind not in PLOTS:
+            raise UsageError(f"kind: no plot is called {kind!r}; choose from {', '.join(PLOTS)}")
+        with house_style():
+            return _finished(draw_model(new_model_figure(), kind, self))
+
+    def write(
+        self,
+        directory: Union[str, "os.PathLike[str]"],
+        *,
+        plots: bool = True,
+        plot_format: str = PLOT_FORMATS[0],
+        force: bool = False,
+    ) -> tuple[Path, ...]:
+        """Write the files that the command writes; their paths.
+
+        A directory that holds a report is refused without `force`. Raises `UsageError` for a format
+        that is not one of `PLOT_FORMATS`, `OutputError` when nothing can be written there.
+        """
+        if plot_format not in PLOT_FORMATS:
+            raise UsageError(f"plot_format: choose from {', '.join(PLOT_FORMATS)}")
+        request = Request(
+            self.source.archive, force=force, plots=plots, plot_format=plot_format, quiet=True
+        )
+        with in_keywords():
+            return write_reports(self, Path(directory), request).written
+
+    def __repr__(self) -> str:
+        archive = shorten(printable(self.source.archive), NAME_WIDTH)
+        layers = count(len(self.layers), "layer")
+        return f"<Report of {archive}: {layers}, {self.summary.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+
+def _values(result: Union[LayerResult, ModelReport]) -> dict[str, Any]:
+    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+
+
+def _finished(figure: "Figure") -> "Figure":
+    """`figure` with its ticks made in the house style, and shown by notebooks.
+
+    They know how to show a figure only once pyplot is imported; this asks for no pyplot.
+    """
+    figure.draw_without_rendering()
+    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

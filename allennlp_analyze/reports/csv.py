@@ -1,0 +1,147 @@
+"""layers.csv: one row per matrix, for spreadsheets and data frames."""
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from allennlp_analyze.reports.json import LAYER_KEYS, layer_to_dict
+from allennlp_analyze.results.layer import (
+    TOLERANCES,
+    LayerResult,
+    MarchenkoPastur,
+    ModelReport,
+    PowerLaw,
+    Tikhonov,
+)
+from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.text.names import printable
+
+# What is an object in report.json, as (prefix of the columns, keys). The fit's own numbers have
+# the names that the field gives them; its sigma would be taken for a singular value.
+GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "hard_rank": ("hard_rank_", TOLERANCES),
+    "tolerance": ("tolerance_", TOLERANCES),
+    "rank_loss_percent": ("rank_loss_percent_", TOLERANCES),
+    "marchenko_pastur": ("mp_", tuple(f.name for f in dataclasses.fields(MarchenkoPastur))),
+    "tikhonov": ("tikhonov_", tuple(f.name for f in dataclasses.fields(Tikhonov))),
+    "power_law": (
+        "",
+        tuple(f.name for f in dataclasses.fields(PowerLaw) if f.name != "comparisons"),
+    ),
+}
+RENAMED = {"sigma": "alpha_sigma"}
+COMPARISON_PARTS = ("ratio", "p")
+COMPARISON = re.compile(f"comparison_(.+)_({'|'.join(COMPARISON_PARTS)})")
+FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
+    """Write layers.csv: the columns of `rows`, UTF-8, empty where a value is not defined.
+
+    Raises `OutputError`.
+    """
+    table = rows(report)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns(report), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{key: cell(value) for key, value in row.items()} for row in table])
+    write_text(path, text.getvalue())
+
+
+def columns(report: ModelReport) -> list[str]:
+    """The header: the same for every model, then one pair per distribution compared with."""
+    names = {name for layer in report.layers for name in _comparisons(layer)}
+    compared = [
+        _comparison_column(name, part) for name in sorted(names) for part in COMPARISON_PARTS
+    ]
+    return fixed_columns() + compared
+
+
+def fixed_columns() -> list[str]:
+    """The columns that every layers.csv has."""
+    header: list[str] = []
+    for key in LAYER_KEYS:
+        header += _columns_of(key)
+        if key == "effective_rank":
+            header.append("entropy")
+    return header
+
+
+def all_columns(headers: Iterable[Iterable[str]]) -> list[str]:
+    """The columns of several layers.csv together, in the order of `columns`.
+
+    Those of other origin come last, as they come.
+    """
+    found = dict.fromkeys(column for header in headers for column in header)
+    for column in fixed_columns():
+        found.pop(column, None)
+    names = sorted(name for name in map(_compared_with, found) if name is not None)
+    compared = [
+        column
+        for name in dict.fromkeys(names)
+        for part in COMPARISON_PARTS
+        if (column := _comparison_column(name, part)) in found
+    ]
+    return [*fixed_columns(), *dict.fromkeys([*compared, *found])]
+
+
+def _comparison_column(name: str, part: str) -> str:
+    return f"comparison_{name}_{part}"
+
+
+def _compared_with(column: str) -> Optional[str]:
+    """The distribution of a column of a comparison, None for another column."""
+    found = COMPARISON.fullmatch(column)
+    return found[1] if found else None
+
+
+def rows(report: ModelReport) -> list[dict[str, Any]]:
+    """One flat dict per matrix in model order; a missing or None value is an empty cell."""
+    return [_row(layer) for layer in report.layers]
+
+
+def _columns_of(key: str) -> list[str]:
+    if key == "shape":
+        return ["rows", "columns"]
+    if key in GROUPS:
+        prefix, parts = GROUPS[key]
+        return [_column(prefix, part) for part in parts]
+    return [key]
+
+
+def _column(prefix: str, part: str) -> str:
+    return prefix + part if prefix else RENAMED.get(part, part)
+
+
+def _row(layer: LayerResult) -> dict[str, Any]:
+    row: dict[str, Any] = {"entropy": layer.entropy}
+    for key, value in layer_to_dict(layer).items():
+        if key == "shape":
+            row["rows"], row["columns"] = value
+        elif key in GROUPS:
+            prefix, parts = GROUPS[key]
+            row.update({_column(prefix, part): (value or {}).get(part) for part in parts})
+        else:
+            row[key] = "; ".join(value) if key == "warnings" else value
+    for name, comparison in _comparisons(layer).items():
+        row.update({_comparison_column(name, part): comparison[part] for part in COMPARISON_PARTS})
+    return row
+
+
+def _comparisons(layer: LayerResult) -> dict[str, dict[str, Any]]:
+    if layer.power_law is None or layer.power_law.comparisons is None:
+        return {}
+    comparisons: dict[str, dict[str, Any]] = layer_to_dict(layer)["power_law"]["comparisons"]
+    return comparisons
+
+
+def cell(value: Any) -> Any:
+    """Text on one line and, since names come from strangers, never a spreadsheet's formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return "'" + text if text.startswith(FORMULA_STARTS) else text

@@ -1,0 +1,247 @@
+"""The files under plots/: one figure per layer, four per model."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Optional, Union
+
+from allennlp_analyze.reports.figures.density_plots import plot_esd_linear, plot_esd_loglog
+from allennlp_analyze.reports.figures.file import Caption, drawn_figure
+from allennlp_analyze.reports.figures.model import (
+    plot_alpha,
+    plot_min_singular_values,
+    plot_q_alpha,
+    plot_rank_loss,
+)
+from allennlp_analyze.reports.figures.singular_values import plot_singular_values
+from allennlp_analyze.reports.figures.style import (
+    GREY,
+    LAMBDA,
+    RHO,
+    SIGMA_I,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TIMES,
+    TITLE_SIZE,
+    WIDTH,
+    house_style,
+    new_figure,
+    wipe,
+)
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.storage.files import make_directory, write_atomically
+from allennlp_analyze.text.names import figure_name, file_name, printable
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "plot_alpha",
+    "plot_esd_linear",
+    "plot_esd_loglog",
+    "plot_min_singular_values",
+    "plot_q_alpha",
+    "plot_rank_loss",
+    "plot_singular_values",
+    "write_plots",
+]
+# In ASCII, so that they can be read in a PDF too.
+MODEL_PLOTS = (
+    (
+        "min_singular_values",
+        plot_min_singular_values,
+        Caption(
+            "Smallest singular value of each layer",
+            "Histogram of the smallest singular value of each layer with Q above 1.1, by verdict.",
+        ),
+    ),
+    (
+        "alpha",
+        plot_alpha,
+        Caption(
+            "Power-law exponent alpha of each layer",
+            "Histogram of the exponents of the layers' power laws, with lines at 2 and 6.",
+        ),
+    ),
+    (
+        "q_alpha",
+        plot_q_alpha,
+        Caption(
+            "Power-law exponent alpha against aspect ratio Q",
+            "A point for each layer with a power law, by kind, with lines at alpha = 2, alpha = 6"
+            " and Q = 1.1.",
+        ),
+    ),
+    (
+        "rank_loss",
+        plot_rank_loss,
+        Caption(
+            "Rank loss",
+            "Bars for the layers that lose most of their directions, by numpy's tolerance"
+            " and by the rule of the verdict.",
+        ),
+    ),
+)
+# A figure's path, and what writes it.
+Drawn = tuple[Path, Callable[[BinaryIO], None]]
+FIGURES_PER_MODEL = len(MODEL_PLOTS)
+# Figures that are drawn and not yet written: a few megabytes each.
+PENDING = 2
+MODEL_HEIGHT = 4.3
+# Of a layer's figure, everything at a fixed place, in inches: fitting it would draw it twice.
+LAYER_HEIGHT = 5.75
+LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.7, 5.53, 5.33, 2.99
+LINEAR = (LEFT, 3.56, 2.75, 1.48)
+LOGLOG = (4.33, 3.56, 2.75, 1.48)
+VALUES = (LEFT, 0.48, 3.9, 1.72)
+ROWS, ROW, COLUMN = 3, 0.165, LOGLOG[0] - LEFT
+# What stands in the last place of the legend, which no curve needs.
+UNITS = f"{LAMBDA}, {RHO} and {SIGMA_I} are dimensionless, as the weights are"
+
+
+def write_plots(
+    report: ModelReport,
+    directory: Union[str, Path],
+    fmt: str = "png",
+    progress: Optional[Callable[[], None]] = None,
+) -> list[Path]:
+    """Write every figure below `directory`/plots as `fmt`: png, svg or pdf; their paths.
+
+    `directory` is the one that holds report.json. `progress` is called after each of the
+    len(report.layers) + 4 figures. Raises `OutputError`.
+    """
+    plots = make_directory(Path(directory) / "plots")
+    layers = make_directory(plots / "layers")
+    written: list[Path] = []
+    with house_style(), ThreadPoolExecutor(1) as writer:
+        pending: deque[Future[Path]] = deque()
+
+        def finish(left: int) -> None:
+            while len(pending) > left:
+                written.append(pending.popleft().result())
+                if progress is not None:
+                    progress()
+
+        for path, write in chain(
+            _layer_files(report, layers, fmt), _model_files(report, plots, fmt)
+        ):
+            pending.append(writer.submit(_written, path, write))
+            finish(left=PENDING)
+        finish(left=0)
+    return written
+
+
+def _written(path: Path, write: Callable[[BinaryIO], None]) -> Path:
+    write_atomically(path, write)
+    return path
+
+
+def _layer_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Drawn]:
+    figure = new_layer_figure()
+    for index, layer in enumerate(report.layers):
+        draw_layer(figure, layer)
+        path = directory / file_name(index, layer.name, fmt)
+        yield path, drawn_figure(figure, fmt, layer_caption(layer))
+
+
+def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Drawn]:
+    for name, _, caption in MODEL_PLOTS:
+        figure = draw_model(new_model_figure(), name, report)
+        yield directory / f"{name}.{fmt}", drawn_figure(figure, fmt, caption)
+
+
+def new_model_figure() -> "Figure":
+    """An empty figure for `draw_model`."""
+    return new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
+
+
+def draw_model(figure: "Figure", name: str, report: ModelReport) -> "Figure":
+    """Draw the one of `MODEL_PLOTS` that is called `name`. Raises `KeyError` for another name."""
+    plots = {known: plot for known, plot, _ in MODEL_PLOTS}
+    plots[name](figure.add_subplot(), report)
+    return figure
+
+
+def layer_caption(layer: LayerResult) -> Caption:
+    """What the figure of `layer` shows, with its whole name."""
+    fit = layer.power_law
+    law = f"power law alpha = {fit.alpha:.2f} from {fit.xmin:.3g} on" if fit else "no power law"
+    return Caption(
+        f"Spectrum of {printable(layer.name)}",
+        f"{_facts(layer, 'x')}. The density of its {layer.M} eigenvalues on linear and on"
+        " logarithmic axes, beside the Marchenko-Pastur law and the power law; its singular values"
+        " against their index, beside the tolerances of the hard rank. Singular values from"
+        f" {layer.min_singular_value:.3g} to {layer.max_singular_value:.3g}; {law}.",
+    )
+
+
+def _facts(layer: LayerResult, times: str = TIMES) -> str:
+    size = f"N {times} M = {layer.N} {times} {layer.M}, Q = N/M = {layer.Q:.4g}"
+    return f"{layer.kind}, {size}, verdict {layer.verdict}"
+
+
+def new_layer_figure() -> "Figure":
+    """An empty figure for `draw_layer`."""
+    return new_figure(WIDTH, LAYER_HEIGHT)
+
+
+def draw_layer(figure: "Figure", layer: LayerResult) -> "Figure":
+    """Draw the spectrum of `layer` in `figure`, of `new_layer_figure`, used before or not.
+
+    The density of its eigenvalues on linear and on logarithmic axes, and its singular values.
+    """
+    for old in [*figure.texts, *figure.artists]:
+        old.remove()
+    for ax in figure.axes:
+        wipe(ax)
+    linear, loglog, values = figure.axes or _three_axes(figure)
+    plot_esd_linear(linear, layer, legend=False)
+    plot_esd_loglog(loglog, layer, legend=False)
+    plot_singular_values(values, layer)
+    _draw_legend(figure, *linear.get_legend_handles_labels())
+    units_at = LEGEND_AT - ROW * (ROWS - 1)
+    _text(figure, LOGLOG[0], units_at, UNITS, fontsize=SMALL_SIZE, color=GREY, va="center_baseline")
+    _text(figure, LEFT, TITLE_AT, figure_name(layer.name), fontsize=TITLE_SIZE)
+    _text(figure, LEFT, FACTS_AT, _facts(layer), fontsize=TEXT_SIZE, color=GREY)
+    return figure
+
+
+def _three_axes(figure: "Figure") -> Sequence["Axes"]:
+    width, height = figure.get_size_inches()
+    found = []
+    for left, bottom, across, up in (LINEAR, LOGLOG, VALUES):
+        ax = figure.add_axes((left / width, bottom / height, across / width, up / height))
+        ax.xaxis.set_label_coords(0.5, -0.25 / up)
+        ax.yaxis.set_label_coords(-0.52 / across, 0.5)
+        found.append(ax)
+    return found
+
+
+def _draw_legend(figure: "Figure", artists: Sequence["Artist"], labels: Sequence[str]) -> None:
+    """Columns of `ROWS` below the densities. A `Figure.legend` would measure every text."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch, Rectangle
+
+    width, height = figure.get_size_inches()
+    for index, (artist, label) in enumerate(zip(artists, labels)):
+        column, row = divmod(index, ROWS)
+        left, middle = LEFT + COLUMN * column, LEGEND_AT - ROW * row
+        start, end, y = left / width, (left + 0.24) / width, middle / height
+        if isinstance(artist, Line2D):
+            sample = Line2D((start, end), (y, y), color=artist.get_color())
+            sample.set(linewidth=artist.get_linewidth(), linestyle=artist.get_linestyle())
+            figure.add_artist(sample)
+        elif isinstance(artist, Patch):
+            corner, tall = (start, (middle - 0.045) / height), 0.09 / height
+            figure.add_artist(Rectangle(corner, end - start, tall, fc=artist.get_facecolor()))
+        _text(figure, left + 0.31, middle, label, fontsize=SMALL_SIZE, va="center_baseline")
+
+
+def _text(figure: "Figure", x: float, y: float, text: str, **style: Any) -> None:
+    """`text` at a place in inches from the lower left corner."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, y / height, text, **style)

@@ -1,0 +1,180 @@
+"""What a report's findings mean in plain words, and what to do about them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from allennlp_analyze.results.layer import (
+    FEW_WARNING,
+    MIN_Q,
+    TIED_WARNING,
+    LayerResult,
+    ModelReport,
+)
+from allennlp_analyze.text.counts import count
+
+SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
+ALPHA_RANGE = (2.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing worth knowing. `layers` are indices into the report's layers."""
+
+    severity: str
+    title: str
+    meaning: str
+    remedy: str = ""
+    layers: tuple[int, ...] = field(default=())
+
+
+def findings(report: ModelReport) -> tuple[Finding, ...]:
+    """Everything worth knowing about `report`, the serious first."""
+    found = [
+        *_invalid(report),
+        *_collapsed(report.layers),
+        *_near_collapse(report.layers),
+        *(Finding(CAUTION, "Noted while reading", warning) for warning in report.warnings),
+        *_exponents(report.layers),
+        *_warned(report.layers),
+    ]
+    order = (SERIOUS, CAUTION, REMARK)
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _invalid(report: ModelReport) -> Iterable[Finding]:
+    invalid = [tensor for tensor in report.skipped if tensor.invalid]
+    if invalid:
+        first = f"{invalid[0].parameter}: {invalid[0].reason}"
+        yield Finding(
+            SERIOUS,
+            f"{count(len(invalid), 'matrix', 'matrices')} with NaN or infinity",
+            f"No network with such a matrix computes anything ({first}).",
+            "Go back to the last checkpoint without it; look for a learning rate that is too high,"
+            " a division by zero in the loss, or float16 that overflowed.",
+        )
+
+
+def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    for assessed in (True, False):
+        found = _indices(layers, "collapsed", assessed)
+        if not found:
+            continue
+        worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
+        fact = (
+            f"{worst.lost_percent:.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
+        )
+        yield Finding(
+            SERIOUS if assessed else CAUTION,
+            f"Lost rank: {fact}",
+            f"{_have(found, 'lost')} rank. What an input holds in the lost directions does not"
+            " pass the layer, and no later layer can bring it back."
+            + ("" if assessed else " Beside the linear layers; not part of the verdict."),
+            "Lower weight decay and other penalties on the weights, or stop earlier; the command"
+            " allennlp-analyze compare shows at which checkpoint it happened. Where the largest"
+            " singular values grew instead, lower the learning rate. A layer that was made of low"
+            " rank, or pruned, is as it should be.",
+            tuple(found),
+        )
+
+
+def _where_they_are(layer: LayerResult) -> str:
+    largest = float(layer.singular_values[layer.M - layer.lost_directions])
+    if largest == 0:
+        return "are exactly zero"
+    most = layer.max_singular_value
+    return f"have singular values of at most {largest:.2g}, the largest of all being {most:.3g}"
+
+
+def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    found = _indices(layers, "near_collapse", True) + _indices(layers, "near_collapse", False)
+    if found:
+        yield Finding(
+            CAUTION,
+            f"Close to losing rank: {count(len(found), 'layer')}",
+            "The smallest singular value is less than a twentieth of what a random matrix of the"
+            " same size and variance has: a direction is about to go.",
+            "Watch it over the next checkpoints; lower weight decay where it goes on falling.",
+            tuple(sorted(found)),
+        )
+
+
+def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    low, high = ALPHA_RANGE
+    fitted = [i for i, layer in enumerate(layers) if layer.power_law and not _few(layer)]
+    alphas = {i: fit.alpha for i in fitted if (fit := layers[i].power_law) is not None}
+    above = [i for i, alpha in alphas.items() if alpha > high]
+    below = [i for i, alpha in alphas.items() if alpha < low]
+    if above:
+        yield Finding(
+            REMARK,
+            f"α above {high:g}: {count(len(above), 'layer')} of {len(fitted)}",
+            "Their spectra look much like those of random matrices: these layers have learned"
+            " little structure, or were hardly trained.",
+            "More training or more data may help; frozen and very small layers can be like this.",
+            tuple(above),
+        )
+    if below:
+        yield Finding(
+            REMARK,
+            f"α below {low:g}: {count(len(below), 'layer')} of {len(fitted)}",
+            "Very heavy tails: a few directions carry most of the layer, which can mean that it"
+            " has memorised, or that some rows or columns are far larger than the rest.",
+            "Look at the largest singular values of the layer, and at its D: above 0.1 the tail"
+            " is hardly a power law and α says little.",
+            tuple(below),
+        )
+
+
+def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    few = [i for i, layer in enumerate(layers) if _few(layer)]
+    tied = [i for i, layer in enumerate(layers) if _any(layer, TIED_WARNING)]
+    others = [
+        i
+        for i, layer in enumerate(layers)
+        if any(not warning.startswith((FEW_WARNING, TIED_WARNING)) for warning in layer.warnings)
+    ]
+    if few:
+        yield Finding(
+            REMARK,
+            f"α is uncertain in {count(len(few), 'layer')}",
+            "The power law rests on few eigenvalues there; the smallest singular value and the"
+            " rank do not depend on it.",
+            "",
+            tuple(few),
+        )
+    if tied:
+        yield Finding(
+            REMARK,
+            f"Tied weights: {count(len(tied), 'matrix', 'matrices')}",
+            "Several parameters share one matrix, which was analysed once.",
+            "",
+            tuple(tied),
+        )
+    if others:
+        yield Finding(
+            REMARK,
+            f"Warnings on {count(len(others), 'layer')}",
+            "They stand with each layer in the table.",
+            "",
+            tuple(others),
+        )
+
+
+def _indices(layers: Sequence[LayerResult], verdict: str, linear: bool) -> list[int]:
+    return [
+        i
+        for i, layer in enumerate(layers)
+        if layer.verdict == verdict and (layer.kind == "linear") == linear and layer.Q > MIN_Q
+    ]
+
+
+def _few(layer: LayerResult) -> bool:
+    return _any(layer, FEW_WARNING)
+
+
+def _any(layer: LayerResult, start: str) -> bool:
+    return any(warning.startswith(start) for warning in layer.warnings)
+
+
+def _have(found: Sequence[int], verb: str) -> str:
+    return f"{count(len(found), 'layer')} {'has' if len(found) == 1 else 'have'} {verb}"

@@ -1,0 +1,53 @@
+"""report.html: the whole report as one page that needs nothing else, written from the results."""
+
+from pathlib import Path
+from typing import Any, Union
+
+from allennlp_analyze.reports.html.page import COLUMNS, WORDS, fact_labels, facts, page_of
+from allennlp_analyze.reports.html.reference import reference_section
+from allennlp_analyze.reports.html.spectra import spectrum_data
+from allennlp_analyze.reports.html.table import sort_keys
+from allennlp_analyze.reports.html.templating import render_template
+from allennlp_analyze.results.layer import MIN_Q, LayerResult, ModelReport
+from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.text.names import printable
+
+PAGE = "report.html"
+SCRIPTS = ("parts.js", "chart.js", "page.js")
+
+
+def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
+    """Write report.html; its path. Raises `OutputError`."""
+    write_text(path, html_page(report))
+    return Path(path)
+
+
+def html_page(report: ModelReport) -> str:
+    """The page as text: escaped, without a reference to anything outside it."""
+    data = {
+        "min_q": MIN_Q,
+        "words": WORDS,
+        "facts": fact_labels(),
+        "layers": [_layer_data(layer) for layer in report.layers],
+    }
+    return render_template(
+        "report.html", SCRIPTS, data, page=page_of(report), reference=reference_section(report)
+    )
+
+
+def _layer_data(layer: LayerResult) -> dict[str, Any]:
+    return {
+        "name": printable(layer.name),
+        "kind": layer.kind,
+        "verdict": layer.verdict,
+        "M": layer.M,
+        "Q": layer.Q,
+        "sigma_min": layer.min_singular_value,
+        "sigma_max": layer.max_singular_value,
+        "alpha": layer.power_law.alpha if layer.power_law else None,
+        "loss": layer.lost_percent,
+        "sort": sort_keys(COLUMNS, layer),
+        "facts": facts(layer),
+        "warnings": [printable(warning) for warning in layer.warnings],
+        **spectrum_data(layer),
+    }

@@ -1,0 +1,313 @@
+"""What the page says of a report, in texts: its cards, table, settings and terms."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from allennlp_analyze.reports.html.findings import findings
+from allennlp_analyze.reports.html.table import Column, Row, short_name, table_row
+from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
+from allennlp_analyze.results.layer import MIN_Q, LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.names import printable
+
+WORDS = {
+    "full_rank": "full rank",
+    "near_collapse": "near collapse",
+    "collapsed": "collapsed",
+    "not_assessed": "not assessed",
+    "invalid": "invalid",
+}
+MODEL_WORDS = {**WORDS, "full_rank": "healthy"}
+NAMED = 12
+SKIPPED_SHOWN = 1000
+SORTED_VERDICTS = ("collapsed", "near_collapse", "full_rank", "not_assessed")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the numbers at the top."""
+
+    title: str
+    value: str
+    where: str
+    meaning: str
+    formula: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A layer that a finding names, in short and whole."""
+
+    index: int
+    name: str
+    full_name: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A finding with its layers as links."""
+
+    severity: str
+    title: str
+    meaning: str
+    remedy: str
+    layers: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    name: str
+    shape: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Every text of the page but those of single layers' numbers."""
+
+    title: str
+    verdict: str
+    verdict_word: str
+    sentence: str
+    cards: tuple[Card, ...]
+    findings: tuple[Note, ...]
+    columns: tuple[Column[LayerResult], ...]
+    rows: tuple[Row, ...]
+    kinds: tuple[tuple[str, int], ...]
+    verdicts: tuple[tuple[str, str, int], ...]
+    skipped: tuple[LeftOut, ...]
+    skipped_sentence: str
+    how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    terms: tuple[Term, ...] = TERMS
+
+
+COLUMNS: tuple[Column[LayerResult], ...] = (
+    Column("layer", "name", lambda x: printable(x.name), lambda x: printable(x.name), ""),
+    Column("kind", "what the layer does", lambda x: x.kind, lambda x: x.kind, "less"),
+    Column(
+        "N × M",
+        "the larger and the smaller dimension",
+        lambda x: f"{x.N} × {x.M}",
+        lambda x: x.N * x.M,
+        "number less",
+    ),
+    Column("Q", "N / M", lambda x: text(x.Q), lambda x: x.Q, "number less"),
+    Column(
+        "σ_min",
+        "smallest singular value",
+        lambda x: text(x.min_singular_value, 3),
+        lambda x: x.min_singular_value,
+    ),
+    Column(
+        "lost",
+        "share of the directions that are gone by the rule of the verdict",
+        lambda x: f"{x.lost_percent:.3g}%" if x.lost_percent else "0",
+        lambda x: x.lost_percent,
+    ),
+    Column(
+        "α", "power-law exponent", lambda x: text(fit_number("alpha")(x), 3), fit_number("alpha")
+    ),
+    Column(
+        "D",
+        "Kolmogorov-Smirnov distance of the power law",
+        lambda x: text(fit_number("D")(x), 2),
+        fit_number("D"),
+        "number less",
+    ),
+    Column(
+        "stable rank",
+        "squared Frobenius norm over squared spectral norm",
+        lambda x: text(x.stable_rank, 3),
+        lambda x: x.stable_rank,
+        "number less",
+    ),
+    Column(
+        "verdict",
+        "has the layer lost rank?",
+        lambda x: WORDS[x.verdict],
+        lambda x: SORTED_VERDICTS.index(x.verdict),
+        "verdict",
+    ),
+)
+
+
+def page_of(report: ModelReport) -> Page:
+    """The texts of the page; names and texts from the archive are made printable."""
+    summary = report.summary
+    kinds = Counter(layer.kind for layer in report.layers)
+    verdicts = Counter(layer.verdict for layer in report.layers)
+    return Page(
+        title=printable(title_of(report)),
+        verdict=summary.verdict,
+        verdict_word=MODEL_WORDS[summary.verdict].capitalize(),
+        sentence=without_word(summary.sentence),
+        cards=_cards(report),
+        findings=_notes(report),
+        columns=COLUMNS,
+        rows=tuple(table_row(layer, COLUMNS, layer, layer.verdict) for layer in report.layers),
+        kinds=tuple(sorted(kinds.items())),
+        verdicts=tuple((v, WORDS[v], verdicts[v]) for v in SORTED_VERDICTS if verdicts[v]),
+        skipped=tuple(
+            LeftOut(
+                printable(tensor.parameter),
+                " × ".join(map(str, tensor.shape)) or "scalar",
+                printable(tensor.reason),
+            )
+            for tensor in report.skipped[:SKIPPED_SHOWN]
+        ),
+        skipped_sentence=_skipped_sentence(report),
+        how=_how(report),
+    )
+
+
+def without_word(sentence: str) -> str:
+    """Without the word at its beginning, which stands before it as a mark."""
+    return printable(sentence).split(": ", 1)[-1]
+
+
+def title_of(report: ModelReport) -> str:
+    """The last part of the archive's path or URL."""
+    archive = report.source.archive.rstrip("/")
+    return PurePath(archive.split("?")[0]).name or archive
+
+
+def fact_labels() -> list[str]:
+    """The labels of `facts`, in their order."""
+    return ["full name", "parameter", "kind", "stored as", *(term.label for term in TERMS)]
+
+
+def facts(layer: LayerResult) -> list[str]:
+    """Everything known of one layer, as text."""
+    kind = f"{layer.kind} ({layer.kind_source})"
+    if layer.module_class:
+        kind += f", {layer.module_class}"
+    values = [text(term.value(layer)) for term in TERMS]
+    parameter = layer.parameter + (f" [{layer.part}]" if layer.part else "")
+    return [printable(value) for value in (layer.name, parameter, kind, layer.dtype, *values)]
+
+
+def _cards(report: ModelReport) -> tuple[Card, ...]:
+    summary = report.summary
+    loss = summary.max_rank_loss_percent
+    counts = [
+        f"{number} {WORDS[verdict]}"
+        for verdict, number in summary.layers_by_verdict.items()
+        if number
+    ]
+    return (
+        Card(
+            "Smallest singular value",
+            text(summary.min_singular_value, 3),
+            printable(summary.min_singular_value_layer or "no layer is assessed"),
+            "Clear of zero, every input direction passes every assessed layer.",
+            "σ_min = √λ_min(WᵀW)",
+        ),
+        Card(
+            "Directions lost",
+            NOTHING if loss is None else f"{loss:.3g}%",
+            "the most that an assessed layer has lost",
+            "Share of the directions that are gone by the rule of the verdict.",
+            "100 · #{lost} / M",
+        ),
+        Card(
+            "Power-law exponent α",
+            text(summary.median_alpha, 3),
+            f"median of {summary.n_power_law} layers; mean {text(summary.mean_alpha, 3)}",
+            "Between 2 and 6 in well-trained layers (Martin and Mahoney 2018).",
+            "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
+        ),
+        Card(
+            "Layers",
+            str(summary.n_layers),
+            ", ".join(counts),
+            f"Assessed: the {summary.n_assessed} linear ones with Q above {MIN_Q}.",
+            "Q = N / M",
+        ),
+    )
+
+
+def _notes(report: ModelReport) -> tuple[Note, ...]:
+    return tuple(
+        Note(
+            finding.severity,
+            printable(finding.title),
+            printable(finding.meaning),
+            finding.remedy,
+            _links(report.layers, finding.layers),
+        )
+        for finding in findings(report)
+    )
+
+
+def _links(layers: Sequence[LayerResult], indices: Sequence[int]) -> tuple[Link, ...]:
+    links = [Link(i, short_name(layers[i]), printable(layers[i].name)) for i in indices[:NAMED]]
+    if len(indices) > NAMED:
+        more = f"and {len(indices) - NAMED} more"
+        links.append(Link(indices[NAMED], more, printable(layers[indices[NAMED]].name)))
+    return tuple(links)
+
+
+def _skipped_sentence(report: ModelReport) -> str:
+    reasons = Counter(tensor.reason for tensor in report.skipped).most_common(6)
+    shown = "; ".join(f"{number} {printable(reason)}" for reason, number in reasons)
+    more = f" The first {SKIPPED_SHOWN} are listed." if len(report.skipped) > SKIPPED_SHOWN else ""
+    return f"{count(len(report.skipped), 'tensor')} not analysed: {shown}.{more}"
+
+
+def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    source = report.source
+    walk = "the weights alone" if source.walk == "weights" else "modules built from the archive"
+    return (
+        (
+            "Source",
+            pairs(
+                {
+                    "archive": source.archive,
+                    "read from": source.resolved,
+                    "SHA-256": source.sha256,
+                    "weights": source.weights_file,
+                    "model type": source.model_type,
+                    "layers known from": walk,
+                }
+            ),
+        ),
+        ("Versions", versions(report.tool)),
+        ("Settings", settings_pairs(report.settings)),
+    )
+
+
+def versions(tool: ToolInfo) -> tuple[tuple[str, str], ...]:
+    """What the analysis was made with, as labels and texts."""
+    return pairs(
+        {
+            "allennlp-analyze": tool.version,
+            "Python": tool.python,
+            "numpy": tool.numpy,
+            "powerlaw": tool.powerlaw,
+            "torch": tool.torch,
+            "AllenNLP": tool.allennlp,
+        }
+    )
+
+
+def settings_pairs(settings: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    """The choices that were in force, as labels and texts."""
+    return pairs({name.replace("_", " "): value for name, value in settings.items()})
+
+
+def pairs(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Labels and texts of whatever values there are."""
+    return tuple((key, _setting(value)) for key, value in values.items())
+
+
+def _setting(value: Any) -> str:
+    if value is None or value in ("", [], ()):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return printable(", ".join(map(str, value)))
+    return printable(str(value))

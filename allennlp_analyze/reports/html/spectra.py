@@ -1,0 +1,155 @@
+"""One layer's spectrum as the few numbers that a page draws it from."""
+
+from typing import Any, Optional
+
+import numpy as np
+
+from allennlp_analyze.reports.figures.density import (
+    bulk_curve,
+    bulk_of,
+    histogram_density,
+    is_positive,
+    law_curve,
+    linear_edges,
+    linear_top,
+    linear_view_end,
+    log_edges,
+    log_view,
+    shown_indices,
+    why_no_values,
+    why_not_drawn,
+)
+from allennlp_analyze.results.layer import LayerResult
+
+MAX_VALUES = 240  # of the singular values that are drawn
+CURVE_POINTS = 60
+DIGITS = 5
+# Below this share of the largest, a value is drawn at the foot of the logarithmic axis.
+FOOT = 1e-18
+
+
+def spectrum_data(layer: LayerResult) -> dict[str, Any]:
+    """What chart.js draws of `layer`: its histograms, curves, limits and singular values.
+
+    What cannot be drawn is None, and `nothing` says why.
+    """
+    no_density = why_not_drawn(layer)
+    return {
+        **outline_data(layer),
+        "linear": None if no_density else _linear(layer),
+        "bulk": None if no_density else _bulk(layer),
+        "law": None if no_density else _law(layer),
+        "limits": _limits(layer),
+    }
+
+
+def outline_data(layer: LayerResult) -> dict[str, Any]:
+    """The part of `spectrum_data` that two spectra in one figure are drawn from."""
+    no_density, no_values = why_not_drawn(layer), why_no_values(layer)
+    return {
+        "loglog": None if no_density else _loglog(layer),
+        "values": None if no_values else _values(layer),
+        "nothing": [no_density, no_values],
+    }
+
+
+def numbers(values: Any) -> list[float]:
+    """Floats with few digits: a drawing needs no more, and the page stays small."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]
+
+
+def _loglog(layer: LayerResult) -> Optional[dict[str, Any]]:
+    positive = layer.eigenvalues[is_positive(layer)]
+    if not len(positive):
+        return None
+    edges = log_edges(positive)
+    density = histogram_density(layer.eigenvalues, edges)
+    low, high = log_view(layer, edges[0], edges[-1])
+    n_zero = layer.M - len(positive)
+    return {
+        "edges": numbers(edges),
+        "density": numbers(density),
+        "x": {"min": low, "max": high, "log": True},
+        "y": {
+            "min": float(density[density > 0].min()) / 3,
+            "max": float(density.max()) * 3,
+            "log": True,
+        },
+        "note": f"{n_zero} of {layer.M} are zero: not drawn." if n_zero else "",
+    }
+
+
+def _linear(layer: LayerResult) -> dict[str, Any]:
+    eigenvalues = layer.eigenvalues
+    end = linear_view_end(layer)
+    shown = eigenvalues[eigenvalues <= end]
+    edges = linear_edges(shown)
+    density = histogram_density(eigenvalues, edges)
+    bulk = bulk_of(layer)
+    n_beyond = len(eigenvalues) - len(shown)
+    return {
+        "edges": numbers(edges),
+        "density": numbers(density),
+        "x": {"min": min(float(edges[0]), 0.0), "max": end},
+        "y": {
+            "min": 0.0,
+            "max": linear_top(density, None if bulk is None else bulk_curve(bulk, layer.M)),
+        },
+        "note": f"{n_beyond} beyond, up to {eigenvalues[0]:.3g}." if n_beyond else "",
+    }
+
+
+def _bulk(layer: LayerResult) -> Optional[dict[str, Any]]:
+    bulk = bulk_of(layer)
+    if bulk is None:
+        return None
+    curve = bulk_curve(bulk, layer.M, CURVE_POINTS)
+    return {
+        "sigma": bulk.sigma,
+        "edges": [bulk.lambda_minus, bulk.lambda_plus],
+        "x": numbers(curve.x),
+        "y": numbers(curve.density),
+    }
+
+
+def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
+    fit = layer.power_law
+    if fit is None:
+        return None
+    curve = law_curve(fit, layer.max_singular_value**2, layer.M, CURVE_POINTS // 2)
+    return {
+        "alpha": fit.alpha,
+        "D": fit.D,
+        "xmin": fit.xmin,
+        "x": numbers(curve.x),
+        "y": numbers(curve.density),
+    }
+
+
+def _values(layer: LayerResult) -> dict[str, Any]:
+    values = layer.singular_values
+    index = shown_indices(len(values), MAX_VALUES)
+    foot = max(float(values[values > 0].min()), FOOT * float(values[0]))
+    lowest = min([foot, *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
+    n_zero = int(np.count_nonzero(values < foot))
+    return {
+        "index": index.tolist(),
+        "value": numbers(np.maximum(values[index], lowest / 2)),
+        "exact": numbers(values[index]),
+        "y": {"min": lowest / 2, "max": float(values[0]) * 1.5},
+        "note": f"{n_zero} of {layer.M} are zero: drawn at the foot." if n_zero else "",
+    }
+
+
+def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
+    """Names, heights and styles of the lines beside the singular values."""
+    tolerance = layer.tolerance
+    limits = [
+        ("tolerance numpy", tolerance.numpy, "red dash"),
+        ("numerical recipes", tolerance.numerical_recipes, "purple dot"),
+        ("loose", tolerance.loose, "orange dashdot"),
+        ("rounding", tolerance.rounding, "grey dash"),
+    ]
+    if layer.tikhonov is not None:
+        limits.append(("√gamma", float(np.sqrt(layer.tikhonov.gamma)), "green"))
+    return [(name, float(at), style) for name, at, style in limits if 0 < at < np.inf]

@@ -1,0 +1,129 @@
+"""report.json: the whole report as JSON that any language reads, and its loader."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from allennlp_analyze.data import read_schema
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.storage.files import write_text
+
+# `reference` is not in the first reports of version 1: readers take a key that is missing for null.
+SCHEMA_VERSION = 1
+LAYER_KEYS = (
+    "name",
+    "parameter",
+    "part",
+    "module_index",
+    "kind",
+    "kind_source",
+    "module_class",
+    "shape",
+    "dtype",
+    "M",
+    "N",
+    "Q",
+    "min_singular_value",
+    "max_singular_value",
+    "condition_number",
+    "hard_rank",
+    "tolerance",
+    "rank_loss_percent",
+    "frobenius_norm",
+    "spectral_norm",
+    "stable_rank",
+    "effective_rank",
+    "log_norm",
+    "log_spectral_norm",
+    "alpha_weighted",
+    "log_alpha_norm",
+    "marchenko_pastur",
+    "tikhonov",
+    "power_law",
+    "power_law_note",
+    "verdict",
+    "warnings",
+)
+
+
+def to_json_dict(report: ModelReport) -> dict[str, Any]:
+    """The report as plain dicts, lists, strings and finite numbers; None for the rest.
+
+    The layout is that of report.schema.json. Numbers keep their full precision.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": plain(report.tool),
+        "source": plain(report.source),
+        "settings": plain(report.settings),
+        "layers": [layer_to_dict(layer) for layer in report.layers],
+        "skipped": plain(report.skipped),
+        "summary": {**plain(report.summary), "warnings": list(report.warnings)},
+        "timing": plain(report.timing),
+        "reference": plain(report.reference),
+    }
+
+
+def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
+    """One entry of `layers` in report.json."""
+    return {key: plain(getattr(layer, key)) for key in LAYER_KEYS}
+
+
+def write_json(report: ModelReport, path: Union[str, Path]) -> None:
+    """Write report.json. Raises `OutputError`."""
+    write_text(path, json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Union[str, Path]) -> dict[str, Any]:
+    """The contents of a report.json, in the layout of `to_json_dict`.
+
+    Raises `SourceError` for a file that is not a report, or is one of another schema version.
+    """
+    return read_versioned(path, "report.json", SCHEMA_VERSION, "analyse the archive again")
+
+
+def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str) -> dict[str, Any]:
+    """The contents of a `kind` of file that this tool writes, of schema version `version`.
+
+    `remedy` is what to do about another one. Raises `SourceError`.
+    """
+    try:
+        report: Any = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: is not JSON; name a {kind} of this tool") from error
+    if not isinstance(report, dict) or "schema_version" not in report:
+        raise SourceError(f"{path}: is not a report; name a {kind} of this tool")
+    found = report["schema_version"]
+    if found != version:
+        raise SourceError(
+            f"{path}: has schema version {found!r:.40}, this release reads {version}; {remedy}"
+        )
+    return report
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of report.json."""
+    return read_schema("report")
+
+
+def plain(value: Any) -> Any:
+    """`value` in the types of JSON; a number that is not finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

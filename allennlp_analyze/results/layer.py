@@ -1,0 +1,303 @@
+"""What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Optional, Union
+
+import numpy as np
+
+from allennlp_analyze.results.reference import ReferenceComparison
+from allennlp_analyze.results.verdict import count_lost, lower_edge
+
+TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
+# Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
+MIN_Q = 1.1
+VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
+# How the warnings on a layer begin of which reports have more to say.
+TIED_WARNING = "tied: "
+FEW_WARNING = "power law fitted to only "
+MODEL_VERDICTS = (*VERDICTS, "invalid")
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """One number per way to decide which singular values count as zero."""
+
+    numpy: float
+    numerical_recipes: float
+    loose: float
+    rounding: float
+
+    @property
+    def zero(self) -> float:
+        """What rounding and computing in the stored precision can leave of a lost direction.
+
+        Without the `numpy` tolerance: it grows with N, and would call the smallest directions of a
+        healthy, large embedding lost.
+        """
+        return max(self.rounding, self.numerical_recipes)
+
+
+@dataclass(frozen=True)
+class HardRank:
+    """Number of singular values above each of the `Tolerances`."""
+
+    numpy: int
+    numerical_recipes: int
+    loose: int
+    rounding: int
+
+
+@dataclass(frozen=True)
+class MarchenkoPastur:
+    """The Marchenko-Pastur law of the bulk, in the units of the eigenvalues of W^T W.
+
+    `sigma`, `lambda_minus` and `lambda_plus` belong to the bulk, fitted robustly against spikes;
+    the `entry_*` fields to the standard deviation of all entries. `n_spikes` counts eigenvalues
+    above `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
+    """
+
+    sigma: float
+    lambda_minus: float
+    lambda_plus: float
+    spike_threshold: float
+    n_spikes: int
+    soft_rank: float
+    entry_sigma: float
+    entry_lambda_minus: float
+    entry_lambda_plus: float
+
+
+@dataclass(frozen=True)
+class Tikhonov:
+    """The spectrum split at gamma: eigenvalues above it are information, the others noise."""
+
+    gamma: float
+    n_information: int
+    n_noise: int
+    information_share: float
+    noise_share: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Log-likelihood ratio of the power law against another distribution, and its p-value.
+
+    `ratio` > 0 favours the power law (normalised as the powerlaw package does).
+    """
+
+    ratio: Optional[float]
+    p: Optional[float]
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """Continuous maximum-likelihood power law of the eigenvalues >= xmin.
+
+    `D` is the Kolmogorov-Smirnov distance, `sigma` the standard error of alpha, `n_tail` the number
+    of eigenvalues >= xmin.
+    """
+
+    alpha: float
+    D: float
+    xmin: float
+    sigma: float
+    n_tail: int
+    best_fit: Optional[str] = None
+    comparisons: Optional[dict[str, Comparison]] = None
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """Everything measured on one matrix W (N x M, N >= M).
+
+    `singular_values` (M,) float64, descending. `shape` is the shape of the analysed matrix as it
+    stands in the model (rows x columns). None stands for what is not defined, never NaN.
+    """
+
+    name: str
+    parameter: str
+    part: Optional[str]
+    module_index: Optional[int]
+    kind: str
+    kind_source: str
+    module_class: Optional[str]
+    shape: tuple[int, int]
+    dtype: str
+    singular_values: np.ndarray = field(repr=False, compare=False)
+    condition_number: Optional[float]
+    hard_rank: HardRank
+    tolerance: Tolerances
+    frobenius_norm: Optional[float]
+    stable_rank: Optional[float]
+    effective_rank: Optional[float]
+    entropy: Optional[float]
+    log_norm: Optional[float]
+    log_spectral_norm: Optional[float]
+    alpha_weighted: Optional[float]
+    log_alpha_norm: Optional[float]
+    marchenko_pastur: Optional[MarchenkoPastur]
+    tikhonov: Optional[Tikhonov]
+    power_law: Optional[PowerLaw]
+    power_law_note: Optional[str]
+    verdict: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def M(self) -> int:
+        """The smaller dimension: the number of singular values."""
+        return min(self.shape)
+
+    @property
+    def N(self) -> int:
+        """The larger dimension."""
+        return max(self.shape)
+
+    @property
+    def Q(self) -> float:
+        """The aspect ratio N / M >= 1."""
+        return self.N / self.M
+
+    @property
+    def min_singular_value(self) -> float:
+        return float(self.singular_values[-1])
+
+    @property
+    def max_singular_value(self) -> float:
+        return float(self.singular_values[0])
+
+    @property
+    def spectral_norm(self) -> float:
+        """sigma_max, the standard meaning (WeightWatcher gives lambda_max this name)."""
+        return self.max_singular_value
+
+    @property
+    def lower_edge(self) -> Optional[float]:
+        """Where the singular values of noise of the same size and variance begin, see `lost`.
+
+        Without a Marchenko-Pastur law the root mean square of the entries stands for their standard
+        deviation; None where there is neither.
+        """
+        if self.marchenko_pastur is not None:
+            return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
+        if self.frobenius_norm is None:
+            return None
+        return lower_edge(self.frobenius_norm / math.sqrt(self.N * self.M), self.N, self.M)
+
+    @property
+    def lost_directions(self) -> int:
+        """How many of the M directions are gone: those that made the verdict `collapsed`, by
+        `lost.count_lost`; of a layer that is not assessed those that rounding alone leaves."""
+        if self.verdict in ("full_rank", "near_collapse"):
+            return 0
+        if self.verdict == "not_assessed":
+            return count_lost(self.singular_values, self.tolerance.zero, 0.0)
+        edge = self.lower_edge or 0.0
+        return max(count_lost(self.singular_values, self.tolerance.zero, edge), 1)
+
+    @property
+    def lost_percent(self) -> float:
+        """Share of the M directions that are gone, as `lost_directions` counts them."""
+        return 100.0 * self.lost_directions / self.M
+
+    @property
+    def rank_loss_percent(self) -> dict[str, float]:
+        """Share of the M directions that count as zero under each tolerance, in percent."""
+        return {t: 100.0 * (self.M - getattr(self.hard_rank, t)) / self.M for t in TOLERANCES}
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """(M,) eigenvalues of W^T W, descending: squared singular values, not divided by N."""
+        return self.singular_values**2
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A tensor that was not analysed, and why; `invalid` marks one that holds NaN or infinity."""
+
+    parameter: str
+    shape: tuple[int, ...]
+    reason: str
+    invalid: bool = False
+
+
+# What becomes of a matrix.
+LayerOutcome = Union[LayerResult, Skipped]
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """Where the weights came from. `walk` is "weights" or "modules" (modules were built)."""
+
+    archive: str
+    resolved: str
+    sha256: Optional[str]
+    weights_file: Optional[str]
+    model_type: Optional[str]
+    walk: str
+
+
+@dataclass(frozen=True)
+class ToolInfo:
+    """Versions in use; None for what is not installed."""
+
+    version: str
+    python: str
+    torch: Optional[str]
+    numpy: str
+    powerlaw: Optional[str]
+    allennlp: Optional[str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The model in a few numbers. Means leave out layers where the number is not defined.
+
+    `verdict` is one of `MODEL_VERDICTS`: "invalid" where a matrix holds NaN or infinity;
+    `n_invalid` counts those. `max_rank_loss_percent` is the largest `lost_percent` of the assessed.
+    """
+
+    verdict: str
+    sentence: str
+    n_layers: int
+    n_skipped: int
+    n_invalid: int
+    n_assessed: int
+    layers_by_kind: dict[str, int]
+    layers_by_verdict: dict[str, int]
+    min_singular_value: Optional[float]
+    min_singular_value_layer: Optional[str]
+    max_rank_loss_percent: Optional[float]
+    mean_alpha: Optional[float]
+    median_alpha: Optional[float]
+    n_power_law: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall seconds of each stage; together, the time that the command takes.
+
+    `startup` is what passed before the command's own work, 0 when used as a library.
+    """
+
+    startup: float = 0.0
+    read: float = 0.0
+    spectra: float = 0.0
+    fits: float = 0.0
+    write: float = 0.0
+    plots: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """The analysis of one model: what every report format is written from."""
+
+    tool: ToolInfo
+    source: SourceInfo
+    settings: dict[str, object]
+    layers: tuple[LayerResult, ...]
+    skipped: tuple[Skipped, ...]
+    summary: Summary
+    timing: Timing
+    warnings: tuple[str, ...] = ()
+    reference: Optional[ReferenceComparison] = None

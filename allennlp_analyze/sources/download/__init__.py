@@ -1,0 +1,1 @@
+"""Downloads: the cache, HTTP, and what can go wrong."""

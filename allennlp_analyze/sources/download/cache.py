@@ -1,0 +1,280 @@
+"""A URL or a local path made into a local path; downloads share AllenNLP's cache."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import logging
+import os
+import re
+import stat
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Optional
+
+from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.settings import TIMEOUT
+from allennlp_analyze.sources.pickles.description import printable
+
+if TYPE_CHECKING:
+    from allennlp_analyze.sources.download.http import HttpClient, Version
+
+SCHEMES = ("http", "https", "s3", "gs", "hf")
+MAX_TIMEOUT = 24 * 3600.0
+CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
+# No download goes a day without a byte: one that did was killed.
+STALE_SECONDS = 24 * 3600
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # as cached_path's CacheFile names them
+
+logger = logging.getLogger(__name__)
+
+
+def is_url(archive: str) -> bool:
+    return _SCHEME.match(archive) is not None
+
+
+def cache_directory() -> Path:
+    """Where AllenNLP keeps downloads (allennlp.common.file_utils)."""
+    root = os.environ.get(CACHE_ROOT)
+    return Path(root if root else Path.home() / ".allennlp") / "cache"
+
+
+def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
+    """The local file or directory that `archive` names, downloaded unless it is in the cache.
+
+    `timeout` is how many seconds an HTTP server may keep silent. A copy in the cache stands in,
+    with a warning, for a server that cannot be reached. Raises `UsageError` for a scheme that is
+    not known, a path that is not there or a timeout that is none, `SourceError` for a download that
+    fails.
+    """
+    match = _SCHEME.match(archive)
+    if match is None:
+        return _local(archive)
+    scheme = match.group(1).lower()
+    if scheme not in SCHEMES:
+        raise UsageError(
+            f"{archive}: {match.group(1)}:// is not supported; use a path or {', '.join(SCHEMES)}"
+        )
+    if not 0 < timeout <= MAX_TIMEOUT:  # False for NaN
+        raise UsageError(
+            f"timeout {timeout:g}: give seconds, more than 0 and at most {MAX_TIMEOUT:g}"
+        )
+    return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
+
+
+def evict(path: Path) -> None:
+    """Remove a download from the cache, so that the next run downloads it again.
+
+    Does nothing to a path outside the cache.
+    """
+    cache = cache_directory().resolve()
+    # The Hub's cache holds links to the files proper.
+    for file in (path, path.resolve()):
+        if cache in file.parent.resolve().parents or file.parent.resolve() == cache:
+            for stale in (file, file.with_name(file.name + ".json")):
+                with contextlib.suppress(OSError):
+                    stale.unlink()
+
+
+def _local(archive: str) -> Path:
+    path = Path(archive).expanduser() if archive else None
+    if path is None or not path.exists():
+        raise UsageError(f"{archive or 'the archive'}: no such file or directory")
+    return path
+
+
+def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
+    """`url` is `archive` with its scheme in the lower case that cached_path knows."""
+    hidden = quiet or not sys.stderr.isatty()
+    _sweep()
+    try:
+        if url.startswith("http"):
+            path, offline = _over_http(url, hidden, timeout)
+        else:
+            path, offline = _cached(url, hidden)
+    except SourceError as error:
+        raise SourceError(f"{archive}: {error}") from None
+    except Exception as error:  # the clients of s3, gs and hf raise classes of their own
+        raise SourceError(f"{archive}: {_reason(error)}") from None
+    if offline:
+        logger.warning("%s %s; using the copy in the cache", archive, offline)
+    return path
+
+
+def _over_http(url: str, hidden: bool, timeout: float) -> tuple[Path, str]:
+    # Takes as long to import as an archive of moderate size takes to read.
+    from allennlp_analyze.sources.download.failures import DownloadError
+    from allennlp_analyze.sources.download.http import ChangedError, HttpClient
+
+    with HttpClient(url, timeout, hidden) as client:
+        try:
+            version = client.ask()
+        except DownloadError as error:
+            copy = _latest_copy(url) if error.unavailable else None
+            if copy is None:
+                raise
+            return copy, str(error)
+        _drop_outdated(url, version)
+        try:
+            return _cached(url, True, client)
+        except ChangedError:
+            client.ask()
+            return _cached(url, True, client)
+
+
+def _cached(url: str, hidden: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
+    """What cached_path finds or downloads, and why it had to do without network (or "")."""
+    notes = _Notes()
+    # Standard output belongs to the report; the clients' own warnings help no user.
+    output = io.StringIO() if hidden else sys.stderr
+    with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("cached_path").addFilter(notes)
+        try:
+            from cached_path import cached_path
+
+            with _registered(url, client):
+                path = Path(cached_path(url, cache_dir=cache_directory(), quiet=hidden))
+        finally:
+            logging.getLogger("cached_path").removeFilter(notes)
+    return path, "could not be reached" if notes.offline else ""
+
+
+# cached_path's clients and log, and standard output, are the whole process's.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextlib.contextmanager
+def _registered(url: str, client: Optional["HttpClient"]) -> Iterator[None]:
+    """Make cached_path download with `client`, where there is one, for the while."""
+    if client is None:
+        yield
+        return
+    from cached_path.schemes import add_scheme_client, get_scheme_client
+
+    theirs = type(get_scheme_client(url))
+    add_scheme_client(_scheme_client(url.split("://")[0], client))
+    try:
+        yield
+    finally:
+        add_scheme_client(theirs)
+
+
+def _scheme_client(name: str, client: "HttpClient") -> type:
+    """The class by which cached_path knows `client`, which has asked the server already."""
+    from cached_path.schemes import SchemeClient
+
+    class Ours(SchemeClient):  # type: ignore[misc]  # mypy does not follow cached_path
+        scheme = name
+        recoverable_errors = ()
+
+        def get_etag(self) -> Optional[str]:
+            return client.version.etag
+
+        def get_size(self) -> Optional[int]:
+            return client.version.size
+
+        def get_resource(self, temp_file: IO[bytes]) -> None:
+            client.download(temp_file)
+
+    return Ours
+
+
+def _name(url: str) -> str:
+    """How the names of all copies of `url` begin, and the name of one without an ETag."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def _latest_copy(url: str) -> Optional[Path]:
+    copies = [
+        path
+        for path in cache_directory().glob(f"{_name(url)}*")
+        if path.suffix not in (".json", ".lock") and path.is_file()
+    ]
+    return max(copies, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _drop_outdated(url: str, version: "Version") -> None:
+    """Forget a copy that is not what the server has: cached_path sees only that an ETag changes."""
+    if version.etag is not None:
+        return
+    with contextlib.suppress(OSError):
+        copy = (cache_directory() / _name(url)).stat()
+        resized = version.size not in (None, 0, copy.st_size)
+        if resized or (version.modified or 0) > copy.st_mtime:
+            evict(cache_directory() / _name(url))
+
+
+def _sweep() -> None:
+    """Remove what killed downloads have left in the cache."""
+    oldest = time.time() - STALE_SECONDS
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(cache_directory()):
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                stale = stat.S_ISREG(status.st_mode) and status.st_mtime < oldest
+                if stale and _TEMPORARY.fullmatch(entry.name):
+                    os.unlink(entry.path)
+
+
+class _Notes(logging.Filter):
+    """Keeps what cached_path logs off the terminal; remembers that it had to do without network."""
+
+    offline = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.offline = self.offline or record.levelno >= logging.WARNING
+        return False
+
+
+def _reason(error: BaseException) -> str:
+    """Why a download failed, in a few words."""
+    from allennlp_analyze.sources.download.failures import reason_of_status
+
+    if type(error).__name__ == "LocalEntryNotFoundError":  # of huggingface_hub
+        return "cannot be reached, and there is no copy in the cache"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, int):
+        return reason_of_status(status)
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        return (
+            f"cannot be kept in the cache {cache_directory()} ({printable(error.strerror)});"
+            f" {CACHE_ROOT} can name another place"
+        )
+    if type(error) is FileNotFoundError:  # as cached_path says 404
+        return reason_of_status(404)
+    text = printable(error, 2000)
+    for sign, meaning in _NETWORK:
+        if sign in text:
+            return meaning
+    return f"cannot be downloaded ({printable(f'{type(error).__name__}: {error}', 200)})"
+
+
+_STORAGE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+)
+_NETWORK = (
+    ("Connection refused", "cannot be reached: connection refused"),
+    ("Name or service not known", "cannot be reached: there is no host of that name"),
+    ("Temporary failure in name resolution", "cannot be reached: its host's name is not resolved"),
+    ("nodename nor servname", "cannot be reached: there is no host of that name"),
+    ("Could not connect", "cannot be reached"),
+    ("Max retries exceeded", "cannot be reached"),
+)

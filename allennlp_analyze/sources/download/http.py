@@ -1,0 +1,276 @@
+"""One file over HTTP, received whole or not at all: retried, resumed, and checked by its length."""
+
+import email.utils
+import http.client
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Optional
+from urllib.parse import urlsplit
+
+import requests
+
+from allennlp_analyze.sources.download import failures as http_errors
+from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
+from allennlp_analyze.sources.pickles.description import printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+MAX_REDIRECTS = 10
+# A connection that brings less than this within the timeout has stalled.
+LEAST_BYTES = 1024
+# What counts as progress: after so much, failures are counted anew.
+PROGRESS_BYTES = 2**20
+
+_PIECE = 2**18
+_NO_HEAD = (403, 405, 501)  # 403: an address may be signed for GET alone
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a server says of the file that it has now; None where it does not say."""
+
+    etag: Optional[str]
+    last_modified: Optional[str]
+    size: Optional[int]
+
+    @classmethod
+    def of(cls, response: requests.Response) -> "Version":
+        headers = response.headers
+        length = headers.get("Content-Length", "")
+        whole = length.isdecimal() and "Transfer-Encoding" not in headers
+        size = int(length) if whole else None
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), size)
+
+    @property
+    def validator(self) -> Optional[str]:
+        """What If-Range can compare; a weak ETag is not good for ranges (RFC 9110, 13.1.5)."""
+        if self.etag is not None:
+            return None if self.etag.startswith("W/") else self.etag
+        return self.last_modified
+
+    @property
+    def modified(self) -> Optional[float]:
+        """The time of `last_modified` in seconds since the epoch."""
+        try:
+            return email.utils.parsedate_to_datetime(self.last_modified or "").timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+    def differs(self, other: "Version") -> bool:
+        """Whether both have an ETag and not the same one, weak or strong."""
+        if self.etag is None or other.etag is None:
+            return False
+        return self.etag.replace("W/", "", 1) != other.etag.replace("W/", "", 1)
+
+
+class ChangedError(DownloadError):
+    """The file is not the one that the server was asked about: ask again."""
+
+
+class HttpClient:
+    """Asks about the file at `url` and downloads it; proxies and .netrc are the environment's.
+
+    `timeout` bounds, in seconds, the connecting and every wait for data. `hidden` leaves out the
+    progress bar.
+    """
+
+    def __init__(self, url: str, timeout: float, hidden: bool = True) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._hidden = hidden
+        self._asked: list[Version] = []
+        self._session = requests.Session()
+        self._session.max_redirects = MAX_REDIRECTS
+        # The bytes as they are: an archive is not to be unzipped on its way.
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def __enter__(self) -> "HttpClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    @property
+    def version(self) -> Version:
+        """What `ask` has found."""
+        return self._asked[-1]
+
+    def ask(self) -> Version:
+        """The version that the server has now. Raises `DownloadError`."""
+        retries = Retries()
+        while True:
+            try:
+                self._asked.append(self._head())
+                return self.version
+            except DownloadError as error:
+                retries.failed(error)
+
+    def download(self, file: IO[bytes]) -> None:
+        """Write the file into `file`, which is empty and has a descriptor.
+
+        Raises `DownloadError` when it does not arrive whole, `ChangedError` when it is not the one
+        that `ask` was told of, and `OSError` when it cannot be written.
+        """
+        # Without a buffer: one that cannot be written out would keep `file` from being closed.
+        with FileIO(file.fileno(), "w", closefd=False) as raw, _bar(self._url, self._hidden) as bar:
+            arrived, retries = _Arrived(raw, bar), Retries(connected=True)
+            while True:
+                try:
+                    return self._receive(arrived, retries)
+                except DownloadError as error:
+                    retries.failed(error)
+
+    def _head(self) -> Version:
+        with self._send("HEAD") as response:
+            if response.status_code not in _NO_HEAD:
+                return _found(response)
+        with self._send("GET") as response:  # its body is not read
+            return _found(response)
+
+    def _receive(self, arrived: "_Arrived", retries: Retries) -> None:
+        """Fetch in one request what is missing."""
+        with self._send("GET", arrived.range_headers()) as response:
+            if response.status_code in (206, 416):
+                arrived.go_on(response)
+            else:
+                version = _found(response)
+                self._check_unchanged(version)
+                arrived.start(version)
+            for piece in self._pieces(response):
+                if arrived.add(piece):
+                    retries.reset()
+        arrived.check_length()
+
+    def _check_unchanged(self, version: Version) -> None:
+        """Raise `ChangedError`, but once: some servers never name a version twice the same way."""
+        if len(self._asked) == 1 and self._asked[0].differs(version):
+            raise ChangedError("changes while it is downloaded")
+
+    def _send(self, method: str, headers: Optional[Mapping[str, str]] = None) -> requests.Response:
+        try:
+            return self._session.request(
+                method,
+                self._url,
+                headers=headers,
+                timeout=self._timeout,
+                stream=True,
+                allow_redirects=True,
+            )
+        except (requests.RequestException, ValueError) as error:
+            raise http_errors.of_request(error, self._timeout) from None
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
+        # urllib3 1.26 cannot read what has come without waiting for more.
+        body = response.raw._original_response
+        since, count = time.monotonic(), 0
+        while True:
+            try:
+                piece = _next_piece(body)
+            except (OSError, http.client.HTTPException) as error:
+                raise http_errors.of_body(error, self._timeout) from None
+            if not piece:
+                return
+            yield piece
+            count += len(piece)
+            if time.monotonic() - since > self._timeout:
+                if count < LEAST_BYTES:
+                    raise http_errors.of_silence(self._timeout)
+                since, count = time.monotonic(), 0
+
+
+def _found(response: requests.Response) -> Version:
+    if response.status_code != 200:
+        raise http_errors.of_status(response)
+    return Version.of(response)
+
+
+def _next_piece(body: http.client.HTTPResponse) -> bytes:
+    """What has come; the last byte by itself, so that it shows whether more follows."""
+    left = body.length
+    if left == 1 and len(body.peek(2)) > 1:
+        raise DownloadError("goes on after the length that the server declared")
+    return body.read1(_PIECE if left is None else min(_PIECE, max(1, left - 1)))
+
+
+class _Arrived:
+    """The bytes that are in the file, and the version that they belong to."""
+
+    def __init__(self, file: FileIO, bar: "tqdm") -> None:
+        self._file = file
+        self._bar = bar
+        self._version: Optional[Version] = None
+        self._size = 0
+        self._most = 0
+
+    def range_headers(self) -> dict[str, str]:
+        """What asks for the missing part; nothing where the whole is to be asked for."""
+        validator = self._version.validator if self._version else None
+        if not self._size or validator is None:
+            return {}
+        return {"Range": f"bytes={self._size}-", "If-Range": validator}
+
+    def start(self, version: Version) -> None:
+        """Begin at the first byte, of `version`."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._version = version
+        self._size = 0
+        self._bar.reset(total=version.size)
+
+    def go_on(self, response: requests.Response) -> None:
+        """Raise `DownloadError` when the answer is not the part that is missing."""
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        version, self._version = self._version, None  # asks for the whole, unless all is well
+        if (
+            response.status_code != 206
+            or match is None
+            or version is None
+            or version.differs(Version.of(response))
+            or int(match.group(1)) != self._size
+            or (version.size is not None and match.group(2) not in ("*", str(version.size)))
+        ):
+            raise DownloadError("the server does not send the part that is missing", ATTEMPTS)
+        self._version = version
+
+    def add(self, piece: bytes) -> bool:
+        """Write `piece`; whether it is a good deal further than any attempt came before."""
+        view = memoryview(piece)
+        while view:
+            view = view[self._file.write(view) :]
+        self._size += len(piece)
+        self._bar.update(len(piece))
+        if self._size < self._most + PROGRESS_BYTES:
+            return False
+        self._most = self._size
+        return True
+
+    def check_length(self) -> None:
+        declared = self._version.size if self._version else None
+        if declared is not None and self._size != declared:
+            raise DownloadError(
+                f"ends after {self._size} of the {declared} bytes that the server declared",
+                ATTEMPTS,
+            )
+
+
+def _bar(url: str, hidden: bool) -> "tqdm":
+    """A progress bar on standard error that shows the size and the rate."""
+    from tqdm import tqdm
+
+    parts = urlsplit(url)
+    return tqdm(
+        desc=printable(PurePosixPath(parts.path).name or parts.netloc, 40),
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=hidden,
+        file=sys.stderr,
+        leave=False,
+    )

@@ -1,0 +1,1 @@
+"""One module for each weights format, and the registry that knows them."""

@@ -1,0 +1,103 @@
+"""A .safetensors file: checked by the safetensors library, its values mapped by the header."""
+
+import json
+import mmap
+from pathlib import Path
+from typing import Any, Optional
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.dtypes import ITEM_SIZE
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, printable
+from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.views import map_file, mapped_block, stored_tensor
+
+_LENGTH_BYTES = 8
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+}
+
+
+def looks_like_safetensors(head: bytes) -> bool:
+    """Whether a file starts as the format does: the header's length, then a JSON object."""
+    return len(head) > _LENGTH_BYTES and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
+
+
+def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
+    """The tensors by name, in the order of their values in the file; values are mapped.
+
+    `label` stands for the path in messages. Raises `CheckpointError` for a file that the
+    safetensors library refuses.
+    """
+    label = label or str(path)
+    try:
+        if not path.is_file():
+            raise CheckpointError("is not a file")
+        _validate(path)
+        return _tensors(map_file(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{label}: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{label}: is damaged ({printable(error)})") from None
+
+
+def _validate(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            file.keys()
+    except SafetensorError as error:
+        raise CheckpointError(f"is not a valid safetensors file ({printable(error)})") from None
+
+
+def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
+    length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
+    start = _LENGTH_BYTES + length
+    header = json.loads(mapping[_LENGTH_BYTES:start].decode("utf-8"))
+    header.pop("__metadata__", None)
+    ordered = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
+    return {name: _tensor(name, entry, mapping, start) for name, entry in ordered}
+
+
+def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) -> StoredTensor:
+    begin, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    dtype = _DTYPES.get(entry["dtype"])
+    if dtype is None:
+        reason = f"safetensors type {printable(entry['dtype'], 20)} is not supported"
+        return stored_tensor(name, TensorRef("unknown", shape, unsupported=reason), None)
+    # The tensor's own name is its storage: the format does not let tensors overlap.
+    size = (end - begin) // ITEM_SIZE[dtype]
+    storage = StorageRef(key=name, dtype=dtype, whole=size, start=0, size=size)
+    ref = TensorRef(dtype, shape, _contiguous(shape), 0, storage)
+    return stored_tensor(name, ref, mapped_block(mapping, start + begin, end - begin))
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides, in elements, of a row-major array."""
+    strides: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))

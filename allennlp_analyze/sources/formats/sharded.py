@@ -1,0 +1,88 @@
+"""Weights in several files beside each other, found by their index as transformers writes it."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.formats.registry import read_weights
+from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.sources.tensor import StoredTensor
+
+INDEX_ENDING = ".index.json"
+PREFERRED_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+MAX_INDEX_BYTES = 64 * 2**20
+MAX_SHARDS = 10_000
+
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.[a-z]+")
+
+
+def is_index(name: str) -> bool:
+    return name.endswith(INDEX_ENDING)
+
+
+def are_shards(names: Iterable[str]) -> bool:
+    """Whether all these files are parts of sharded weights."""
+    return all(_SHARD.fullmatch(name) for name in names)
+
+
+def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
+    """The tensors of all the files that `index` names, in its order; values are mapped.
+
+    The files are those beside the index, and hold what it says and nothing else. `label` stands for
+    the path in messages. Raises `CheckpointError`.
+    """
+    places = _places(index, label)
+    shards = {name: _shard(index, label, name) for name in dict.fromkeys(places.values())}
+    for name, tensors in shards.items():
+        other = [tensor for tensor in tensors if places.get(tensor) != name]
+        if other:
+            raise CheckpointError(
+                f"{label}: {name} holds {printable(other[0])}, which the index does not say of it"
+            )
+    return {name: _found(label, shards, name, file) for name, file in places.items()}
+
+
+def _places(index: Path, label: str) -> dict[str, str]:
+    """The name of the file that holds each tensor."""
+    try:
+        if index.stat().st_size > MAX_INDEX_BYTES:
+            raise CheckpointError(f"{label}: has more bytes than an index needs")
+        contents = json.loads(index.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{label}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise CheckpointError(f"{label}: is not JSON, as an index of sharded weights is") from None
+    places = contents.get("weight_map") if isinstance(contents, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{label}: is not an index of sharded weights: it has no weight_map")
+    for file in places.values():
+        if not isinstance(file, str) or not _is_plain(file):
+            raise CheckpointError(f"{label}: names {printable(file)!r}, not a file beside it")
+    if len(set(places.values())) > MAX_SHARDS:
+        raise CheckpointError(f"{label}: names more than {MAX_SHARDS} files")
+    return places
+
+
+def _is_plain(name: str) -> bool:
+    """Whether `name` can only be a file in the same directory."""
+    return name.isprintable() and not set(name) & set("/\\:") and name.strip(". ") != ""
+
+
+def _shard(index: Path, label: str, name: str) -> dict[str, StoredTensor]:
+    path = index.parent / name
+    if not path.is_file():
+        raise CheckpointError(f"{label}: names {name}, which is not there")
+    return read_weights(path, str(path))
+
+
+def _found(
+    label: str, shards: Mapping[str, Mapping[str, StoredTensor]], name: str, file: str
+) -> StoredTensor:
+    tensor = shards[file].get(name)
+    if tensor is None:
+        raise CheckpointError(f"{label}: {file} does not hold {printable(name)}, as it says")
+    # Keys of storages are those of one file.
+    return replace(tensor, storage=(file, tensor.storage))

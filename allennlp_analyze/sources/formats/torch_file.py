@@ -1,0 +1,79 @@
+"""A weights file as torch.save wrote it, in either format, read without torch."""
+
+import mmap
+import struct
+import zipfile
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.formats import foreign
+from allennlp_analyze.sources.formats.state_dict import find_state_dict
+from allennlp_analyze.sources.formats.torch_legacy import read_legacy
+from allennlp_analyze.sources.formats.torch_zip import read_zipped
+from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.views import Block, map_file, stored_tensor
+
+MAX_TENSORS = 200_000
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    ArithmeticError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_TAR_FORMAT = "is in torch's oldest format (a tar file, before 2017), which is not read"
+
+
+def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
+    """The model's tensors by name, in state-dict order; values are read when asked for.
+
+    `label` stands for the path in messages. Raises `CheckpointError`, and nothing else, when the
+    file cannot be read, is damaged, or is not what torch.save makes of a state dict.
+    """
+    label = label or str(path)
+    try:
+        return _read(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{label}: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
+    except (RecursionError, MemoryError):
+        raise CheckpointError(f"{label}: needs too much memory to read") from None
+    except _DAMAGE as error:
+        raise CheckpointError(f"{label}: is damaged ({printable(error)})") from None
+
+
+def _read(path: Path) -> dict[str, StoredTensor]:
+    if not path.is_file():
+        raise CheckpointError("is not a regular file" if path.exists() else "there is no such file")
+    if path.stat().st_size == 0:
+        raise CheckpointError("is empty")
+    described, blocks = _read_format(map_file(path), str(path))
+    state = find_state_dict(described)
+    if len(state) > MAX_TENSORS:
+        raise CheckpointError(f"holds {len(state)} tensors, more than {MAX_TENSORS}")
+    return {
+        name: stored_tensor(name, ref, blocks.get(ref.storage.key) if ref.storage else None)
+        for name, ref in state.items()
+    }
+
+
+def _read_format(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:
+    head = mapping[:512]
+    if head.startswith(b"PK\x03\x04"):
+        return read_zipped(mapping, path)
+    if head[257:262] == b"ustar":
+        raise CheckpointError(_TAR_FORMAT)
+    reason = foreign.describe(head)
+    if reason is not None:
+        raise CheckpointError(reason)
+    if head[:1] not in (b"\x80", b"L"):
+        raise CheckpointError(f"is not a file that torch.save wrote (it starts with {head[:8]!r})")
+    return read_legacy(mapping)

@@ -1,0 +1,75 @@
+"""The format that torch wrote before 1.6: pickles, then every storage's length and bytes."""
+
+import mmap
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.dtypes import ITEM_SIZE
+from allennlp_analyze.sources.pickles.description import StorageRef, printable
+from allennlp_analyze.sources.pickles.machine import unpickle
+from allennlp_analyze.sources.views import Block, mapped_block
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+PROTOCOL_VERSION = 1001
+_LENGTH_BYTES = 8
+
+
+def read_legacy(mapping: mmap.mmap) -> tuple[object, dict[str, Block]]:
+    """The pickled object and the bytes of each storage by key (see torch.serialization).
+
+    Raises `CheckpointError` when the file is damaged or not in this format.
+    """
+    position = _read_header(mapping)
+    described = unpickle(mapping, position)
+    keys = unpickle(mapping, described.end)
+    return described.value, _locate(mapping, keys.end, _checked(keys.value), described.storages)
+
+
+def _read_header(mapping: mmap.mmap) -> int:
+    """Check magic number, version and byte order; return where the object's pickle starts."""
+    magic = unpickle(mapping)
+    if type(magic.value) is not int or magic.value != MAGIC_NUMBER:
+        raise CheckpointError("is a plain pickle, not weights written by torch.save")
+    version = unpickle(mapping, magic.end)
+    if version.value != PROTOCOL_VERSION:
+        found = version.value if type(version.value) is int else "another"
+        raise CheckpointError(f"has protocol version {found}, not {PROTOCOL_VERSION}")
+    system = unpickle(mapping, version.end)
+    if not isinstance(system.value, dict) or system.value.get("little_endian") is not True:
+        raise CheckpointError("was written on a big-endian machine, which is not supported")
+    return system.end
+
+
+def _checked(keys: object) -> list[str]:
+    if not isinstance(keys, list) or any(not isinstance(key, (str, int)) for key in keys):
+        raise CheckpointError("is damaged: its list of storages is not a list of keys")
+    names = [str(key) for key in keys]
+    if len(set(names)) != len(names):
+        raise CheckpointError("is damaged: it lists a storage twice")
+    return names
+
+
+def _locate(
+    mapping: mmap.mmap, position: int, keys: list[str], storages: dict[str, StorageRef]
+) -> dict[str, Block]:
+    """Each storage's bytes; they follow one another, each as long as its element type says."""
+    blocks: dict[str, Block] = {}
+    for key in keys:
+        if key not in storages:
+            raise CheckpointError(f"storage {printable(key)} belongs to no tensor")
+        blocks[key] = _block(mapping, position, storages[key])
+        position += _LENGTH_BYTES + blocks[key].nbytes
+    if position < len(mapping):
+        raise CheckpointError(f"is damaged: {len(mapping) - position} bytes follow its storages")
+    return blocks
+
+
+def _block(mapping: mmap.mmap, position: int, storage: StorageRef) -> Block:
+    length = mapping[position : position + _LENGTH_BYTES]
+    if len(length) < _LENGTH_BYTES:
+        raise CheckpointError(f"is cut short: storage {printable(storage.key)} is missing")
+    size = int.from_bytes(length, "little", signed=True)
+    if size != storage.whole:
+        raise CheckpointError(
+            f"storage {printable(storage.key)} should have {storage.whole} elements and has {size}"
+        )
+    return mapped_block(mapping, position + _LENGTH_BYTES, size * ITEM_SIZE[storage.dtype])

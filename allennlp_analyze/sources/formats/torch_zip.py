@@ -1,0 +1,165 @@
+"""The zip format that torch writes since 1.6: `<prefix>/data.pkl` and one record per storage."""
+
+import mmap
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.sources.pickles.machine import MAX_PICKLE_BYTES, unpickle
+from allennlp_analyze.sources.views import Block, mapped_block
+from allennlp_analyze.storage.mapped import mapped_copy
+
+MAX_INFLATED_BYTES = 4 * 2**30
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_ENCRYPTED = 0x1
+_PIECE_BYTES = 1 << 20
+_UTF8 = 0x800
+
+_ZIP_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+
+
+def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:
+    """The pickled object and the bytes of each storage by key.
+
+    Stored records are views of `mapping`; compressed ones are inflated when their values are asked
+    for. Raises `CheckpointError` when the file is damaged, TorchScript, or not torch's.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = _by_name(archive)
+    except _ZIP_DAMAGE as error:
+        raise CheckpointError(f"is a damaged zip file ({printable(error)})") from None
+    prefix = _prefix(records)
+    _check_byte_order(mapping, records, prefix)
+    pickled = _read(mapping, records[f"{prefix}data.pkl"], MAX_PICKLE_BYTES)
+    described = unpickle(pickled)
+    blocks: dict[str, Block] = {}
+    for key in described.storages:
+        record = records.get(f"{prefix}data/{key}")
+        if record is None:
+            raise CheckpointError(f"lacks the record of storage {printable(key)}")
+        blocks[key] = _block(mapping, record)
+    return described.value, blocks
+
+
+def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    records: dict[str, zipfile.ZipInfo] = {}
+    for record in archive.infolist():
+        if record.filename in records:
+            raise CheckpointError(f"holds the record {printable(record.filename)} twice")
+        records[record.filename] = record
+    return records
+
+
+def _prefix(records: Mapping[str, zipfile.ZipInfo]) -> str:
+    """The folder of `data.pkl`, with its slash."""
+    found = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(found) != 1:
+        raise CheckpointError(
+            f"is a zip file with {len(found)} records called data.pkl: not written by torch.save"
+        )
+    prefix = found[0][: -len("data.pkl")]
+    if f"{prefix}constants.pkl" in records or any(n.startswith(f"{prefix}code/") for n in records):
+        raise CheckpointError(
+            "is a TorchScript archive (it holds code); save the model's state_dict() instead"
+        )
+    return prefix
+
+
+def _check_byte_order(
+    mapping: mmap.mmap, records: Mapping[str, zipfile.ZipInfo], prefix: str
+) -> None:
+    record = records.get(f"{prefix}byteorder")
+    if record is not None and _read(mapping, record, 16).strip() != b"little":
+        raise CheckpointError("was written on a big-endian machine, which is not supported")
+
+
+def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
+    name = printable(record.filename)
+    start = _data_offset(mapping, record)
+    if record.compress_type == zipfile.ZIP_STORED:
+        if record.compress_size != record.file_size:
+            raise CheckpointError(f"record {name} has two sizes")
+        return mapped_block(mapping, start, record.file_size)
+    if record.compress_type != zipfile.ZIP_DEFLATED:
+        raise CheckpointError(f"record {name} is compressed in a way that is not read")
+    if record.file_size > MAX_INFLATED_BYTES:
+        raise CheckpointError(f"record {name} would inflate to {record.file_size} bytes, too many")
+    packed = mapped_block(mapping, start, record.compress_size)
+    return Block(record.file_size, lambda: _inflate(packed.read(), record))
+
+
+def _read(mapping: mmap.mmap, record: zipfile.ZipInfo, limit: int) -> bytes:
+    """The whole of a small record."""
+    if record.file_size > limit:
+        name = printable(record.filename)
+        raise CheckpointError(f"record {name} has {record.file_size} bytes, more than {limit}")
+    return _block(mapping, record).read().tobytes()
+
+
+def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
+    """Where the bytes of a record start: behind its local header, which must agree."""
+    name = printable(record.filename)
+    header = mapping[record.header_offset : record.header_offset + _LOCAL_HEADER.size]
+    if record.header_offset < 0 or len(header) < _LOCAL_HEADER.size:
+        raise CheckpointError(f"is cut short: record {name} is missing")
+    signature, _, flags, method, *_, name_size, extra_size = _LOCAL_HEADER.unpack(header)
+    if signature != b"PK\x03\x04" or method != record.compress_type:
+        raise CheckpointError(f"record {name} is damaged")
+    if (record.flag_bits | flags) & _ENCRYPTED:
+        raise CheckpointError(f"record {name} is encrypted")
+    start = record.header_offset + _LOCAL_HEADER.size
+    local_name = mapping[start : start + name_size]
+    if local_name.decode("utf-8" if record.flag_bits & _UTF8 else "cp437") != record.orig_filename:
+        raise CheckpointError(f"record {name} has two names")
+    return start + int(name_size) + int(extra_size)
+
+
+def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
+    """The (file_size,) bytes of a compressed record: a tensor's bytes may be more than memory."""
+    name = printable(record.filename)
+    try:
+        return mapped_copy(_checked(_inflated(packed), record))
+    except zlib.error as error:
+        raise CheckpointError(f"record {name} is damaged ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"record {name} cannot be unpacked ({error.strerror})") from None
+
+
+def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The same pieces. Raises `CheckpointError` when they are not the record's."""
+    size, checksum = 0, 0
+    for data in pieces:
+        size += len(data)
+        checksum = zlib.crc32(data, checksum)
+        if size > record.file_size:
+            break
+        yield data
+    if size != record.file_size or checksum != record.CRC:
+        raise CheckpointError(f"record {printable(record.filename)} fails its checksum")
+
+
+def _inflated(packed: np.ndarray) -> Iterator[bytes]:
+    """What the deflated bytes `packed` hold, in pieces of at most _PIECE_BYTES."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for start in range(0, len(packed), _PIECE_BYTES):
+        data = packed[start : start + _PIECE_BYTES].tobytes()
+        while data and not inflater.eof:
+            yield inflater.decompress(data, _PIECE_BYTES)
+            data = inflater.unconsumed_tail
+    yield inflater.flush()

@@ -1,0 +1,252 @@
+"""Any ARCHIVE of the command line opened as a `Source`, for as long as its values are needed."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze.errors import CheckpointError, SourceError, UsageError
+from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT
+from allennlp_analyze.sources.archive import (
+    Contents,
+    is_gzip,
+    parse_config,
+    read_archive,
+)
+from allennlp_analyze.sources.damaged import DamagedError
+from allennlp_analyze.sources.directory import ARCHIVE, read_directory
+from allennlp_analyze.sources.download.cache import evict, fetch, is_url
+from allennlp_analyze.sources.formats.registry import head as first_bytes
+from allennlp_analyze.sources.formats.registry import read_weights
+from allennlp_analyze.sources.formats.sharded import (
+    INDEX_ENDING,
+    PREFERRED_INDEXES,
+    are_shards,
+    is_index,
+    read_sharded,
+)
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.workspace import workspace
+
+PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
+
+_SHA256 = re.compile("[0-9A-Fa-f]{64}")
+
+
+@contextmanager
+def open_source(
+    archive: str,
+    weights_file: Optional[str] = None,
+    quiet: bool = True,
+    max_unpacked_size: int = MAX_UNPACKED_SIZE,
+    timeout: float = TIMEOUT,
+    sha256: Optional[str] = None,
+) -> Iterator[Source]:
+    """The tensors, configuration and vocabulary of `archive`: a URL, archive, directory or file.
+
+    `weights_file` is a path or URL, or else the name of a weights file inside `archive`. `timeout`
+    is how many seconds an HTTP server may keep silent. `sha256` is the digest that the file
+    `archive` must have before anything in it is read. Temporary files are removed on leaving.
+    Raises `UsageError` when `archive` names nothing or `sha256` cannot be the digest of it,
+    `SourceError` when it cannot be read; a damaged download is also removed from the cache.
+    """
+    if sha256 is not None and not is_sha256(sha256):
+        raise UsageError(f"--sha256: {sha256!r} is not a SHA-256 digest of 64 hexadecimal digits")
+    path = fetch(archive, quiet, timeout)
+    if sha256 is not None:
+        _check_sha256(path, archive, sha256.lower())
+    with workspace() as directory:
+        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
+        try:
+            source = opening.open(path)
+        except SourceError as error:
+            opening.evict_damaged(path, error)
+            raise
+        yield source
+
+
+def is_sha256(text: str) -> bool:
+    """Whether `text` can be a digest: 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
+class _Opening:
+    """The choices of one call of `open_source`."""
+
+    def __init__(
+        self,
+        archive: str,
+        directory: Path,
+        weights_file: Optional[str],
+        quiet: bool,
+        max_unpacked_size: int,
+        timeout: float,
+    ) -> None:
+        self._archive = archive
+        self._directory = directory
+        self._weights_file = weights_file
+        self._outside = _outside_weights(weights_file, quiet, timeout)
+        self._max_unpacked_size = max_unpacked_size
+
+    def evict_damaged(self, path: Path, error: SourceError) -> None:
+        """Remove the download that `error`, met in opening `path`, calls damaged."""
+        if isinstance(error, CheckpointError) and self._outside is not None:
+            if self._weights_file is not None and is_url(self._weights_file):
+                evict(self._outside)
+        elif isinstance(error, (DamagedError, CheckpointError)) and is_url(self._archive):
+            evict(path)
+
+    def open(self, path: Path) -> Source:
+        if path.is_dir():
+            return self._open_directory(path)
+        if not path.is_file():
+            raise SourceError(f"{self._archive}: is not a regular file")
+        head = first_bytes(path, self._archive)
+        if is_gzip(head) or _should_be_archive(self._archive, head):
+            return self._open_archive(path)
+        return self._open_weights(path)
+
+    def _open_weights(self, path: Path) -> Source:
+        if self._weights_file is not None:
+            raise SourceError(f"{self._archive}: is itself a weights file; drop --weights-file")
+        if is_index(self._archive) and is_url(self._archive):
+            raise SourceError(
+                f"{self._archive}: is an index of several files; download them all, and name their"
+                " directory"
+            )
+        tensors = _read(path, self._archive)
+        return Source(self._archive, str(path), _sha256(path), str(path), tensors)
+
+    def _open_archive(self, path: Path) -> Source:
+        wanted = self._weights_file or PREFERRED_WEIGHTS[0]
+        contents = self._unpack(path, None if self._outside else wanted)
+        if self._outside is None and contents.weights is None:
+            wanted = self._choose(contents.weights_members)
+            contents = self._unpack(path, wanted)
+        label = f"{self._archive}: {wanted}"
+        weights = self._outside or contents.weights
+        if weights is None:
+            raise SourceError(f"{label}: is not a file that can be read")
+        if self._outside is not None:
+            wanted = label = str(self._outside)
+        return self._source(path, contents, wanted, _read(weights, label))
+
+    def _unpack(self, path: Path, member: Optional[str]) -> Contents:
+        try:
+            return read_archive(path, self._directory, member, self._max_unpacked_size)
+        except SourceError as error:
+            raise type(error)(f"{self._archive}: {error}") from None
+
+    def _open_directory(self, path: Path) -> Source:
+        contents = self._listed(path)
+        if self._outside is not None:
+            weights = self._outside
+        elif not contents.weights_members and (path / ARCHIVE).is_file():
+            return self._open_archive(path / ARCHIVE)
+        else:
+            weights = path / self._choose_in_directory(path, contents.weights_members)
+        return self._source(path, contents, str(weights), _read(weights, str(weights)))
+
+    def _choose_in_directory(self, path: Path, members: tuple[str, ...]) -> str:
+        """As `_choose`, or the index of sharded weights."""
+        indexes = sorted(file.name for file in path.glob(f"*{INDEX_ENDING}") if file.is_file())
+        if self._weights_file in indexes:
+            return self._weights_file or ""
+        whole = [name for name in PREFERRED_WEIGHTS if name in members]
+        if self._weights_file is not None or whole:
+            return self._choose(members)
+        preferred = [name for name in PREFERRED_INDEXES if name in indexes]
+        if preferred or len(indexes) == 1:
+            return (preferred or indexes)[0]
+        if len(members) > 1 and are_shards(members):
+            raise SourceError(
+                f"{self._archive}: holds {len(members)} parts of sharded weights, and not their"
+                f" index ({members[0]} and so on; the index ends in {INDEX_ENDING})"
+            )
+        return self._choose(members)
+
+    def _listed(self, path: Path) -> Contents:
+        try:
+            return read_directory(path)
+        except SourceError as error:
+            raise SourceError(f"{self._archive}: {error}") from None
+
+    def _choose(self, members: tuple[str, ...]) -> str:
+        """The weights file to read among those that the archive or directory holds."""
+        held = ", ".join(members) or "none"
+        if self._weights_file is not None:
+            if self._weights_file in members:
+                return self._weights_file
+            raise SourceError(
+                f"{self._archive}: there is no weights file {self._weights_file!r},"
+                f" on disk or inside; inside there is: {held}"
+            )
+        preferred = [name for name in PREFERRED_WEIGHTS if name in members]
+        if preferred or len(members) == 1:
+            return (preferred or members)[0]
+        if not members:
+            raise SourceError(f"{self._archive}: holds no weights (weights.th)")
+        raise SourceError(f"{self._archive}: choose one of its weights with --weights-file: {held}")
+
+    def _source(
+        self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]
+    ) -> Source:
+        config, warnings = parse_config(contents.config)
+        return Source(
+            archive=self._archive,
+            resolved=str(path),
+            sha256=contents.sha256,
+            weights_file=weights_file,
+            tensors=tensors,
+            config=config,
+            vocabulary=contents.vocabulary,
+            non_padded=contents.non_padded,
+            warnings=tuple(f"{self._archive}: {w}" for w in (*contents.warnings, *warnings)),
+        )
+
+
+def _read(path: Path, label: str) -> dict[str, StoredTensor]:
+    """The tensors of a weights file, or of all that an index names."""
+    return read_sharded(path, label) if is_index(label) else read_weights(path, label)
+
+
+def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
+    """The weights file as a path on disk, None where it is the name of a member (or not given)."""
+    if weights_file is None:
+        return None
+    if is_url(weights_file):
+        return fetch(weights_file, quiet, timeout)
+    path = Path(weights_file).expanduser()
+    return path if path.is_file() else None
+
+
+def _should_be_archive(archive: str, head: bytes) -> bool:
+    """Whether a file that is not gzip was meant to be: then it is damaged, not a weights file."""
+    return archive.endswith((".tar.gz", ".tgz", ".gz")) and not head.startswith(b"PK")
+
+
+def _check_sha256(path: Path, archive: str, expected: str) -> None:
+    """Raise `DamagedError` when the file `path` has another digest; a download is then evicted."""
+    if path.is_dir():
+        raise UsageError(f"{archive}: is a directory, which has no SHA-256 digest")
+    if not path.is_file():
+        raise SourceError(f"{archive}: is not a regular file")
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise SourceError(f"{archive}: cannot be read ({error.strerror})") from None
+    if found != expected:
+        if is_url(archive):
+            evict(path)
+        raise DamagedError(f"{archive}: has the SHA-256 digest {found}, not {expected}")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(2**20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

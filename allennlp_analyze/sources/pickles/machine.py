@@ -1,0 +1,363 @@
+"""A pickle machine that describes and never executes: the few opcodes that tensors need.
+
+Opcodes as in Python's pickletools, protocols 0 to 5. Nothing is imported and no object of the
+pickle's choosing is made: a global means what `allowed` says, or the file is refused.
+"""
+
+import mmap
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Callable, Union
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.pickles.description import (
+    Builder,
+    Inert,
+    StorageRef,
+    StorageType,
+    printable,
+)
+from allennlp_analyze.sources.pickles.globals import integer, resolve, safe_key
+
+MAX_PICKLE_BYTES = 64 * 2**20
+MAX_OPERATIONS = 3_000_000
+MAX_MARKS = 1_000
+MAX_LINE_BYTES = 16 * 2**10
+MAX_INTEGER_BYTES = 64
+MAX_MEMO_INDEX = 2**32
+
+Buffer = Union[bytes, mmap.mmap]
+
+_DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
+_RESOURCES = (RecursionError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Unpickled:
+    """A described object, where its pickle ends, and the first mention of each storage by key."""
+
+    value: object
+    end: int
+    storages: dict[str, StorageRef]
+
+
+def unpickle(data: Buffer, start: int = 0) -> Unpickled:
+    """The object whose pickle starts at byte `start` of `data`, described inertly.
+
+    Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
+    """
+    try:
+        return Machine(data, start).run()
+    except _DAMAGE as error:
+        raise CheckpointError(f"its pickle is damaged ({printable(error)})") from None
+    except _RESOURCES:
+        raise CheckpointError("its pickle needs more memory than a checkpoint does") from None
+
+
+class Machine:
+    """The state of one run: position in `data`, stack, marks and memo."""
+
+    def __init__(self, data: Buffer, start: int) -> None:
+        self._data = data
+        self._position = start
+        self._end = min(len(data), start + MAX_PICKLE_BYTES)
+        self._stack: list[object] = []
+        self._below_marks: list[list[object]] = []
+        self._memo: dict[int, object] = {}
+        self._storages: dict[str, StorageRef] = {}
+
+    def run(self) -> Unpickled:
+        for _ in range(MAX_OPERATIONS):
+            opcode = self._take(1)
+            if opcode == b".":
+                return Unpickled(self._stack.pop(), self._position, self._storages)
+            operation = _OPERATIONS.get(opcode)
+            if operation is None:
+                raise CheckpointError(f"its pickle uses opcode {opcode!r}, which is not read")
+            operation(self)
+        raise CheckpointError(f"its pickle has more than {MAX_OPERATIONS} operations")
+
+    # Reading
+
+    def _take(self, size: int) -> bytes:
+        stop = self._position + size
+        if size < 0 or stop > self._end:
+            if self._end < len(self._data):
+                raise CheckpointError(f"its pickle is longer than {MAX_PICKLE_BYTES >> 20} MiB")
+            raise CheckpointError("is cut short: it ends in the middle of its pickle")
+        taken = self._data[self._position : stop]
+        self._position = stop
+        return taken
+
+    def _number(self, code: str) -> int:
+        value: int = struct.unpack(code, self._take(struct.calcsize(code)))[0]
+        return value
+
+    def _line(self, encoding: str = "utf-8") -> str:
+        limit = min(self._end, self._position + MAX_LINE_BYTES)
+        stop = self._data.find(b"\n", self._position, limit)
+        if stop < 0:
+            raise CheckpointError("its pickle is damaged (a line does not end)")
+        return self._take(stop + 1 - self._position)[:-1].decode(encoding)
+
+    def _sized(self, code: str) -> bytes:
+        return self._take(self._number(code))
+
+    # Stack
+
+    def push(self, value: object) -> None:
+        self._stack.append(value)
+
+    def mark(self) -> None:
+        if len(self._below_marks) >= MAX_MARKS:
+            raise CheckpointError(f"its pickle is nested more than {MAX_MARKS} deep")
+        self._below_marks.append(self._stack)
+        self._stack = []
+
+    def pop_mark(self) -> list[object]:
+        items = self._stack
+        self._stack = self._below_marks.pop()
+        return items
+
+    def pop(self) -> None:
+        # As in pickle: POP on an empty frame removes the mark itself.
+        if self._stack:
+            self._stack.pop()
+        else:
+            self.pop_mark()
+
+    def tuple_of(self, size: int) -> None:
+        if len(self._stack) < size:
+            raise CheckpointError("its pickle is damaged (the stack is empty)")
+        items = tuple(self._stack[-size:])
+        del self._stack[-size:]
+        self.push(items)
+
+    # Numbers and text
+
+    def text_integer(self) -> None:
+        line = self._line()
+        if line in ("00", "01"):
+            self.push(line == "01")
+        else:
+            self.push(self._parsed(line))
+
+    def text_long(self) -> None:
+        self.push(self._parsed(self._line().rstrip("L")))
+
+    @staticmethod
+    def _parsed(digits: str) -> int:
+        if len(digits) > MAX_INTEGER_BYTES:
+            raise CheckpointError("its pickle holds an integer that no checkpoint needs")
+        return int(digits)
+
+    def long(self, code: str) -> None:
+        size = self._number(code)
+        if not 0 <= size <= MAX_INTEGER_BYTES:
+            raise CheckpointError("its pickle holds an integer that no checkpoint needs")
+        self.push(int.from_bytes(self._take(size), "little", signed=True))
+
+    def string(self, code: str) -> None:
+        self.push(self._sized(code).decode("utf-8"))
+
+    def text_line(self) -> None:
+        text = self._line("raw-unicode-escape")
+        text.encode("utf-8")  # raises for half of a surrogate pair: no report could write it
+        self.push(text)
+
+    def frame(self) -> None:
+        if self._number("<Q") > self._end - self._position:
+            raise CheckpointError("is cut short: a frame of its pickle is not complete")
+
+    # Containers
+
+    def append(self, items: list[object]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Inert):
+            raise CheckpointError("its pickle appends to what is not a list")
+
+    def set_items(self, items: list[object]) -> None:
+        target = self._stack[-1]
+        if len(items) % 2:
+            raise CheckpointError("its pickle is damaged (a key without a value)")
+        if isinstance(target, Inert):
+            return
+        if not isinstance(target, dict):
+            raise CheckpointError("its pickle sets items of what is not a dictionary")
+        for key, value in zip(items[::2], items[1::2]):
+            target[safe_key(key)] = value
+
+    def dictionary(self) -> None:
+        items = self.pop_mark()
+        self.push({})
+        self.set_items(items)
+
+    def frozenset(self) -> None:
+        self.pop_mark()
+        self.push(Inert("frozenset"))
+
+    def set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self.set_items([key, value])
+
+    # Memo
+
+    def put(self, index: int) -> None:
+        # Larger ones, in protocol 0 alone, could be chosen so that their hashes collide.
+        if integer(index, "memo index") >= MAX_MEMO_INDEX:
+            raise CheckpointError("its pickle numbers what it stores beyond 32 bits")
+        self._memo[index] = self._stack[-1]
+
+    def get(self, index: int) -> None:
+        if index not in self._memo:
+            raise CheckpointError("its pickle is damaged (it refers to what it has not stored)")
+        self.push(self._memo[index])
+
+    def memoize(self) -> None:
+        self.put(len(self._memo))
+
+    # Objects
+
+    def stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise CheckpointError("its pickle names a global by what is not text")
+        self.push(resolve(module, name))
+
+    def line_global(self) -> None:
+        module = self._line()
+        self.push(resolve(module, self._line()))
+
+    def instance(self) -> None:
+        module = self._line()
+        resolve(module, self._line())
+        raise CheckpointError("its pickle makes an object as Python 2 did, which is not read")
+
+    def reduce(self) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        if not (isinstance(function, Builder) and isinstance(arguments, tuple)):
+            raise CheckpointError("its pickle calls what cannot be called")
+        self.push(function.build(arguments))
+
+    def new_with_keywords(self) -> None:
+        if self._stack.pop() != {}:
+            raise CheckpointError("its pickle makes an object with keywords, which is not read")
+        self.reduce()
+
+    def build(self) -> None:
+        # torch sets `_metadata` on a state dict; no value depends on it.
+        self._stack.pop()
+        if not isinstance(self._stack[-1], (OrderedDict, Inert)):
+            raise CheckpointError("its pickle sets the attributes of what is not a state dict")
+
+    def persistent(self) -> None:
+        storage = _storage(self._stack.pop())
+        self._storages.setdefault(storage.key, storage)
+        self.push(storage)
+
+
+def _storage(pid: object) -> StorageRef:
+    """The storage that a persistent id names: ("storage", type, key, location, size[, view])."""
+    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
+        kind = pid[0] if isinstance(pid, tuple) and pid and isinstance(pid[0], str) else "unknown"
+        raise CheckpointError(
+            f"holds a {printable(kind)!r} object, not only tensors; save the model's state_dict()"
+        )
+    kind, key, whole = pid[1], pid[2], integer(pid[4], "storage's size")
+    if not isinstance(kind, StorageType) or not isinstance(key, (str, int)):
+        raise CheckpointError("a storage is not described by its type and key")
+    start, size = 0, whole
+    if len(pid) > 5 and pid[5] is not None:
+        view = pid[5]
+        if not (isinstance(view, (tuple, list)) and len(view) == 3):
+            raise CheckpointError(f"storage {printable(key)}: a view of it has not three parts")
+        start, size = integer(view[1], "storage view"), integer(view[2], "storage view")
+    if start + size > whole:
+        raise CheckpointError(f"storage {printable(key)}: a view of it leaves it")
+    return StorageRef(str(key), kind.dtype, whole, start, size)
+
+
+def _constant(value: object) -> Callable[[Machine], None]:
+    return lambda m: m.push(value)
+
+
+def _number(code: str) -> Callable[[Machine], None]:
+    return lambda m: m.push(m._number(code))
+
+
+def _bytes(code: str) -> Callable[[Machine], None]:
+    return lambda m: m.push(m._sized(code))
+
+
+def _text(code: str) -> Callable[[Machine], None]:
+    return lambda m: m.string(code)
+
+
+_OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
+    b"\x80": lambda m: _discard(m._take(1)),
+    b"\x95": Machine.frame,
+    b"(": Machine.mark,
+    b"0": Machine.pop,
+    b"1": lambda m: _discard(m.pop_mark()),
+    b"2": lambda m: m.push(m._stack[-1]),
+    b"N": _constant(None),
+    b"\x88": _constant(True),
+    b"\x89": _constant(False),
+    b"I": Machine.text_integer,
+    b"L": Machine.text_long,
+    b"F": lambda m: m.push(float(m._line())),
+    b"G": _number(">d"),
+    b"J": _number("<i"),
+    b"K": _number("<B"),
+    b"M": _number("<H"),
+    b"\x8a": lambda m: m.long("<B"),
+    b"\x8b": lambda m: m.long("<i"),
+    b"V": Machine.text_line,
+    b"T": _text("<i"),
+    b"U": _text("<B"),
+    b"X": _text("<I"),
+    b"\x8c": _text("<B"),
+    b"\x8d": _text("<Q"),
+    b"B": _bytes("<I"),
+    b"C": _bytes("<B"),
+    b"\x8e": _bytes("<Q"),
+    b"\x96": _bytes("<Q"),
+    b")": _constant(()),
+    b"t": lambda m: m.push(tuple(m.pop_mark())),
+    b"\x85": lambda m: m.tuple_of(1),
+    b"\x86": lambda m: m.tuple_of(2),
+    b"\x87": lambda m: m.tuple_of(3),
+    b"]": lambda m: m.push([]),
+    b"l": lambda m: m.push(m.pop_mark()),
+    b"a": lambda m: m.append([m._stack.pop()]),
+    b"e": lambda m: m.append(m.pop_mark()),
+    b"}": lambda m: m.push({}),
+    b"d": Machine.dictionary,
+    b"s": Machine.set_item,
+    b"u": lambda m: m.set_items(m.pop_mark()),
+    b"\x8f": lambda m: m.push(Inert("set")),
+    b"\x90": lambda m: m.append(m.pop_mark()),
+    b"\x91": Machine.frozenset,
+    b"p": lambda m: m.put(m._parsed(m._line())),
+    b"q": lambda m: m.put(m._number("<B")),
+    b"r": lambda m: m.put(m._number("<I")),
+    b"\x94": Machine.memoize,
+    b"g": lambda m: m.get(m._parsed(m._line())),
+    b"h": lambda m: m.get(m._number("<B")),
+    b"j": lambda m: m.get(m._number("<I")),
+    b"c": Machine.line_global,
+    b"i": Machine.instance,
+    b"\x93": Machine.stack_global,
+    b"R": Machine.reduce,
+    b"\x81": Machine.reduce,
+    b"\x92": Machine.new_with_keywords,
+    b"b": Machine.build,
+    b"Q": Machine.persistent,
+}
+
+
+def _discard(_: object) -> None:
+    return None

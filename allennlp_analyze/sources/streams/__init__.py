@@ -1,0 +1,1 @@
+"""Compressed archives, read as they stream."""

@@ -1,0 +1,125 @@
+"""The members of a tar stream, one after another, without ever going back or trusting a size."""
+
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO, Optional, Union, cast
+
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.sources.damaged import DamagedError
+from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.sources.streams.gzip import GzipStream
+
+MAX_MEMBERS = 100_000
+MAX_HEADER_BYTES = 2**20
+_CHUNK = 2**20
+
+_TAR_DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError, MemoryError)
+
+
+class TarStream:
+    """Reads the tar in `stream`; at most `max_size` bytes of it."""
+
+    def __init__(self, stream: GzipStream, max_size: int) -> None:
+        self._file = _ForwardFile(stream, max_size)
+
+    def members(self) -> Iterator[tarfile.TarInfo]:
+        """Every member, its content readable with `content` until the next one is asked for.
+
+        Raises `SourceError` for a damaged or exaggerating archive.
+        """
+        tar = self._opened()
+        for _ in range(MAX_MEMBERS):
+            self._file.limit_headers(MAX_HEADER_BYTES)
+            member = self._guarded_next(tar)
+            if member is None:
+                return
+            if member.size < 0:
+                raise SourceError(f"member {printable(member.name)} has a negative size")
+            self._file.limit_headers(None)
+            yield member
+            tar.members = []  # type: ignore[attr-defined]  # it would remember them all
+        raise SourceError(f"has more than {MAX_MEMBERS} members")
+
+    def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
+        """The bytes of the member that `members` gave last."""
+        left = member.size
+        while left:
+            data = self._file.read(min(left, _CHUNK))
+            if not data:
+                raise DamagedError(f"is truncated: member {printable(member.name)} is not complete")
+            left -= len(data)
+            yield data
+
+    def drain(self) -> None:
+        """Read to the end of the stream, so that its checksum is verified."""
+        self._file.limit_headers(None)
+        while self._file.read(_CHUNK):
+            pass
+
+    def _opened(self) -> tarfile.TarFile:
+        self._file.limit_headers(MAX_HEADER_BYTES)
+        try:
+            return tarfile.TarFile(fileobj=cast(BinaryIO, self._file), mode="r")
+        except _TAR_DAMAGE as error:
+            raise DamagedError(f"holds no tar archive ({printable(error)})") from None
+
+    def _guarded_next(self, tar: tarfile.TarFile) -> Optional[tarfile.TarInfo]:
+        try:
+            return tar.next()
+        except _TAR_DAMAGE as error:
+            raise DamagedError(f"holds a damaged tar archive ({printable(error)})") from None
+
+
+class _ForwardFile:
+    """What tarfile needs of a file, over a stream: reads, and seeks forwards only."""
+
+    def __init__(self, stream: GzipStream, max_size: int) -> None:
+        self._stream = stream
+        self._max_size = max_size
+        self._position = 0
+        self._headers_left: Optional[int] = None
+
+    def limit_headers(self, size: Optional[int]) -> None:
+        """From here, let no more than `size` bytes be read at the wish of a tar header."""
+        self._headers_left = size
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        if position < self._position:
+            raise SourceError("holds a tar archive whose members do not follow one another")
+        while self._position < position:
+            if not self._advance(min(position - self._position, _CHUNK)):
+                break
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes; fewer only at the end of the stream."""
+        if self._headers_left is not None:
+            self._headers_left -= size
+            if self._headers_left < 0:
+                raise SourceError(f"has tar headers of more than {MAX_HEADER_BYTES >> 20} MiB")
+        chunks: list[bytes] = []
+        left = size
+        while left > 0:
+            data = self._advance(left)
+            if not data:
+                break
+            chunks.append(data)
+            left -= len(data)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _advance(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._position += len(data)
+        if self._position > self._max_size:
+            raise SourceError(
+                f"unpacks to more than {_readable(self._max_size)};"
+                " --max-unpacked-size raises the limit"
+            )
+        return data
+
+
+def _readable(size: int) -> Union[str, int]:
+    return f"{size / 2**30:g} GiB" if size >= 2**30 else f"{size} bytes"

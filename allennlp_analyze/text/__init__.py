@@ -1,0 +1,1 @@
+"""Text as people and files take it: names, counts, sizes, links, the terminal."""

@@ -1,0 +1,77 @@
+"""A table of layers or models on the terminal: which columns fit, and the room left for names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+
+from allennlp_analyze.text.names import display_width, printable, shorten
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Item = TypeVar("Item")
+GOOD_NAME_WIDTH = 36
+MIN_NAME_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class Column(Generic[Item]):
+    """A column after the name. A narrow terminal drops those with a `rank_to_drop` > 0, from 1 on;
+    `style` says how a cell looks."""
+
+    title: str
+    text: Callable[[Item], str]
+    left: bool = False
+    rank_to_drop: int = 0
+    style: Callable[[Item], str] = lambda _: ""
+
+
+def layer_table(
+    console: "Console",
+    columns: Sequence[Column[Item]],
+    items: Sequence[Item],
+    names: Sequence[str],
+    title: str = "layer",
+) -> "Table":
+    """The table of `items`, which are called `names`, as wide as `console`. No text is markup.
+
+    `title` says what each of them is. What columns make of names must be printable already.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    names = [printable(name, console.encoding) for name in names]
+    kept, gap, name_width = _layout(columns, items, names, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    table.add_column(title, no_wrap=True)
+    for column in kept:
+        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+    for name, item in zip(names, items):
+        cells = [Text(column.text(item), style=column.style(item)) for column in kept]
+        table.add_row(Text(shorten(name, name_width)), *cells)
+    return table
+
+
+def _layout(
+    columns: Sequence[Column[Item]], items: Sequence[Item], names: Sequence[str], width: int
+) -> tuple[list[Column[Item]], int, int]:
+    """Columns to show, the gap between them, and the cells left for names.
+
+    Where names would be cut, the gap shrinks first; then columns go: the first for names of less
+    than GOOD_NAME_WIDTH, the others for names of less than MIN_NAME_WIDTH.
+    """
+    longest = max(display_width(name) for name in names)
+    last_rank = max(column.rank_to_drop for column in columns)
+    kept: list[Column[Item]] = []
+    gap = room = 0
+    for gap, dropped in [(2, 0), *((1, rank) for rank in range(last_rank + 1))]:
+        kept = [column for column in columns if not 0 < column.rank_to_drop <= dropped]
+        room = width - sum(gap + _width(column, items) for column in kept)
+        if room >= min(longest, GOOD_NAME_WIDTH if dropped == 0 else MIN_NAME_WIDTH):
+            break
+    return kept, gap, max(room, len("layer"))
+
+
+def _width(column: Column[Item], items: Sequence[Item]) -> int:
+    return max(len(column.title), *(display_width(column.text(item)) for item in items))

@@ -1,0 +1,11 @@
+"""Many models, one report. `run_zoo` and `ZooRequest` are the library's way in."""
+
+from typing import TYPE_CHECKING
+
+from allennlp_analyze._lazy import lazily
+
+if TYPE_CHECKING:
+    from allennlp_analyze.zoo.run import ZooRequest, run_zoo
+
+__all__ = ["ZooRequest", "run_zoo"]
+__getattr__ = lazily(__name__, dict.fromkeys(__all__, "allennlp_analyze.zoo.run"))

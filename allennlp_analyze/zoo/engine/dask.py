@@ -1,0 +1,99 @@
+"""The engine on a Dask cluster: workers anywhere that come, go and die as they like."""
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Optional
+
+from allennlp_analyze._version import VERSION
+from allennlp_analyze.errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PACKAGE = "allennlp_analyze"
+# How long a scheduler may take to answer, and a first worker to join.
+CONNECT_SECONDS = 15.0
+WORKER_SECONDS = 60.0
+# Submitted for each thread of the workers, so that none waits for us.
+AHEAD = 2
+ASK_SECONDS = 5.0
+
+
+class Dask:
+    """The cluster whose scheduler is at `address`.
+
+    Its workers need this package in this version. Which of them takes a model, how often a model is
+    tried whose worker died (`distributed.scheduler.allowed-failures`), and how much memory a worker
+    has is the cluster's own care. Raises `UsageError` where distributed is not installed.
+    """
+
+    room: Optional[int] = None
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import KilledWorker
+        except ImportError:
+            raise UsageError(
+                f"--dask {address}: needs the package distributed (pip install '.[dask]')"
+            ) from None
+        self.died: tuple[type[BaseException], ...] = (KilledWorker,)
+        self._address = address
+        self._client: Optional[Client] = None
+        self._threads = 0
+        self._asked = 0.0
+
+    def slots(self) -> int:
+        """Some more than the threads of all workers, which may have become more or fewer."""
+        assert self._client is not None
+        if time.monotonic() - self._asked > ASK_SECONDS:
+            self._threads = sum(self._client.nthreads().values())
+            self._asked = time.monotonic()
+        return AHEAD * max(self._threads, 1)
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor]:
+        with self._connected() as client:
+            self._client = client
+            self._check_workers(client)
+            executor = client.get_executor(pure=False)
+            try:
+                yield executor
+            except BaseException:
+                executor.shutdown(wait=False)  # cancels what has not begun
+                raise
+
+    def _connected(self) -> "Client":
+        from distributed import Client
+
+        # It has its own words for what becomes one line here.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        try:
+            return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise SourceError(
+                f"--dask {self._address}: no scheduler answers there ({reason})"
+            ) from None
+
+    def _check_workers(self, client: "Client") -> None:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+            versions = client.run(importlib.metadata.version, PACKAGE)
+        except importlib.metadata.PackageNotFoundError:
+            raise SourceError(
+                f"--dask {self._address}: its workers lack {PACKAGE}; install it there"
+            ) from None
+        except TimeoutError:
+            raise SourceError(
+                f"--dask {self._address}: no worker has joined the scheduler"
+            ) from None
+        others = sorted({version for version in versions.values() if version != VERSION})
+        if others:
+            raise SourceError(
+                f"--dask {self._address}: a worker has {PACKAGE} {others[0]}, this is {VERSION};"
+                " install the same everywhere"
+            )

@@ -1,0 +1,223 @@
+"""Where the models of a zoo are analysed: on any executor, each begun only when it fits."""
+
+import multiprocessing
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, TypeVar
+
+from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.linalg.machine import Machine, available_memory, this_machine
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
+from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.zoo.engine.worker import start, whole
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Of the memory that is available, what models in work may take together.
+ROOM = 0.9
+# What a process needs before it has read anything.
+BASE_BYTES = 300 * 2**20
+# Where an archive has yet to be downloaded.
+UNKNOWN_BYTES = 2**30
+# What a worker may take to remove its temporary files.
+END_SECONDS = 10.0
+# A square matrix in float32 that is a whole file: its Gram matrix and a copy, in float64.
+WORST_GRAM = 4
+READ = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
+
+
+class Engine(Protocol):
+    """Where work is done: `executor` makes it ready and clears it away.
+
+    At most `slots()` items are handed over at a time, and so many that their bytes fit into `room`
+    (None: that is the executor's care). `died` are the exceptions of an item whose worker died
+    where the executor goes on; where it breaks it says so itself.
+    """
+
+    room: Optional[int]
+    died: tuple[type[BaseException], ...]
+
+    def executor(self) -> AbstractContextManager[Executor]: ...
+
+    def slots(self) -> int: ...
+
+
+class WorkerDied(Exception):
+    """The process that worked on an item ended without a word."""
+
+
+class EngineLost(AnalyzeError):
+    """Where the work was done cannot be reached any more."""
+
+
+class Processes:
+    """`workers` processes on this machine, each with its share of the cores and the memory."""
+
+    died: tuple[type[BaseException], ...] = ()
+
+    def __init__(self, workers: int) -> None:
+        whole_machine = this_machine()
+        self._workers = workers
+        self._share = Machine(
+            max(1, whole_machine.cores // workers), whole_machine.memory // workers
+        )
+        self.room: Optional[int] = int(ROOM * available_memory())
+
+    def slots(self) -> int:
+        """One more than there are workers: none waits for us to hand it the next."""
+        return self._workers + 1
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor]:
+        # Spawned: BLAS reads the number of its threads when a process loads it.
+        context = multiprocessing.get_context("spawn")
+        others = set(multiprocessing.active_children())
+        executor = ProcessPoolExecutor(self._workers, context, start, (self._share,))
+        try:
+            yield executor
+        except BaseException:  # an interrupt, or the caller stops: nobody waits for the rest
+            _end(set(multiprocessing.active_children()) - others)
+            executor.shutdown(cancel_futures=True)
+            raise
+        executor.shutdown()
+
+
+def _end(processes: "set[BaseProcess]") -> None:
+    """End `processes`, which clean up first."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(END_SECONDS)
+        process.kill()
+
+
+def estimated_bytes(archive: str, settings: Settings) -> int:
+    """The memory that the analysis of `archive` may need, at most as a rule, from its size alone.
+
+    Unpacked it is mapped from a temporary file, which may be in memory; then the largest matrix in
+    work counts, M x M in float64, twice. Archives that have yet to be downloaded count as 1 GiB.
+    """
+    size = UNKNOWN_BYTES if is_url(archive) else _size(Path(archive).expanduser())
+    return BASE_BYTES + size + min(WORST_GRAM * size, 16 * settings.max_dim**2)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of what may be read in a directory; 0 for what is not there."""
+    try:
+        if path.is_dir():
+            return sum(f.stat().st_size for f in path.iterdir() if f.name.endswith(READ))
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def completed(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    sizes: Sequence[int],
+    engine: Engine,
+) -> Generator[tuple[int, Callable[[], Result]], None, None]:
+    """Yield each index of `items` as soon as it is done, with what returns its result or raises.
+
+    The largest come first, so that none is left alone at the end. That of an item whose process
+    died raises `WorkerDied`, and only its own: what was in work beside others when one died begins
+    again, one at a time, and an executor that broke is made anew.
+    """
+    order = sorted(range(len(items)), key=lambda index: -sizes[index])
+    suspects: list[int] = []
+    task = partial(_in_worker, work)
+    while order or suspects:
+        queue, one_at_a_time = (suspects, True) if suspects else (order, False)
+        flight = _Flight(engine, task, items, sizes, queue, one_at_a_time)
+        yield from flight.results()
+        suspects.extend(flight.suspects)
+
+
+def _in_worker(work: Callable[[Item], Result], item: Item) -> Result:
+    return whole(lambda: work(item))
+
+
+def _died() -> Any:
+    raise WorkerDied
+
+
+class _Flight(Generic[Item, Result]):
+    """The life of one executor: `queue` is begun from its front, as it fits, until it is done or
+    the executor breaks. `suspects` were in work beside others when a worker died."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        work: Callable[[Item], Result],
+        items: Sequence[Item],
+        sizes: Sequence[int],
+        queue: list[int],
+        one_at_a_time: bool,
+    ) -> None:
+        self._engine = engine
+        self._work = work
+        self._items = items
+        self._sizes = sizes
+        self._queue = queue
+        self._one_at_a_time = one_at_a_time
+        self._pending: dict[Future[Result], int] = {}
+        self._broken = False
+        self.suspects: list[int] = []
+
+    def results(self) -> Iterator[tuple[int, Callable[[], Result]]]:
+        with self._engine.executor() as executor:
+            while self._queue or self._pending:
+                self._begin(executor)
+                in_work = len(self._pending)
+                done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from self._finished(future, in_work)
+                if self._broken:
+                    self.suspects.extend(self._pending.values())
+                    return
+
+    def _finished(
+        self, future: "Future[Result]", in_work: int
+    ) -> Iterator[tuple[int, Callable[[], Result]]]:
+        index = self._pending.pop(future)
+        if future.cancelled():
+            raise EngineLost("the connection to the workers is lost")
+        broken = isinstance(future.exception(), BrokenExecutor)
+        self._broken = self._broken or broken
+        if not broken and not isinstance(future.exception(), self._engine.died):
+            yield index, future.result
+        elif self._one_at_a_time or (broken and in_work == 1):
+            yield index, _died
+        else:
+            self.suspects.append(index)
+
+    def _begin(self, executor: Executor) -> None:
+        while self._queue and self._fits(self._queue[0]):
+            try:
+                future = executor.submit(self._work, self._items[self._queue[0]])
+            except BrokenExecutor:  # seen before those in work have said so
+                self._broken = True
+                return
+            self._pending[future] = self._queue.pop(0)
+
+    def _fits(self, index: int) -> bool:
+        if not self._pending:
+            return True
+        if self._one_at_a_time or len(self._pending) >= self._engine.slots():
+            return False
+        used = sum(self._sizes[other] for other in self._pending.values())
+        return self._engine.room is None or used + self._sizes[index] <= self._engine.room

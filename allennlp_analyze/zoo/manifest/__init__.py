@@ -1,0 +1,1 @@
+"""The models of a zoo: named, read and checked."""

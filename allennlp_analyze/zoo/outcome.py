@@ -1,0 +1,52 @@
+"""outcome.json: what became of one model of a zoo, in the model's own directory."""
+
+import json
+from pathlib import Path
+from typing import NoReturn, Optional, Union
+
+from allennlp_analyze.reports.json import plain
+from allennlp_analyze.results.layer import VERDICTS
+from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.storage.records import decoded
+from allennlp_analyze.zoo.results import DONE, STATUSES, ModelOutcome
+
+OUTCOME = "outcome.json"
+FORMAT_VERSION = 1
+
+
+def write_outcome(outcome: ModelOutcome, directory: Union[str, Path]) -> None:
+    """Write outcome.json into `directory`, which is there: numbers exact, whole or not at all.
+
+    Raises `OutputError`.
+    """
+    contents = {"format_version": FORMAT_VERSION, **plain(outcome)}
+    write_text(Path(directory) / OUTCOME, json.dumps(contents, allow_nan=False) + "\n")
+
+
+def read_outcome(directory: Union[str, Path]) -> Optional[ModelOutcome]:
+    """The outcome that `write_outcome` has written into `directory`, equal to what was written.
+
+    None where there is none, or one that is damaged or of another version of the format: the model
+    is to be analysed, as if it had never been.
+    """
+    try:
+        text = (Path(directory) / OUTCOME).read_bytes()
+        contents = json.loads(text, parse_constant=_refuse)
+        if contents["format_version"] != FORMAT_VERSION:
+            return None
+        outcome: ModelOutcome = decoded(ModelOutcome, contents)
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None
+    return outcome if _makes_sense(outcome) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _makes_sense(outcome: ModelOutcome) -> bool:
+    """What the types alone do not say, and readers rely on."""
+    is_complete = outcome.status != DONE or outcome.summary is not None
+    layers = outcome.layers
+    are_layers = all(layer.N >= layer.M >= 1 and layer.verdict in VERDICTS for layer in layers)
+    return outcome.status in STATUSES and is_complete and are_layers

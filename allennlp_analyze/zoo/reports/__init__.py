@@ -1,0 +1,1 @@
+"""A zoo on the terminal, as a page, figures, CSV and JSON."""

@@ -1,0 +1,170 @@
+"""What the terminal shows of a zoo: a row per model, what failed, the claims and the totals."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Optional, TextIO
+
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.names import printable, shorten
+from allennlp_analyze.text.terminal import VERDICT_STYLES, WIDTH, make_console, print_wrapped
+from allennlp_analyze.text.terminal_table import Column, layer_table
+from allennlp_analyze.zoo.results import (
+    CLAIM_VERDICTS,
+    FAILED,
+    Claim,
+    ZooModel,
+    ZooReport,
+    ZooTotals,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_ROWS = 40
+MAX_NAMED = 10
+GROUP_WIDTH = 18
+# Cells for the reason of a failure in its row, on a narrow and on a wide terminal.
+REASON_WIDTHS = (12, 30)
+# In this order of many models some are shown; the rest is at full rank, or cannot be assessed.
+WORST_FIRST = (FAILED, "invalid", "collapsed", "near_collapse")
+HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
+CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
+LEGEND = (
+    "Of the linear layers with Q > 1.1: sigma_min: smallest singular value; lost: largest share of"
+    " directions gone by the verdict's rule. alpha: median over all layers with a power law."
+)
+
+
+def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None:
+    """Print the zoo to `stream`: in colour on a terminal, else in lines of 100 columns.
+
+    Of many models, those that failed or lost rank come first, and not all are shown. `written`
+    names the files that were written. Names from the manifest are shown as text only. Raises
+    `ValueError` for a report without a summary.
+    """
+    console = make_console(stream)
+    totals = report.require_summary().totals
+    shown = _shown(report.models)
+    if shown:
+        names = [model.name for model in shown]
+        console.print(layer_table(console, _columns(console), shown, names, "model"))
+        console.print()
+        print_wrapped(console, LEGEND)
+    for line in _notes(report, len(report.models) - len(shown)):
+        print_wrapped(console, line)
+    if report.claims:
+        _print_claims(console, report.claims)
+    print_wrapped(console, _sentence(totals), VERDICT_STYLES.get(_worst(totals) or "", ""))
+    for index, path in enumerate(written):
+        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+
+
+def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
+    """The rows: all in their order, or of many the worst."""
+    if len(models) <= MAX_ROWS:
+        return list(models)
+    return sorted(models, key=_place)[:MAX_ROWS]
+
+
+def _place(model: ZooModel) -> int:
+    """How far down a model stands: duplicates below all that are counted."""
+    if model.duplicate_of is not None:
+        return len(WORST_FIRST) + 1
+    verdict = _verdict(model)
+    return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
+
+
+def _verdict(model: ZooModel) -> str:
+    """The model's verdict, or that it failed."""
+    summary = model.outcome.summary
+    return FAILED if summary is None else summary.verdict
+
+
+def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
+    reason_width = REASON_WIDTHS[console.width >= WIDTH]
+
+    def name(text: str, width: int) -> str:
+        return shorten(printable(text, console.encoding), width)
+
+    def verdict(model: ZooModel) -> str:
+        if model.outcome.status == FAILED:
+            return f"{FAILED}: {name(model.outcome.reason or '', reason_width)}"
+        return _verdict(model) + (" (duplicate)" if model.duplicate_of is not None else "")
+
+    return (
+        Column("group", lambda model: name(model.group, GROUP_WIDTH), left=True, rank_to_drop=2),
+        Column("layers", lambda model: _number(model, "n_layers", ""), rank_to_drop=1),
+        Column("sigma_min", lambda model: _number(model, "min_singular_value", ".3g")),
+        Column("lost", lambda model: _number(model, "max_rank_loss_percent", ".3g", "%")),
+        Column("alpha", lambda model: _number(model, "median_alpha", ".3g")),
+        Column("verdict", verdict, left=True, style=_style),
+    )
+
+
+def _style(model: ZooModel) -> str:
+    if model.duplicate_of is not None:
+        return "dim"
+    return VERDICT_STYLES.get(_verdict(model), "bold red")
+
+
+def _number(model: ZooModel, name: str, form: str, unit: str = "") -> str:
+    value: Optional[float] = getattr(model.outcome.summary, name, None)
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
+    if hidden:
+        yield f"Not shown: {count(hidden, 'model')}; zoo-models.csv has them all."
+    twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
+    yield from _listed("Duplicates, counted once", twins)
+    failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
+    yield from _listed("Failed", failed)
+
+
+def _listed(title: str, lines: Iterable[str]) -> list[str]:
+    """`title` and the lines under it, at most `MAX_NAMED`."""
+    lines = list(lines)
+    if not lines:
+        return []
+    more = len(lines) - MAX_NAMED
+    rest = [f"  and {more} more, in zoo-models.csv"] if more > 0 else []
+    return [f"{title} ({len(lines)}):", *(f"  {line}" for line in lines[:MAX_NAMED]), *rest]
+
+
+def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
+    """Each with our numbers and the published ones, or why it was not run; how it is judged stands
+    on the zoo's page."""
+    print_wrapped(console, "Claims of the 2018 study:")
+    for claim in claims:
+        style = CLAIM_STYLES.get(claim.verdict, "")
+        print_wrapped(console, f"  {claim.verdict}: {claim.claim}", style)
+        ours = f"    {claim.note}" if claim.verdict == NOT_RUN else f"    here: {claim.ours}"
+        print_wrapped(console, f"{ours}; published: {claim.published}")
+
+
+def _worst(totals: ZooTotals) -> Optional[str]:
+    """The worst verdict on a counted model; None where there is none."""
+    verdicts = [*WORST_FIRST[1:], "full_rank", "not_assessed"]
+    return next((verdict for verdict in verdicts if totals.models_by_verdict[verdict]), None)
+
+
+def _sentence(totals: ZooTotals) -> str:
+    """The totals in words."""
+    parts = [f"{totals.n_done} analysed"]
+    parts += [f"{totals.n_failed} failed"] if totals.n_failed else []
+    parts += [f"{count(totals.n_duplicates, 'duplicate')}"] if totals.n_duplicates else []
+    text = f"{count(totals.n_models, 'model')}: {', '.join(parts)}."
+    if not totals.n_counted:
+        return text
+    verdicts = totals.models_by_verdict.items()
+    found = ", ".join(f"{number} {verdict}" for verdict, number in verdicts if number)
+    text += f" Verdicts on the {totals.n_counted} counted: {found}."
+    layers = f" {count(totals.n_layers, 'layer')}, {totals.n_linear} of them linear"
+    alpha = "" if totals.median_alpha is None else f", median alpha {totals.median_alpha:.3g}"
+    return f"{text}{layers}{alpha}.{_weakest(totals)}"
+
+
+def _weakest(totals: ZooTotals) -> str:
+    if totals.min_singular_value is None:
+        return ""
+    where = f"{totals.min_singular_value_layer} of {totals.min_singular_value_model}"
+    return f" Smallest singular value: {totals.min_singular_value:.3g}, in {where}."

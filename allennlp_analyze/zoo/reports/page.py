@@ -1,0 +1,254 @@
+"""What the zoo's page says, in texts: its sentence, cards, groups, lists, settings and terms."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from allennlp_analyze.reports.html.page import Card, pairs, settings_pairs, versions
+from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.text.counts import counted
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
+from allennlp_analyze.zoo.reports.arrays import LinearLayers
+from allennlp_analyze.zoo.reports.charts import OTHERS, group_label
+from allennlp_analyze.zoo.reports.claims import ClaimRow, claim_rows, claims_sentence
+from allennlp_analyze.zoo.reports.groups import GroupTable, group_table
+from allennlp_analyze.zoo.reports.table import (
+    COLUMNS,
+    DUPLICATE,
+    FAILED_STATE,
+    ORDER,
+    STATES,
+    ModelColumn,
+    ModelRow,
+    model_name,
+    note_of,
+    state_counts,
+    state_of,
+)
+from allennlp_analyze.zoo.results import ZooModel, ZooReport, ZooTotals
+
+# Rows that a page without scripts has, and rows of its other tables.
+STATIC_ROWS, LISTED = 2000, 200
+USUAL_ALPHA = (2.0, 4.0)
+ARCHIVE_WIDTH = 2 * NAME_WIDTH
+NAME_COLUMN = ModelColumn("model", "its name in the manifest", "text", lambda m: m.name, "")
+# Of the models that count, the worst first: the first that there is marks the page.
+VERDICT_STATES = tuple(state for state in STATES if state not in (FAILED_STATE, DUPLICATE))
+TERMS = (
+    (
+        "σ_min",
+        "√λ_min(WᵀW)",
+        "Smallest singular value of a layer: how much is left of the input direction that it"
+        " weakens most. Of a model: the smallest among its linear layers with Q above 1.1.",
+    ),
+    (
+        "Q",
+        "N / M",
+        "Theory keeps the smallest singular value of a healthy layer clear of zero only where Q is"
+        " clear of 1.",
+    ),
+    (
+        "lost",
+        "100 · #{σ within rounding, or far below s(√N − √M)} / M",
+        "Share of the directions that are gone by the rule of the verdict: within rounding of zero,"
+        " or far below where the singular values of noise of this size and variance begin.",
+    ),
+    (
+        "α",
+        "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
+        "Exponent of the power law of the eigenvalues; between 2 and 6 in well-trained layers"
+        " (Martin and Mahoney 2018), as a rule between 2 and 4 in the study of that year.",
+    ),
+    (
+        "collapsed, near collapse",
+        "the worst among the linear layers with Q above 1.1",
+        "Collapsed: a direction is lost. Near collapse: the smallest singular value is below a"
+        " twentieth of what a random matrix of this size and variance has.",
+    ),
+    (
+        "invalid",
+        "a matrix holds NaN or infinity",
+        "Such a network computes nothing; its other matrices are in the figures.",
+    ),
+    (
+        "duplicate",
+        "the same file or the same weights as an earlier model",
+        "Named here and left out of every count, figure and claim.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """A model in a list: its name, where it came from, and what there is to say."""
+
+    name: str
+    archive: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list of models, cut where it is long, and how many it leaves out."""
+
+    number: int
+    models: tuple[ListedModel, ...]
+
+    @property
+    def more(self) -> int:
+        return self.number - len(self.models)
+
+
+@dataclass(frozen=True)
+class ZooPage:
+    """Every text of the page but the rows that only its data hold."""
+
+    title: str
+    mark: str
+    sentence: str
+    cards: tuple[Card, ...]
+    claims: tuple[ClaimRow, ...]
+    claims_sentence: str
+    name_column: ModelColumn
+    columns: tuple[ModelColumn, ...]
+    rows: tuple[ModelRow, ...]
+    n_models: int
+    groups: GroupTable
+    group_options: tuple[tuple[str, int], ...]
+    states: tuple[tuple[int, str, int], ...]
+    failed: Listed
+    duplicates: Listed
+    how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    terms: tuple[tuple[str, str, str], ...] = TERMS
+
+
+def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow]) -> ZooPage:
+    """The texts of the page; names and texts from the archives are made printable.
+
+    `layers` are the linear ones of the models that count, `rows` those of the table of models.
+    """
+    states = state_counts(report.models)
+    return ZooPage(
+        title=printable(report.title) or "Zoo",
+        mark=next((state for state in VERDICT_STATES if states[state]), "not_assessed"),
+        sentence=_sentence(states),
+        cards=_cards(report, layers, states),
+        claims=claim_rows(report.claims),
+        claims_sentence=claims_sentence(report.claims),
+        name_column=NAME_COLUMN,
+        columns=COLUMNS,
+        rows=tuple(rows[:STATIC_ROWS]),
+        n_models=len(rows),
+        groups=group_table(report, LISTED),
+        group_options=group_options(report),
+        states=tuple((ORDER[s], word, states[s]) for s, word in STATES.items() if states[s]),
+        failed=_listed([m for m in report.models if state_of(m) == FAILED_STATE]),
+        duplicates=_listed([m for m in report.models if state_of(m) == DUPLICATE]),
+        how=_how(report),
+    )
+
+
+def group_options(report: ZooReport) -> tuple[tuple[str, int], ...]:
+    """What the table of models can be filtered by, with how many models each has."""
+    labels = Counter(group_label(model.group) for model in report.models)
+    shown = list(labels.items())[:LISTED]
+    rest = len(report.models) - sum(number for _, number in shown)
+    return (*shown, (OTHERS, rest)) if rest else tuple(shown)
+
+
+def _sentence(states: "dict[str, int]") -> str:
+    analysed = sum(states[verdict] for verdict in VERDICT_STATES)
+    if not analysed:
+        return f"No model could be analysed: {counted(states[FAILED_STATE], 'model')} failed."
+    failed, same = states[FAILED_STATE], states[DUPLICATE]
+    return "".join(
+        (
+            f"{counted(analysed, 'model')} analysed: {_verdicts(states)}.",
+            f" {failed:,} failed." if failed else "",
+            f" {counted(same, 'duplicate')} left out." if same else "",
+        )
+    )
+
+
+def _verdicts(states: "dict[str, int]") -> str:
+    """How many have each verdict; always how many collapsed."""
+    return ", ".join(
+        f"{states[verdict]:,} {STATES[verdict]}" if states[verdict] else f"none {STATES[verdict]}"
+        for verdict in VERDICT_STATES
+        if states[verdict] or verdict == "collapsed"
+    )
+
+
+def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") -> tuple[Card, ...]:
+    totals = report.require_summary().totals
+    low, high = USUAL_ALPHA
+    n_fitted = totals.n_power_law
+    usual = int(((layers.alpha >= low) & (layers.alpha <= high)).sum())
+    share = f"{100 * usual / n_fitted:.3g}%" if n_fitted else NOTHING
+    return (
+        Card(
+            "Models",
+            f"{totals.n_counted:,}",
+            _verdicts(states),
+            "Each counts once, with the worst verdict among its linear layers.",
+            f"{states[FAILED_STATE]:,} failed, {counted(states[DUPLICATE], 'duplicate')}",
+        ),
+        Card(
+            "Layers",
+            f"{totals.n_assessed:,}",
+            f"assessed: linear with Q above {MIN_Q}; {totals.n_linear:,} linear and"
+            f" {totals.n_layers:,} matrices in all",
+            "Of these theory says how small a healthy smallest singular value can be.",
+            "Q = N / M",
+        ),
+        Card(
+            "Smallest singular value",
+            text(totals.min_singular_value, 3),
+            _weakest(totals),
+            "Of those assessed. Clear of zero, every input direction passes.",
+            "σ_min = √λ_min(WᵀW)",
+        ),
+        Card(
+            "Power-law exponent α",
+            text(totals.median_alpha, 3),
+            f"median of {counted(n_fitted, 'linear layer')} with a fit",
+            f"{share} between {low:g} and {high:g}.",
+            "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
+        ),
+    )
+
+
+def _weakest(totals: ZooTotals) -> str:
+    """Where the smallest of all smallest singular values is."""
+    model, layer = totals.min_singular_value_model, totals.min_singular_value_layer
+    if model is None or layer is None:
+        return "no layer is assessed"
+    return f"{model_name(model)}: {shorten(printable(layer), NAME_WIDTH)}"
+
+
+def _listed(models: Sequence[ZooModel]) -> Listed:
+    return Listed(
+        len(models),
+        tuple(
+            ListedModel(
+                model_name(model.name),
+                shorten(printable(model.archive), ARCHIVE_WIDTH) or NOTHING,
+                note_of(model),
+            )
+            for model in models[:LISTED]
+        ),
+    )
+
+
+def _how(report: ZooReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    facts = {
+        "manifest": report.manifest,
+        "models": f"{len(report.models):,}",
+        "seconds": text(report.seconds, 4),
+    }
+    return (
+        ("Zoo", pairs(facts)),
+        ("Versions", versions(report.tool)),
+        ("Settings of all models", settings_pairs(report.settings)),
+    )

@@ -1,0 +1,186 @@
+"""The table of models: its rows as texts, for a page without scripts, and as plain data."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Union
+
+from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
+from allennlp_analyze.reports.html.page import MODEL_WORDS
+from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.layer import Summary
+from allennlp_analyze.text.links import link_target
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
+from allennlp_analyze.zoo.reports.charts import group_label
+from allennlp_analyze.zoo.results import FAILED, ZooModel
+
+FAILED_STATE, DUPLICATE = "failed", "duplicate"
+# What a model can be, the worst first; each row has one mark, and the counts add up.
+STATES = {
+    FAILED_STATE: "failed",
+    "invalid": MODEL_WORDS["invalid"],
+    "collapsed": MODEL_WORDS["collapsed"],
+    "near_collapse": MODEL_WORDS["near_collapse"],
+    "full_rank": MODEL_WORDS["full_rank"],
+    "not_assessed": MODEL_WORDS["not_assessed"],
+    DUPLICATE: "duplicate",
+}
+ORDER = {state: place for place, state in enumerate(STATES)}
+# What numbers are rounded to: all that is shown of them, and what they are sorted by.
+DIGITS = 4
+MODEL_WIDTH, NOTE_WIDTH = 2 * NAME_WIDTH, 400
+Value = Union[float, int, str, None]
+
+
+@dataclass(frozen=True)
+class ModelColumn:
+    """A column after that of the name: `form` says how `value` is written.
+
+    text; plain: all digits; number; percent; state: an index into `STATES`, with its mark.
+    """
+
+    label: str
+    title: str
+    form: str
+    value: Callable[[ZooModel], Value]
+    style: str = "number"
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model's line: its name, the link to its report, a remark, and a value for each column."""
+
+    name: str
+    full_name: str
+    link: Optional[str]
+    note: str
+    state: str
+    values: tuple[Value, ...]
+
+    @property
+    def cells(self) -> "list[tuple[str, str]]":
+        """Style and text of each value."""
+        return [(c.style, shown(v, c.form)) for c, v in zip(COLUMNS, self.values)]
+
+
+def _summary(take: Callable[[Summary], Value]) -> Callable[[ZooModel], Value]:
+    return lambda model: None if model.outcome.summary is None else take(model.outcome.summary)
+
+
+COLUMNS = (
+    ModelColumn("group", "as the manifest has it", "text", lambda m: group_label(m.group), "less"),
+    ModelColumn(
+        "layers", "matrices analysed", "plain", _summary(lambda s: s.n_layers), "number less"
+    ),
+    ModelColumn(
+        "σ_min",
+        "smallest singular value of its linear layers with Q above 1.1",
+        "number",
+        _summary(lambda s: s.min_singular_value),
+    ),
+    ModelColumn(
+        "in layer",
+        "where that is",
+        "text",
+        _summary(lambda s: shorten(printable(s.min_singular_value_layer or ""), NAME_WIDTH)),
+        "less",
+    ),
+    ModelColumn(
+        "lost",
+        "the most that one of these layers has lost of its directions",
+        "percent",
+        _summary(lambda s: s.max_rank_loss_percent),
+    ),
+    ModelColumn(
+        "α",
+        "median power-law exponent of all layers that have one",
+        "number",
+        _summary(lambda s: s.median_alpha),
+    ),
+    ModelColumn(
+        "verdict", "has the model lost rank?", "state", lambda m: ORDER[state_of(m)], "verdict"
+    ),
+    ModelColumn(
+        "seconds", "of its analysis", "plain", lambda m: round(m.outcome.seconds, 2), "number less"
+    ),
+)
+
+
+def state_of(model: ZooModel) -> str:
+    """The one of `STATES` that the model is in."""
+    if model.outcome.status == FAILED:
+        return FAILED_STATE
+    if model.duplicate_of is not None:
+        return DUPLICATE
+    return "not_assessed" if model.outcome.summary is None else model.outcome.summary.verdict
+
+
+def model_row(model: ZooModel) -> ModelRow:
+    """The row of `model`; only a report that was written has a link."""
+    full_name = printable(model.name) or "(no name)"
+    done = model.outcome.status != FAILED
+    return ModelRow(
+        name=model_name(model.name),
+        full_name=full_name,
+        link=link_target(f"{model.directory}/{MODEL_PAGE}") if done else None,
+        note=note_of(model),
+        state=state_of(model),
+        values=tuple(_rounded(column.value(model)) for column in COLUMNS),
+    )
+
+
+def model_name(name: str) -> str:
+    """The name of a model as tables have room for it."""
+    return shorten(printable(name), MODEL_WIDTH) or "(no name)"
+
+
+def note_of(model: ZooModel) -> str:
+    """Why it failed, or which model it is the same as; else nothing."""
+    if model.outcome.status == FAILED:
+        return shorten(printable(model.outcome.reason or "no reason was recorded"), NOTE_WIDTH)
+    return "" if model.duplicate_of is None else f"same as {model_name(model.duplicate_of)}"
+
+
+def shown(value: Value, form: str) -> str:
+    """A value as the table has it; zoo.js writes them the same way."""
+    if form == "state":
+        return list(STATES.values())[int(value or 0)]
+    if value is None or value == "":
+        return NOTHING
+    written = text(value, 15 if form == "plain" else DIGITS)
+    return f"{written}%" if form == "percent" and value else written
+
+
+def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
+    """All rows for zoo.js. Texts that repeat stand once: columns of the form text hold indices."""
+    texts: dict[Value, int] = {}
+    forms = [column.form for column in COLUMNS]
+
+    def packed(row: ModelRow) -> "list[Value]":
+        return [
+            texts.setdefault(value or "", len(texts)) if form == "text" else value
+            for form, value in zip(forms, row.values)
+        ]
+
+    values = [packed(row) for row in rows]
+    return {
+        "columns": [[column.form, column.style] for column in COLUMNS],
+        "states": list(STATES.items()),
+        "nothing": NOTHING,
+        "digits": DIGITS,
+        "rows": [[row.name, row.link, *of] for row, of in zip(rows, values)],
+        "texts": list(texts),
+        "notes": {i: row.note for i, row in enumerate(rows) if row.note},
+        "names": {i: row.full_name for i, row in enumerate(rows) if row.full_name != row.name},
+    }
+
+
+def state_counts(models: Iterable[ZooModel]) -> "dict[str, int]":
+    """How many are in each of `STATES`."""
+    counts = dict.fromkeys(STATES, 0)
+    for model in models:
+        counts[state_of(model)] += 1
+    return counts
+
+
+def _rounded(value: Value) -> Value:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -1,0 +1,348 @@
+"""Many models, one report: each analysed as a unit of its own, in parallel and resumable."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Callable, Optional, TypeVar
+
+from allennlp_analyze._versions import tool_info
+from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.errors import OutputError, UsageError
+from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.reports.loader import REPORT
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.storage.files import check_directory, make_directory
+from allennlp_analyze.storage.locks import held_file
+from allennlp_analyze.zoo.claims import zoo_claims
+from allennlp_analyze.zoo.engine.dask import Dask
+from allennlp_analyze.zoo.engine.processes import (
+    Engine,
+    EngineLost,
+    Processes,
+    WorkerDied,
+    completed,
+    estimated_bytes,
+)
+from allennlp_analyze.zoo.manifest.reading import Manifest, read_manifest, slugs, unit_request
+from allennlp_analyze.zoo.outcome import read_outcome
+from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
+from allennlp_analyze.zoo.reports.html import write_zoo_html
+from allennlp_analyze.zoo.reports.json import write_zoo_json
+from allennlp_analyze.zoo.reports.plots import write_zoo_plots
+from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
+from allennlp_analyze.zoo.summary import summarise_zoo
+from allennlp_analyze.zoo.unit import (
+    Returned,
+    Token,
+    Unit,
+    analyse_anywhere,
+    failure,
+    kept,
+    make_unit,
+    receive,
+)
+
+ZOO, LAYERS, MODELS_TABLE, PAGE = "zoo.json", "zoo.csv", "zoo-models.csv", "index.html"
+MODELS = "models"
+RUNNING = ".zoo-running"
+DIED = "the process that analysed it died; it may have needed more memory than there is"
+
+
+@dataclass(frozen=True)
+class ZooRequest:
+    """Which models to analyse and where to write.
+
+    `manifest` is what `read_manifest` understands. `request` is what all models share: the options
+    of a model in the manifest come on top. With `resume` models that are done stay, with
+    `retry_failed` those that failed are tried again; `force` begins anew. `workers` None means one
+    process per core; `dask` is the address of a scheduler, and the models are analysed there.
+    Raises `UsageError` for what cannot be.
+    """
+
+    manifest: str
+    output_dir: Path
+    force: bool = False
+    resume: bool = False
+    retry_failed: bool = False
+    workers: Optional[int] = None
+    dask: Optional[str] = None
+    request: Request = field(default_factory=lambda: Request(archive="", plots=False))
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers: {self.workers} is not a number >= 1")
+        if self.dask is not None and self.workers is not None:
+            raise UsageError("--workers is for this machine; with --dask the cluster has its own")
+        if self.force and (self.resume or self.retry_failed):
+            raise UsageError("--force begins anew; leave it out to go on with what is there")
+
+
+@dataclass(frozen=True)
+class ZooOutcome:
+    """The report and the paths that were written."""
+
+    report: ZooReport
+    written: tuple[Path, ...]
+
+
+def zoo_name(manifest: str) -> str:
+    """What the output directory of a manifest is called: its last part without its ending."""
+    name = re.sub(r"\.(ya?ml|csv)$", "", Path(manifest).name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "zoo"
+
+
+def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
+    """Analyse every model of the manifest and write the zoo's reports.
+
+    A model that fails is recorded and the rest go on. What is done survives the process: with
+    `resume` the same call does the rest. Raises `UsageError`, before any work, for a manifest that
+    is wrong, `OutputError` for a directory that cannot be written or holds a zoo. A
+    `KeyboardInterrupt` that passes through says what is kept.
+    """
+    started = time.perf_counter()
+    manifest = read_manifest(zoo.manifest)
+    root = zoo.output_dir
+    units = _units(manifest, zoo, settings)
+    _check_output(root, zoo)
+    engine = _engine(zoo, len(units))
+    with _held(root) as token:
+        outcomes = _earlier(units, zoo)
+        try:
+            _analyse(units, outcomes, token, engine, zoo.request.quiet)
+        except (KeyboardInterrupt, EngineLost) as stop:
+            raise _stopped(stop, root, len(outcomes), len(units)) from None
+        report = _report(manifest, units, outcomes, zoo, settings)
+        report = replace(report, seconds=time.perf_counter() - started)
+        return ZooOutcome(report, tuple(_write(report, root, zoo.request)))
+
+
+def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit]:
+    """The models of the manifest, all of them checked."""
+    request = replace(zoo.request, force=True, resume=not zoo.force)
+    directory = zoo.output_dir.absolute() / MODELS
+    names = slugs(manifest.entries)
+    asked = [unit_request(entry, request, settings) for entry in manifest.entries]
+    return [
+        make_unit(entry.name, directory / name, *_anywhere(one, zoo))
+        for entry, name, one in zip(manifest.entries, names, asked)
+    ]
+
+
+def _anywhere(asked: tuple[Request, Settings], zoo: ZooRequest) -> tuple[Request, Settings]:
+    """A path must mean the same where a cluster's workers run, which have a core each."""
+    request, settings = asked
+    if zoo.dask is None:
+        return asked
+    request = replace(
+        request,
+        archive=_absolute(request.archive),
+        weights_file=_absolute(request.weights_file),
+        reference=_absolute(request.reference),
+    )
+    return request, replace(settings, jobs=settings.jobs or 1)
+
+
+Text = TypeVar("Text", str, Optional[str])
+
+
+def _absolute(path: Text) -> Text:
+    """`path` from the root on where such a file is here; else it may be a URL, or a name."""
+    if path is None or not Path(path).expanduser().exists():
+        return path
+    return str(Path(path).expanduser().absolute())
+
+
+def _engine(zoo: ZooRequest, models: int) -> Engine:
+    if zoo.dask is not None:
+        return Dask(zoo.dask)
+    return Processes(max(1, min(zoo.workers or this_machine().cores, models)))
+
+
+def _check_output(root: Path, zoo: ZooRequest) -> None:
+    """Before any work: the zoo can be written, and replaces none by accident."""
+    check_directory(root)
+    begun = (root / ZOO).exists() or (root / MODELS).exists()
+    if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
+        raise OutputError(
+            f"{root}: already holds a zoo; --resume does what is missing, --force begins anew"
+        )
+
+
+@contextlib.contextmanager
+def _held(root: Path) -> Iterator[Token]:
+    """Hold the directory against other runs; what workers know it by."""
+    make_directory(root)
+    path = root.absolute() / RUNNING
+    with held_file(path, _process) as file:
+        token = Token(path, secrets.token_hex(16))
+        file.truncate(0)
+        file.write(json.dumps({"process": os.getpid(), "token": token.secret}).encode("ascii"))
+        file.flush()
+        try:
+            yield token
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _process(file: BinaryIO) -> Optional[int]:
+    try:
+        file.seek(0)
+        return int(json.load(file)["process"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _earlier(units: Sequence[Unit], zoo: ZooRequest) -> dict[int, ModelOutcome]:
+    """What an earlier run left of which the same was asked, by index."""
+    if zoo.force:
+        return {}
+    found = {}
+    for index, unit in enumerate(units):
+        outcome = read_outcome(unit.directory)
+        if outcome is None or outcome.request != unit.digest:
+            continue
+        if outcome.status == FAILED and zoo.retry_failed:
+            continue
+        if outcome.status == DONE and not (unit.directory / REPORT).is_file():
+            continue
+        found[index] = outcome
+    return found
+
+
+def _analyse(
+    units: Sequence[Unit],
+    outcomes: dict[int, ModelOutcome],
+    token: Token,
+    engine: Engine,
+    quiet: bool,
+) -> None:
+    """Add the outcome of every unit that has none yet."""
+    missing = [index for index in range(len(units)) if index not in outcomes]
+    if not missing:
+        return
+    todo = [units[index] for index in missing]
+    sizes = [estimated_bytes(unit.request.archive, unit.settings) for unit in todo]
+    work = partial(analyse_anywhere, token)
+    results = completed(work, todo, sizes, engine)
+    with contextlib.closing(results), _progress(len(units), len(outcomes), quiet) as advance:
+        for place, result in results:
+            outcome = _received(todo[place], result)
+            outcomes[missing[place]] = outcome
+            advance(outcome)
+
+
+def _received(unit: Unit, result: Callable[[], Returned]) -> ModelOutcome:
+    try:
+        return receive(result(), unit)
+    except WorkerDied:
+        reason = DIED
+    except Exception as error:  # of the way to the worker and back: it must not end the others
+        reason = f"unexpected {type(error).__name__}: {error}"
+    return kept(failure(unit.digest, reason), unit.directory)
+
+
+def _stopped(stop: BaseException, root: Path, done: int, models: int) -> BaseException:
+    hint = (
+        f"{done} of {models} models are done and kept in {root};"
+        " the same command with --resume goes on"
+    )
+    return type(stop)(hint if isinstance(stop, KeyboardInterrupt) else f"{stop}; {hint}")
+
+
+def _report(
+    manifest: Manifest,
+    units: Sequence[Unit],
+    outcomes: Mapping[int, ModelOutcome],
+    zoo: ZooRequest,
+    settings: Settings,
+) -> ZooReport:
+    first: dict[Optional[str], str] = {}
+    models = []
+    for index, (entry, unit) in enumerate(zip(manifest.entries, units)):
+        outcome = outcomes[index]
+        models.append(
+            ZooModel(
+                name=entry.name,
+                group=entry.group,
+                archive=entry.archive,
+                directory=f"{MODELS}/{unit.directory.name}",
+                outcome=outcome,
+                duplicate_of=_same(outcome, entry.name, first),
+            )
+        )
+    return ZooReport(
+        tool=tool_info(),
+        title=manifest.title,
+        manifest=manifest.source,
+        settings=_settings(zoo.request, settings),
+        models=tuple(models),
+        claims=zoo_claims([model for model in models if model.is_counted]),
+        summary=summarise_zoo(models),
+    )
+
+
+def _same(outcome: ModelOutcome, name: str, first: dict[Optional[str], str]) -> Optional[str]:
+    """The earlier model with the same file or the same weights; `first` has those, by digest."""
+    if outcome.status != DONE:
+        return None
+    digests = [digest for digest in (outcome.sha256, outcome.weights) if digest is not None]
+    earlier = next((first[digest] for digest in digests if digest in first), None)
+    for digest in digests:
+        first.setdefault(digest, earlier or name)
+    return earlier
+
+
+def _settings(request: Request, settings: Settings) -> dict[str, object]:
+    """Every choice that all models share, for the report."""
+    return {
+        **asdict(settings),
+        "kinds": None if settings.kinds is None else list(settings.kinds),
+        "build_model": request.build_model,
+        "plots": request.plots,
+        "timeout": request.timeout,
+        "max_unpacked_size": request.max_unpacked_size,
+    }
+
+
+def _write(report: ZooReport, root: Path, request: Request) -> Iterator[Path]:
+    """Write the numbers first, then the page, then the figures; each path as it is written."""
+    write_zoo_json(report, root / ZOO)
+    yield root / ZOO
+    write_zoo_layers(report, root, root / LAYERS)
+    yield root / LAYERS
+    write_zoo_models(report, root / MODELS_TABLE)
+    yield root / MODELS_TABLE
+    yield write_zoo_html(report, root / PAGE)
+    write_zoo_plots(report, root, request.plot_format)
+    yield root / "plots"
+
+
+@contextlib.contextmanager
+def _progress(total: int, done: int, quiet: bool) -> Iterator[Callable[[ModelOutcome], None]]:
+    """A progress bar on standard error when that is a terminal, with the time left and the failed;
+    yields what advances it."""
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty()
+    failed = 0
+    with tqdm(
+        total=total, initial=done, unit="model", disable=hidden, file=sys.stderr, leave=False
+    ) as bar:
+
+        def advance(outcome: ModelOutcome) -> None:
+            nonlocal failed
+            failed += outcome.status == FAILED
+            if failed:
+                bar.set_postfix_str(f"{failed} failed", refresh=False)
+            bar.update()
+
+        yield advance

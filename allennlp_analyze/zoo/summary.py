@@ -1,0 +1,65 @@
+"""A zoo in a few numbers: all of its models, and each group of them."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from allennlp_analyze.results.layer import MODEL_VERDICTS, VERDICTS
+from allennlp_analyze.zoo.results import DONE, FAILED, ZooLayer, ZooModel, ZooSummary, ZooTotals
+
+
+def summarise_zoo(models: Sequence[ZooModel]) -> ZooSummary:
+    """Totals over `models` and over each group of them, the groups in the order of their first."""
+    groups: dict[str, list[ZooModel]] = {}
+    for model in models:
+        groups.setdefault(model.group, []).append(model)
+    return ZooSummary(
+        totals=zoo_totals(models), groups={name: zoo_totals(of) for name, of in groups.items()}
+    )
+
+
+def zoo_totals(models: Sequence[ZooModel]) -> ZooTotals:
+    """What `ZooTotals` says of `models`; the first layer counts among equally small ones."""
+    counted = [model for model in models if model.is_counted]
+    summaries = [model.outcome.summary for model in counted if model.outcome.summary is not None]
+    # There may be millions of layers: they are gone through again rather than kept.
+    alphas = [layer.alpha for _, layer in _linear(counted) if layer.alpha is not None]
+    weakest = min(_assessed(counted), key=lambda pair: pair[1].min_singular_value, default=None)
+    statuses = Counter(model.outcome.status for model in models)
+    verdicts = Counter(layer.verdict for _, layer in _linear(counted))
+    return ZooTotals(
+        n_models=len(models),
+        n_done=statuses[DONE],
+        n_failed=statuses[FAILED],
+        n_duplicates=sum(model.duplicate_of is not None for model in models),
+        n_counted=len(counted),
+        models_by_verdict=_counts((x.verdict for x in summaries), MODEL_VERDICTS),
+        n_layers=sum(len(model.outcome.layers) for model in counted),
+        n_linear=sum(verdicts.values()),
+        n_assessed=sum(1 for _ in _assessed(counted)),
+        n_power_law=len(alphas),
+        layers_by_verdict={name: verdicts[name] for name in VERDICTS},
+        median_alpha=statistics.median(alphas) if alphas else None,
+        max_rank_loss_percent=max(
+            (layer.rank_loss_percent for _, layer in _assessed(counted)), default=None
+        ),
+        min_singular_value=weakest[1].min_singular_value if weakest else None,
+        min_singular_value_model=weakest[0].name if weakest else None,
+        min_singular_value_layer=weakest[1].name if weakest else None,
+    )
+
+
+def _linear(models: Iterable[ZooModel]) -> Iterator[tuple[ZooModel, ZooLayer]]:
+    for model in models:
+        for layer in model.outcome.layers:
+            if layer.is_linear:
+                yield model, layer
+
+
+def _assessed(models: Iterable[ZooModel]) -> Iterator[tuple[ZooModel, ZooLayer]]:
+    return (pair for pair in _linear(models) if pair[1].is_assessed)
+
+
+def _counts(found: Iterable[str], names: Sequence[str]) -> dict[str, int]:
+    counts = Counter(found)
+    return {name: counts[name] for name in names}

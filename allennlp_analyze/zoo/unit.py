@@ -1,0 +1,204 @@
+"""One model of a zoo, from its archive to its outcome: whatever goes wrong, it has one."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from allennlp_analyze._version import VERSION
+from allennlp_analyze.analysis.pipeline import Request, run
+from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.storage.files import make_directory, write_atomically
+from allennlp_analyze.storage.workspace import workspace
+from allennlp_analyze.zoo.outcome import OUTCOME, write_outcome
+from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooLayer
+
+# What of a request does not change the reports.
+IMMATERIAL = ("output_dir", "force", "resume", "quiet", "startup", "timeout")
+# Of the norms by which weights are compared: machines differ in the last bits, models in these.
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What to analyse and where to write; `digest` is of all that the outcome depends on."""
+
+    name: str
+    request: Request
+    settings: Settings
+    digest: str
+
+    @property
+    def directory(self) -> Path:
+        assert self.request.output_dir is not None
+        return self.request.output_dir
+
+    def within(self, directory: Path) -> "Unit":
+        """The same with its reports in another directory."""
+        return replace(self, request=replace(self.request, output_dir=directory))
+
+
+def make_unit(name: str, directory: Path, request: Request, settings: Settings) -> Unit:
+    """The unit that writes into `directory`; what an interrupted run left there is taken up.
+
+    With `request.force` and without `request.resume` it begins anew.
+    """
+    facts = {
+        "version": VERSION,
+        "request": {k: v for k, v in vars(request).items() if k not in IMMATERIAL},
+        "settings": {**vars(settings), "jobs": None},
+        "file": _file_facts(request.archive),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
+    return Unit(name, replace(request, output_dir=directory, quiet=True), settings, digest)
+
+
+def _file_facts(archive: str) -> list[object]:
+    """By which a change of a local archive is seen; nothing for a URL."""
+    path = Path(archive).expanduser()
+    if is_url(archive) or not path.exists():
+        return []
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    states = [(file.name, file.stat()) for file in files if file.is_file()]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A file in the zoo's directory: a worker that finds `secret` in it sees that directory."""
+
+    path: Path
+    secret: str
+
+    def is_seen(self) -> bool:
+        try:
+            return self.secret in self.path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return False
+
+
+@dataclass(frozen=True)
+class Returned:
+    """An outcome, and the files that belong beside it where the worker could not write them there.
+
+    `files` are bytes by path relative to the unit's directory.
+    """
+
+    outcome: ModelOutcome
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def analyse_anywhere(token: Token, unit: Unit) -> Returned:
+    """`analyse_unit` in the unit's directory if this machine sees it, else in a temporary one."""
+    if token.is_seen():
+        return Returned(analyse_unit(unit))
+    with workspace() as directory:
+        outcome = analyse_unit(unit.within(directory / "model"))
+        files = [path for path in (directory / "model").rglob("*") if path.is_file()]
+        contents = {
+            path.relative_to(directory / "model").as_posix(): path.read_bytes() for path in files
+        }
+        return Returned(outcome, contents)
+
+
+def receive(returned: Returned, unit: Unit) -> ModelOutcome:
+    """The outcome, with its files put where they belong, its own last."""
+    try:
+        for name, contents in sorted(returned.files.items()):
+            if name != OUTCOME:
+                _place(unit.directory / name, contents)
+    except AnalyzeError as error:
+        return failure(unit.digest, str(error))
+    return kept(returned.outcome, unit.directory) if returned.files else returned.outcome
+
+
+def _place(path: Path, contents: bytes) -> None:
+    def write(file: BinaryIO) -> None:
+        file.write(contents)
+
+    make_directory(path.parent)
+    write_atomically(path, write)
+
+
+def analyse_unit(unit: Unit) -> ModelOutcome:
+    """Analyse one model and write its reports and its outcome, also where it fails.
+
+    Only an interrupt passes through; then the journal keeps what was done.
+    """
+    started = time.perf_counter()
+    try:
+        report = run(unit.request, unit.settings).report
+        outcome = _done(report, unit.digest)
+    except AnalyzeError as error:
+        outcome = failure(unit.digest, str(error))
+    except Exception as error:  # a fault of ours must not end the others
+        outcome = failure(unit.digest, f"unexpected {type(error).__name__}: {error}")
+    outcome = replace(outcome, seconds=time.perf_counter() - started)
+    return kept(outcome, unit.directory)
+
+
+def kept(outcome: ModelOutcome, directory: Path) -> ModelOutcome:
+    """`outcome`, written into `directory`; where that fails, the outcome that says so."""
+    try:
+        write_outcome(outcome, make_directory(directory))
+    except AnalyzeError as error:
+        return failure(outcome.request, str(error))
+    return outcome
+
+
+def failure(digest: str, reason: str) -> ModelOutcome:
+    """The outcome of a model that could not be analysed, its reason on one line."""
+    return ModelOutcome(FAILED, digest, reason=" ".join(reason.split()))
+
+
+def _done(report: ModelReport, digest: str) -> ModelOutcome:
+    return ModelOutcome(
+        DONE,
+        digest,
+        sha256=report.source.sha256,
+        weights=weights_digest(report.layers),
+        resolved=report.source.resolved,
+        model_type=report.source.model_type,
+        summary=report.summary,
+        layers=tuple(zoo_layer(layer) for layer in report.layers),
+        warnings=report.warnings,
+    )
+
+
+def zoo_layer(layer: LayerResult) -> ZooLayer:
+    """What figures and claims over all models need of one layer."""
+    fit = layer.power_law
+    return ZooLayer(
+        name=layer.name,
+        kind=layer.kind,
+        N=layer.N,
+        M=layer.M,
+        min_singular_value=layer.min_singular_value,
+        rank_loss_percent=layer.lost_percent,
+        alpha=fit.alpha if fit else None,
+        D=fit.D if fit else None,
+        verdict=layer.verdict,
+    )
+
+
+def weights_digest(layers: Iterable[LayerResult]) -> str:
+    """SHA-256 of the names, shapes and norms of all matrices: the same for the same weights.
+
+    Of the norms the first digits count, by which no two trained models agree in every matrix.
+    """
+    digest = hashlib.sha256()
+    for layer in layers:
+        norms = [_rounded(x) for x in (layer.frobenius_norm, layer.spectral_norm)]
+        entry = json.dumps([layer.parameter, layer.part, layer.shape, norms])
+        digest.update(entry.encode("ascii"))
+    return digest.hexdigest()
+
+
+def _rounded(number: Any) -> Any:
+    return None if number is None else f"{number:.{DIGITS}g}"

@@ -1,0 +1,94 @@
+"""How much memory the command takes: writes one large matrix, analyses it, watches the process.
+
+What counts is the anonymous memory (RssAnon): pages of the mapped weights file are the system's to
+drop. Linux only.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLING_SECONDS = 0.02
+BLOCK_ROWS = 4096
+MIB = 2**20
+# What the project promises: this much, and two M x M matrices in float64 for each layer in work.
+PROMISED_MIB = 300
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Largest memory of a process in MiB, and the seconds that it ran."""
+
+    anonymous_mib: float
+    seconds: float
+
+
+def write_safetensors(path: Path, rows: int, columns: int) -> None:
+    """One float32 matrix `weight` of normally distributed values, written a block at a time."""
+    size = rows * columns * 4
+    entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
+    header = json.dumps({"embedding.weight": entry}).encode()
+    generator = np.random.default_rng(0)
+    with path.open("wb") as file, tqdm(total=rows, unit="row", disable=None, leave=False) as bar:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for start in range(0, rows, BLOCK_ROWS):
+            count = min(BLOCK_ROWS, rows - start)
+            file.write(generator.standard_normal((count, columns), dtype=np.float32).tobytes())
+            bar.update(count)
+
+
+def anonymous_mib(pid: int) -> float:
+    """Anonymous memory of a process now; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(found[0]) * 1024 / MIB if found else 0.0
+
+
+def watch(command: Sequence[str]) -> Peak:
+    """Run `command` to its end. Raises `subprocess.CalledProcessError` when it fails."""
+    started, most = time.perf_counter(), 0.0
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        most = max(most, anonymous_mib(process.pid))
+        time.sleep(SAMPLING_SECONDS)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Peak(most, time.perf_counter() - started)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=1024)
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "model.safetensors"
+        write_safetensors(path, args.rows, args.columns)
+        command = [sys.executable, "-m", "allennlp_analyze", str(path), "--output-dir", directory]
+        peak = watch(command)
+        megabytes = path.stat().st_size / 1e6
+    smaller = min(args.rows, args.columns)
+    promised = PROMISED_MIB + 2 * 8 * smaller**2 / MIB
+    print(
+        f"{args.rows} x {args.columns} float32, {megabytes:.0f} MB on disk: {peak.seconds:.0f} s,"
+        f" at most {peak.anonymous_mib:.0f} MiB of anonymous memory (promised: {promised:.0f})"
+    )
+    return 0 if peak.anonymous_mib <= promised else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

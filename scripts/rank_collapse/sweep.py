@@ -1,0 +1,170 @@
+"""Trains the networks of the rank-collapse experiment side by side, and analyses every epoch."""
+
+import contextlib
+import multiprocessing
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze import analyze
+from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, make_directory
+from scripts.rank_collapse.data import read_images
+from scripts.rank_collapse.net import (
+    Training,
+    TrainingLog,
+    epoch_file,
+    holds_another,
+    read_log,
+    train,
+)
+from scripts.rank_collapse.results import HIDDEN, EpochState, TrainedNetwork
+
+POLLING_SECONDS = 0.5
+HIDDEN_PATTERN = f"^({'|'.join(HIDDEN)})$"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The trainings, and where each has its directory."""
+
+    trainings: tuple[Training, ...]
+    directory: Path
+    data_dir: Optional[Path]
+    jobs: int
+    quiet: bool
+
+    def place(self, training: Training) -> Path:
+        return self.directory / place_name(training.l2)
+
+
+def place_name(l2: float) -> str:
+    """What the directory of the network with this penalty is called: l2-0.001."""
+    return f"l2-{l2:g}"
+
+
+def prepare(sweep: Sweep, resume: bool, force: bool) -> None:
+    """Make the directories. What is there of an earlier sweep is kept with `resume`, removed with
+    `force`.
+
+    Raises `OutputError` where neither is asked for, where a log is that of another training, or
+    where nothing can be removed or written; `SourceError` for a file that is no log.
+    """
+    for training in sweep.trainings:
+        place = sweep.place(training)
+        try:
+            if place.exists():
+                _clear(training, place, resume, force)
+        except OSError as error:
+            raise OutputError(
+                f"{place}: cannot be {'removed' if force else 'gone on with'}"
+                f" ({error.strerror or error})"
+            ) from None
+        make_directory(place)
+
+
+def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
+    """Remove what the training is not to find in its directory."""
+    if force:
+        shutil.rmtree(place)
+    elif not resume:
+        raise OutputError(f"{place}: is there already; --resume goes on, --force begins anew")
+    elif holds_another(training, place):
+        raise OutputError(
+            f"{place}: holds a training with other options; --force removes it, another"
+            " --output-dir keeps it"
+        )
+    else:
+        # A process that was killed could not remove what it was writing.
+        for path in place.glob(f"*{TEMPORARY_SUFFIX}"):
+            path.unlink()
+
+
+def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:
+    """Train what is not trained, `sweep.jobs` networks at a time, each on one core.
+
+    Raises what `read_images` raises, and `SourceError` when a process dies.
+    """
+    open_ = [t for t in sweep.trainings if not read_log(t, sweep.place(t)).is_complete(t)]
+    if open_:
+        with _workers(min(sweep.jobs, len(open_))) as pool:
+            futures = [pool.submit(_train, t, sweep.data_dir, sweep.place(t)) for t in open_]
+            _watch(sweep, futures)
+    return tuple(read_log(t, sweep.place(t)) for t in sweep.trainings)
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes; those at work are ended when something is raised here."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; this one's parent ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _train(training: Training, data_dir: Optional[Path], place: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)  # networks are trained side by side
+    train(training, read_images(training.data, data_dir), place)
+
+
+def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
+    """Show the epochs that are done until all are; raise what a worker raised."""
+    from tqdm import tqdm
+
+    total = sum(training.epochs for training in sweep.trainings)
+    hidden = sweep.quiet or not sys.stderr.isatty()
+    waiting = set(futures)
+    with tqdm(total=total, unit="epoch", desc="training", disable=hidden) as bar:
+        while waiting:
+            finished, waiting = wait(waiting, POLLING_SECONDS, FIRST_COMPLETED)
+            logs = [read_log(t, sweep.place(t)) for t in sweep.trainings]
+            bar.update(sum(max(len(log.epochs) - 1, 0) for log in logs) - bar.n)
+            for future in finished:
+                try:
+                    future.result()
+                except BrokenProcessPool:
+                    raise SourceError(
+                        "a training process died (out of memory?); --resume goes on, --jobs 1"
+                        " needs least memory"
+                    ) from None
+
+
+def analyse_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwork, ...]:
+    """The hidden layers of every epoch of every network, by the library."""
+    from tqdm import tqdm
+
+    total = sum(len(log.epochs) for log in logs)
+    hidden = sweep.quiet or not sys.stderr.isatty()
+    found = []
+    with tqdm(total=total, unit="epoch", desc="analysis", disable=hidden) as bar:
+        for training, log in zip(sweep.trainings, logs):
+            states = []
+            for epoch in log.epochs:
+                path = epoch_file(sweep.place(training), epoch.epoch)
+                layers = analyze(path, kinds="linear", layers=HIDDEN_PATTERN).layers
+                states.append(
+                    EpochState(epoch.epoch, epoch.train_loss, epoch.test_accuracy, tuple(layers))
+                )
+                bar.update()
+            found.append(
+                TrainedNetwork(training.l2, training.decay, tuple(states), diverged=log.diverged)
+            )
+    return tuple(found)

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The study of 2018 as one command: analyse its five AllenNLP models, or those of another manifest.
+#
+#   scripts/study/analyze_zoo.sh [MANIFEST] [OPTION ...]
+#
+# Run again, it goes on where it was stopped, and tries again what failed. Options are those of
+# `allennlp-analyze zoo`; PYTHON names another interpreter than `python`.
+set -euo pipefail
+manifest=allennlp-2018
+if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
+    manifest=$1
+    shift
+fi
+exec "${PYTHON:-python}" -m allennlp_analyze zoo "$manifest" --retry-failed "$@"

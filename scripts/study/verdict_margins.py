@@ -1,0 +1,87 @@
+"""How far real layers are from the limits of the verdict: what it is calibrated on.
+
+    python -m scripts.study.verdict_margins MODEL [MODEL ...]
+
+A MODEL is what the command takes, a directory that it has written, or the directory of a zoo. For
+every kind of layer: how many are assessed, what the verdict calls them, and the smallest singular
+value in shares of the lower edge, s (sqrt N - sqrt M), of the layers that are nearest to zero. The
+verdict is collapsed where the smallest is within rounding or 0.01 of the edge, or where a tenth of
+all directions, and at least two, are below 0.05 of it; near_collapse where fewer are below 0.05.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze import Report, analyze, load
+from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.reports.loader import REPORT
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import NEAR_SHARE
+from allennlp_analyze.settings import KINDS
+from allennlp_analyze.text.names import printable
+
+SHOWN = 4
+MODELS = "models"  # of a zoo's directory
+
+
+def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
+    """Each model's name and its report, analysed where there is none."""
+    for model in models:
+        path = Path(model)
+        if (path / MODELS).is_dir():
+            yield from reports(str(one) for one in sorted((path / MODELS).iterdir()))
+        elif (path / REPORT).is_file():
+            yield path.name, load(path)
+        else:
+            yield "/".join(path.parts[-2:]), analyze(model)
+
+
+def share_of_edge(layer: LayerResult) -> Optional[float]:
+    """The smallest singular value of an assessed layer in shares of the edge of noise."""
+    if layer.verdict == "not_assessed" or not layer.lower_edge:
+        return None
+    return layer.min_singular_value / layer.lower_edge
+
+
+def lines(found: Iterable[tuple[str, Report]]) -> Iterator[str]:
+    """The table, kind by kind."""
+    layers = [
+        (share, name, layer)
+        for name, report in found
+        for layer in report.layers
+        if (share := share_of_edge(layer)) is not None
+    ]
+    for kind in KINDS:
+        of_kind = sorted((one for one in layers if one[2].kind == kind), key=lambda one: one[0])
+        if not of_kind:
+            continue
+        verdicts = Counter(layer.verdict for _, _, layer in of_kind)
+        said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
+        yield f"{kind}: {len(of_kind)} assessed: {said}; nearest to zero:"
+        for share, name, layer in of_kind[:SHOWN]:
+            below = int((layer.singular_values < NEAR_SHARE * (layer.lower_edge or 0.0)).sum())
+            yield (
+                f"  {share:.2g} of the edge, {below} of {layer.M} directions below {NEAR_SHARE:g}:"
+                f" {printable(name)}: {printable(layer.name)}, {layer.N} x {layer.M}"
+            )
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    options = parser.parse_args(argv)
+
+    def execute() -> int:
+        for line in lines(reports(options.models)):
+            print(line)
+        return 0
+
+    return left(guarded(execute, "the models"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

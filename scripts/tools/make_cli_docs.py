@@ -1,0 +1,158 @@
+"""Write docs/cli.md from the parsers of the command and its subcommands.
+
+    python -m scripts.tools.make_cli_docs [--check]
+
+With --check nothing is written; the exit code is 1 where the file is not what would be written.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Optional, Union
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = ROOT / "docs" / "cli.md"
+WIDTH = 100
+HEADER = """# The command line
+
+<!-- Made by scripts/tools/make_cli_docs.py from the parsers: change the help texts there. -->
+
+With AllenNLP installed, `allennlp analyze` is the same command: the same arguments but `--version`
+and `--install-plugin`, and no subcommands.
+"""
+_DEFAULT = " (default: %(default)s)"
+
+
+def make_page() -> str:
+    """The whole page: the command first, then every subcommand that it has."""
+    from allennlp_analyze.cli.main import SUBCOMMANDS, make_parser
+
+    parsers = [make_parser(), *(module.make_parser() for module in SUBCOMMANDS.values())]
+    return "\n".join([HEADER, *("\n".join(_section(parser)) for parser in parsers)])
+
+
+def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"## {parser.prog}\n"
+    if parser.description:
+        yield _paragraph(_expanded(parser.description, parser.prog)) + "\n"
+    yield f"```\n{_usage(parser)}\n```\n"
+    for group in parser._action_groups:
+        rows = list(_rows(group, parser.prog))
+        if rows:
+            yield f"### {_title(parser, group)}\n"
+            if group.description:
+                yield _paragraph(_expanded(group.description, parser.prog)) + "\n"
+            yield "| | |\n|---|---|"
+            yield "\n".join(rows) + "\n"
+    if parser.epilog:
+        yield _paragraph(_expanded(parser.epilog, parser.prog)) + "\n"
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """Positional arguments by name, options in a word: they are listed below."""
+    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    required = [_invocation(x) for x in shown if x.option_strings and x.required]
+    positional = [_values(x) for x in shown if not x.option_strings]
+    return " ".join([parser.prog, "[OPTIONS]", *required, *positional])
+
+
+def _title(parser: argparse.ArgumentParser, group: Any) -> str:
+    # Python 3.9 calls its own group of options otherwise.
+    own = {id(parser._positionals): "Arguments", id(parser._optionals): "Options"}
+    title = own.get(id(group)) or group.title or "Options"
+    return title[:1].upper() + title[1:]
+
+
+def _rows(group: Any, prog: str) -> Iterator[str]:
+    for action in group._group_actions:
+        if action.help != argparse.SUPPRESS:
+            yield f"| {_cell(f'`{_invocation(action)}`')} | {_cell(_plain(_help(action, prog)))} |"
+
+
+def _invocation(action: argparse.Action) -> str:
+    """As it is typed: `-o, --overrides JSON`."""
+    if not action.option_strings:
+        return _values(action)
+    return " ".join(filter(None, [", ".join(action.option_strings), _values(action)]))
+
+
+def _values(action: argparse.Action) -> str:
+    """The names of the values that the action takes, with brackets where there may be none."""
+    name = _metavar(action)
+    if action.nargs is None:
+        return _one(name, 0)
+    if isinstance(action.nargs, int):
+        return " ".join(_one(name, index) for index in range(action.nargs))
+    forms = {
+        argparse.OPTIONAL: f"[{_one(name, 0)}]",
+        argparse.ZERO_OR_MORE: f"[{_one(name, 0)} ...]",
+        argparse.ONE_OR_MORE: f"{_one(name, 0)} [{_one(name, 0)} ...]",
+    }
+    return forms.get(action.nargs, "...")
+
+
+def _metavar(action: argparse.Action) -> Union[str, tuple[str, ...]]:
+    if action.metavar is not None:
+        return action.metavar
+    if action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return action.dest.upper() if action.option_strings else action.dest
+
+
+def _one(name: Union[str, tuple[str, ...]], index: int) -> str:
+    return name if isinstance(name, str) else name[index]
+
+
+def _help(action: argparse.Action, prog: str) -> str:
+    text = action.help or ("default: %(default)s" if action.default else "")
+    if isinstance(action, argparse.BooleanOptionalAction):
+        text = text.replace(_DEFAULT, "")  # up to Python 3.12 argparse adds it by itself
+    facts = dict(vars(action))
+    if action.choices is not None:
+        facts["choices"] = ", ".join(map(str, action.choices))
+    return _expanded(text, prog, facts)
+
+
+def _expanded(text: str, prog: str, facts: Mapping[str, object] = MappingProxyType({})) -> str:
+    """`text` as argparse fills it in, on one line."""
+    return " ".join((text % {**facts, "prog": prog}).split())
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(_plain(text), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _plain(text: str) -> str:
+    """Outside of code Markdown would take <name> for a tag."""
+    parts = text.split("`")
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Write the page, or check it; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    options = parser.parse_args(argv)
+    sys.path.insert(0, str(ROOT))
+    page = make_page()
+    if not options.check:
+        PAGE.write_text(page, encoding="utf-8")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:
+        return 0
+    print(
+        f"{PAGE}: is not what the parsers say; run scripts/tools/make_cli_docs.py", file=sys.stderr
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The package as it is installed: version, dependencies, data, the environments' pins."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from allennlp_analyze._version import VERSION
+from tests.support.commands import ROOT
+
+CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt")
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built offline by the setuptools of this environment from a copy of the sources."""
+    setuptools = pytest.importorskip("setuptools")
+    pytest.importorskip("wheel")
+    if int(setuptools.__version__.split(".")[0]) < 61:
+        pytest.skip("this setuptools is too old to build the package")
+    copy = tmp_path_factory.mktemp("sources")
+    paths = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "allennlp_analyze", "fixtures")
+    for name in paths:
+        subprocess.run(["cp", "-r", str(ROOT / name), str(copy)], check=True)
+    built = tmp_path_factory.mktemp("wheel")
+    environment = {**os.environ, "PIP_NO_INDEX": "1"}
+    # Settings of this machine must not add sources that PIP_NO_INDEX does not cover.
+    environment["PIP_CONFIG_FILE"] = os.devnull
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*command, "--wheel-dir", str(built), str(copy)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = built.glob("*.whl")
+    return path
+
+
+def metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        return archive.read(name).decode()
+
+
+def test_the_wheel_has_the_version_of_the_module(wheel):
+    assert f"\nVersion: {VERSION}\n" in metadata(wheel)
+    assert re.search(r"^Requires-Python: >=\s*3\.9$", metadata(wheel), re.MULTILINE)
+
+
+def test_the_wheel_has_every_module_and_the_data(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    package = ROOT / "allennlp_analyze"
+    assert {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")} <= names
+    assert "allennlp_analyze/py.typed" in names
+    for kind in ("report", "compare", "zoo"):
+        assert f"allennlp_analyze/data/schemas/{kind}.schema.json" in names
+    for path in (ROOT / "allennlp_analyze" / "data" / "published").iterdir():
+        if path.suffix in {".csv", ".json"}:
+            assert f"allennlp_analyze/data/published/{path.name}" in names
+    for path in (ROOT / "allennlp_analyze" / "data" / "manifests").iterdir():
+        assert f"allennlp_analyze/data/manifests/{path.name}" in names
+    templates = package / "reports" / "templates"
+    assert {path.relative_to(ROOT).as_posix() for path in templates.iterdir()} <= names
+    assert not [name for name in names if name.startswith(("tests", "scripts", "fixtures"))]
+
+
+def test_allennlp_is_asked_for_only_where_it_works(wheel):
+    requirements = re.findall(r"^Requires-Dist: (.*)$", metadata(wheel), re.MULTILINE)
+    marked = {line for line in requirements if re.search(r"python_version < .3\.11.", line)}
+    assert {re.match(r"[\w-]+", line).group() for line in marked} == {"allennlp", "numpy"}
+    # 2.0 bounds alpha to [0, 3].
+    assert [line for line in requirements if line.startswith("powerlaw") and "<2" in line]
+
+
+def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "from allennlp_analyze.reference import table as r; print(r.__file__);"
+        "print([len(r.read_reference(name).rows) for name in r.REFERENCES])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file, counts = done.stdout.splitlines()
+    assert Path(file).is_relative_to(tmp_path)
+    assert counts == "[16, 17, 32, 7]"
+
+
+def test_an_installed_package_finds_the_manifests(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "from allennlp_analyze.zoo.manifest import reading as z; print(z.__file__);"
+        "print([len(z.read_manifest(name).entries) for name in z.SHIPPED])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file, counts = done.stdout.splitlines()
+    assert Path(file).is_relative_to(tmp_path)
+    assert counts == "[5, 34, 19]"
+
+
+def test_the_wheel_names_the_command(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
+        text = archive.read(name).decode()
+    assert "allennlp-analyze = allennlp_analyze.cli.main:main" in text
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_pins_are_exact_and_sorted(name):
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines)
+    names = [line.split("==")[0] for line in lines]
+    assert names == sorted(set(names))
+
+
+def test_pins_of_what_the_numbers_depend_on():
+    old, new = (pins(name) for name in CONSTRAINTS)
+    assert old["allennlp"] == "2.10.1"
+    assert "allennlp" not in new
+    assert new["torch"] == "2.13.0"
+    assert old["numpy"].startswith("1.")
+    assert new["numpy"].startswith("2.")
+    assert old["powerlaw"] == new["powerlaw"] == "1.5"
+
+
+def test_this_environment_is_pinned_in_full():
+    """In an environment that the Makefile made, every package has the version of its pin."""
+    name = {".venv": CONSTRAINTS[0], ".venv-standalone": CONSTRAINTS[1]}.get(Path(sys.prefix).name)
+    if name is None or Path(sys.prefix).parent != ROOT:
+        pytest.skip("these tests do not run in an environment that the Makefile made")
+    freeze = [sys.executable, "-m", "pip", "freeze", "--all"]
+    done = subprocess.run(freeze, capture_output=True, text=True, check=True)
+    pinned = pins(name)
+    unpinned = []
+    for line in done.stdout.splitlines():
+        if line.startswith(("-e ", "#")):
+            continue
+        package, _, version = line.partition("==")
+        package = re.sub(r"[-_.]+", "-", package).lower()
+        from_torch = package == "triton" or package.startswith(("nvidia-", "cuda-"))
+        ours = package == "allennlp-analyze"
+        if not ours and not from_torch and pinned.get(package) != version.split("+")[0]:
+            unpinned.append(line)
+    assert not unpinned
+
+
+def test_the_plugin_file_names_a_module_of_the_package():
+    (line,) = (ROOT / ".allennlp_plugins").read_text().split()
+    assert (ROOT / Path(*line.split("."))).with_suffix(".py").is_file()
+
+
+SHELL = ("tools/find_python", "tools/make_venv", "tools/install_chromium", "study/analyze_zoo")
+
+
+@pytest.mark.parametrize("script", [".ci/run", *(f"scripts/{name}.sh" for name in SHELL)])
+def test_shell_scripts_parse_and_are_executable(script):
+    assert os.access(ROOT / script, os.X_OK)
+    subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
+
+
+def find_python(which, **environment):
+    return subprocess.run(
+        ["bash", str(ROOT / "scripts" / "tools" / "find_python.sh"), which],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("which", "variable"), [("3.10", "PYTHON310"), ("standalone", "PYTHON_STANDALONE")]
+)
+def test_a_python_that_does_not_run_is_refused_in_one_line(which, variable):
+    done = find_python(which, **{variable: "/nonexistent/python"})
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert f"{variable}=/nonexistent/python" in done.stderr
+
+
+def test_no_python_310_is_said_in_one_line(tmp_path):
+    for tool in ("bash", "dirname", "grep", "sed", "env"):
+        for folder in ("/bin", "/usr/bin"):
+            if Path(folder, tool).exists() and not (tmp_path / tool).exists():
+                (tmp_path / tool).symlink_to(Path(folder, tool))
+    done = subprocess.run(
+        [str(tmp_path / "bash"), str(ROOT / "scripts" / "tools" / "find_python.sh"), "3.10"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no Python 3.10" in done.stderr
+    assert "PYTHON310=" in done.stderr
+
+
+def test_a_python_310_that_fails_on_path_is_passed_over(tmp_path):
+    broken = tmp_path / "python3.10"
+    broken.write_text("#!/bin/sh\nexit 127\n")
+    broken.chmod(0o755)
+    done = find_python("3.10", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    if done.returncode:
+        pytest.skip("no Python 3.10 on this machine")
+    version = [done.stdout.strip(), "-c", "import sys; print(sys.version_info[:2])"]
+    assert subprocess.run(version, capture_output=True, text=True).stdout == "(3, 10)\n"
+    assert done.stdout.strip() != str(broken)

@@ -1,0 +1,419 @@
+"""The command `compare` on real archives: what is broken is caught, and the exit code says so."""
+
+import copy
+import io
+import json
+import shutil
+import tarfile
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable
+
+import jsonschema
+import pytest
+
+from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.cli.compare import WORSE
+from allennlp_analyze.cli.main import main
+from allennlp_analyze.compare.reports.json import comparison_schema
+from allennlp_analyze.settings import Settings
+from tests.conftest import Corpus
+from tests.support.commands import ROOT, SMALL, run_module
+
+torch = pytest.importorskip("torch")
+State = dict[str, Any]
+run = partial(run_module, "allennlp_analyze", "compare")
+LINEAR = "tag_projection_layer._module.weight"
+LINEAR_NAME = "tag_projection_layer._module"
+BIDAF = "v0.9.0/bidaf.tar.gz"
+
+
+def rewritten(source: Path, target: Path, change: Callable[[State], Any]) -> Path:
+    """The archive `source` with the state dict that `change` makes of its own."""
+    with tarfile.open(source) as old, tarfile.open(target, "w:gz") as new:
+        for member in old:
+            file = old.extractfile(member)
+            content = file.read() if file else b""
+            if member.name == "weights.th":
+                state = torch.load(io.BytesIO(content), map_location="cpu")
+                changed = change(dict(state)) or state
+                buffer = io.BytesIO()
+                torch.save(changed, buffer)
+                content = buffer.getvalue()
+            member = copy.copy(member)
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
+    return target
+
+
+def flattened(name: str, keep: int) -> Callable[[State], State]:
+    """The parameter `name` with only its `keep` largest directions left."""
+
+    def change(state: State) -> State:
+        left, values, right = torch.linalg.svd(state[name].double(), full_matrices=False)
+        values[keep:] = 0
+        state[name] = (left @ torch.diag(values) @ right).float()
+        return state
+
+    return change
+
+
+def with_nan(state: State) -> State:
+    state[LINEAR] = state[LINEAR].clone()
+    state[LINEAR][3, 5] = float("nan")
+    return state
+
+
+def renamed(state: State) -> State:
+    """As between releases: the words that tell the kinds are still there."""
+    return {k.replace("_elmo", "_bilm").replace("_module", "_core"): v for k, v in state.items()}
+
+
+def scrambled(state: State) -> State:
+    return {f"m{i}": value for i, value in enumerate(state.values())}
+
+
+def wrapped(state: State) -> State:
+    return {f"model.module.{name}": value for name, value in state.items()}
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Path]":
+    """The fixture, changed in different ways."""
+    folder = tmp_path_factory.mktemp("variants")
+    noise = torch.Generator().manual_seed(0)
+
+    def tuned(state: State) -> State:
+        return {
+            name: value + 0.01 * value.std() * torch.randn(value.shape, generator=noise)
+            if value.dim() > 1 and "mask" not in name
+            else value
+            for name, value in state.items()
+        }
+
+    changes: dict[str, Callable[[State], State]] = {
+        "tuned": tuned,
+        "collapsed": flattened(LINEAR, 10),
+        "worse": flattened(LINEAR, 8),
+        "nan": with_nan,
+        "renamed": renamed,
+        "scrambled": scrambled,
+        "wrapped": wrapped,
+        "larger": lambda state: {**state, "extra.weight": torch.randn(9, 5, generator=noise)},
+        "smaller": lambda state: {k: v for k, v in state.items() if k != LINEAR},
+        "resized": lambda state: {**state, LINEAR: state[LINEAR][:, :40]},
+        "hostile": lambda state: {**state, "\x1b[31m[red]\nx\u202e.weight": state[LINEAR] * 2},
+    }
+    return {
+        "same": SMALL,
+        **{n: rewritten(SMALL, folder / f"{n}.tar.gz", c) for n, c in changes.items()},
+    }
+
+
+def compared(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
+    """The JSON that the command prints."""
+    assert main(["compare", *map(str, arguments), "--json"]) == code
+    contents = json.loads(capsys.readouterr().out)
+    jsonschema.validate(contents, comparison_schema())
+    return contents
+
+
+def one(contents: Any) -> Any:
+    (candidate,) = contents["candidates"]
+    return candidate
+
+
+def pair_of(candidate: Any, name: str = LINEAR_NAME) -> Any:
+    (pair,) = [pair for pair in candidate["pairs"] if pair["baseline"] == name]
+    return pair
+
+
+def test_the_same_archive_twice(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = one(compared(capsys, SMALL, SMALL, "--fail-on-collapse"))
+    assert candidate["sentence"] == "B has the spectra of A: 36 layers, none changed."
+    assert candidate["counts"]["same"] == len(candidate["pairs"]) == 36
+    assert all(pair["spectral_distance"] == 0 for pair in candidate["pairs"])
+
+
+@pytest.mark.parametrize("name", [BIDAF, "v2.10.1/generation__simple.tar.gz"])
+def test_a_collapse_in_a_real_archive_is_caught_and_a_recovery_is_none(
+    corpus: Corpus, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = corpus.path(name)
+    report = analyse_archive(Request(str(good), quiet=True), Settings())
+    (layer, *_) = [x for x in report.layers if x.verdict == "full_rank" and x.part is None]
+    bad = rewritten(good, tmp_path / "bad.tar.gz", flattened(layer.parameter, layer.M - 1))
+    assert main(["compare", str(good), str(bad)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(good), str(bad), "--fail-on-collapse"]) == WORSE == 3
+    said = capsys.readouterr()
+    assert f"failed: B: {layer.name}: from full_rank to collapsed, rank loss" in said.err
+    assert said.err.count("\n") == 1
+    assert "B is worse than A: 1 layer collapsed" in " ".join(said.out.split())
+    assert main(["compare", str(bad), str(good), "--fail-on-collapse"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "B is better than A: 1 layer recovered" in " ".join(said.out.split())
+
+
+def test_fine_tuning_moves_everything_by_no_more_than_the_weights_moved(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = one(compared(capsys, SMALL, variants["tuned"], "--fail-on-collapse"))
+    assert candidate["counts"]["same"] == 36 and not candidate["failures"]
+    states = []
+    for path in (SMALL, variants["tuned"]):
+        with tarfile.open(path) as archive:
+            file = archive.extractfile("weights.th")
+            assert file is not None
+            states.append(torch.load(io.BytesIO(file.read())))
+    before, after = states[0][LINEAR], states[1][LINEAR]
+    change = float((after - before).norm() / before.norm())
+    assert 0 < pair_of(candidate)["spectral_distance"] <= change
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [("same", 0), ("tuned", 0), ("collapsed", 3), ("worse", 3), ("nan", 3), ("renamed", 0),
+     ("wrapped", 0), ("larger", 0), ("smaller", 3), ("resized", 0), ("hostile", 0)],
+)  # fmt: skip
+def test_as_a_check(
+    variants: "dict[str, Path]", name: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fmt in ([], ["--json"], ["--quiet"]):
+        done = main(["compare", str(SMALL), str(variants[name]), "--fail-on-collapse", *fmt])
+        said = capsys.readouterr()
+        assert done == code, said.err
+        assert said.err.startswith("failed: B: tag_projection") if code else said.err == ""
+        assert (said.out == "") == (fmt == ["--quiet"])
+
+
+def test_an_allowance_for_layers_that_had_lost_rank_before(variants: "dict[str, Path]") -> None:
+    """From 7 to 9 of 17 directions lost: 11.8 percentage points."""
+    arguments = ["compare", *(str(variants[x]) for x in ("collapsed", "worse")), "--quiet"]
+    assert main([*arguments, "--fail-on-collapse"]) == 3
+    assert main([*arguments, "--fail-on-collapse", "--allow-rank-loss", "11"]) == 3
+    assert main([*arguments, "--fail-on-collapse", "--allow-rank-loss", "12"]) == 0
+    assert main([*arguments, "--allow-rank-loss", "0"]) == 0
+
+
+def test_renamed_parameters(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = one(compared(capsys, SMALL, variants["wrapped"]))
+    assert len(candidate["pairs"]) == 36
+    assert {pair["matched_by"] for pair in candidate["pairs"]} == {"name without prefix"}
+    assert candidate["counts"]["same"] == 36
+    candidate = one(compared(capsys, SMALL, variants["renamed"]))
+    assert {pair["matched_by"] for pair in candidate["pairs"]} == {"name", "order and shape"}
+    assert all(pair["spectral_distance"] == 0 for pair in candidate["pairs"])
+    assert len(candidate["pairs"]) == 36 and not candidate["missing"]
+
+
+def test_names_that_say_nothing(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kinds are gone with the names, and how convolutions unfold with the kinds."""
+    candidate = one(compared(capsys, SMALL, variants["scrambled"]))
+    two_dimensional = [p for p in candidate["pairs"] if p["kind"] != "convolution"]
+    assert len(two_dimensional) == 28
+    assert all(pair["spectral_distance"] == 0 for pair in two_dimensional)
+    assert {layer["kind"] for layer in candidate["missing"]} <= {"convolution"}
+
+
+def test_extra_missing_and_resized_layers(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = one(compared(capsys, SMALL, variants["larger"]))
+    (added,) = candidate["added"]
+    assert (added["name"], added["shape"], added["reason"]) == ("extra", [9, 5], None)
+    candidate = one(compared(capsys, SMALL, variants["smaller"]))
+    (missing,) = candidate["missing"]
+    assert missing["name"] == LINEAR_NAME and missing["verdict"] == "full_rank"
+    pair = pair_of(one(compared(capsys, SMALL, variants["resized"])))
+    assert pair["matched_by"] == "name" and not pair["same_size"]
+    assert pair["differences"]["frobenius_norm"]["difference"] is None
+    assert pair["differences"]["alpha"]["difference"] is not None
+    candidate = one(compared(capsys, SMALL, variants["nan"]))
+    (missing,) = candidate["missing"]
+    assert missing["invalid"] and "1 entry is not finite" in missing["reason"]
+    assert candidate["model"]["verdict"] == "invalid"
+
+
+def test_reports_archives_and_three_operands_mixed(
+    variants: "dict[str, Path]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(variants["tuned"]), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    operands = [SMALL, out, variants["collapsed"], out / "report.json", variants["tuned"]]
+    contents = compared(capsys, *operands, "--fail-on-collapse", code=3)
+    first, second, third, fourth = contents["candidates"]
+    assert [c["letter"] for c in contents["candidates"]] == list("BCDE")
+    assert [c["model"]["label"] for c in contents["candidates"]] == list(map(str, operands[1:]))
+    assert first["pairs"] == third["pairs"] == fourth["pairs"]
+    assert pair_of(second)["change"] == "collapsed" and not first["failures"]
+    assert pair_of(second)["differences"]["rank_loss_percent_rounding"]["difference"] == (
+        pytest.approx(100 * 7 / 17)
+    )
+
+
+def test_kinds_and_layers_are_those_of_reports_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    choice = ["--kinds", "linear", "--layers", "state"]
+    candidate = one(compared(capsys, SMALL, out, *choice))
+    assert len(candidate["pairs"]) == 8 and not candidate["missing"]
+    assert candidate["warnings"] == ["A and B are the same file"]
+    assert {pair["kind"] for pair in candidate["pairs"]} == {"linear"}
+    gates = one(compared(capsys, out, SMALL, "--kinds", "recurrent", "--split-gates"))
+    assert len(gates["pairs"]) == 8 and len(gates["added"]) == 32
+    assert any("--split-gates was off for A and on for B" in w for w in gates["warnings"])
+
+
+def test_different_settings_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]
+    assert main([*arguments, "--kinds", "linear"]) == 0
+    assert main(["compare", str(SMALL), str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Warning: --kinds was not given for A and linear for B" in shown
+    assert "Only in A, not in B (20)" in shown and "and 10 more" in shown
+
+
+def test_files_are_written_only_where_asked_and_not_over_others(
+    variants: "dict[str, Path]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a" / "b"
+    arguments = ["compare", str(SMALL), str(variants["tuned"]), "--output-dir", str(out)]
+    assert main(arguments) == 0
+    assert str(out / "compare.json") in "".join(capsys.readouterr().out.split("\n"))
+    first = (out / "compare.json").read_text()
+    jsonschema.validate(json.loads(first), comparison_schema())
+    assert main(arguments) == 1
+    assert "already holds a comparison; --force replaces it" in capsys.readouterr().err
+    assert main([*arguments, "--force", "--json", "--allow-rank-loss", "3"]) == 0
+    assert capsys.readouterr().out == (out / "compare.json").read_text() != first
+
+
+def test_nothing_is_written_by_itself(variants: "dict[str, Path]", tmp_path: Path) -> None:
+    done = run(str(SMALL), str(variants["tuned"]), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 100
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hostile_names_stay_text(
+    variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(SMALL), str(variants["hostile"])]) == 0
+    shown = capsys.readouterr().out
+    assert not set(shown) & set("\x1b\r\u202e")
+    assert "\\x1b[31m[red]\\nx\\u202e" in shown
+    arguments = ["compare", str(variants["hostile"]), str(SMALL), "--fail-on-collapse"]
+    assert main(arguments) == 3
+    assert capsys.readouterr().err.startswith("failed: B: \\x1b[31m[red]")
+
+
+def damaged_report(tmp_path: Path) -> Path:
+    out = tmp_path / "damaged"
+    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    contents = json.loads((out / "report.json").read_text())
+    del contents["layers"][3]["hard_rank"]
+    (out / "report.json").write_text(json.dumps(contents))
+    return out
+
+
+def test_a_damaged_report_is_one_line_before_anything_is_analysed(tmp_path: Path) -> None:
+    out = damaged_report(tmp_path)
+    done = run("missing.tar.gz", str(out), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: missing.tar.gz: no such file or directory\n"
+    done = run("--debug", str(SMALL), str(out), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "report.json: is damaged" in done.stderr.splitlines()[-1]
+    assert "analyse_archive" not in done.stderr
+
+
+def test_a_report_of_another_schema_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.json").write_text('{"schema_version": 99}')
+    assert main(["compare", str(SMALL), str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "has schema version 99" in said
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        ([SMALL], 2, "name a second model to compare it with"),
+        ([SMALL, "ftp://example.org/x"], 2, "ftp"),
+        ([SMALL, "missing"], 2, "missing: no such file or directory"),
+        ([SMALL, SMALL, "--kinds", "lineal"], 2, "'lineal'"),
+        ([SMALL, SMALL, "--layers", "("], 2, "not a regular expression"),
+        ([SMALL, SMALL, "--layers", "nothing has this name"], 1, "leave none"),
+        ([SMALL, ROOT / "setup.py"], 1, "setup.py"),
+        ([SMALL, "other.json"], 1, "other.json: a report must be called report.json"),
+        ([SMALL, SMALL, "--output-dir", SMALL], 1, "is not a directory"),
+        ([SMALL, SMALL, "--max-unpacked-size", "2K"], 1, "unpacks to more than 2048 bytes"),
+        ([SMALL, SMALL, "--jobs", "0"], 2, "--jobs: 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: "list[object]", code: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    done = run(*map(str, arguments), cwd=tmp_path)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+@pytest.mark.parametrize("value", ["-1", "101", "nan", "inf", "much"])
+def test_an_allowance_is_a_percentage(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(SMALL), str(SMALL), f"--allow-rank-loss={value}"])
+    assert ended.value.code == 2
+    assert "--allow-rank-loss" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_help_names_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "With --fail-on-collapse the exit code is 3" in shown and "143 terminated" in shown
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "compare` sets two or more models side by side" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_many_failures_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def halved(state: State) -> State:
+        return {k: torch.zeros_like(v) if v.dim() > 1 else v for k, v in state.items()}
+
+    dead = rewritten(SMALL, tmp_path / "dead.tar.gz", halved)
+    assert main(["compare", str(SMALL), str(dead), "--fail-on-collapse", "--quiet"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11 and lines[-1].endswith(" more layers")
+
+
+def test_copying_an_output_directory_needs_its_values_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    (tmp_path / "copy").mkdir()
+    shutil.copy(out / "report.json", tmp_path / "copy")
+    assert main(["compare", str(out), str(tmp_path / "copy")]) == 1
+    assert "singular_values.npz: cannot be read" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""compare.html: one file without anything outside it; what it shows is the comparison."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allennlp_analyze.cli.main import main
+from allennlp_analyze.compare.compare import compare_models
+from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
+from allennlp_analyze.compare.reports.page import MARKS, MEASURE_LABELS
+from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
+from allennlp_analyze.text.names import printable
+from tests.compare.reports.test_json import full_comparison, odd_comparison
+from tests.support.browser import chromium, opened
+from tests.support.commands import SMALL
+from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
+from tests.support.report_factory import gaussian, make_layer, make_report
+
+
+def test_nothing_outside_is_named() -> None:
+    assert_nothing_outside_is_named(compare_html(full_comparison()))
+
+
+def test_the_page_says_what_the_comparison_says() -> None:
+    report = full_comparison()
+    page = compare_html(report)
+    text = words(page)
+    for comparison in report.candidates:
+        assert " ".join(comparison.sentence.split()) in text
+        for failure in comparison.failures:
+            assert f"{failure.layer}: {failure.reason}" in text
+    assert "Only in A, not in B (1)" in text and "Only in B, not in A (1)" in text
+    assert "With NaN or infinity in B, not in A (1)" in text and "Warnings (" in text
+    data = json.loads(Elements(page).data)
+    for candidate, comparison in zip(data["candidates"], report.candidates):
+        for entry, pair in zip(candidate["pairs"], comparison.pairs):
+            assert entry["spectrum"]["M"] == pair.candidate.M
+            assert data["baseline"][entry["baseline"]]["M"] == pair.baseline.M
+            shown = {label: values for label, *values in entry["measures"]}
+            for name in MEASURES:
+                number = pair.measure(name).candidate
+                expected = "–" if number is None else float(f"{number:.4g}")
+                found = shown[MEASURE_LABELS[name]][1]
+                assert (found if number is None else float(found)) == expected
+
+
+def test_every_measure_and_change_has_its_words() -> None:
+    assert set(MEASURE_LABELS) == set(MEASURES)
+    assert tuple(MARKS) == CHANGES
+
+
+@pytest.mark.parametrize("make", [full_comparison, odd_comparison])
+def test_the_same_comparison_makes_the_same_page(make: Any, tmp_path: Path) -> None:
+    path = write_compare_html(make(), tmp_path / "compare.html")
+    assert path.read_text(encoding="utf-8") == compare_html(make())
+    assert [p.name for p in tmp_path.iterdir()] == ["compare.html"]
+
+
+@given(name=st.text(max_size=40), label=st.text(max_size=40))
+def test_no_text_becomes_markup(name: str, label: str) -> None:
+    a = make_report(make_layer(gaussian(12, 6), name), make_layer(gaussian(9, 4), name + "x"))
+    b = make_report(make_layer(2 * gaussian(12, 6), name, warnings=(name,)))
+    plain = compare_models(
+        ComparedModel("a", make_report(*(make_layer(gaussian(12, 6), n) for n in "p"))),
+        [ComparedModel("b", b)],
+    )
+    odd = compare_models(ComparedModel(label, a), [ComparedModel(label, b)])
+    expected = {tag for tag, _ in Elements(compare_html(plain)).tags}
+    page = Elements(compare_html(odd))
+    assert {tag for tag, _ in page.tags} <= expected | {"details", "summary", "ul", "li"}
+    assert json.loads(page.data)["candidates"][0]["pairs"][0]["notes"] == [
+        f"Warning in B only: {printable(name)}"
+    ]
+
+
+def test_a_page_of_many_layers_stays_small() -> None:
+    layers = [make_layer(gaussian(300, 250, i), f"layer{i}") for i in range(100)]
+    model = ComparedModel("x", make_report(*layers))
+    assert len(compare_html(compare_models(model, [model])).encode()) < 3_000_000
+
+
+def test_the_command_writes_it_beside_the_json(tmp_path: Path) -> None:
+    arguments = ["compare", str(SMALL), str(SMALL), "--output-dir", str(tmp_path), "--quiet"]
+    assert main(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"compare.json", "compare.html"}
+    assert "B has the spectra of A: 36 layers, none changed." in words(
+        (tmp_path / "compare.html").read_text(encoding="utf-8")
+    )
+
+
+def changed() -> ComparisonReport:
+    """Ten layers, each moved by another factor, the last one to zero."""
+    before = [make_layer(gaussian(30, 12, i), f"layer{i}") for i in range(10)]
+    factors = (1, 3, 0.5, 1.01, 9, 1.2, 0.9, 2.5, 1.001, 0)
+    after = [make_layer(f * gaussian(30, 12, i), f"layer{i}") for i, f in enumerate(factors)]
+    names = ComparedModel("a" * 200, make_report(*before))
+    return compare_models(names, [ComparedModel("b" * 300, make_report(*after)), names])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(width: int, tmp_path: Path) -> None:
+    report = changed()
+    pairs = report.candidates[0].pairs
+    path = write_compare_html(report, tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path, width=width) as found:
+        table = found.page.locator("table.pairs").first
+
+        def order() -> "list[int]":
+            rows = table.locator("tbody tr[data-index]").all()
+            return [int(row.get_attribute("data-index")) for row in rows]
+
+        assert order() == list(range(10))
+        by_distance = sorted(range(10), key=lambda i: pairs[i].spectral_distance or 0)
+        moved = table.locator("thead th").filter(has_text="moved")
+        moved.get_by_role("button").click()
+        assert order() == by_distance and moved.get_attribute("aria-sort") == "ascending"
+        moved.get_by_role("button").click()
+        assert order() == by_distance[::-1]
+        # The other table keeps its own order; what opens stays with its row.
+        second = found.page.locator("table.pairs").nth(1)
+        assert second.locator("tbody tr").count() == 10
+        table.locator("tr[data-index='9'] button.open").click()
+        table.locator("tr[data-index='1'] button.open").click()
+        moved.get_by_role("button").click()
+        details = table.locator("tr.detail")
+        assert details.count() == 2
+        assert details.first.locator("svg.chart").count() == 2
+        assert "A (12)" in details.first.text_content()
+        assert "B is not drawn: no singular value above zero." in details.first.text_content()
+        row = details.last.locator("tr", has_text="Frobenius norm").locator("td")
+        assert float(row.nth(3).text_content()) == pytest.approx(3, rel=1e-3)
+        table.locator("tr[data-index='9'] button.open").click()
+        assert details.count() == 1
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
+    """Its numbers, which may be, scroll by themselves."""
+    before = make_layer(1e-7 * gaussian(40, 24), "layer")
+    after = make_layer(1e-7 * gaussian(40, 12) @ gaussian(12, 24), "layer")
+    models = [
+        ComparedModel(name, make_report(layer)) for name, layer in (("a", before), ("b", after))
+    ]
+    report = compare_models(models[0], models[1:])
+    path = write_compare_html(report, tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path, width=390) as found:
+        found.page.locator("button.open").click()
+        figures = found.page.locator("tr.detail figure").all()
+        assert len(figures) == 2
+        for figure in figures:
+            box = figure.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize("make", [full_comparison, odd_comparison])
+def test_every_layer_opens_in_a_browser(make: Any, tmp_path: Path) -> None:
+    path = write_compare_html(make(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path) as found:
+        buttons = found.page.locator("table.pairs button.open")
+        for index in range(buttons.count()):
+            buttons.nth(index).click()
+        assert found.page.locator("tr.detail").count() == buttons.count() > 0

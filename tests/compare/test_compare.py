@@ -1,0 +1,441 @@
+"""Models compared: what changed is found, where nothing changed nothing, and what fails."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allennlp_analyze.analysis.measure import analyse
+from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.compare.compare import compare_models, restricted
+from allennlp_analyze.compare.results import (
+    MEASURES,
+    ComparedModel,
+    Difference,
+    ModelComparison,
+    letter,
+)
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.results.layer import VERDICTS, LayerResult, ModelReport, Skipped
+from allennlp_analyze.settings import Settings
+from tests.conftest import Corpus, corpus_names
+from tests.support.commands import SMALL
+from tests.support.matrices import with_singular_values
+from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report
+
+INVALID = Skipped("b.weight", (40, 20), "3 entries are not finite", invalid=True)
+
+
+def measured(name: str, matrix: np.ndarray, kind: str = "linear") -> LayerResult:
+    """What the product itself finds in `matrix`."""
+    weight = WeightMatrix(
+        name=name,
+        parameter=name + ".weight",
+        part=None,
+        kind=kind,
+        kind_source="inferred",
+        shape=(matrix.shape[0], matrix.shape[1]),
+        dtype=str(matrix.dtype),
+        load=lambda: matrix,
+    )
+    (layer,) = analyse([weight], Settings(jobs=1)).layers
+    return layer
+
+
+def healthy(name: str, seed: int = 0, rows: int = 40, columns: int = 20) -> LayerResult:
+    return measured(name, gaussian(rows, columns, seed))
+
+
+def sunk(name: str, lost: int) -> LayerResult:
+    """A layer of which `lost` directions are far below noise, and far above rounding."""
+    values = np.linspace(2, 1, 20)
+    values[20 - lost :] = 1e-3
+    return measured(name, with_singular_values(0, 40, 20, values))
+
+
+def dead(name: str, lost: int, seed: int = 0, rows: int = 40, columns: int = 20) -> LayerResult:
+    """A layer without `lost` of its directions."""
+    values = np.linspace(2, 1, columns)
+    values[columns - lost :] = 0
+    return measured(name, with_singular_values(seed, rows, columns, values))
+
+
+def weak(name: str, seed: int = 0) -> LayerResult:
+    """Near collapse: the last singular value at 2 % of what a random matrix has."""
+    values = np.append(np.linspace(9, 3, 19), 0.03)
+    layer = measured(name, with_singular_values(seed, 40, 20, values))
+    assert layer.verdict == "near_collapse"
+    return layer
+
+
+def model(*layers: LayerResult, label: str = "x", **changes: Any) -> ComparedModel:
+    return ComparedModel(label, make_report(*layers, **changes))
+
+
+def compared(a: ComparedModel, b: ComparedModel, allowed: float = 0.0) -> ModelComparison:
+    (comparison,) = compare_models(a, [b], allowed).candidates
+    return comparison
+
+
+def failures(comparison: ModelComparison) -> "list[str]":
+    return [failure.layer for failure in comparison.failures]
+
+
+@functools.cache
+def analysed(path: Path) -> ModelReport:
+    return analyse_archive(Request(str(path), quiet=True), Settings())
+
+
+@pytest.mark.parametrize("name", corpus_names())
+def test_a_real_archive_against_itself_has_no_difference(corpus: Corpus, name: str) -> None:
+    report = analysed(corpus.path(name))
+    comparison = compared(ComparedModel("a", report), ComparedModel("b", report))
+    assert_no_difference(comparison, report)
+
+
+def test_the_fixture_against_itself_has_no_difference() -> None:
+    report = analysed(SMALL)
+    assert_no_difference(compared(ComparedModel("a", report), ComparedModel("b", report)), report)
+
+
+def assert_no_difference(comparison: ModelComparison, report: ModelReport) -> None:
+    assert [pair.baseline.name for pair in comparison.pairs] == [x.name for x in report.layers]
+    for pair in comparison.pairs:
+        assert pair.matched_by == "name" and pair.change == "same"
+        assert pair.spectral_distance == 0 and pair.ks_distance == 0
+        assert not pair.new_warnings and not pair.gone_warnings
+        for difference in pair.differences.values():
+            assert difference.difference in (0, None)
+            assert difference.ratio in (1, None)
+            assert (difference.difference is None) == (difference.baseline is None)
+    assert not comparison.missing and not comparison.added and not comparison.failures
+    assert not comparison.largest
+    assert comparison.sentence == (
+        f"B has the spectra of A: {len(report.layers)} layers, none changed."
+        if len(report.layers) > 1
+        else "B has the spectra of A: 1 layer, none changed."
+    )
+    assert comparison.warnings == ("A and B are the same file",)
+
+
+OPPOSITE = {
+    "collapsed": "recovered", "recovered": "collapsed",
+    "worse": "better", "better": "worse", "same": "same",
+}  # fmt: skip
+
+
+def assert_mirrored(ab: ModelComparison, ba: ModelComparison) -> None:
+    back = {(p.candidate.name, p.baseline.name): p for p in ba.pairs}
+    assert len(ab.pairs) == len(back)
+    for pair in ab.pairs:
+        other = back[pair.baseline.name, pair.candidate.name]
+        assert other.change == OPPOSITE[pair.change]
+        assert other.ks_distance == pair.ks_distance
+        for name in MEASURES:
+            forth, reverse = pair.measure(name), other.measure(name)
+            if forth.difference is None:
+                assert reverse.difference is None
+                continue
+            assert reverse.difference == -forth.difference
+            if forth.ratio and reverse.ratio:
+                assert reverse.ratio == pytest.approx(1 / forth.ratio)
+    assert [x.layer.name for x in ab.missing] == [x.layer.name for x in ba.added]
+    assert [x.layer.name for x in ab.added] == [x.layer.name for x in ba.missing]
+    assert ba.counts == {OPPOSITE[change]: count for change, count in ab.counts.items()}
+
+
+layer_makers = st.sampled_from([healthy, weak, lambda n: dead(n, 3), lambda n: dead(n, 7)])
+two_models = st.lists(st.tuples(layer_makers, layer_makers), min_size=1, max_size=4)
+
+
+@given(two_models)
+def test_swapping_the_models_swaps_and_negates(pairs: "list[tuple[Any, Any]]") -> None:
+    a = model(*(make(f"layer{i}") for i, (make, _) in enumerate(pairs)))
+    b = model(*(make(f"layer{i}") for i, (_, make) in enumerate(pairs)))
+    assert_mirrored(compared(a, b), compared(b, a))
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("v0.4.0/bidaf.tar.gz", "v0.9.0/bidaf.tar.gz"),
+        ("v0.6.0/biaffine_dependency_parser.tar.gz", "v0.8.0/biaffine_dependency_parser.tar.gz"),
+        ("v0.5.0/constituency_parser.tar.gz", "v0.6.0/constituency_parser.tar.gz"),
+        ("v0.8.0/bidaf.tar.gz", "v0.9.0/simple_tagger.tar.gz"),
+    ],
+)
+def test_releases_compared_both_ways(corpus: Corpus, one: str, other: str) -> None:
+    a, b = (ComparedModel(name, analysed(corpus.path(name))) for name in (one, other))
+    ab, ba = compared(a, b), compared(b, a)
+    for pair in ab.pairs:
+        expected = np.abs(pair.baseline.singular_values[0] - pair.candidate.singular_values[0])
+        assert abs(pair.measure("max_singular_value").difference or 0) == (
+            expected if pair.same_size else 0
+        )
+    by_name = [{p.baseline.name for p in c.pairs if p.matched_by == "name"} for c in (ab, ba)]
+    assert by_name[0] == by_name[1]
+    matched = {p.baseline.name for p in ab.pairs} | {x.layer.name for x in ab.missing}
+    assert matched == {layer.name for layer in a.report.layers}
+
+
+@pytest.mark.parametrize(
+    "before, after, change, fails",
+    [
+        (healthy, healthy, "same", False),
+        (healthy, weak, "worse", True),
+        (healthy, lambda n: dead(n, 3), "collapsed", True),
+        (weak, lambda n: dead(n, 3), "collapsed", True),
+        (weak, healthy, "better", False),
+        (lambda n: dead(n, 3), healthy, "recovered", False),
+        (lambda n: dead(n, 3), weak, "recovered", False),
+        (lambda n: dead(n, 3), lambda n: dead(n, 4), "worse", True),
+        (lambda n: dead(n, 4), lambda n: dead(n, 3), "better", False),
+        (lambda n: sunk(n, 2), lambda n: sunk(n, 12), "worse", True),
+        (lambda n: dead(n, 4), lambda n: dead(n, 4), "same", False),
+    ],
+)
+def test_what_became_of_a_layer(before: Any, after: Any, change: str, fails: bool) -> None:
+    comparison = compared(model(before("a"), healthy("b")), model(after("a"), healthy("b")))
+    assert comparison.pairs[0].change == change
+    assert comparison.pairs[1].change == "same"
+    assert failures(comparison) == (["a"] if fails else [])
+    word = {"collapsed": "worse than", "worse": "worse than", "same": "has the spectra of"}
+    assert word.get(change, "better than") in comparison.sentence
+
+
+@pytest.mark.parametrize(
+    "allowed, fails", [(0, True), (4.9, True), (5, False), (50, False), (100, False)]
+)
+def test_rank_loss_that_is_allowed(allowed: float, fails: bool) -> None:
+    """One more of 20 directions lost is 5 percentage points."""
+    comparison = compared(model(dead("a", 3)), model(dead("a", 4)), allowed)
+    assert bool(comparison.failures) == fails
+    for failure in comparison.failures:
+        assert f"from 15% to 20%, where {allowed:g} points more are allowed" in failure.reason
+
+
+def test_an_allowance_is_met_whatever_the_rounding() -> None:
+    """0.4 % less 0.3 % is more than 0.1 in float64."""
+    layers = [
+        replace(
+            dead("a", 3),
+            shape=(2000, 1000),
+            singular_values=np.append(np.ones(rank), np.zeros(1000 - rank)),
+        )
+        for rank in (997, 996)
+    ]
+    (pair,) = compared(model(layers[0]), model(layers[1]), 0.1).pairs
+    assert (pair.measure("lost_percent").difference or 0) > 0.1
+    assert not compared(model(layers[0]), model(layers[1]), 0.1).failures
+    assert compared(model(layers[0]), model(layers[1]), 0.099).failures
+
+
+def test_no_allowance_excuses_a_collapse() -> None:
+    comparison = compared(model(healthy("a")), model(dead("a", 1)), 100)
+    (failure,) = comparison.failures
+    assert failure.reason == "from full_rank to collapsed, rank loss from 0% to 5%"
+
+
+def test_layers_of_every_kind_count_and_square_ones_do_not() -> None:
+    for kind in ("embedding", "recurrent", "convolution", "other"):
+        before, after = (measured("a", m, kind) for m in (gaussian(40, 20), np.ones((40, 20))))
+        assert failures(compared(model(before), model(after))) == ["a"]
+    square = [measured("a", matrix) for matrix in (gaussian(20, 20), np.ones((20, 20)))]
+    assert square[0].verdict == "not_assessed"
+    comparison = compared(model(square[0]), model(square[1]))
+    assert comparison.pairs[0].change == "worse" and not comparison.failures
+
+
+def test_nan_counts_as_worse_unless_it_was_there_before() -> None:
+    a, b = healthy("a"), healthy("b")
+    comparison = compared(model(a, b, skipped=()), model(a, skipped=(INVALID,)))
+    (failure,) = comparison.failures
+    assert failure.layer == "b.weight" and "3 entries are not finite" in failure.reason
+    (missing,) = comparison.missing
+    assert missing.invalid and missing.reason == INVALID.reason
+    assert comparison.sentence.startswith("B is worse than A: 1 matrix holds NaN or infinity (b.w")
+    both = compared(model(a, skipped=(INVALID,)), model(a, skipped=(INVALID,)))
+    assert not both.failures and not both.new_invalid
+    # It takes nobody's place by order and shape, and a new tensor with NaN fails too.
+    moved = compared(model(a, b, skipped=()), model(a, healthy("c"), skipped=(INVALID,)))
+    assert [x.layer.name for x in moved.missing] == ["b"]
+    assert [x.layer.name for x in moved.added] == ["c"]
+    new = compared(model(a, skipped=()), model(a, skipped=(INVALID,)))
+    assert failures(new) == ["b.weight"]
+    assert not compared(model(a, skipped=(INVALID,)), model(a, b, skipped=())).failures
+
+
+def test_a_layer_without_a_counterpart_fails_if_it_was_assessed() -> None:
+    square = measured("s", gaussian(9, 9))
+    a = model(healthy("a"), healthy("b", 1, 30, 11), square)
+    comparison = compared(a, model(healthy("a"), healthy("c", 2, 8, 3)))
+    assert [x.layer.name for x in comparison.missing] == ["b", "s"]
+    assert [x.layer.name for x in comparison.added] == ["c"]
+    (failure,) = comparison.failures
+    assert (failure.layer, failure.reason) == ("b", "has no counterpart in B")
+    assert comparison.sentence == (
+        "B differs from A: no layer got worse or better (1 compared); 2 layers are missing;"
+        " 1 layer is new."
+    )
+    large = Skipped("b.weight", (30, 11), "too large")
+    (failure,) = compared(a, model(healthy("a"), square, skipped=(large,))).failures
+    assert failure.reason == "has no counterpart in B: it left it out (too large)"
+
+
+def test_another_size_leaves_only_what_does_not_depend_on_it() -> None:
+    before, after = (measured("a", heavy_tailed(rows, 30)) for rows in (90, 120))
+    wide = replace(before, shape=before.shape[::-1])
+    (pair,) = compared(model(before), model(after)).pairs
+    assert pair.matched_by == "name" and not pair.same_size
+    comparable = {name for name, d in pair.differences.items() if d.difference is not None}
+    assert comparable == {
+        "lost_percent", "rank_loss_percent_rounding", "rank_loss_percent_numpy", "alpha", "D",
+    }  # fmt: skip
+    for name, difference in pair.differences.items():
+        assert difference.baseline is not None and difference.candidate is not None, name
+    assert pair.spectral_distance and pair.ks_distance
+    (turned,) = compared(model(before), model(wide)).pairs
+    assert turned.same_size and turned.spectral_distance == 0
+
+
+def test_numbers_are_those_of_numpy() -> None:
+    a, b = gaussian(50, 20, 1), 1.5 * gaussian(50, 20, 2)
+    (pair,) = compared(model(measured("x", a)), model(measured("x", b))).pairs
+    s, t = (np.linalg.svd(m, compute_uv=False) for m in (a, b))
+    expected = {
+        "min_singular_value": (s[-1], t[-1]),
+        "max_singular_value": (s[0], t[0]),
+        "frobenius_norm": (np.linalg.norm(a), np.linalg.norm(b)),
+        "stable_rank": tuple(np.linalg.norm(m) ** 2 / np.linalg.norm(m, 2) ** 2 for m in (a, b)),
+        "hard_rank_numpy": tuple(float(np.linalg.matrix_rank(m)) for m in (a, b)),
+    }
+    for name, (before, after) in expected.items():
+        measure = pair.measure(name)
+        assert measure.difference == pytest.approx(after - before, rel=1e-6, abs=1e-9)
+        assert measure.ratio == pytest.approx(after / before, rel=1e-6)
+    assert pair.spectral_distance == pytest.approx(
+        np.linalg.norm(s - t) / np.linalg.norm(s), rel=1e-6
+    )
+
+
+def test_missing_numbers_have_no_difference() -> None:
+    assert Difference(None, 1.0).difference is None and Difference(1.0, None).ratio is None
+    assert Difference(0.0, 1.0).ratio is None and Difference(0.0, 1.0).difference == 1.0
+    assert Difference(5e-324, 1e300).ratio is None
+    assert Difference(1.0, 2.0, comparable=False).difference is None
+    assert Difference(1.0, 2.0, comparable=False).ratio is None
+
+
+def test_every_verdict_of_the_layers_can_be_compared() -> None:
+    for before in VERDICTS:
+        for after in VERDICTS:
+            layers = [replace(healthy("a"), verdict=verdict) for verdict in (before, after)]
+            (pair,) = compared(model(layers[0]), model(layers[1])).pairs
+            if "not_assessed" in (before, after):
+                assert not pair.verdict_got_worse
+                # What has collapsed has lost a direction at least.
+                assert pair.change == "same" or "collapsed" in (before, after)
+
+
+def test_the_largest_change_comes_first() -> None:
+    a = [healthy(f"l{i}", i) for i in range(4)]
+    b = [replace(x, singular_values=f * x.singular_values) for x, f in zip(a, (1, 1.1, 3, 0.5))]
+    comparison = compared(model(*a), model(*b))
+    assert [pair.baseline.name for pair in comparison.largest] == ["l2", "l3", "l1"]
+    assert "moved most in l2, by 200%" in comparison.sentence
+
+
+def test_warnings_come_and_go() -> None:
+    before, after = (
+        replace(healthy("a"), warnings=warnings) for warnings in (("x", "y"), ("y", "z"))
+    )
+    (pair,) = compared(model(before), model(after)).pairs
+    assert pair.new_warnings == ("z",) and pair.gone_warnings == ("x",)
+
+
+def settings_of(**changes: Any) -> "dict[str, object]":
+    return {**make_report().settings, **changes}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"settings": settings_of(kinds=["linear"])}, "--kinds was not given for A and linear for"),
+        ({"settings": settings_of(layers="x")}, "--layers was not given for A and x for B"),
+        ({"settings": settings_of(split_gates=True)}, "--split-gates was off for A and on for B"),
+        ({"settings": settings_of(max_dim=1)}, "--max-dim was 16384 for A and 1 for B"),
+        ({"settings": settings_of(gamma=2.0, jobs=3)}, None),
+        ({"tool": replace(make_report().tool, version="9.9")}, "version 0.1.0 of this tool, B wi"),
+        ({"tool": replace(make_report().tool, numpy="9.9")}, None),
+    ],
+)
+def test_settings_and_versions_that_matter_are_named(change: Any, words: Any) -> None:
+    other = make_report(healthy("a"))
+    source = replace(other.source, sha256="1" * 64)
+    comparison = compared(model(healthy("a")), model(healthy("a"), source=source, **change))
+    assert len(comparison.warnings) == (words is not None)
+    for warning in comparison.warnings:
+        assert words in warning
+
+
+def test_sources_that_differ_are_named() -> None:
+    one = replace(make_report().source, model_type="bidaf", sha256=None)
+    other = replace(one, model_type="crf_tagger", walk="modules")
+    a, b = (model(healthy("a"), source=source) for source in (one, other))
+    first, second = compared(a, b).warnings
+    assert first == "A is a model of type bidaf, B of type crf_tagger"
+    assert second.startswith("the modules of B were built, those of A were not")
+
+
+def test_kinds_and_layers_restrict_a_report_and_its_verdict() -> None:
+    everything = model(healthy("a"), dead("b", 2), measured("c", gaussian(9, 4), "embedding"))
+    chosen = restricted(everything, Settings(kinds=("linear",), layers="a"))
+    assert [layer.name for layer in chosen.report.layers] == ["a"]
+    assert chosen.report.summary.verdict == "full_rank"
+    assert chosen.report.settings["kinds"] == ("linear",)
+    assert restricted(everything, Settings()) is everything
+    with pytest.raises(SourceError, match="leave none of its 3 layers"):
+        restricted(everything, Settings(layers="nothing"))
+    # A report of some kinds, restricted to the same, differs in no setting from one of all.
+    part = model(healthy("a"), settings=settings_of(kinds=["linear", "embedding"]))
+    limited = [restricted(x, Settings(kinds=("linear",))) for x in (everything, part)]
+    assert "--kinds" not in " ".join(compared(*limited).warnings)
+
+
+def test_models_without_a_common_layer() -> None:
+    comparison = compared(model(healthy("a")), model(healthy("b", 0, 7, 3)))
+    assert comparison.sentence.startswith("B cannot be compared with A")
+    assert comparison.pairs == () and failures(comparison) == ["a"]
+    assert compared(model(), model()).sentence.startswith("B cannot be compared with A")
+
+
+def test_several_candidates_are_each_compared_with_the_baseline() -> None:
+    report = compare_models(
+        model(healthy("a")), [model(healthy("a")), model(dead("a", 2)), model(weak("a"))]
+    )
+    assert [c.letter for c in report.candidates] == ["B", "C", "D"]
+    assert [c.pairs[0].change for c in report.candidates] == ["same", "collapsed", "worse"]
+    assert [letter(i) for i in (0, 25, 26)] == ["A", "Z", "#27"]
+
+
+def test_hostile_names_are_compared_like_others() -> None:
+    from tests.support.report_factory import odd_report
+
+    report = odd_report()
+    assert_no = compared(ComparedModel("a", report), ComparedModel("b", report))
+    assert all(pair.spectral_distance == 0 for pair in assert_no.pairs)
+    assert len(assert_no.pairs) == len(report.layers)
+
+
+def test_fixture_layers_have_a_distance_like_the_change_made_to_them() -> None:
+    """Mirsky on make_layer's numbers too: the report alone is enough."""
+    before, noise = heavy_tailed(60, 30), 0.01 * gaussian(60, 30, 5)
+    (pair,) = compared(model(make_layer(before, "a")), model(make_layer(before + noise, "a"))).pairs
+    change = np.linalg.norm(noise) / np.linalg.norm(before)
+    assert pair.spectral_distance is not None and 0 < pair.spectral_distance <= change

@@ -1,0 +1,50 @@
+"""The README's section on the library: every snippet runs and says what the command says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## As a library\n")[1].split("\n## ")[0]
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+
+
+def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("torch", "pandas", "matplotlib"):
+        pytest.importorskip(package)
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    assert len(SNIPPETS) == 3
+    with contextlib.redirect_stdout(printed):
+        for snippet in SNIPPETS:
+            exec(compile(snippet, "README.md", "exec"), names)
+    lines = printed.getvalue().splitlines()
+    # Both are in the transcript of the command at the top of the README.
+    assert lines[0] in README
+    kind, n, m, smallest, verdict = lines[1].split()
+    assert re.search(rf"{kind} +{n} x {m} +{float(smallest):.3g} .* {verdict}", README)
+    assert verdict == "full_rank"
+    assert Path("alpha.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("spectrum.png").read_bytes().startswith(b"\x89PNG")
+    assert sum(line.endswith("full_rank") for line in lines[2:]) == 3  # of the data frame
+
+
+def test_everything_named_there_exists() -> None:
+    from allennlp_analyze import Layer, Report
+
+    named = set(re.findall(r"`?\breport\.(\w+)", SECTION)) - {"json"}
+    fields = {*dir(Report), *Report.__dataclass_fields__}
+    assert named >= {"layers", "layer", "to_dict", "to_dataframe", "plot", "write"}
+    assert named <= fields
+    of_layer = set(re.findall(r"\blayer\.(\w+)", SECTION))
+    assert of_layer and of_layer <= {*dir(Layer), *Layer.__dataclass_fields__}
+    for link in re.findall(r"\]\((\S+)\)", SECTION):
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,29 @@
+"""The README's section on zoos: its snippet runs, and the manifests that it names are shipped."""
+
+import re
+import subprocess
+import sys
+
+from allennlp_analyze.zoo.manifest.reading import SHIPPED, read_manifest
+from tests.support.commands import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## A zoo of models\n")[1].split("\n## ")[0]
+
+
+def test_the_snippet_runs_as_a_script(tmp_path):
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+    (tmp_path / "script.py").write_text(snippet)
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    smallest = f"{float(done.stdout):.3g}"
+    assert f"(smallest singular value {smallest})" in README  # as the single command says
+
+
+def test_every_shipped_manifest_is_named():
+    for name in SHIPPED:
+        assert f"`{name}`" in SECTION
+    count = len(read_manifest("allennlp-public").entries)
+    assert f"(the {count} of AllenNLP's model cards)" in SECTION

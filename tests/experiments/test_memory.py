@@ -1,0 +1,111 @@
+"""The command takes little memory, however large the file: weights are mapped, never copied."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from allennlp_analyze.cli.uptime import process_seconds
+from tests.support.commands import ROOT
+
+ROWS, COLUMNS = 60_000, 1024
+FILE_MIB = ROWS * COLUMNS * 4 / 2**20
+
+linux_only = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="/proc is Linux's: memory cannot be watched"
+)
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "scripts.benchmarks.peak_memory", ROOT / "scripts" / "benchmarks" / "peak_memory.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scripts.benchmarks.peak_memory"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+FORMS = {
+    "legacy": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
+    "zip": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
+    "deflated": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
+    "bfloat16": lambda: {"embedding.weight": torch.randn(2 * ROWS, COLUMNS).bfloat16()},
+    "weight normalisation": lambda: {
+        "layer.weight_v": torch.randn(ROWS, COLUMNS),
+        "layer.weight_g": torch.randn(ROWS, 1),
+    },
+    "transposed convolution": lambda: {
+        "up.deconv.weight": torch.randn(ROWS, COLUMNS // 4, 2, 2),
+        "up.deconv.bias": torch.randn(COLUMNS // 4),
+    },
+}
+
+
+def write(path: Path, form: str) -> Path:
+    torch.save(FORMS[form](), path, _use_new_zipfile_serialization=form != "legacy")
+    if form == "deflated":
+        stored = path.rename(path.with_suffix(".stored"))
+        with (
+            zipfile.ZipFile(stored) as source,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+        ):
+            for record in source.infolist():
+                target.writestr(record.filename, source.read(record))
+    return path
+
+
+@linux_only
+@pytest.mark.parametrize("form", FORMS)
+def test_a_large_tensor_is_never_copied_whole(form: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "model.th", form)
+    command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet"]
+    peak = load_script().watch([*command, "--output-dir", str(tmp_path / "out")])
+    assert 20 < peak.anonymous_mib < 0.8 * FILE_MIB
+
+
+@linux_only
+def test_the_script_watches_a_safetensors_file() -> None:
+    command = [
+        sys.executable,
+        "scripts/benchmarks/peak_memory.py",
+        "--rows",
+        "70000",
+        "--columns",
+        "800",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"at most (\d+) MiB of anonymous memory \(promised: 310\)", done.stdout)
+    assert found is not None
+    assert 20 < int(found.group(1)) < 0.8 * FILE_MIB
+
+
+@linux_only
+def test_a_process_that_holds_memory_is_seen_to() -> None:
+    holds = "import time; held = bytearray(200 * 2**20); held[::4096] = b'x' * len(held[::4096])"
+    peak = load_script().watch([sys.executable, "-c", f"{holds}; time.sleep(0.3)"])
+    assert 200 < peak.anonymous_mib < 260
+
+
+def test_the_time_since_the_process_began() -> None:
+    code = (
+        "import time; time.sleep(0.5); from allennlp_analyze.cli.uptime import process_seconds as p"
+    )
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(p())"], cwd=ROOT, capture_output=True, check=True
+    )
+    passed = time.perf_counter() - started
+    assert 0.5 <= float(done.stdout) <= passed + 0.02
+    before = process_seconds()
+    assert before > 0
+    assert process_seconds() >= before

@@ -1,0 +1,372 @@
+"""Kinds inferred from the weights, against the classes of the modules that wrote them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allennlp_analyze.matrices.kinds import infer_kinds, split_name, words_of
+from allennlp_analyze.settings import KINDS
+from allennlp_analyze.sources.opening import open_source
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import StoredTensor
+from tests.conftest import SHARED, Corpus, corpus_names
+from tests.support.torch_sources import layer_kinds, source_of
+
+# AllenNLP's own parameters, which no layer of torch holds, by the class that owns them.
+ORACLE_KINDS = {
+    "Linear": "linear",
+    "Embedding": "embedding",
+    "LSTM": "recurrent",
+    "LSTMCell": "recurrent",
+    "Conv1d": "convolution",
+    "Bilinear": "bilinear",
+    "BilinearAttention": "attention",
+    "BilinearMatrixAttention": "attention",
+    "BiaffineDependencyParser": "other",
+}
+
+
+def shapes_source(shapes: dict[str, tuple[int, ...]], **about: Any) -> Source:
+    tensors = {
+        name: StoredTensor(name, tuple(shape), "float32", name, None)
+        for name, shape in shapes.items()
+    }
+    return Source("test", "test", None, "weights.th", tensors, **about)
+
+
+@pytest.mark.parametrize("name", corpus_names())
+def test_corpus_kinds_are_those_of_the_real_classes(corpus: Corpus, name: str) -> None:
+    classes = corpus.oracle[name].get("module_class")
+    if classes is None:
+        pytest.skip("no release of AllenNLP opened this archive: its classes are not known")
+    with open_source(str(corpus.path(name))) as source:
+        kinds = infer_kinds(source)
+    assert kinds == {parameter: ORACLE_KINDS[owner] for parameter, owner in classes.items()}
+
+
+def test_names_and_shapes_of_the_2018_ner_model_give_its_linear_layers() -> None:
+    published = SHARED / "published"
+    if not published.is_dir():
+        pytest.skip("the published tables (../shared/published) are not on this machine")
+    shapes = json.loads((published / "ner_2018_parameters.json").read_text())
+    rows = [row.split(",") for row in (published / "allennlp_2018.csv").read_text().splitlines()]
+    kinds = infer_kinds(shapes_source(shapes))
+    linear = [name for name in shapes if kinds.get(name) == "linear"]
+    expected = {(int(row[3]), int(row[4])) for row in rows if row[0] == "ner"}
+    assert {(min(shapes[name]), max(shapes[name])) for name in linear} == expected
+    assert len(linear) == sum(row[0] == "ner" for row in rows)
+
+
+def torch_models() -> "dict[str, Callable[[], Any]]":
+    """Models of torch's own layers under names that say little, and some that mislead."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    return {
+        "biases": lambda: nn.ModuleDict({"a": nn.Embedding(9, 4), "b": nn.Linear(4, 3)}),
+        "features": lambda: nn.ModuleDict(
+            {
+                "embeddings": nn.ModuleDict(
+                    {
+                        "image_embeddings": nn.Linear(7, 6),
+                        "location_embeddings": nn.Linear(4, 6, bias=False),
+                        "position_embeddings": nn.Embedding(11, 6),
+                    }
+                ),
+                "layer_norm": nn.LayerNorm(6),
+            }
+        ),
+        "no biases": lambda: nn.ModuleDict(
+            {
+                "embed_tokens": nn.Embedding(50, 8),
+                "layers": nn.ModuleList(
+                    nn.ModuleDict({n: nn.Linear(8, 8, bias=False) for n in ("q_proj", "gate", "x")})
+                    for _ in range(2)
+                ),
+                "lm_head": nn.Linear(8, 50, bias=False),
+            }
+        ),
+        "named to mislead": lambda: nn.ModuleDict(
+            {
+                "embed_proj": nn.Linear(6, 4, bias=False),
+                "embedding": nn.Linear(6, 4),
+                "relative_attention_bias": nn.Embedding(32, 4),
+                "_question_num_marker": nn.Embedding(13, 5),
+                "softmax_w": nn.Embedding(12, 5),
+                "_action_biases": nn.Embedding(20, 1),
+            }
+        ),
+        "recurrent": lambda: nn.ModuleDict(
+            {
+                "a": nn.LSTM(5, 4, 2, bidirectional=True),
+                "b": nn.GRU(5, 4, bias=False),
+                "c": nn.RNNCell(5, 4),
+                "d": nn.LSTM(5, 4, proj_size=2),
+            }
+        ),
+        "three dimensions": lambda: nn.ModuleDict(
+            {
+                "pair": nn.Bilinear(5, 5, 3),
+                "tag_bilinear": nn.Bilinear(4, 3, 6),
+                "wide": nn.Bilinear(20, 30, 4),
+                "conv": nn.Conv1d(3, 8, 3),
+                "window": nn.Conv1d(6, 8, 5),
+                "pointwise": nn.Conv1d(6, 8, 1, bias=False),
+                "image": nn.Conv2d(3, 4, 3),
+                "volume": nn.Conv3d(3, 4, 2),
+                "up": nn.ConvTranspose1d(6, 4, 3),
+            }
+        ),
+        "attention": lambda: nn.ModuleDict(
+            {"a": nn.MultiheadAttention(8, 2), "b": nn.MultiheadAttention(8, 2, kdim=5, vdim=7)}
+        ),
+        "weight normalisation": lambda: nn.ModuleDict(
+            {
+                "linear": torch.nn.utils.weight_norm(nn.Linear(5, 4)),
+                "conv": torch.nn.utils.weight_norm(nn.Conv1d(5, 4, 3)),
+            }
+        ),
+        "transformer": lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12), 2),
+    }
+
+
+TORCH_MODELS = (
+    "biases",
+    "features",
+    "no biases",
+    "named to mislead",
+    "recurrent",
+    "three dimensions",
+    "attention",
+    "weight normalisation",
+    "transformer",
+)
+
+
+@pytest.mark.parametrize("model", TORCH_MODELS)
+@pytest.mark.filterwarnings("ignore")
+def test_torch_layers_are_told_apart_without_their_modules(model: str) -> None:
+    built = torch_models()[model]()
+    expected = layer_kinds(built)
+    assert expected
+    inferred = infer_kinds(source_of(built.state_dict()))
+    assert {name: inferred[name] for name in expected} == expected
+
+
+def allennlp_models() -> "dict[str, Callable[[], Any]]":
+    pytest.importorskip("allennlp")
+    from allennlp.modules import augmented_lstm, elmo_lstm, seq2seq_encoders, span_extractors
+    from allennlp.modules import stacked_bidirectional_lstm as stacked
+    from allennlp.modules import transformer as blocks
+    from allennlp.modules.highway import Highway
+    from allennlp.modules.maxout import Maxout
+    from allennlp.modules.seq2vec_encoders import CnnEncoder, CnnHighwayEncoder
+    from allennlp.modules.token_embedders import Embedding, TokenCharactersEncoder
+    from allennlp.modules.transformer.t5 import T5DenseReluDense, T5LayerFF, T5LayerNorm
+
+    two_streams = {
+        **dict.fromkeys(("hidden_size1", "combined_hidden_size"), 8),
+        **dict.fromkeys(("hidden_size2", "intermediate_size1", "intermediate_size2"), 12),
+        **dict.fromkeys(("num_hidden_layers1", "num_hidden_layers2"), 2),
+        **dict.fromkeys(("num_attention_heads1", "num_attention_heads2"), 2),
+        "combined_num_attention_heads": 2,
+        "biattention_id1": [1],
+        "biattention_id2": [1],
+    }
+    return {
+        "ELMo's LSTM": lambda: elmo_lstm.ElmoLstm(6, 4, 8, 2),
+        "augmented LSTM": lambda: augmented_lstm.AugmentedLstm(5, 4),
+        "stacked LSTM": lambda: stacked.StackedBidirectionalLstm(5, 4, 2),
+        "gated CNN": lambda: seq2seq_encoders.GatedCnnEncoder(
+            6, [[[2, 6]], [[1, 4], [3, 4], [1, 6]]]
+        ),
+        "transformer": lambda: seq2seq_encoders.PytorchTransformer(8, 2, 12, 2, "embedding", 20),
+        "CNN": lambda: CnnEncoder(6, 4, (1, 2, 3), output_dim=5),
+        "CNN highway": lambda: CnnHighwayEncoder(6, [[1, 4], [2, 8]], 2, 5),
+        "highway": lambda: Highway(6, 2),
+        "maxout": lambda: Maxout(6, 2, 5, 3),
+        "characters": lambda: TokenCharactersEncoder(
+            Embedding(6, num_embeddings=20), CnnEncoder(6, 4, (2, 5))
+        ),
+        "projected": lambda: Embedding(6, num_embeddings=20, projection_dim=3),
+        "spans": lambda: span_extractors.EndpointSpanExtractor(6, "x,y", 10, 4),
+        "T5 attention": lambda: blocks.T5Attention(
+            hidden_size=8, key_value_proj_dim=4, num_heads=2, has_relative_attention_bias=True
+        ),
+        "T5 feedforward": lambda: T5LayerFF(T5DenseReluDense(8, 12), T5LayerNorm(8)),
+        "text embeddings": lambda: blocks.TransformerEmbeddings(30, 8, 0, 16, 3, output_size=5),
+        "image embeddings": lambda: blocks.ImageFeatureEmbeddings(7, 6),
+        "stack": lambda: blocks.TransformerStack(
+            2, hidden_size=8, intermediate_size=12, num_attention_heads=2
+        ),
+        "two streams": lambda: blocks.BiModalEncoder(**two_streams),
+    }
+
+
+ALLENNLP_MODELS = (
+    "ELMo's LSTM",
+    "augmented LSTM",
+    "stacked LSTM",
+    "gated CNN",
+    "transformer",
+    "CNN",
+    "CNN highway",
+    "highway",
+    "maxout",
+    "characters",
+    "projected",
+    "spans",
+    "T5 attention",
+    "T5 feedforward",
+    "text embeddings",
+    "image embeddings",
+    "stack",
+    "two streams",
+)
+
+
+@pytest.mark.parametrize("model", ALLENNLP_MODELS)
+@pytest.mark.filterwarnings("ignore")
+def test_allennlp_modules_are_told_apart_without_their_modules(model: str) -> None:
+    built = allennlp_models()[model]()
+    # A model holds its encoder under a name, beside layers with biases.
+    state = {f"encoder.{name}": tensor for name, tensor in built.state_dict().items()}
+    expected = {f"encoder.{name}": kind for name, kind in true_kinds(built).items()}
+    kinds = infer_kinds(source_of(state))
+    assert {name: kinds[name] for name in expected} == expected
+
+
+def true_kinds(model: Any) -> dict[str, str]:
+    """By the class of torch, and by the two that AllenNLP and transformers wrote themselves."""
+    own = {"Embedding": "embedding", "Conv1D": "linear"}
+    kinds = layer_kinds(model)
+    for path, module in model.named_modules():
+        if type(module).__name__ in own:
+            kinds[f"{path}.weight" if path else "weight"] = own[type(module).__name__]
+    return kinds
+
+
+def hugging_face_model(name: str) -> Any:
+    """A small model of transformers, from its configuration alone."""
+    transformers = pytest.importorskip("transformers")
+    width = {"vocab_size": 101, "hidden_size": 24, "num_hidden_layers": 1}
+    bert = {**width, "num_attention_heads": 4, "intermediate_size": 36}
+    gpt = {"vocab_size": 101, "n_embd": 24, "n_layer": 1, "n_head": 4}
+    t5 = {"vocab_size": 101, "d_model": 24, "d_kv": 6, "d_ff": 36, "num_layers": 1, "num_heads": 4}
+    bart = {
+        **{"vocab_size": 101, "d_model": 24, "encoder_layers": 1, "decoder_layers": 1},
+        **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),
+        **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 36),
+    }
+    classes = {
+        "BertForMaskedLM": ("BertConfig", bert),
+        "RobertaForMultipleChoice": ("RobertaConfig", bert),
+        "AlbertModel": ("AlbertConfig", {**bert, "embedding_size": 16}),
+        "DebertaModel": ("DebertaConfig", {**bert, "relative_attention": True}),
+        "GPT2LMHeadModel": ("GPT2Config", gpt),
+        "GPTJForCausalLM": ("GPTJConfig", {**gpt, "rotary_dim": 4}),
+        "CTRLLMHeadModel": ("CTRLConfig", {**gpt, "dff": 36}),
+        "T5ForConditionalGeneration": ("T5Config", {**t5, "tie_word_embeddings": False}),
+        "BartForConditionalGeneration": ("BartConfig", bart),
+        "DistilBertModel": (
+            "DistilBertConfig",
+            {"vocab_size": 101, "dim": 24, "hidden_dim": 36, "n_layers": 1, "n_heads": 4},
+        ),
+        "LongformerModel": ("LongformerConfig", {**bert, "attention_window": [4]}),
+    }
+    config, sizes = classes[name]
+    return getattr(transformers, name)(getattr(transformers, config)(**sizes))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BertForMaskedLM",
+        "RobertaForMultipleChoice",
+        "AlbertModel",
+        "DebertaModel",
+        "GPT2LMHeadModel",
+        "GPTJForCausalLM",
+        "CTRLLMHeadModel",
+        "T5ForConditionalGeneration",
+        "BartForConditionalGeneration",
+        "DistilBertModel",
+        "LongformerModel",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_transformers_are_told_apart_without_their_modules(name: str) -> None:
+    model = hugging_face_model(name)
+    state = model.state_dict()
+    expected = true_kinds(model)
+    source = source_of(state)
+    kinds = infer_kinds(source)
+    tables = {source.tensors[n].storage for n, kind in expected.items() if kind == "embedding"}
+    for parameter, kind in expected.items():
+        tied = source.tensors[parameter].storage in tables
+        assert kinds[parameter] == ("embedding" if tied else kind), parameter
+
+
+def test_a_vocabulary_names_its_embedding_where_nothing_else_does() -> None:
+    shapes = {"x1.weight": (12, 4), "x2.weight": (11, 4), "x3.weight": (7, 4), "x4.weight": (8, 4)}
+    source = shapes_source(
+        shapes, vocabulary={"tokens": 11, "labels": 7}, non_padded=("*labels", "*tags")
+    )
+    assert infer_kinds(source) == {
+        "x1.weight": "embedding",
+        "x2.weight": "linear",
+        "x3.weight": "embedding",
+        "x4.weight": "linear",
+    }
+
+
+def test_the_configuration_names_the_size_of_an_embedding() -> None:
+    config = {"model": {"parts": [{"num_embeddings": 12, "embedding_dim": 4}]}}
+    shapes = {"x1.weight": (12, 4), "x2.weight": (4, 12)}
+    assert infer_kinds(shapes_source(shapes, config=config)) == {
+        "x1.weight": "embedding",
+        "x2.weight": "linear",
+    }
+
+
+def test_a_linear_tied_to_an_embedding_is_that_embedding() -> None:
+    torch = pytest.importorskip("torch")
+    table = torch.zeros(9, 4)
+    state = {"lm_head.weight": table, "lm_head.bias": torch.zeros(9), "wte.weight": table}
+    assert set(infer_kinds(source_of(state)).values()) == {"embedding"}
+
+
+@given(
+    st.dictionaries(
+        st.text(st.sampled_from("abW_.0 weight"), min_size=1, max_size=12),
+        st.lists(st.integers(0, 5), max_size=5).map(tuple),
+    )
+)
+def test_any_names_and_shapes_get_a_kind(shapes: "dict[str, tuple[int, ...]]") -> None:
+    kinds = infer_kinds(shapes_source(shapes))
+    assert set(kinds) == {name for name, shape in shapes.items() if len(shape) > 1}
+    assert set(kinds.values()) <= set(KINDS)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [("lm_head", ["lm", "head"]), ("LmHead", ["lm", "head"]), ("LayerNorm2", ["layer", "norm"])],
+)
+def test_words_of_an_identifier(name: str, words: "list[str]") -> None:
+    assert words_of(name) == words
+
+
+def test_a_parametrised_weight_is_the_layers() -> None:
+    torch = pytest.importorskip("torch")
+    if not hasattr(torch.nn.utils.parametrizations, "weight_norm"):
+        pytest.skip("this torch has no weight_norm by parametrization")
+    layer = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 3)})
+    torch.nn.utils.parametrizations.weight_norm(layer["a"])
+    assert {split_name(name) for name in layer.state_dict()} == {
+        ("a", "bias"),
+        ("a", "weight_g"),
+        ("a", "weight_v"),
+    }

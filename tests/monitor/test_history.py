@@ -1,0 +1,116 @@
+"""When a layer is warned of: over all histories, and over draws of healthy layers."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allennlp_analyze.analysis.measure import describe
+from allennlp_analyze.linalg.spectrum import spectrum
+from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.monitor.history import COLLAPSED, NEAR, LayerHistory, Trouble, When
+from allennlp_analyze.monitor.results import Reading
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.settings import Settings
+from tests.support.matrices import gaussian, stored
+
+M = 40
+READINGS = st.lists(st.tuples(st.sampled_from(["full_rank", NEAR, COLLAPSED]), st.integers(1, M)))
+
+
+def reading(verdict: str, lost: int = 0, m: int = M, stable_rank: Any = 3.0) -> Reading:
+    return Reading("a", "linear", m, verdict, 0.1, lost, stable_rank, None, 0.0)
+
+
+def followed(readings: list[Reading], history: "LayerHistory | None" = None) -> list[Any]:
+    history = LayerHistory() if history is None else history
+    return [history.seen(one, When("epoch", epoch)) for epoch, one in enumerate(readings)]
+
+
+@given(READINGS)
+def test_each_state_is_warned_of_once_when_it_begins(found: list[tuple[str, int]]) -> None:
+    verdicts = [verdict for verdict, _ in found]
+    warned = followed([reading(*one) for one in found])
+    states = [trouble.state for trouble in warned if trouble]
+    assert states in ([], [NEAR], [COLLAPSED], [NEAR, COLLAPSED])
+    assert (COLLAPSED in states) == (COLLAPSED in verdicts)
+    for epoch, trouble in enumerate(warned):
+        if trouble is None:
+            continue
+        assert verdicts.index(trouble.state) == epoch
+        well = [n for n, verdict in enumerate(verdicts[:epoch]) if verdict == "full_rank"]
+        assert trouble.since == (When("epoch", well[-1]) if well else None)
+        assert trouble.at_first == (epoch == 0)
+
+
+@given(READINGS, st.integers(0, 10))
+def test_a_history_goes_on_from_what_a_checkpoint_holds(
+    found: list[tuple[str, int]], kept: int
+) -> None:
+    readings = [reading(*one) for one in found]
+    history = LayerHistory()
+    first = followed(readings[:kept], history)
+    history = LayerHistory.of(json.loads(json.dumps(history.state())))
+    later = [
+        history.seen(one, When("epoch", epoch)) for epoch, one in list(enumerate(readings))[kept:]
+    ]
+    assert first + later == followed(readings)
+
+
+def test_the_smallest_that_a_layer_had_may_be_unknown() -> None:
+    kept = {"since": ["epoch", 2.0], "warned": "well", "lost_at_first": 0}
+    expected = Trouble(COLLAPSED, When("epoch", 2.0), False, None)
+    assert LayerHistory.of(kept).seen(reading(COLLAPSED, 9), When("epoch", 3)) == expected
+
+
+def test_what_is_zero_from_the_start_has_not_begun() -> None:
+    zero = reading(COLLAPSED, M, stable_rank=None)
+    assert followed([zero, zero, reading("full_rank")]) == [None] * 3
+    begun = followed([zero, reading("full_rank"), zero])
+    assert begun == [None, None, Trouble(COLLAPSED, When("epoch", 1), False, 0.1)]
+
+
+@given(st.lists(st.integers(0, M), min_size=1))
+def test_without_a_verdict_only_many_directions_count_and_only_those_lost_since(
+    losses: list[int],
+) -> None:
+    warned = followed([reading("not_assessed", lost) for lost in losses])
+    baseline = losses[0] if losses[0] <= 0.05 * M else None
+    for epoch, (lost, trouble) in enumerate(zip(losses, warned)):
+        if trouble is not None:
+            assert trouble.state == COLLAPSED
+            assert lost - (losses[0] if epoch else 0) > max(1, 0.05 * M)
+    assert sum(trouble is not None for trouble in warned) <= 1
+    if baseline is not None and max(losses) - baseline > 0.05 * M:
+        assert any(warned)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_one_direction_of_a_small_layer_is_not_many(m: int) -> None:
+    assert followed([reading("not_assessed", 0, m), reading("not_assessed", 1, m)]) == [None, None]
+
+
+def measured(matrix: np.ndarray, dtype: str) -> LayerResult:
+    kept = stored(matrix, dtype)
+    one = WeightMatrix("a", "a", None, "linear", "inferred", kept.shape, dtype, lambda: kept)
+    return describe(one, spectrum(kept, dtype), Settings())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("rows, columns", [(200, 200), (130, 128), (30, 30), (60, 40), (3, 3)])
+def test_healthy_layers_are_never_warned_of(rows: int, columns: int, dtype: str) -> None:
+    """As many draws as a training has epochs: each is as if training had turned the layer."""
+    history = LayerHistory()
+    for epoch in range(40):
+        layer = measured(gaussian(epoch, rows, columns), dtype)
+        one = reading(layer.verdict, layer.lost_directions, layer.M)
+        assert history.seen(one, When("epoch", epoch)) is None
+
+
+def test_what_bfloat16_costs_random_square_matrices() -> None:
+    """0.7% of the directions: the quarter circle's density at 0, times the rounding tolerance."""
+    lost = sum(measured(gaussian(n, 300, 300), "bfloat16").lost_directions for n in range(20))
+    assert 0.004 < lost / (20 * 300) < 0.01

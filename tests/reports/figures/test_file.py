@@ -1,0 +1,127 @@
+"""Files of figures: text that stays text, embedded fonts, a caption, and a reasonable size."""
+
+import re
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allennlp_analyze.reports.figures import plots
+from allennlp_analyze.reports.figures.file import save_figure
+from allennlp_analyze.reports.figures.plots import (
+    MODEL_HEIGHT,
+    MODEL_PLOTS,
+    layer_caption,
+    write_plots,
+)
+from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
+from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
+from tests.support.figure_cases import LONG_NAME, MODELS, large
+from tests.support.report_factory import (
+    ODD_NAMES,
+    heavy_tailed,
+    make_layer,
+    make_report,
+    odd_report,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_png_files_hold_what_matplotlib_draws(tmp_path: Path) -> None:
+    layer = make_layer(heavy_tailed(300, 200), "name_\u00e9")
+    path = write_plots(make_report(layer), tmp_path)[0]
+    expected = BytesIO()
+    with house_style():
+        plots.draw_layer(plots.new_layer_figure(), layer).savefig(expected, format="png")
+    ours, theirs = Image.open(path), Image.open(expected)
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs.convert("RGB")))
+    assert theirs.getextrema()[3] == (255, 255), "opaque: nothing is lost without it"
+    assert ours.info["dpi"] == theirs.info["dpi"]
+    assert path.stat().st_size < len(expected.getvalue())
+    caption = layer_caption(layer)
+    assert (ours.info["Title"], ours.info["Description"]) == (caption.title, caption.description)
+
+
+def test_png_files_are_whole(tmp_path: Path) -> None:
+    """Chunk by chunk, as the PNG specification has it (section 5)."""
+    data = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path)[0].read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    kinds, at = [], 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        body, (check,) = (
+            data[at + 4 : at + 8 + length],
+            struct.unpack_from(">I", data, at + 8 + length),
+        )
+        assert zlib.crc32(body) == check
+        kinds.append(body[:4])
+        at += 12 + length
+    assert (kinds[0], kinds[-1]) == (b"IHDR", b"IEND") and b"IDAT" in kinds
+
+
+@pytest.fixture(scope="module")
+def svgs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ElementTree.Element]:
+    written = write_plots(odd_report(), tmp_path_factory.mktemp("svg"), "svg")
+    return {path.stem: ElementTree.parse(path).getroot() for path in written}
+
+
+def test_svg_says_what_it_shows(svgs: dict[str, ElementTree.Element]) -> None:
+    for root in svgs.values():
+        assert root.tag == SVG + "svg" and root.get("role") == "img"
+        assert [child.tag for child in root][:2] == [SVG + "title", SVG + "desc"]
+        assert len(root.findall(SVG + "title")) == 1 and all(child.text for child in root[:2])
+    titles = [root[0].text for root in svgs.values()]
+    assert titles[: len(ODD_NAMES)] == [f"Spectrum of {printable(name)}" for name in ODD_NAMES]
+
+
+def test_svg_text_stays_text_and_names_stay_names(svgs: dict[str, ElementTree.Element]) -> None:
+    for name, root in zip(ODD_NAMES, svgs.values()):
+        texts = ["".join(text.itertext()) for text in root.iter(SVG + "text")]
+        assert not name or shorten(printable(name), NAME_WIDTH) in texts
+        assert {"eigenvalue \u03bb of WᵀW", "index i, from the largest"} <= set(texts)
+        assert not list(root.iter(SVG + "script"))
+        assert not [1 for element in root.iter() for key in element.attrib if key.startswith("on")]
+
+
+def test_svg_refers_to_nothing_outside(tmp_path: Path) -> None:
+    path = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path, "svg")[0]
+    links = re.findall(r'(?:href="|url\()([^")]*)', path.read_text(encoding="utf-8"))
+    assert links and all(link.startswith("#") for link in links)
+
+
+def test_pdf_fonts_are_embedded_truetype(tmp_path: Path) -> None:
+    for path in write_plots(odd_report(), tmp_path, "pdf"):
+        data = path.read_bytes()
+        fonts = re.findall(rb"/Subtype /(\w+)\b[^>]*?", data)
+        assert b"/FontFile2" in data and b"Type3" not in fonts
+        assert b"CreationDate" not in data
+
+
+def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
+    layer = make_layer(heavy_tailed(60, 40), "name_\u00e9(x)")
+    data = write_plots(make_report(layer), tmp_path, "pdf")[0].read_bytes()
+    assert rb"/Title (Spectrum of name_\\xe9\(x\))" in data
+    assert b"/Subject (linear, N x M = 60 x 40," in data
+
+
+@pytest.mark.parametrize(("fmt", "limit"), [("png", 200_000), ("svg", 120_000), ("pdf", 60_000)])
+def test_many_values_do_not_make_large_files(fmt: str, limit: int, tmp_path: Path) -> None:
+    for path in write_plots(make_report(large()), tmp_path, fmt):
+        assert path.stat().st_size < limit
+    report = MODELS["300 layers"]()
+    for name, plot, caption in MODEL_PLOTS:
+        with house_style():
+            figure = new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
+            plot(figure.add_subplot(), report)
+            path = save_figure(figure, tmp_path / name, fmt, caption)
+        assert path.stat().st_size < limit
+
+
+def test_a_caption_has_the_whole_name() -> None:
+    assert layer_caption(make_layer(np.eye(20), LONG_NAME)).title == f"Spectrum of {LONG_NAME}"

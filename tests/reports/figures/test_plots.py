@@ -1,0 +1,182 @@
+"""The figures under plots/: one per layer, four per model, in files that are always the same."""
+
+import os
+import subprocess
+import sys
+import warnings
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from allennlp_analyze.errors import OutputError
+from allennlp_analyze.reports.console import print_report
+from allennlp_analyze.reports.figures import plots
+from allennlp_analyze.reports.figures.plots import write_plots
+from allennlp_analyze.reports.figures.style import house_style
+from allennlp_analyze.text.names import NAME_WIDTH, figure_name, printable, shorten
+from tests.support.figure_cases import CASES, LONG_NAME, axes, collisions
+from tests.support.report_factory import (
+    ODD_NAMES,
+    gaussian,
+    heavy_tailed,
+    make_layer,
+    make_report,
+    odd_report,
+)
+
+
+def layer_figure(layer: Any) -> Any:
+    return plots.draw_layer(plots.new_layer_figure(), layer)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_covers_anything_and_every_axis_is_labelled(case: str) -> None:
+    with house_style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = layer_figure(CASES[case]())
+        assert list(collisions(figure)) == []
+    for ax in figure.axes:
+        assert not ax.axison or (ax.get_xlabel() and ax.get_ylabel())
+        assert ax.axison or len(ax.texts) == 1, "a reason"
+    assert any("dimensionless" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, LONG_NAME, "\u6f22" * 80])
+def test_no_name_covers_anything(name: str) -> None:
+    with house_style():
+        assert list(collisions(layer_figure(make_layer(heavy_tailed(60, 40), name)))) == []
+
+
+@pytest.mark.parametrize("scale", [1e-60, 0.02, 0.05, 0.1, 0.3, 1, 3, 10, 30, 1e60])
+@pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), gaussian(30, 1)])
+def test_nothing_covers_anything_at_any_scale(matrix: np.ndarray, scale: float) -> None:
+    with house_style():
+        assert list(collisions(layer_figure(make_layer(scale * matrix, "name")))) == []
+
+
+def test_names_are_shortened_in_one_way() -> None:
+    """The title of a layer's figure, the rows of the model's, and the terminal."""
+    names = [*ODD_NAMES, LONG_NAME]
+    layers = [make_layer(gaussian(40, 3) @ gaussian(3, 30, 1), name) for name in names]
+    rows = plots.plot_rank_loss(axes(), make_report(*layers)).get_yticklabels()
+    for layer, row in zip(layers, rows):
+        assert row.get_text() == figure_name(layer.name)
+        assert row.get_text() in [text.get_text() for text in layer_figure(layer).texts]
+    stream = StringIO()
+    print_report(make_report(*layers), [], stream)
+    shown = stream.getvalue().splitlines()[1 : 1 + len(names)]
+    width = shown[names.index(LONG_NAME)].index(" ")
+    for name, line in zip(names, shown):
+        assert line.startswith(shorten(printable(name), width) + " ")
+    assert figure_name(LONG_NAME) == shorten(LONG_NAME, NAME_WIDTH)
+
+
+def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
+    figure = plots.draw_layer(plots.new_layer_figure(), CASES["all zeros"]())
+    plots.draw_layer(figure, CASES["spike"]())
+    layer = make_layer(gaussian(40, 30), "last")
+    reused, fresh = (
+        plots.draw_layer(figure, layer),
+        plots.draw_layer(plots.new_layer_figure(), layer),
+    )
+    for old, new in zip(reused.axes, fresh.axes):
+        assert len(old.lines) == len(new.lines) and len(old.patches) == len(new.patches)
+        assert old.get_xlim() == new.get_xlim() and old.get_ylim() == new.get_ylim()
+        assert old.axison and old.get_title(loc="right") == new.get_title(loc="right")
+    assert [t.get_text() for t in reused.texts] == [t.get_text() for t in fresh.texts]
+    assert len(reused.artists) == len(fresh.artists)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_layer_looks_the_same_whatever_was_drawn_before(seed: int) -> None:
+    with house_style():
+        reused = plots.new_layer_figure()
+        for case in np.random.default_rng(seed).permutation(list(CASES)):
+            layer = CASES[case]()
+            fresh = plots.draw_layer(plots.new_layer_figure(), layer)
+            plots.draw_layer(reused, layer)
+            np.testing.assert_array_equal(pixels(reused), pixels(fresh), case)
+
+
+def pixels(figure: Any) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def test_the_legend_has_every_curve_in_its_colour() -> None:
+    figure = plots.draw_layer(plots.new_layer_figure(), make_layer(heavy_tailed(300, 200)))
+    curves, labels = figure.axes[0].get_legend_handles_labels()
+    assert len(labels) == 5 and set(labels) < {text.get_text() for text in figure.texts}
+    samples = figure.artists
+    assert [type(sample) for sample in samples] == [Rectangle] + [Line2D] * 4
+    assert samples[0].get_facecolor() == curves[0].get_facecolor()
+    for sample, curve in zip(samples[1:], curves[1:]):
+        assert sample.get_color() == curve.get_color()
+        assert sample.get_linestyle() == curve.get_linestyle()
+
+
+@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+def test_files_are_where_they_belong_and_the_same_every_time(fmt: str, tmp_path: Path) -> None:
+    report = make_report(
+        make_layer(heavy_tailed(60, 40), "../../x$y"), make_layer(np.eye(3), "b/c")
+    )
+    calls: list[int] = []
+    first = write_plots(report, tmp_path / "1", fmt, lambda: calls.append(1))
+    second = write_plots(report, tmp_path / "2", fmt)
+    assert len(calls) == len(first) == len(report.layers) + 4
+    root = tmp_path / "1" / "plots"
+    assert sorted(first) == sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert [path.parent for path in first] == [root / "layers"] * 2 + [root] * 4
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+def test_another_process_and_other_settings_make_the_same_files(fmt: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, matplotlib\n"
+        "from tests.support.report_factory import heavy_tailed, make_layer, make_report\n"
+        "from allennlp_analyze.reports.figures.plots import write_plots\n"
+        "settings = {'font.size': 30, 'axes.grid': True, 'pdf.fonttype': 3}\n"
+        "matplotlib.rcParams.update(settings)\n"
+        "before = dict(matplotlib.rcParams)\n"
+        "write_plots(make_report(make_layer(heavy_tailed(60, 40))), sys.argv[1], sys.argv[2])\n"
+        "assert dict(matplotlib.rcParams) == before"
+    )
+    paths = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path / "here", fmt)
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    command = [sys.executable, "-c", code, str(tmp_path / "there"), fmt]
+    subprocess.run(command, check=True, env=environment)
+    for path in paths:
+        other = tmp_path / "there" / path.relative_to(tmp_path / "here")
+        assert path.read_bytes() == other.read_bytes()
+
+
+def test_odd_names_are_drawn_without_a_word(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        written = write_plots(odd_report(), tmp_path, "svg")
+    assert len(set(written)) == len(odd_report().layers) + 4
+    assert "<script" not in "".join(path.read_text(encoding="utf-8") for path in written)
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plots").write_bytes(b"")
+    with pytest.raises(OutputError, match="plots"):
+        write_plots(make_report(), tmp_path)
+
+
+def test_no_pyplot_and_no_matplotlib_at_import() -> None:
+    code = (
+        "import sys, allennlp_analyze.reports.console\n"
+        "import allennlp_analyze.reports.figures.plots as p\n"
+        "assert not {'matplotlib', 'rich'} & set(sys.modules)\n"
+        "from matplotlib.figure import Figure\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

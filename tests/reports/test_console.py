@@ -1,0 +1,161 @@
+"""The table that people read, and the one that the 2018 study printed."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+
+from allennlp_analyze.reports.console import COLUMNS_2018, print_report, table_2018
+from allennlp_analyze.results.layer import ModelReport, Skipped
+from allennlp_analyze.text.names import display_width
+from tests.support.commands import ROOT
+from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
+
+PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
+VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def printed(report: ModelReport, stream: io.StringIO) -> str:
+    print_report(report, ["analysis/x/report.json", "analysis/x/layers.csv"], stream)
+    return stream.getvalue()
+
+
+def model_report() -> ModelReport:
+    long = "_text_field_embedder.token_embedder_elmo._elmo.forward_layer_0.input_linearity"
+    return make_report(
+        make_layer(heavy_tailed(300, 200), long),
+        make_layer(gaussian(40, 1), "scores", verdict="not_assessed"),
+        make_layer(np.zeros((20, 12)), "dead", kind="convolution", verdict="collapsed"),
+        make_layer(gaussian(30, 20), "weak", verdict="near_collapse", warnings=("w",)),
+        warnings=("the archive has trailing bytes",),
+    )
+
+
+def test_one_row_per_layer_in_model_order_with_all_that_matters() -> None:
+    report = model_report()
+    lines = printed(report, io.StringIO()).splitlines()
+    assert lines[0].split() == [
+        "layer", "kind", "N", "x", "M", "sigma_min", "lost", "alpha", "D", "verdict",
+    ]  # fmt: skip
+    for line, layer in zip(lines[1:], report.layers):
+        cells = line.split()
+        assert cells[0][-8:] == layer.name[-8:] and cells[0][:2] == layer.name[:2]
+        assert cells[1] == layer.kind and cells[-1] == layer.verdict
+        assert f"{layer.N} x {layer.M}" in line
+        assert int(cells[6]) == layer.M - layer.hard_rank.numpy
+        alpha = cells[-3]
+        if layer.power_law is None:
+            assert alpha == "-"
+        else:
+            assert float(alpha) == pytest.approx(layer.power_law.alpha, abs=0.005)
+        assert float(cells[5]) == pytest.approx(layer.min_singular_value, rel=0.005)
+
+
+def test_q_is_shown_where_names_leave_room() -> None:
+    layer = make_layer(gaussian(30, 20), "short")
+    header, line = printed(make_report(layer), io.StringIO()).splitlines()[:2]
+    assert header.split()[5] == "Q"
+    assert float(line.split()[5]) == 1.5
+
+
+def test_below_the_table_stand_notes_sentence_and_files() -> None:
+    report = model_report()
+    text = printed(report, io.StringIO())
+    assert "Skipped 2 tensors: 1 one-dimensional; 1 int64." in text
+    assert "Warning: the archive has trailing bytes" in text
+    assert "Warnings on 1 layer" in text
+    assert report.summary.sentence in text
+    assert text.index(report.summary.sentence) < text.index("analysis/x/report.json")
+    assert "analysis/x/layers.csv" in text
+
+
+@pytest.mark.parametrize("make", [model_report, odd_report])
+def test_no_line_is_wider_than_100_columns(make: type) -> None:
+    text = printed(make(), io.StringIO())
+    assert max(display_width(line) for line in text.split("\n")) <= 100
+
+
+def test_the_widest_numbers_still_fit_with_every_column() -> None:
+    matrix = gaussian(600, 300)
+    layer = make_layer(matrix, "n" * 90, kind="convolution", verdict="near_collapse")
+    lines = printed(make_report(layer, layer), io.StringIO()).splitlines()
+    assert lines[0].split()[-1] == "verdict" and " D " in lines[0]
+    assert max(map(len, lines)) <= 100 and "near_collapse" in lines[1]
+
+
+def test_names_can_neither_colour_nor_move_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    report = odd_report()
+    for stream in (io.StringIO(), Terminal()):
+        text = re.sub(r"\x1b\[[0-9;]*m", "", printed(report, stream))
+        assert "[red]x[/red]" in text and "<script>" in text and "two\\n" in text
+        assert not set(text) & set("\r\t\0\x1b\ud800\u202e")
+        rows = text.split("\n\n")[0].splitlines()
+        assert len(rows) == 1 + len(report.layers)
+
+
+def test_colour_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    plain, coloured = printed(model_report(), io.StringIO()), printed(model_report(), Terminal())
+    assert "\x1b" not in plain
+    assert "\x1b[32mfull_rank" in coloured
+    for verdict in VERDICTS:
+        assert verdict in plain and verdict in coloured
+
+
+def test_a_narrow_terminal_keeps_name_rank_and_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed(model_report(), Terminal()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "lost" in lines[0] and "verdict" in lines[0]
+    assert lines[3].startswith("dead") and "collapsed" in lines[3]
+
+
+def test_a_stream_that_knows_only_ascii() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    print_report(odd_report(), ["éé/report.json"], stream)
+    stream.flush()
+    assert b"couche_\\xe9" in raw.getvalue()
+
+
+def test_many_reasons_are_counted_not_listed() -> None:
+    skipped = tuple(Skipped(f"p{i}", (i,), f"reason {max(i - 5, 0)}") for i in range(30))
+    text = printed(make_report(skipped=skipped), io.StringIO())
+    assert "Skipped 30 tensors: 6 reason 0;" in text and "22 for other reasons." in text
+
+
+def test_2018_table_has_its_columns_and_linear_layers_only() -> None:
+    report = make_report(
+        make_layer(heavy_tailed(60, 40), module_index=7),
+        make_layer(gaussian(9, 5), kind="embedding"),
+        make_layer(gaussian(5, 1)),
+    )
+    header, fitted, single = table_2018(report).split("\n")
+    assert header == "module_index M N alpha D min_singular_value"
+    fit = report.layers[0].power_law
+    assert fit is not None
+    smallest = report.layers[0].min_singular_value
+    index, *numbers = fitted.split(" ")
+    assert index == "7" and [float(x) for x in numbers] == [40, 60, fit.alpha, fit.D, smallest]
+    assert single.split(" ")[:5] == ["-", "1", "5", "nan", "nan"]
+    assert "float" not in table_2018(report)
+
+
+def test_2018_columns_are_those_of_the_published_table() -> None:
+    if not PUBLISHED.is_file():
+        pytest.skip("allennlp_analyze/data/published/allennlp_2018.csv is not here")
+    with open(PUBLISHED, newline="") as file:
+        published = csv.DictReader(file).fieldnames
+    assert published is not None and tuple(published[2:]) == COLUMNS_2018

@@ -1,0 +1,76 @@
+"""The data frame is layers.csv as pandas reads it, with the types that belong there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allennlp_analyze import Report, analyze
+from tests.support.commands import ROOT, SMALL
+from tests.support.report_factory import ODD_NAMES, make_report, odd_report
+
+pandas = pytest.importorskip("pandas")
+
+
+def test_values_are_those_of_the_csv(tmp_path: Path) -> None:
+    report = analyze(SMALL, compare_distributions=True)
+    report.write(tmp_path, plots=False)
+    frame = report.to_dataframe()
+    # Before version 3 pandas rounds the last digit unless told not to.
+    exact = {"float_precision": "round_trip"} if pandas.__version__ < "3" else {}
+    read = pandas.read_csv(tmp_path / "layers.csv", **exact)
+    assert list(frame.columns) == list(read.columns)
+    assert any(column.startswith("comparison_") for column in frame.columns)
+    for column in frame.columns:
+        ours, theirs = frame[column].replace("", None), read[column]
+        assert list(ours.isna()) == list(theirs.isna()), column
+        there = ~theirs.isna()
+        assert list(ours[there]) == list(theirs[there]), column
+
+
+def test_types_are_the_same_for_every_model() -> None:
+    full = analyze(SMALL).to_dataframe()
+    odd = Report.of(odd_report()).to_dataframe()
+    none = Report.of(make_report()).to_dataframe()
+    assert list(full.dtypes) == list(odd.dtypes) == list(none.dtypes)
+    assert len(none) == 0
+    for column in full.columns:
+        whole = pandas.api.types.is_integer_dtype(full[column])
+        values = [x for frame in (full, odd) for x in frame[column] if not pandas.isna(x)]
+        if full[column].dtype == object:
+            assert all(isinstance(x, str) for x in values), column
+        else:
+            assert whole == all(float(x).is_integer() for x in values) or not whole, column
+            assert whole == isinstance(values[0], (int, np.integer)) if values else True, column
+    for column in ("M", "N", "rows", "hard_rank_numpy"):
+        assert full[column].dtype == np.int64
+    for column in ("module_index", "n_tail", "mp_n_spikes"):
+        assert full[column].dtype == "Int64"
+    for column in ("alpha", "Q", "min_singular_value", "tolerance_rounding"):
+        assert full[column].dtype == np.float64
+
+
+def test_names_are_as_they_are() -> None:
+    frame = Report.of(odd_report()).to_dataframe()
+    assert list(frame["name"])[: len(ODD_NAMES)] == list(ODD_NAMES)
+
+
+def test_a_frame_finds_the_weakest() -> None:
+    report = analyze(SMALL)
+    weakest = report.to_dataframe().query("kind == 'linear'").nsmallest(1, "min_singular_value")
+    assert weakest["name"].item() == report.summary.min_singular_value_layer
+
+
+def test_without_pandas_one_line_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "from allennlp_analyze import analyze; import numpy as np\n"
+        "try: analyze({'a.weight': np.eye(3)}).to_dataframe()\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "a data frame needs pandas: pip install 'allennlp_analyze[pandas]'\n"

@@ -1,0 +1,141 @@
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allennlp_analyze import analyze
+from allennlp_analyze.analysis.judging import layer_verdict
+from allennlp_analyze.linalg.spectrum import spectrum
+from allennlp_analyze.metrics.ranks import tolerances
+from tests.support.commands import ROOT
+from tests.support.matrices import gaussian, low_rank, stored, with_singular_values
+
+PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published"
+
+
+def verdict(matrix: np.ndarray, dtype: str = "float32") -> str:
+    found = spectrum(matrix, dtype)
+    n, m = max(matrix.shape), min(matrix.shape)
+    return layer_verdict(found.singular_values, found.entry_std, n, m, found.tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("rows, columns", [(256, 128), (20, 17), (1200, 1000), (50, 900), (3, 2)])
+def test_noise_is_healthy(rows: int, columns: int, dtype: str) -> None:
+    assert verdict(stored(gaussian(1, rows, columns), dtype), dtype) == "full_rank"
+
+
+def test_false_alarms_on_noise_are_rare_even_for_small_matrices() -> None:
+    found = [verdict(gaussian(seed, 12, 10)) for seed in range(2000)]
+    assert found.count("full_rank") >= 1995
+    assert "collapsed" not in found
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("rank", [1, 10, 127])
+def test_lost_directions_are_a_collapse(rank: int, dtype: str) -> None:
+    assert verdict(stored(low_rank(0, 256, 128, rank), dtype), dtype) == "collapsed"
+
+
+def test_zero_matrix_has_collapsed() -> None:
+    assert verdict(np.zeros((30, 20), dtype=np.float32)) == "collapsed"
+
+
+def test_shrinking_directions_pass_through_near_collapse() -> None:
+    sigma = np.linalg.svd(gaussian(0, 256, 128), compute_uv=False)
+    found = []
+    for factor in (1.0, 0.2, 1e-2, 1e-5):
+        shrunk = np.append(sigma[:-5], sigma[-5:] * factor)
+        found.append(verdict(with_singular_values(0, 256, 128, shrunk)))
+    assert found == ["full_rank", "full_rank", "near_collapse", "collapsed"]
+
+
+@pytest.mark.parametrize(
+    "sunk, expected", [(0, "full_rank"), (12, "near_collapse"), (13, "collapsed")]
+)
+def test_a_bulk_that_sinks_has_collapsed_before_any_direction_is_zero(
+    sunk: int, expected: str
+) -> None:
+    """A tenth of 128 directions at 3% of the edge of noise; none is near zero."""
+    sigma = np.linalg.svd(gaussian(0, 256, 128), compute_uv=False)
+    sigma[len(sigma) - sunk :] = 0.03 * (np.sqrt(256) - np.sqrt(128))
+    matrix = with_singular_values(0, 256, 128, sigma)
+    assert verdict(matrix) == expected
+    (layer,) = analyze({"a.weight": matrix.astype(np.float32)}).layers
+    assert layer.lost_directions == (sunk if expected == "collapsed" else 0)
+
+
+@pytest.mark.parametrize("columns", [2, 3, 5])
+def test_one_direction_is_not_many(columns: int) -> None:
+    std = np.sqrt((columns - 1) / (200 * columns))
+    smallest = 0.03 * std * (np.sqrt(200) - np.sqrt(columns))
+    sigma = np.append(np.ones(columns - 1), smallest)
+    assert verdict(with_singular_values(1, 200, columns, sigma)) == "near_collapse"
+
+
+@given(st.integers(0, 10_000), st.integers(2, 30), st.floats(1.2, 10), st.floats(0, 4))
+@settings(max_examples=150, deadline=None)
+def test_a_layer_has_collapsed_where_it_counts_lost_directions(
+    seed: int, m: int, q: float, power: float
+) -> None:
+    """Singular values spread over up to `power` orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    sigma = np.sort(10.0 ** (-power * rng.random(m)))[::-1]
+    matrix = with_singular_values(seed, int(np.ceil(q * m)) + 1, m, sigma)
+    (layer,) = analyze({"a.weight": matrix}).layers
+    assert (layer.lost_directions > 0) == (layer.verdict == "collapsed")
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4, 7])
+@pytest.mark.parametrize("left", [3e-4, 6e-5, 0.0])
+def test_what_is_lost_is_counted_where_hardly_anything_is_left(kept: int, left: float) -> None:
+    """With fewer than five positive eigenvalues there is no Marchenko-Pastur law to take the edge
+    from."""
+    sigma = np.append(np.ones(kept), np.full(384 - kept, left))
+    matrix = with_singular_values(kept, 1024, 384, sigma).astype(np.float32)
+    (layer,) = analyze({"a.weight": matrix}).layers
+    assert (layer.verdict, layer.lost_directions) == ("collapsed", 384 - kept)
+
+
+@pytest.mark.parametrize("rows, columns", [(100, 100), (110, 100), (1, 50), (50, 1)])
+def test_square_and_single_rows_are_not_assessed(rows: int, columns: int) -> None:
+    assert verdict(gaussian(0, rows, columns)) == "not_assessed"
+
+
+def test_large_mean_is_no_collapse() -> None:
+    assert verdict(gaussian(0, 400, 200) + 20) == "full_rank"
+
+
+@given(
+    st.integers(-40, 40),
+    st.integers(0, 1000),
+    st.sampled_from([np.ones(20), np.append(np.ones(19), 0.003), np.append(np.ones(19), 1e-9)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_scale_does_not_matter(exponent: int, seed: int, values: np.ndarray) -> None:
+    matrix = with_singular_values(seed, 60, 20, values)
+    assert verdict(np.ldexp(matrix, exponent), "float64") == verdict(matrix, "float64")
+
+
+def test_published_minima_are_told_apart() -> None:
+    """Six of the 24 ImageNet matrices with Q > 1.1 were near zero; the others are healthy.
+
+    Only the minimum was published: a random matrix of the same size, with entries of the scale that
+    torchvision's classifiers have, stands for the other singular values.
+    """
+    path = PUBLISHED / "imagenet_2018_min_singular_value.csv"
+    rows = list(csv.DictReader(path.open()))
+    assert len(rows) == 24
+    bad = set()
+    for row in rows:
+        n, m = int(row["N"]), int(row["M"])
+        smallest = float(row["min_singular_value"])
+        std = 1 / np.sqrt(n)
+        rest = std * np.linspace(np.sqrt(n) + np.sqrt(m), np.sqrt(n) - np.sqrt(m), m - 1)
+        sigma = np.append(np.maximum(rest, smallest), smallest)
+        tolerance = tolerances(sigma, (n, m), "float32", 1e-3)
+        if layer_verdict(sigma, std, n, m, tolerance) != "full_rank":
+            bad.add(row["model"])
+    assert bad == {"densenet161", "densenet169", "densenet201", "vgg11_bn", "vgg16_bn", "vgg19_bn"}

@@ -1,0 +1,64 @@
+"""Files appear whole or not at all."""
+
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from allennlp_analyze.errors import OutputError
+from allennlp_analyze.storage.files import (
+    make_directory,
+    write_atomically,
+)
+
+
+def put(file: BinaryIO) -> None:
+    file.write(b"new")
+
+
+def test_the_file_is_replaced_and_has_the_usual_permissions(tmp_path: Path) -> None:
+    usual, path = tmp_path / "usual", tmp_path / "report"
+    usual.write_bytes(b"")
+    path.write_bytes(b"old and longer")
+    write_atomically(path, put)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report", "usual"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bad"), KeyboardInterrupt(), OSError(28, "disk full")]
+)
+def test_an_error_leaves_the_old_file_and_nothing_else(
+    error: BaseException, tmp_path: Path
+) -> None:
+    path = tmp_path / "report"
+    path.write_bytes(b"old")
+
+    def fail(file: BinaryIO) -> None:
+        file.write(b"half")
+        assert path.read_bytes() == b"old"
+        raise error
+
+    with pytest.raises(OutputError if isinstance(error, OSError) else type(error)):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report"]
+
+
+def test_the_message_is_one_line_with_path_and_reason(tmp_path: Path) -> None:
+    target = tmp_path / "directory"
+    target.mkdir()
+    for path in (target, tmp_path / "absent" / "x"):
+        with pytest.raises(OutputError) as caught:
+            write_atomically(path, put)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["directory"]
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    assert make_directory(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="file"):
+        make_directory(tmp_path / "file" / "below")

@@ -1,0 +1,83 @@
+"""Temporary directories: removed by their run, or by a later one where it was killed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from allennlp_analyze.storage.workspace import PREFIX, sweep, workspace
+from tests.support.commands import ROOT
+
+pytest.importorskip("fcntl")
+WORKER = (
+    "import sys\n"
+    "from allennlp_analyze.storage.workspace import workspace\n"
+    "with workspace() as directory:\n"
+    "    (directory / 'weights').write_text('x')\n"
+    "    print(directory, flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def worker(temporary: Path) -> "tuple[subprocess.Popen[bytes], Path]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().decode().strip())
+
+
+def test_it_is_removed_on_leaving_however_that_is(temporary: Path) -> None:
+    with workspace() as directory:
+        assert directory.parent == temporary
+    with pytest.raises(KeyboardInterrupt):
+        with workspace():
+            raise KeyboardInterrupt
+    assert list(temporary.iterdir()) == []
+
+
+def test_that_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(temporary: Path) -> None:
+    killed, abandoned = worker(temporary)
+    living, in_use = worker(temporary)
+    killed.kill()
+    killed.wait()
+    sweep()
+    assert not abandoned.exists()
+    assert (in_use / "weights").read_text() == "x"
+    living.communicate(timeout=20)
+    assert not in_use.exists()
+
+
+def test_one_that_has_only_begun_is_left_alone(temporary: Path) -> None:
+    begun = temporary / f"{PREFIX}begun"
+    begun.mkdir()
+    sweep()
+    assert begun.exists()
+    os.utime(begun, (time.time() - 86400,) * 2)
+    sweep()
+    assert not begun.exists()
+
+
+def test_what_only_has_such_a_name_is_left_alone(temporary: Path) -> None:
+    mine = temporary / "mine"
+    mine.mkdir()
+    (temporary / f"{PREFIX}link").symlink_to(mine)
+    (temporary / f"{PREFIX}file").write_text("x")
+    for path in temporary.iterdir():
+        os.utime(path, (0, 0), follow_symlinks=False)
+    sweep()
+    assert len(list(temporary.iterdir())) == 3

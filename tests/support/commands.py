@@ -1,0 +1,23 @@
+"""Runs a command as a user does, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
+
+
+def run_module(
+    module: str, *arguments: str, cwd: Path = ROOT, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """`python -m module arguments`, the package being that of this checkout wherever `cwd` is."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

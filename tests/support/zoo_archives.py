@@ -1,0 +1,109 @@
+"""Small archives for the tests of the zoo, and the command on them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+from tests.support.commands import ROOT
+
+COMMAND = [sys.executable, "-m", "allennlp_analyze", "zoo"]
+
+
+def write_archive(
+    path: Path, seed: int, layers: int = 2, shape: tuple[int, int] = (60, 40), level: int = 6
+) -> Path:
+    """An archive of `layers` random matrices; `level` is gzip's."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {
+        f"layer_{index}.{name}": value
+        for index in range(layers)
+        for name, value in (
+            ("weight", torch.randn(*shape, generator=generator)),
+            ("bias", torch.zeros(shape[0])),
+        )
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        torch.save(state, folder / "weights.th")
+        (folder / "config.json").write_text(json.dumps({"model": {"type": "random"}}))
+        with tarfile.open(path, "w:gz", compresslevel=level) as tar:
+            for name in ("config.json", "weights.th"):
+                tar.add(folder / name, name)
+    return path
+
+
+class ZooCommand:
+    """`allennlp-analyze zoo` in a process and a directory for temporary files of its own."""
+
+    def __init__(self, temporary: Path, *arguments: Any) -> None:
+        temporary.mkdir(exist_ok=True)
+        self.temporary = temporary
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(temporary), "OPENBLAS_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self) -> "subprocess.CompletedProcess[str]":
+        output, errors = self.process.communicate(timeout=120)
+        return subprocess.CompletedProcess(
+            self.process.args, self.process.returncode, output, errors
+        )
+
+    def signal_group(self, number: int) -> None:
+        """As Ctrl-C in a terminal: every process of the command gets it."""
+        os.killpg(self.process.pid, number)
+
+    def left_over(self) -> list[Path]:
+        """What is still in its directory for temporary files."""
+        return list(self.temporary.rglob("*"))
+
+    def group_is_alive(self) -> bool:
+        try:
+            os.killpg(self.process.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+
+def run_zoo_command(temporary: Path, *arguments: Any) -> "subprocess.CompletedProcess[str]":
+    return ZooCommand(temporary, *arguments).end()
+
+
+def outcomes(zoo: Path) -> dict[str, dict[str, Any]]:
+    """The models of zoo.json by name."""
+    contents = json.loads((zoo / "zoo.json").read_text(encoding="utf-8"))
+    return {model["name"]: model for model in contents["models"]}
+
+
+def finished(zoo: Path) -> list[Path]:
+    """The outcomes of models that are done or failed."""
+    return sorted(zoo.glob("models/*/outcome.json"))
+
+
+def wait_until(
+    condition: Callable[[], Any], process: Optional["subprocess.Popen[str]"] = None
+) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+INTERRUPT, TERMINATE, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL

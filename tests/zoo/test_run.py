@@ -1,0 +1,327 @@
+"""Many models by the real command: failures, duplicates, resumption, and the same reports."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from allennlp_analyze.errors import UsageError
+from allennlp_analyze.reports.loader import load_report
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.zoo.run import ZooRequest, run_zoo, zoo_name
+from tests.support.commands import ROOT, run_module
+from tests.support.zoo_archives import (
+    INTERRUPT,
+    KILL,
+    TERMINATE,
+    ZooCommand,
+    finished,
+    outcomes,
+    run_zoo_command,
+    wait_until,
+    write_archive,
+)
+
+NAMES = ("north/a", "north/b", "south/c")
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Three archives in two folders."""
+    for seed, name in enumerate(NAMES):
+        write_archive(tmp_path / "models" / f"{name}.tar.gz", seed)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    return tmp_path / "zoo"
+
+
+def command(tmp_path, *arguments):
+    return run_zoo_command(tmp_path / "tmp", *arguments)
+
+
+def state(zoo):
+    """When each report was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in zoo.glob("models/*/report.json")}
+
+
+def reports(zoo):
+    """The layers of each model, by name."""
+    return {
+        name: load_report(zoo / model["directory"]).layers
+        for name, model in outcomes(zoo).items()
+        if model["status"] == "done"
+    }
+
+
+def same(ours, theirs):
+    assert ours == theirs
+    for mine, other in zip(ours, theirs):
+        assert (mine.singular_values == other.singular_values).all()
+    return True
+
+
+def test_every_file_is_written_and_each_report_is_that_of_the_single_command(models, zoo, tmp_path):
+    done = command(tmp_path, models, "--output-dir", zoo)
+    assert done.returncode == 0, done.stderr
+    expected = {"index.html", "zoo.json", "zoo.csv", "zoo-models.csv", "plots", "models"}
+    assert {path.name for path in zoo.iterdir()} == expected
+    assert set(outcomes(zoo)) == set(NAMES)
+    assert [model["group"] for model in outcomes(zoo).values()] == ["north", "north", "south"]
+    for name, layers in reports(zoo).items():
+        single = tmp_path / "single" / name
+        archive = models / f"{name}.tar.gz"
+        run_module(
+            "allennlp_analyze", str(archive), "--output-dir", str(single), "--no-plots", "--quiet"
+        )
+        assert same(layers, load_report(single).layers)
+
+
+def test_a_model_that_fails_is_recorded_and_the_rest_go_on(models, zoo, tmp_path):
+    broken = models / "south" / "broken.tar.gz"
+    broken.write_bytes((models / "south" / "c.tar.gz").read_bytes()[:1000])
+    done = command(tmp_path, models, "--output-dir", zoo)
+    assert done.returncode == 1
+    assert "south/broken" in done.stdout
+    found = outcomes(zoo)
+    assert {name for name, model in found.items() if model["status"] == "done"} == set(NAMES)
+    failed = found["south/broken"]
+    assert failed["status"] == "failed"
+    assert "broken.tar.gz" in failed["reason"] and "\n" not in failed["reason"]
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(state(zoo)) == 3
+
+
+def test_a_zoo_is_not_replaced_by_accident(models, zoo, tmp_path):
+    command(tmp_path, models, "--output-dir", zoo, "--quiet")
+    before = state(zoo)
+    again = command(tmp_path, models, "--output-dir", zoo, "--quiet")
+    assert again.returncode == 1
+    assert "--resume" in again.stderr and len(again.stderr.splitlines()) == 1
+    assert state(zoo) == before
+    forced = command(tmp_path, models, "--output-dir", zoo, "--quiet", "--force")
+    assert forced.returncode == 0
+    assert all(state(zoo)[name] > before[name] for name in before)
+
+
+def test_resuming_does_only_what_is_missing_or_changed(models, zoo, tmp_path):
+    command(tmp_path, models, "--output-dir", zoo, "--quiet")
+    before = state(zoo)
+    write_archive(models / "north" / "b.tar.gz", seed=17)
+    write_archive(models / "south" / "new.tar.gz", seed=18)
+    done = command(tmp_path, models, "--output-dir", zoo, "--resume", "--quiet")
+    assert done.returncode == 0, done.stderr
+    after = state(zoo)
+    (changed,) = [name for name in before if after[name] != before[name]]
+    assert changed == outcomes(zoo)["north/b"]["directory"].split("/")[1]
+    assert len(after) == 4
+
+
+def test_other_options_are_another_request(models, zoo, tmp_path):
+    command(tmp_path, models, "--output-dir", zoo, "--quiet")
+    before = state(zoo)
+    command(tmp_path, models, "--output-dir", zoo, "--quiet", "--resume", "--layers", "layer_0")
+    assert all(state(zoo)[name] != before[name] for name in before)
+    assert {len(layers) for layers in reports(zoo).values()} == {1}
+
+
+def test_failures_stay_until_they_are_to_be_tried_again(models, zoo, tmp_path):
+    """A directory whose weights are away is the same request when they are back elsewhere."""
+    manifest = tmp_path / "zoo.csv"
+    outside = tmp_path / "outside.safetensors"
+    manifest.write_text(f"name,path,weights_file\nmodel,{models / 'north/a.tar.gz'},{outside}\n")
+    first = command(tmp_path, manifest, "--output-dir", zoo, "--quiet")
+    assert first.returncode == 1
+    shutil.copy(models / "north" / "a.tar.gz", tmp_path / "kept.tar.gz")
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.eye(8, 4, dtype=np.float32)}, outside)
+    second = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--resume")
+    assert second.returncode == 1
+    assert outcomes(zoo)["model"]["status"] == "failed"
+    third = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--retry-failed")
+    assert third.returncode == 0, third.stderr
+    assert outcomes(zoo)["model"]["status"] == "done"
+
+
+def test_duplicates_are_named_and_counted_once(models, zoo, tmp_path):
+    """The same file under another name; the same weights in another file."""
+    shutil.copy(models / "north" / "a.tar.gz", models / "south" / "copy.tar.gz")
+    write_archive(models / "south" / "packed.tar.gz", seed=1, level=1)
+    done = command(tmp_path, models, "--output-dir", zoo)
+    assert done.returncode == 0
+    same_as = {name: model["duplicate_of"] for name, model in outcomes(zoo).items()}
+    assert same_as == {**dict.fromkeys(NAMES), "south/copy": "north/a", "south/packed": "north/b"}
+    totals = json.loads((zoo / "zoo.json").read_text())["totals"]
+    assert (totals["n_models"], totals["n_duplicates"], totals["n_counted"]) == (5, 2, 3)
+    assert "south/copy" in done.stdout and "north/a" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """Six archives that take about half a second each."""
+    folder = tmp_path_factory.mktemp("slow")
+    for seed in range(6):
+        write_archive(folder / f"m{seed}.tar.gz", seed, layers=8, shape=(900, 700), level=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(slow, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    command(folder, slow, "--output-dir", folder / "zoo", "--quiet", "--workers", "2")
+    return reports(folder / "zoo")
+
+
+@pytest.mark.parametrize("signal", [INTERRUPT, TERMINATE, KILL])
+def test_a_run_that_is_stopped_goes_on(slow, uninterrupted, zoo, tmp_path, signal):
+    running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo, "--workers", "2")
+    wait_until(lambda: finished(zoo), running.process)
+    if signal == INTERRUPT:
+        running.signal_group(signal)  # a terminal sends it to every process
+    else:
+        running.process.send_signal(signal)
+    done = running.end()
+    assert done.returncode == {INTERRUPT: 130, TERMINATE: 143, KILL: -9}[signal]
+    wait_until(lambda: not running.group_is_alive())
+    assert not running.left_over()
+    if signal != KILL:
+        (line,) = done.stderr.splitlines()
+        assert "--resume" in line and " of 6 models" in line
+    done_then = {path.parent.name for path in finished(zoo)}
+    before = {name: written for name, written in state(zoo).items() if name in done_then}
+    assert 0 < len(before) < 6
+    resumed = command(tmp_path, slow, "--output-dir", zoo, "--resume", "--workers", "2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert {name: state(zoo)[name] for name in before} == before
+    assert all(same(layers, uninterrupted[name]) for name, layers in reports(zoo).items())
+    assert not list(zoo.glob("models/*/journal.jsonl"))
+
+
+def test_one_run_at_a_time(slow, zoo, tmp_path):
+    running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo)
+    wait_until(lambda: (zoo / ".zoo-running").exists(), running.process)
+    wait_until(lambda: (zoo / ".zoo-running").read_text(), running.process)
+    second = run_zoo_command(tmp_path / "other", slow, "--output-dir", zoo, "--resume")
+    assert second.returncode == 1
+    assert f"process {running.process.pid}" in second.stderr
+    assert running.end().returncode == 0
+    assert not (zoo / ".zoo-running").exists()
+
+
+def test_a_worker_that_is_killed_costs_no_other_model(slow, zoo, tmp_path):
+    """Both that were in work begin again; nothing is lost."""
+    running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo, "--workers", "2")
+    wait_until(lambda: finished(zoo), running.process)
+    worker = next(pid for pid in children(running.process.pid) if is_worker(pid))
+    os.kill(worker, KILL)
+    done = running.end()
+    assert done.returncode == 0, done.stderr
+    assert {model["status"] for model in outcomes(zoo).values()} == {"done"}
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def is_worker(pid):
+    """Beside the workers there is the process that tracks shared resources."""
+    with open(f"/proc/{pid}/cmdline") as file:
+        return "spawn_main" in file.read()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("missing.yaml",), 2, "missing.yaml"),
+        (("--workers", "0", "fixtures"), 2, "--workers"),
+        (("--workers", "2", "--dask", "tcp://127.0.0.1:1", "fixtures"), 2, "--dask"),
+        (("--force", "--resume", "fixtures"), 2, "--force"),
+        (("--kinds", "fantasy", "fixtures"), 2, "--kinds"),
+        (("--output-dir", "setup.py/zoo", "fixtures"), 1, "setup.py"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, arguments, code, says):
+    done = command(tmp_path, *arguments)
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert says in line
+    assert not done.stdout
+
+
+def test_the_shell_script_goes_on_and_tries_again_what_failed(models, zoo):
+    broken = models / "south" / "d.tar.gz"
+    broken.write_bytes(b"")
+    script = [
+        str(ROOT / "scripts" / "study" / "analyze_zoo.sh"),
+        str(models),
+        "--output-dir",
+        str(zoo),
+    ]
+    variables = {**os.environ, "PYTHON": sys.executable, "OPENBLAS_NUM_THREADS": "1"}
+    assert subprocess.run(script, cwd=ROOT, env=variables, capture_output=True).returncode == 1
+    before = state(zoo)
+    assert len(before) == 3
+    write_archive(broken, seed=9)
+    done = subprocess.run(script, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(state(zoo)) == 4 and before.items() <= state(zoo).items()
+
+
+def test_the_corpus_is_a_zoo_with_the_numbers_of_the_oracle(corpus, tmp_path):
+    """Every Linear layer of ten releases, as the method of 2018 found it."""
+    report = run_zoo(ZooRequest(str(corpus.root), tmp_path / "zoo"), Settings()).report
+    assert not report.failed and len(report.models) == len(corpus.oracle)
+    checked = 0
+    for model in report.models:
+        facts = corpus.oracle[f"{model.name}.tar.gz"]
+        assert model.outcome.sha256 == facts["sha256"]
+        layers = {layer.name: layer for layer in model.outcome.layers}
+        for row in facts.get("linear", []):
+            name, m, n, smallest = row[1], row[2], row[3], (row + [None] * 3)[6]
+            layer = layers.get(name)
+            if layer is None or smallest is None:
+                continue
+            assert (layer.M, layer.N) == (m, n)
+            # Theirs is float32's.
+            assert layer.min_singular_value == pytest.approx(smallest, rel=1e-3, abs=1e-5)
+            checked += 1
+    assert checked > 50
+
+
+def test_the_library_gives_what_it_writes(models, zoo):
+    outcome = run_zoo(ZooRequest(str(models), zoo, workers=1), Settings(kinds=("linear",)))
+    assert [model.name for model in outcome.report.models] == list(NAMES)
+    assert all(path.exists() for path in outcome.written)
+    assert outcome.report.settings["kinds"] == ["linear"]
+    assert outcome.report.claims
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"workers": 0}, {"force": True, "resume": True}, {"dask": "x", "workers": 2}]
+)
+def test_a_request_that_makes_no_sense_is_refused(zoo, wrong):
+    with pytest.raises(UsageError):
+        ZooRequest("models", zoo, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name"),
+    [
+        ("zoos/mine.yaml", "mine"),
+        ("allennlp-2018", "allennlp-2018"),
+        ("/data/models/", "models"),
+        ("/data/*.tar.gz", "tar.gz"),
+        ("/", "zoo"),
+        ("*", "zoo"),
+    ],
+)
+def test_the_name_of_a_zoo(manifest, name):
+    assert zoo_name(manifest) == name
