@@ -15,7 +15,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 	    printf '%-16s %s\n' "$$target" "$$text"; done
 
-analyze: .venv/installed ## analyse ARCHIVE (url or path) with AllenNLP; the report goes to analysis/
+analyze: .venv/installed ## analyze ARCHIVE (url or path) with AllenNLP; the report goes to analysis/
 	.venv/bin/allennlp analyze '$(ARCHIVE)' $(OPTIONS)
 
 test: .venv/installed ## the tests, with AllenNLP, on Python 3.10

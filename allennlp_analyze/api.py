@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from allennlp_analyze._keywords import in_keywords, settings_of
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive, analyse_source
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive, analyze_source
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.matrices.modules import table_from_model
 from allennlp_analyze.metrics import norms
@@ -67,7 +67,7 @@ def analyze(
     are refused for anything else. `reference` names published numbers, or a file of them, that the
     report sets beside the model's. Without `quiet` a terminal shows the progress.
 
-    Raises `UsageError` for what cannot be analysed or chosen, `SourceError` for what cannot be read
+    Raises `UsageError` for what cannot be analyzed or chosen, `SourceError` for what cannot be read
     or holds no weight matrix.
 
     >>> import numpy as np
@@ -98,7 +98,7 @@ def analyze(
             reference=None if reference is None else os.fspath(reference),
             quiet=quiet,
         )
-        return Report.of(_analysed(model, request, settings))
+        return Report.of(_analyzed(model, request, settings))
 
 
 def load(path: Union[str, "os.PathLike[str]"]) -> Report:
@@ -112,24 +112,24 @@ def load(path: Union[str, "os.PathLike[str]"]) -> Report:
     return Report.of(dataclasses.replace(report, layers=layers))
 
 
-def _analysed(model: Any, request: Request, settings: Settings) -> ModelReport:
+def _analyzed(model: Any, request: Request, settings: Settings) -> ModelReport:
     if _path(model) is not None:
-        return analyse_archive(request, settings)
+        return analyze_archive(request, settings)
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
     _refuse_reading(request)
     reference = None if request.reference is None else read_reference(request.reference)
-    report = _analysed_in_memory(model, request, settings)
+    report = _analyzed_in_memory(model, request, settings)
     return report if reference is None else beside_reference(report, reference)
 
 
-def _analysed_in_memory(model: Any, request: Request, settings: Settings) -> ModelReport:
+def _analyzed_in_memory(model: Any, request: Request, settings: Settings) -> ModelReport:
     if not is_module(model):
-        return analyse_source(mapping_source(model), None, request, settings)
+        return analyze_source(mapping_source(model), None, request, settings)
     source, module = module_source(model)
     # The classes of a scripted module's layers are no longer to be seen.
     table = None if is_scripted(module) else table_from_model(module)
-    return analyse_source(source, table, request, settings)
+    return analyze_source(source, table, request, settings)
 
 
 def _path(model: object) -> Optional[str]:
@@ -140,7 +140,7 @@ def _path(model: object) -> Optional[str]:
 
 def _refusal(model: object) -> str:
     alone = "; a tensor alone needs a name: {'W': tensor}" if is_tensor(model) else ""
-    return f"a model of type {type(model).__name__} cannot be analysed: give {ACCEPTED}{alone}"
+    return f"a model of type {type(model).__name__} cannot be analyzed: give {ACCEPTED}{alone}"
 
 
 def _refuse_reading(request: Request) -> None:

@@ -22,7 +22,7 @@ class CheckpointError(SourceError):
 
 
 class TensorError(AnalyzeError):
-    """The values of one tensor cannot be analysed; the other tensors can."""
+    """The values of one tensor cannot be analyzed; the other tensors can."""
 
 
 class InvalidTensorError(TensorError):

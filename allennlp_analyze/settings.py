@@ -26,7 +26,7 @@ MAX_UNPACKED_SIZE = 20 * 2**30
 
 @dataclass(frozen=True)
 class Settings:
-    """What is analysed, how, and with how much of the machine.
+    """What is analyzed, how, and with how much of the machine.
 
     `loose_tolerance` is absolute, in the units of the weights; `gamma` is in the units of the
     eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means every kind,

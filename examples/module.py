@@ -16,7 +16,7 @@ class Tagger(nn.Module):
         self.encoder = nn.LSTM(64, 64, bidirectional=True)
         self.projection = nn.Linear(128, 64)
         self.decoder = nn.Linear(64, 500, bias=False)
-        self.decoder.weight = self.embedding.weight  # tied: analysed once
+        self.decoder.weight = self.embedding.weight  # tied: analyzed once
 
 
 torch.manual_seed(0)

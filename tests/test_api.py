@@ -221,13 +221,13 @@ ACCEPTED = (
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        (None, f"a model of type NoneType cannot be analysed: {ACCEPTED}"),
-        (7, f"a model of type int cannot be analysed: {ACCEPTED}"),
-        (b"model.tar.gz", f"a model of type bytes cannot be analysed: {ACCEPTED}"),
-        ([np.eye(3)], f"a model of type list cannot be analysed: {ACCEPTED}"),
+        (None, f"a model of type NoneType cannot be analyzed: {ACCEPTED}"),
+        (7, f"a model of type int cannot be analyzed: {ACCEPTED}"),
+        (b"model.tar.gz", f"a model of type bytes cannot be analyzed: {ACCEPTED}"),
+        ([np.eye(3)], f"a model of type list cannot be analyzed: {ACCEPTED}"),
         (
             np.eye(3),
-            f"a model of type ndarray cannot be analysed: {ACCEPTED}; a tensor alone needs a name:"
+            f"a model of type ndarray cannot be analyzed: {ACCEPTED}; a tensor alone needs a name:"
             " {'W': tensor}",
         ),
         ({}, "the mapping is empty; give one of names to tensors of torch or numpy"),
@@ -271,7 +271,7 @@ def test_choices_that_cannot_be_are_named_as_keywords(choices: Any, line: str) -
     assert "--" not in str(raised.value)
 
 
-def test_nothing_left_to_analyse() -> None:
+def test_nothing_left_to_analyze() -> None:
     with pytest.raises(SourceError, match="^state dict: kinds and layers leave none of its 1 matr"):
         analyze({"a.weight": np.eye(3), "a.bias": np.ones(3)}, layers="b")
     with pytest.raises(SourceError, match=r"^state dict: no weight matrix.*: a \(vector\)$"):

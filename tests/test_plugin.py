@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
 from tests.conftest import Corpus, corpus_names
@@ -42,7 +42,7 @@ def test_found_everywhere_after_install_plugin(tmp_path: Path) -> None:
 
 
 def built(path: Path) -> ModelReport:
-    return analyse_archive(Request(str(path), build_model=True, quiet=True), Settings())
+    return analyze_archive(Request(str(path), build_model=True, quiet=True), Settings())
 
 
 # AllenNLP's own models; the others need allennlp-models or files of the machine they came from.
@@ -70,7 +70,7 @@ def test_built_modules_tell_classes_and_indices(corpus: Corpus, name: str) -> No
 
 def test_values_come_from_the_safe_reader_all_the_same(corpus: Corpus) -> None:
     path = corpus.path("v2.10.1/core__simple_tagger__serialization_full.tar.gz")
-    plain = analyse_archive(Request(str(path), quiet=True), Settings())
+    plain = analyze_archive(Request(str(path), quiet=True), Settings())
     report = built(path)
     assert report.source.walk == "modules"
     assert [x.min_singular_value for x in report.layers] == [

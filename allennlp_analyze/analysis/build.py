@@ -57,7 +57,7 @@ def _serialization_dir(source: Source) -> Iterator[Path]:
 
 
 def _weights_path(source: Source, directory: Path) -> str:
-    """The weights file that was analysed, as it lies in `directory`."""
+    """The weights file that was analyzed, as it lies in `directory`."""
     inside = directory / source.weights_file  # an absolute path stays what it is
     return str(inside) if inside.is_file() else source.weights_file
 

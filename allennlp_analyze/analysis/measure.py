@@ -71,7 +71,7 @@ def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
     ]
 
 
-def analyse(
+def analyze(
     matrices: Sequence[WeightMatrix],
     settings: Settings,
     solver: GramSolver = gram_spectrum,
@@ -111,7 +111,7 @@ def analyse(
 
 
 def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Measured:
-    """What `analyse` does with each matrix."""
+    """What `analyze` does with each matrix."""
     started = time.perf_counter()
     try:
         found = _spectrum(matrix, settings, solver)
@@ -195,7 +195,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
 def _tied_warnings(matrix: WeightMatrix) -> tuple[str, ...]:
     if not matrix.tied:
         return ()
-    return (f"{TIED_WARNING}{', '.join(matrix.tied)} shares these values; analysed once",)
+    return (f"{TIED_WARNING}{', '.join(matrix.tied)} shares these values; analyzed once",)
 
 
 def _split(

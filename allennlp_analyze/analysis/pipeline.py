@@ -1,4 +1,4 @@
-"""One archive from start to end: open it, walk it, analyse it, write the reports."""
+"""One archive from start to end: open it, walk it, analyze it, write the reports."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, finished_layers, open_journal
-from allennlp_analyze.analysis.measure import Analysis, analyse, select
+from allennlp_analyze.analysis.measure import Analysis, analyze, select
 from allennlp_analyze.analysis.summary import other_findings, summarise
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
@@ -46,7 +46,7 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 @dataclass(frozen=True)
 class Request:
-    """What to read and where to write; how it is analysed is in `Settings`.
+    """What to read and where to write; how it is analyzed is in `Settings`.
 
     `startup` are the seconds that had passed in a command before it came here; `reference` is what
     the results are set beside, as `read_reference` understands it.
@@ -91,7 +91,7 @@ def archive_name(archive: str) -> str:
 
 
 def run(request: Request, settings: Settings) -> Outcome:
-    """Analyse `request.archive` and write the reports.
+    """Analyze `request.archive` and write the reports.
 
     Layers that are done go into a journal in the output directory until the reports are written,
     so that an interrupted run can be resumed. Raises `UsageError`, `SourceError` or `OutputError`;
@@ -109,7 +109,7 @@ def run(request: Request, settings: Settings) -> Outcome:
             return journals[0]
 
         try:
-            report = analyse_archive(request, settings, keep_journal)
+            report = analyze_archive(request, settings, keep_journal)
             outcome = Outcome(*_write(report, directory, request))
         except KeyboardInterrupt as interrupt:
             kept = sum(len(journal.finished) for journal in journals)
@@ -124,12 +124,12 @@ def _resume_hint(directory: Path, kept: int) -> str:
     return f"{matrices} done and kept in {directory}; the same command with --resume goes on"
 
 
-def analyse_archive(
+def analyze_archive(
     request: Request,
     settings: Settings,
     keep_journal: Optional[Callable[[Mapping[str, Any]], Journal]] = None,
 ) -> ModelReport:
-    """Open and analyse `request.archive`, the reference being read first; writes nothing itself.
+    """Open and analyze `request.archive`, the reference being read first; writes nothing itself.
 
     `keep_journal` opens the journal of this run, whose outcomes are taken as they are and which
     every other outcome is added to.
@@ -147,11 +147,11 @@ def analyse_archive(
         notes = list(source.warnings)
         modules = _modules(source, request, notes)
         source = replace(source, warnings=tuple(notes))
-        report = analyse_source(source, modules, request, settings, keep_journal, started)
+        report = analyze_source(source, modules, request, settings, keep_journal, started)
     return report if reference is None else beside_reference(report, reference)
 
 
-def analyse_source(
+def analyze_source(
     source: Source,
     modules: Optional[ModuleTable],
     request: Request,
@@ -159,7 +159,7 @@ def analyse_source(
     keep_journal: Optional[Callable[[Mapping[str, Any]], Journal]] = None,
     started: Optional[float] = None,
 ) -> ModelReport:
-    """Analyse what has been opened; `modules` is None where only the weights are known.
+    """Analyze what has been opened; `modules` is None where only the weights are known.
 
     `request` says how that was asked for; `started` is when reading began (None: now).
     """
@@ -181,7 +181,7 @@ def analyse_source(
                 journal.add(index, outcome)
             advance()
 
-        found = analyse(chosen, settings, solver, on_outcome, finished)
+        found = analyze(chosen, settings, solver, on_outcome, finished)
     notes.extend(_refused(source.archive, found, settings.max_dim))
     everything_skipped = (*skipped, *found.skipped)
     return ModelReport(
@@ -240,7 +240,7 @@ def refuse_nothing(
     chosen: Sequence[WeightMatrix],
     skipped: Sequence[Skipped],
 ) -> None:
-    """Raise `SourceError` when there is nothing to analyse, saying what there was."""
+    """Raise `SourceError` when there is nothing to analyze, saying what there was."""
     if chosen:
         return
     if matrices:
@@ -251,7 +251,7 @@ def refuse_nothing(
     names = ", ".join(f"{s.parameter} ({s.reason})" for s in skipped[:5])
     more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
     raise SourceError(
-        f"{archive}: no weight matrix to analyse; skipped: {names or 'nothing'}{more}"
+        f"{archive}: no weight matrix to analyze; skipped: {names or 'nothing'}{more}"
     )
 
 

@@ -44,12 +44,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         nargs="+",
         help="two or more, the baseline first: the output directory of an analysis, the report.json"
-        " in it, or any ARCHIVE, which is analysed first",
+        " in it, or any ARCHIVE, which is analyzed first",
     )
     _add_gate(parser.add_argument_group("as a check"))
     _add_output(parser.add_argument_group("output"))
     add_selection(parser.add_argument_group("what is compared"))
-    analysis = parser.add_argument_group("how archives are analysed")
+    analysis = parser.add_argument_group("how archives are analyzed")
     add_reading_limits(analysis)
     add_machine(analysis)
     return parser

@@ -1,4 +1,4 @@
-"""The command `allennlp-analyze`: analyse an archive, or do a subcommand."""
+"""The command `allennlp-analyze`: analyze an archive, or do a subcommand."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""The arguments that the commands which analyse an archive share."""
+"""The arguments that the commands which analyze an archive share."""
 
 import argparse
 import dataclasses
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_reading_arguments(parser.add_argument_group("reading the archive"))
     _add_output_arguments(parser.add_argument_group("output"))
-    add_choices(parser.add_argument_group("what is analysed, and how"))
+    add_choices(parser.add_argument_group("what is analyzed, and how"))
     add_building(parser.add_argument_group("building the modules"))
 
 
@@ -36,7 +36,7 @@ def _add_reading_arguments(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--weights-file",
         metavar="FILE",
-        help="weights to analyse instead of the archive's weights.th: a member or a path",
+        help="weights to analyze instead of the archive's weights.th: a member or a path",
     )
     group.add_argument(
         "--sha256", metavar="HEX", help="refuse ARCHIVE unless its file has this checksum"
@@ -131,7 +131,7 @@ def add_debug(group: "argparse._ActionsContainer") -> None:
 
 
 def add_choices(group: "argparse._ArgumentGroup") -> None:
-    """Add what is analysed, and how."""
+    """Add what is analyzed, and how."""
     add_selection(group)
     group.add_argument(
         "--loose-tolerance",
@@ -167,7 +167,7 @@ def add_selection(group: "argparse._ArgumentGroup") -> None:
         help="only layers whose name contains this regular expression",
     )
     group.add_argument(
-        "--split-gates", action="store_true", help="also analyse each gate of LSTMs and GRUs"
+        "--split-gates", action="store_true", help="also analyze each gate of LSTMs and GRUs"
     )
 
 
@@ -184,7 +184,7 @@ def add_machine(group: "argparse._ArgumentGroup") -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="analyse N layers at a time (default: one per core)",
+        help="analyze N layers at a time (default: one per core)",
     )
     group.add_argument(
         "--cuda-device",

@@ -16,8 +16,8 @@ from allennlp_analyze.cli.options import (
 )
 
 NAME = "zoo"
-HELP = "analyses many models in parallel and sums them up"
-DESCRIPTION = """Analyse every model of a manifest, each into a directory of its own, and write one
+HELP = "analyzes many models in parallel and sums them up"
+DESCRIPTION = """Analyze every model of a manifest, each into a directory of its own, and write one
 report over all: zoo.json, zoo.csv (a row per layer), zoo-models.csv (a row per model), index.html
 and plots. A model that fails is recorded with its reason, and the rest go on."""
 EPILOG = (
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_workers(parser.add_argument_group("where it is done"))
     reading = parser.add_argument_group("reading the archives")
     add_reading_limits(reading)
-    add_choices(parser.add_argument_group("what is analysed, and how"))
+    add_choices(parser.add_argument_group("what is analyzed, and how"))
     add_building(parser.add_argument_group("building the modules"))
     add_include_package(parser)
     return parser
@@ -86,12 +86,12 @@ def _add_workers(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="analyse on the Dask cluster whose scheduler is there, like tcp://host:8786",
+        help="analyze on the Dask cluster whose scheduler is there, like tcp://host:8786",
     )
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Analyse the zoo; the exit code."""
+    """Analyze the zoo; the exit code."""
     return guarded(lambda: _execute(args), args.manifest, args.debug)
 
 

@@ -1,10 +1,10 @@
-"""What `compare` is given: reports that are read back, and archives that are analysed first."""
+"""What `compare` is given: reports that are read back, and archives that are analyzed first."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.compare.compare import restricted
 from allennlp_analyze.compare.results import ComparedModel
 from allennlp_analyze.errors import SourceError
@@ -21,7 +21,7 @@ def compared_models(
     """A report for each of `operands`, with only the layers that `settings` ask for.
 
     An operand is the output directory of an analysis, its report.json, or anything that
-    `analyse_archive` opens: that is analysed with `settings` and the limits of `request`, once if
+    `analyze_archive` opens: that is analyzed with `settings` and the limits of `request`, once if
     it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
     `UsageError` or `SourceError`.
     """
@@ -29,13 +29,13 @@ def compared_models(
     found = {}
     for operand, report in reports.items():
         if report is None:
-            report = analyse_archive(replace(request, archive=operand), settings)
+            report = analyze_archive(replace(request, archive=operand), settings)
         found[operand] = restricted(ComparedModel(operand, report), settings)
     return [found[operand] for operand in operands]
 
 
 def _stored_report(operand: str) -> Optional[ModelReport]:
-    """The report that `operand` names; None where it is to be analysed."""
+    """The report that `operand` names; None where it is to be analyzed."""
     if is_url(operand):
         return None
     path = fetch(operand, quiet=True)  # a local path: only looked up

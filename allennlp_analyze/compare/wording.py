@@ -20,8 +20,8 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
     versions = baseline.tool.version, candidate.tool.version
     if versions[0] != versions[1]:
         yield (
-            f"A was analysed with version {versions[0]} of this tool, {name} with {versions[1]}:"
-            " numbers may differ for that reason alone; analyse both with one version"
+            f"A was analyzed with version {versions[0]} of this tool, {name} with {versions[1]}:"
+            " numbers may differ for that reason alone; analyze both with one version"
         )
     if ours.walk != theirs.walk:
         built, other = ("A", name) if ours.walk == "modules" else (name, "A")
@@ -39,8 +39,8 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
 _CHOICES = {
     "kinds": "layers of the other kinds are missing in one; give --kinds here, too",
     "layers": "layers are missing in one; give --layers here, too",
-    "split_gates": "the gates are layers in one only; analyse both in the same way",
-    "max_dim": "large layers may be missing in one; analyse both in the same way",
+    "split_gates": "the gates are layers in one only; analyze both in the same way",
+    "max_dim": "large layers may be missing in one; analyze both in the same way",
 }
 
 

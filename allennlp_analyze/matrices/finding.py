@@ -26,11 +26,11 @@ _BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinuso
 
 @dataclass(frozen=True)
 class WeightMatrix:
-    """One two-dimensional matrix to analyse, its values still in the file.
+    """One two-dimensional matrix to analyze, its values still in the file.
 
     `name` is unique: the module's path (the parameter without ".weight", or the whole parameter
     name where it ends otherwise), followed by "[part]" where a tensor holds several matrices.
-    `shape` is (rows, columns) as analysed. `tied` names the other parameters that share it.
+    `shape` is (rows, columns) as analyzed. `tied` names the other parameters that share it.
     """
 
     name: str
@@ -112,7 +112,7 @@ class _Finder:
     split_gates: bool
 
     def tied(self) -> dict[object, list[str]]:
-        """The names of the tensors to analyse by what they show of which memory."""
+        """The names of the tensors to analyze by what they show of which memory."""
         names: dict[object, list[str]] = {}
         for tensor in self.source.tensors.values():
             if self.why_not(tensor) is None:
@@ -120,7 +120,7 @@ class _Finder:
         return names
 
     def why_not(self, tensor: StoredTensor) -> Optional[str]:
-        """The reason why `tensor` is not analysed, None when it is."""
+        """The reason why `tensor` is not analyzed, None when it is."""
         if tensor.unsupported is not None:
             return tensor.unsupported
         if not tensor.dtype.startswith(("float", "bfloat")):

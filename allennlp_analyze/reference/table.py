@@ -213,7 +213,7 @@ def _archive(report: Mapping[str, Any]) -> Optional[str]:
 def _linear_layers(file: str, layers: object) -> list[object]:
     """The linear layers of a report.json, their fits taken apart."""
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        raise SourceError(f"{file}: is a damaged report; analyse the archive again")
+        raise SourceError(f"{file}: is a damaged report; analyze the archive again")
     linear = [layer for layer in layers if layer.get("kind") == "linear"]
     if not linear:
         raise SourceError(f"{file}: is a report without a linear layer: nothing to compare with")

@@ -85,7 +85,7 @@ def read_json(path: Union[str, Path]) -> dict[str, Any]:
 
     Raises `SourceError` for a file that is not a report, or is one of another schema version.
     """
-    return read_versioned(path, "report.json", SCHEMA_VERSION, "analyse the archive again")
+    return read_versioned(path, "report.json", SCHEMA_VERSION, "analyze the archive again")
 
 
 def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def load_report(path: Union[str, Path]) -> ModelReport:
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SourceError(
-            f"{directory / REPORT}: is damaged ({error}); analyse the archive again"
+            f"{directory / REPORT}: is damaged ({error}); analyze the archive again"
         ) from None
     return dataclasses.replace(report, layers=tuple(layers))
 
@@ -61,7 +61,7 @@ def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"{path}: does not belong to the {REPORT} beside it ({error});"
-            " analyse the archive again"
+            " analyze the archive again"
         ) from None
 
 

@@ -111,7 +111,7 @@ class PowerLaw:
 class LayerResult:
     """Everything measured on one matrix W (N x M, N >= M).
 
-    `singular_values` (M,) float64, descending. `shape` is the shape of the analysed matrix as it
+    `singular_values` (M,) float64, descending. `shape` is the shape of the analyzed matrix as it
     stands in the model (rows x columns). None stands for what is not defined, never NaN.
     """
 
@@ -213,7 +213,7 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A tensor that was not analysed, and why; `invalid` marks one that holds NaN or infinity."""
+    """A tensor that was not analyzed, and why; `invalid` marks one that holds NaN or infinity."""
 
     parameter: str
     shape: tuple[int, ...]

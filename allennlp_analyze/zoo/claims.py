@@ -1,4 +1,4 @@
-"""The claims of the 2018 study, judged by the fully connected matrices of analysed models."""
+"""The claims of the 2018 study, judged by the fully connected matrices of analyzed models."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

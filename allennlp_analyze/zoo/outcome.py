@@ -27,7 +27,7 @@ def read_outcome(directory: Union[str, Path]) -> Optional[ModelOutcome]:
     """The outcome that `write_outcome` has written into `directory`, equal to what was written.
 
     None where there is none, or one that is damaged or of another version of the format: the model
-    is to be analysed, as if it had never been.
+    is to be analyzed, as if it had never been.
     """
     try:
         text = (Path(directory) / OUTCOME).read_bytes()

@@ -1,4 +1,4 @@
-"""Many models, one report: each analysed as a unit of its own, in parallel and resumable."""
+"""Many models, one report: each analyzed as a unit of its own, in parallel and resumable."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ from allennlp_analyze.zoo.unit import (
     Returned,
     Token,
     Unit,
-    analyse_anywhere,
+    analyze_anywhere,
     failure,
     kept,
     make_unit,
@@ -53,17 +53,17 @@ from allennlp_analyze.zoo.unit import (
 ZOO, LAYERS, MODELS_TABLE, PAGE = "zoo.json", "zoo.csv", "zoo-models.csv", "index.html"
 MODELS = "models"
 RUNNING = ".zoo-running"
-DIED = "the process that analysed it died; it may have needed more memory than there is"
+DIED = "the process that analyzed it died; it may have needed more memory than there is"
 
 
 @dataclass(frozen=True)
 class ZooRequest:
-    """Which models to analyse and where to write.
+    """Which models to analyze and where to write.
 
     `manifest` is what `read_manifest` understands. `request` is what all models share: the options
     of a model in the manifest come on top. With `resume` models that are done stay, with
     `retry_failed` those that failed are tried again; `force` begins anew. `workers` None means one
-    process per core; `dask` is the address of a scheduler, and the models are analysed there.
+    process per core; `dask` is the address of a scheduler, and the models are analyzed there.
     Raises `UsageError` for what cannot be.
     """
 
@@ -100,7 +100,7 @@ def zoo_name(manifest: str) -> str:
 
 
 def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
-    """Analyse every model of the manifest and write the zoo's reports.
+    """Analyze every model of the manifest and write the zoo's reports.
 
     A model that fails is recorded and the rest go on. What is done survives the process: with
     `resume` the same call does the rest. Raises `UsageError`, before any work, for a manifest that
@@ -116,7 +116,7 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     with _held(root) as token:
         outcomes = _earlier(units, zoo)
         try:
-            _analyse(units, outcomes, token, engine, zoo.request.quiet)
+            _analyze(units, outcomes, token, engine, zoo.request.quiet)
         except (KeyboardInterrupt, EngineLost) as stop:
             raise _stopped(stop, root, len(outcomes), len(units)) from None
         report = _report(manifest, units, outcomes, zoo, settings)
@@ -218,7 +218,7 @@ def _earlier(units: Sequence[Unit], zoo: ZooRequest) -> dict[int, ModelOutcome]:
     return found
 
 
-def _analyse(
+def _analyze(
     units: Sequence[Unit],
     outcomes: dict[int, ModelOutcome],
     token: Token,
@@ -231,7 +231,7 @@ def _analyse(
         return
     todo = [units[index] for index in missing]
     sizes = [estimated_bytes(unit.request.archive, unit.settings) for unit in todo]
-    work = partial(analyse_anywhere, token)
+    work = partial(analyze_anywhere, token)
     results = completed(work, todo, sizes, engine)
     with contextlib.closing(results), _progress(len(units), len(outcomes), quiet) as advance:
         for place, result in results:

@@ -27,7 +27,7 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Unit:
-    """What to analyse and where to write; `digest` is of all that the outcome depends on."""
+    """What to analyze and where to write; `digest` is of all that the outcome depends on."""
 
     name: str
     request: Request
@@ -94,12 +94,12 @@ class Returned:
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
-def analyse_anywhere(token: Token, unit: Unit) -> Returned:
-    """`analyse_unit` in the unit's directory if this machine sees it, else in a temporary one."""
+def analyze_anywhere(token: Token, unit: Unit) -> Returned:
+    """`analyze_unit` in the unit's directory if this machine sees it, else in a temporary one."""
     if token.is_seen():
-        return Returned(analyse_unit(unit))
+        return Returned(analyze_unit(unit))
     with workspace() as directory:
-        outcome = analyse_unit(unit.within(directory / "model"))
+        outcome = analyze_unit(unit.within(directory / "model"))
         files = [path for path in (directory / "model").rglob("*") if path.is_file()]
         contents = {
             path.relative_to(directory / "model").as_posix(): path.read_bytes() for path in files
@@ -126,8 +126,8 @@ def _place(path: Path, contents: bytes) -> None:
     write_atomically(path, write)
 
 
-def analyse_unit(unit: Unit) -> ModelOutcome:
-    """Analyse one model and write its reports and its outcome, also where it fails.
+def analyze_unit(unit: Unit) -> ModelOutcome:
+    """Analyze one model and write its reports and its outcome, also where it fails.
 
     Only an interrupt passes through; then the journal keeps what was done.
     """
@@ -153,7 +153,7 @@ def kept(outcome: ModelOutcome, directory: Path) -> ModelOutcome:
 
 
 def failure(digest: str, reason: str) -> ModelOutcome:
-    """The outcome of a model that could not be analysed, its reason on one line."""
+    """The outcome of a model that could not be analyzed, its reason on one line."""
     return ModelOutcome(FAILED, digest, reason=" ".join(reason.split()))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import powerlaw
 from threadpoolctl import threadpool_limits
 
-from allennlp_analyze.analysis.measure import analyse
+from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.matrices.finding import WeightMatrix
 from allennlp_analyze.metrics.power_law import fit_power_law
@@ -109,7 +109,7 @@ def on_spectrum(matrix: np.ndarray) -> Iterator[Contestant]:
 
 def our_eigenvalues(layers: Sequence[WeightMatrix]) -> list[np.ndarray]:
     """From matrices to finished results; of these, the eigenvalues, descending."""
-    return [layer.singular_values**2 for layer in analyse(layers, Settings()).layers]
+    return [layer.singular_values**2 for layer in analyze(layers, Settings()).layers]
 
 
 def floor(matrices: Sequence[np.ndarray], at_once: int) -> list[np.ndarray]:
@@ -146,7 +146,7 @@ def torch_svd(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def weightwatcher(peer: Peer, folder: Path) -> Timing:
-    seconds, largest = peer.analyse(folder)
+    seconds, largest = peer.analyze(folder)
     return Timing(seconds, [np.array([value]) for value in largest])
 
 

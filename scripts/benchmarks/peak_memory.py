@@ -1,4 +1,4 @@
-"""How much memory the command takes: writes one large matrix, analyses it, watches the process.
+"""How much memory the command takes: writes one large matrix, analyzes it, watches the process.
 
 What counts is the anonymous memory (RssAnon): pages of the mapped weights file are the system's to
 drop. Linux only.

@@ -34,7 +34,7 @@ def profile(matrices: Sequence[np.ndarray]) -> dict[str, Any]:
             timed = _adding_to(seconds, stage, getattr(module, name))
             stack.enter_context(patch.object(module, name, timed))
         started = time.perf_counter()
-        analysis.analyse(layers_of(matrices), Settings(jobs=1))
+        analysis.analyze(layers_of(matrices), Settings(jobs=1))
         total = time.perf_counter() - started
     seconds[REST] = total - sum(seconds.values())
     return {

@@ -1,7 +1,7 @@
 """WeightWatcher's part in benchmark.py: the process that times it, and the end that asks for it.
 
 The process runs in an interpreter that has weightwatcher and torch. It reads the name of a folder
-of .npy files per line, analyses a model whose Linear layers have these weights, and answers with a
+of .npy files per line, analyzes a model whose Linear layers have these weights, and answers with a
 line of JSON. It stays alive, so that its imports are neither timed nor repeated.
 """
 
@@ -32,7 +32,7 @@ class Peer:
         self._errors = errors
         self.versions: dict[str, str] = self._answer()["versions"]
 
-    def analyse(self, folder: Path) -> tuple[float, list[float]]:
+    def analyze(self, folder: Path) -> tuple[float, list[float]]:
         """Seconds of one `analyze(plot=False)` of the .npy files in `folder`, and the largest
         eigenvalue of each matrix. Raises `PeerError`."""
         if self._child.stdin is not None:
@@ -81,7 +81,7 @@ def serve() -> None:
         if line.strip() != folder:
             folder = line.strip()
             model = linear_model(folder)
-        print(json.dumps(analyse(model)), file=answers, flush=True)
+        print(json.dumps(analyze(model)), file=answers, flush=True)
 
 
 def linear_model(folder: str) -> Any:
@@ -99,7 +99,7 @@ def linear_model(folder: str) -> Any:
     return torch.nn.Sequential(*layers)
 
 
-def analyse(model: Any) -> dict[str, Any]:
+def analyze(model: Any) -> dict[str, Any]:
     """One analysis with WeightWatcher's defaults; only `analyze` is timed."""
     import weightwatcher
 

@@ -3,7 +3,7 @@
     python -m scripts.benchmarks.zoo [--corpus DIRECTORY] [--copies N] [--large N] [--reports N ...]
 
 Two zoos: the corpus, each archive under N names, and one archive of the size of the NER model of
-2018 (made here, 360 MB) under eight. Every name is downloaded, unpacked and analysed on its own.
+2018 (made here, 360 MB) under eight. Every name is downloaded, unpacked and analyzed on its own.
 The one worker is held to one core, so that twice its speed is what two can reach. Start-up is the
 time of a zoo of as many of the smallest models as there are workers; it is taken off. What the
 reports over N models take is measured by resuming a zoo whose N models are done: copies of one.

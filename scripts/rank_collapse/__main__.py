@@ -3,10 +3,11 @@
     python -m scripts.rank_collapse [--l2 0 1e-4 1e-3 1e-2] [--full] [--resume] ...
 
 Trains a small convolutional network once for each L2 penalty on its two hidden fully connected
-layers, from the same seed; analyses the state dict after every epoch with this project's library;
+layers, from the same seed; analyzes the state dict after every epoch with this project's library;
 writes figures, one page, and rank-collapse.json, which scripts/study/reproduce_2018.py reads. What
-counts is l2 * lr * steps: by default the weights see the decay of the study's 20 epochs of CIFAR-10,
-with fewer channels, smaller batches and half as many steps at twice the rate. --full is its size.
+counts is l2 * lr * steps: by default the weights see the decay of the study's 20 epochs of
+CIFAR-10, with fewer channels, smaller batches and half as many steps at twice the rate. --full is
+its size.
 """
 
 import argparse
@@ -43,7 +44,7 @@ from scripts.rank_collapse.results import (
     TikhonovDemonstration,
     TrainedNetwork,
 )
-from scripts.rank_collapse.sweep import Sweep, analyse_all, place_name, prepare, train_all
+from scripts.rank_collapse.sweep import Sweep, analyze_all, place_name, prepare, train_all
 from scripts.rank_collapse.tikhonov import demonstrate
 from scripts.rank_collapse.words import result_lines
 
@@ -81,7 +82,7 @@ class Request:
 
 
 def repeat(request: Request) -> Experiment:
-    """Train, analyse and write everything. Raises `UsageError`, `SourceError` or `OutputError`."""
+    """Train, analyze and write everything. Raises `UsageError`, `SourceError` or `OutputError`."""
     sweep = request.sweep
     check_directory(request.output_dir)
     # What is wrong with the images is said before anything is written, or removed.
@@ -89,7 +90,7 @@ def repeat(request: Request) -> Experiment:
     check_batches(sweep.trainings[0], images)
     prepare(sweep, request.resume, request.force)
     try:
-        networks = analyse_all(sweep, train_all(sweep))
+        networks = analyze_all(sweep, train_all(sweep))
     except KeyboardInterrupt as interrupt:
         option = "--resume in place of --force" if request.force else "--resume"
         hint = (

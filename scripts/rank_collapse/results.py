@@ -19,7 +19,7 @@ class EpochState:
     layers: tuple[LayerResult, ...]
 
     def layer(self, name: str) -> Optional[LayerResult]:
-        """The hidden layer `name`, None where it was not analysed."""
+        """The hidden layer `name`, None where it was not analyzed."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
 

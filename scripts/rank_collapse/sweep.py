@@ -1,4 +1,4 @@
-"""Trains the networks of the rank-collapse experiment side by side, and analyses every epoch."""
+"""Trains the networks of the rank-collapse experiment side by side, and analyzes every epoch."""
 
 import contextlib
 import multiprocessing
@@ -147,7 +147,7 @@ def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
                     ) from None
 
 
-def analyse_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwork, ...]:
+def analyze_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwork, ...]:
     """The hidden layers of every epoch of every network, by the library."""
     from tqdm import tqdm
 

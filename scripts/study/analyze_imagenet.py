@@ -1,8 +1,8 @@
-"""Analyse the nineteen ImageNet models of the 2018 study, and set them beside what it published.
+"""Analyze the nineteen ImageNet models of the 2018 study, and set them beside what it published.
 
     python -m scripts.study.analyze_imagenet [--weights-dir DIR | --untrained] [--models NAME,...]
 
-Downloads torchvision's pretrained weights, or takes those that are in DIR. Every model is analysed
+Downloads torchvision's pretrained weights, or takes those that are in DIR. Every model is analyzed
 as the models of a zoo are; imagenet.csv and imagenet.json hold the fully connected matrices beside
 the published numbers, and the study's claims. With --untrained torchvision draws random weights:
 that exercises everything, and says nothing of the study.
@@ -59,7 +59,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class ImageNetRequest:
-    """Which models of `manifest` to analyse (`models` None: all), and where the weights are.
+    """Which models of `manifest` to analyze (`models` None: all), and where the weights are.
 
     With `resume` models that are done stay, and those that failed are tried again. Raises
     `UsageError` for what cannot be.
@@ -92,8 +92,8 @@ class ImageNet:
     written: tuple[Path, ...]
 
 
-def analyse_imagenet(request: ImageNetRequest) -> ImageNet:
-    """Analyse the models as a zoo and write that zoo's reports, imagenet.csv and imagenet.json.
+def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
+    """Analyze the models as a zoo and write that zoo's reports, imagenet.csv and imagenet.json.
 
     Raises what `run_zoo` raises.
     """
@@ -287,7 +287,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> int:
     models = options.models
-    found = analyse_imagenet(
+    found = analyze_imagenet(
         ImageNetRequest(
             output_dir=options.output_dir,
             manifest=options.manifest,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The study of 2018 as one command: analyse its five AllenNLP models, or those of another manifest.
+# The study of 2018 as one command: analyze its five AllenNLP models, or those of another manifest.
 #
 #   scripts/study/analyze_zoo.sh [MANIFEST] [OPTION ...]
 #

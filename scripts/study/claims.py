@@ -95,17 +95,17 @@ def _absolute(path: str) -> str:
 
 
 def why_nothing(report: ZooReport) -> Optional[str]:
-    """Why nothing can be judged: that no model was analysed, with the first reason; else None."""
+    """Why nothing can be judged: that no model was analyzed, with the first reason; else None."""
     if report.counted or not report.failed:
         return None
     reason = report.failed[0].outcome.reason
     if len(report.models) == 1:
-        return f"the model could not be analysed: {reason}"
-    return f"none of the {len(report.models)} models could be analysed; the first: {reason}"
+        return f"the model could not be analyzed: {reason}"
+    return f"none of the {len(report.models)} models could be analyzed; the first: {reason}"
 
 
 def with_part(claims: Iterable[Claim], report: ZooReport) -> tuple[Claim, ...]:
-    """`claims`, of which those that are judged say so when not all models were analysed."""
+    """`claims`, of which those that are judged say so when not all models were analyzed."""
     if not report.failed:
         return tuple(claims)
     done = f"{len(report.models) - len(report.failed)} of the {len(report.models)} models"

@@ -83,7 +83,7 @@ def imagenet_rows(
     """The rows of `models`, whose reports are in the zoo's directory `root`.
 
     A published matrix is that of ours with its shape, both in the order of the model's modules. A
-    model that was not analysed has its published rows alone. Raises `SourceError` for a report that
+    model that was not analyzed has its published rows alone. Raises `SourceError` for a report that
     cannot be read.
     """
     rows: list[ImageNetRow] = []
@@ -123,14 +123,14 @@ def _beside(
 def rows_claim(
     rows: Iterable[ImageNetRow], data: Optional[str] = None, why_not: Optional[str] = None
 ) -> Claim:
-    """Whether the published numbers come out again, in every model that was analysed.
+    """Whether the published numbers come out again, in every model that was analyzed.
 
     Holds when each of its published rows agrees or is within 1%; `why_not` is a reason not to
     judge.
     """
     published = [row for row in rows if row.published is not None]
-    analysed = {row.model for row in published if row.layer is not None}
-    judged = [row for row in published if row.model in analysed]
+    analyzed = {row.model for row in published if row.layer is not None}
+    judged = [row for row in published if row.model in analyzed]
     good = sum(row.agreement in ("agrees", "close") for row in judged)
     if why_not is None and not judged:
         why_not = "no row has a matrix here"

@@ -36,7 +36,7 @@ from scripts.study.analyze_imagenet import (
     RANDOM,
     TABLE,
     ImageNetRequest,
-    analyse_imagenet,
+    analyze_imagenet,
     located_entries,
 )
 from scripts.study.claims import (
@@ -134,7 +134,7 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
     claims = allennlp_claims(report.counted, f"{ALLENNLP}/zoo.csv", why_nothing(report))
     yield ClaimSection(
         "AllenNLP's models",
-        analysed(report),
+        analyzed(report),
         with_part(claims, report),
         zoo_links(report, ALLENNLP),
     )
@@ -170,10 +170,10 @@ def reference_claims(report: ZooReport, entries: Sequence[ZooEntry], root: Path)
 
 
 def imagenet_section(study: Study) -> ClaimSection:
-    found = analyse_imagenet(study.imagenet)
+    found = analyze_imagenet(study.imagenet)
     claims = [replace(claim, data=f"{IMAGENET}/{claim.data}") for claim in found.claims]
     links = ((TABLE, f"{IMAGENET}/{TABLE}"), *zoo_links(found.zoo, IMAGENET))
-    text = f"Not judged: {RANDOM}." if study.imagenet.untrained else analysed(found.zoo)
+    text = f"Not judged: {RANDOM}." if study.imagenet.untrained else analyzed(found.zoo)
     return ClaimSection("ImageNet's models", text, tuple(claims), links)
 
 
@@ -187,10 +187,10 @@ def collapse_section(study: Study, runs: Optional[Sequence[CollapseRun]]) -> Cla
     return ClaimSection(heading, text, (collapse_claim(runs, COLLAPSE),))
 
 
-def analysed(report: ZooReport) -> str:
+def analyzed(report: ZooReport) -> str:
     """How many models were, and why not the others."""
     done = sum(model.outcome.status == DONE for model in report.models)
-    said = f"{done} of {len(report.models)} models analysed."
+    said = f"{done} of {len(report.models)} models analyzed."
     if not report.failed:
         return said
     first = report.failed[0]
@@ -199,7 +199,7 @@ def analysed(report: ZooReport) -> str:
 
 
 def zoo_links(report: ZooReport, part: str) -> tuple[tuple[str, str], ...]:
-    """To the zoo's own page, and to that of each model that was analysed."""
+    """To the zoo's own page, and to that of each model that was analyzed."""
     done: list[ZooModel] = [m for m in report.models if m.outcome.status == DONE]
     return (
         ("all models", f"{part}/index.html"),

@@ -29,7 +29,7 @@ MODELS = "models"  # of a zoo's directory
 
 
 def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
-    """Each model's name and its report, analysed where there is none."""
+    """Each model's name and its report, analyzed where there is none."""
     for model in models:
         path = Path(model)
         if (path / MODELS).is_dir():

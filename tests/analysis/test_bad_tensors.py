@@ -1,4 +1,4 @@
-"""Odd tensors as torch saves them: analysed, or left out by what they are; the rest goes on."""
+"""Odd tensors as torch saves them: analyzed, or left out by what they are; the rest goes on."""
 
 import warnings
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.settings import Settings
 from tests.support.commands import run_module
@@ -18,14 +18,14 @@ GOOD = torch.from_numpy(gaussian(0, 40, 20).astype(np.float32))
 ZIPPED = pytest.mark.parametrize("zipped", [False, True], ids=["legacy", "zip"])
 
 
-def analysed(path: Path) -> ModelReport:
-    return analyse_archive(Request(str(path), quiet=True), Settings())
+def analyzed(path: Path) -> ModelReport:
+    return analyze_archive(Request(str(path), quiet=True), Settings())
 
 
 def report_of(state: Any, directory: Path, zipped: bool = True) -> ModelReport:
     path = directory / "model.pth"
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    return analysed(path)
+    return analyzed(path)
 
 
 def layer(report: ModelReport, name: str) -> LayerResult:
@@ -100,7 +100,7 @@ ANALYSED: "dict[str, Callable[[], torch.Tensor]]" = {
 
 @ZIPPED
 @pytest.mark.parametrize("name", ANALYSED)
-def test_analysed_as_numpy_finds_in_float64(name: str, zipped: bool, tmp_path: Path) -> None:
+def test_analyzed_as_numpy_finds_in_float64(name: str, zipped: bool, tmp_path: Path) -> None:
     matrix = ANALYSED[name]()
     report = report_of({"odd.weight": matrix, "good.weight": GOOD}, tmp_path, zipped)
     assert report.skipped == ()
@@ -174,7 +174,7 @@ def test_what_is_not_finite_is_counted_and_located(
 
 
 @ZIPPED
-def test_tied_tensors_are_analysed_once(zipped: bool, tmp_path: Path) -> None:
+def test_tied_tensors_are_analyzed_once(zipped: bool, tmp_path: Path) -> None:
     state = {"a.weight": GOOD, "b.weight": GOOD, "c.weight": GOOD.clone(), "d.weight": GOOD.t()}
     report = report_of(state, tmp_path, zipped)
     assert [found.name for found in report.layers] == ["a", "c", "d"]
@@ -206,7 +206,7 @@ def test_the_model_is_found_in_what_wraps_it(form: str, zipped: bool, tmp_path: 
 
 @ZIPPED
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
-def test_of_a_training_checkpoint_only_the_model_is_analysed(
+def test_of_a_training_checkpoint_only_the_model_is_analyzed(
     key: str, zipped: bool, tmp_path: Path
 ) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.Linear(30, 5))
@@ -235,12 +235,12 @@ def test_the_command_goes_on_and_says_what_it_left_out(tmp_path: Path) -> None:
     assert "Healthy: the linear layer with Q > 1.1 keeps full rank" in done.stdout
 
 
-def test_nothing_to_analyse_is_one_line_that_lists_what_there_was(tmp_path: Path) -> None:
+def test_nothing_to_analyze_is_one_line_that_lists_what_there_was(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(3), "n": torch.ones(2, 2, dtype=torch.int64)}, tmp_path / "m.pth")
     done = run_module("allennlp_analyze", "m.pth", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: m.pth: no weight matrix to analyse; skipped: a (vector), n (int64: not floating"
+        "error: m.pth: no weight matrix to analyze; skipped: a (vector), n (int64: not floating"
         " point)\n"
     )
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from allennlp_analyze.analysis.measure import describe
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.results.layer import LayerResult, ModelReport
@@ -18,13 +18,13 @@ from tests.conftest import Corpus, corpus_names
 ENOUGH_FOR_ALPHA = 10
 
 
-def analysed(corpus: Corpus, name: str) -> ModelReport:
-    return analyse_archive(Request(str(corpus.path(name)), quiet=True), Settings())
+def analyzed(corpus: Corpus, name: str) -> ModelReport:
+    return analyze_archive(Request(str(corpus.path(name)), quiet=True), Settings())
 
 
 @pytest.mark.parametrize("name", corpus_names())
-def test_archive_is_analysed_as_the_oracle_says(corpus: Corpus, name: str) -> None:
-    report = analysed(corpus, name)
+def test_archive_is_analyzed_as_the_oracle_says(corpus: Corpus, name: str) -> None:
+    report = analyzed(corpus, name)
     oracle = corpus.oracle[name]
     assert report.source.sha256 == oracle["sha256"]
     parameters = {layer.parameter: layer for layer in report.layers}

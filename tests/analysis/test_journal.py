@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, open_journal
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import to_json_dict
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
@@ -27,7 +27,7 @@ RUN = {"weights": ["0" * 64, "weights.th"], "settings": {"jobs": None, "kinds": 
 def outcomes() -> "list[LayerOutcome]":
     """Real layers with every field that there is, odd names, and matrices that were left out."""
     settings = Settings(compare_distributions=True, kinds=("linear",))
-    layers = list(analyse_archive(Request(str(SMALL), quiet=True), settings).layers[:3])
+    layers = list(analyze_archive(Request(str(SMALL), quiet=True), settings).layers[:3])
     odd = [make_layer(heavy_tailed(30, 12, seed), name) for seed, name in enumerate(ODD_NAMES)]
     return [*layers, *odd, Skipped("w", (3, 4), "1 entry is not finite", invalid=True)]
 

@@ -4,7 +4,7 @@ from typing import Optional
 import numpy as np
 import pytest
 
-from allennlp_analyze.analysis.measure import analyse, select
+from allennlp_analyze.analysis.measure import analyze, select
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.finding import WeightMatrix
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
@@ -33,7 +33,7 @@ def weight(
 
 
 def measured(values: np.ndarray, settings: Optional[Settings] = None) -> LayerResult:
-    (layer,) = analyse([weight(values)], settings or Settings()).layers
+    (layer,) = analyze([weight(values)], settings or Settings()).layers
     return layer
 
 
@@ -137,7 +137,7 @@ def test_a_broken_matrix_is_left_out_and_the_others_go_on() -> None:
         "b", "b.weight", None, "linear", "inferred", (30, 20), "float32", fails
     )
     seen: dict[int, LayerOutcome] = {}
-    found = analyse(
+    found = analyze(
         [weight(broken, "a", part="query"), unreadable, weight(gaussian(1, 30, 20), "c")],
         Settings(),
         on_outcome=seen.__setitem__,
@@ -152,8 +152,8 @@ def test_a_broken_matrix_is_left_out_and_the_others_go_on() -> None:
 
 def test_outcomes_of_an_earlier_run_are_taken_as_they_are() -> None:
     matrices = [weight(gaussian(seed, 40, 20), f"m{seed}") for seed in range(4)]
-    whole, seen = analyse(matrices, Settings()).layers, []
-    found = analyse(
+    whole, seen = analyze(matrices, Settings()).layers, []
+    found = analyze(
         matrices,
         Settings(),
         on_outcome=lambda index, outcome: seen.append(index),
@@ -177,7 +177,7 @@ MIXED = [
 
 def test_results_are_the_same_to_the_last_bit_whatever_the_number_of_jobs() -> None:
     matrices = [weight(values, f"layer {index}") for index, values in enumerate(MIXED)]
-    one, *others = (analyse(matrices, Settings(jobs=jobs)) for jobs in (1, 2, 5))
+    one, *others = (analyze(matrices, Settings(jobs=jobs)) for jobs in (1, 2, 5))
     assert [layer.name for layer in one.layers] == [matrix.name for matrix in matrices]
     for other in others:
         assert other.layers == one.layers
@@ -188,7 +188,7 @@ def test_results_are_the_same_to_the_last_bit_whatever_the_number_of_jobs() -> N
 def test_seconds_of_the_stages_add_up_to_the_time_that_passed() -> None:
     matrices = [weight(values) for values in MIXED]
     started = time.perf_counter()
-    found = analyse(matrices, Settings(jobs=3))
+    found = analyze(matrices, Settings(jobs=3))
     passed = time.perf_counter() - started
     assert found.spectra_seconds > 0 and found.fits_seconds > 0
     assert 0.5 * passed <= found.spectra_seconds + found.fits_seconds <= passed
@@ -199,10 +199,10 @@ def test_a_matrix_beyond_the_largest_dimension_is_left_out_unread() -> None:
         raise AssertionError("must not be read")
 
     huge = WeightMatrix("h", "h", None, "linear", "inferred", (60_000, 20_000), "float32", never)
-    found = analyse([huge, weight(gaussian(0, 40, 31)), weight(gaussian(1, 80, 30))], Settings())
+    found = analyze([huge, weight(gaussian(0, 40, 31)), weight(gaussian(1, 80, 30))], Settings())
     assert len(found.layers) == 2
     assert "60000 x 20000" in found.skipped[0].reason
-    (kept,) = analyse(
+    (kept,) = analyze(
         [weight(gaussian(0, 40, 31)), weight(gaussian(1, 80, 30))], Settings(max_dim=30)
     ).layers
     assert kept.M == 30
@@ -212,13 +212,13 @@ def test_not_enough_memory_is_said_of_the_matrix_that_needs_it() -> None:
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    found = analyse([weight(gaussian(0, 900, 300))], Settings(), exhausted)
+    found = analyze([weight(gaussian(0, 900, 300))], Settings(), exhausted)
     assert found.layers == ()
     assert "not enough memory" in found.skipped[0].reason
 
 
 def test_tied_names_are_told() -> None:
-    (layer,) = analyse([weight(gaussian(0, 90, 60), tied=("decoder.weight",))], Settings()).layers
+    (layer,) = analyze([weight(gaussian(0, 90, 60), tied=("decoder.weight",))], Settings()).layers
     assert any("decoder.weight" in warning for warning in layer.warnings)
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from allennlp_analyze.analysis.measure import analyse
+from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.analysis.summary import other_findings, summarise
 from allennlp_analyze.results.layer import LayerResult, Skipped
 from allennlp_analyze.settings import Settings
@@ -12,7 +12,7 @@ from tests.support.matrices import gaussian, low_rank
 
 
 def layer(matrix: np.ndarray, name: str, kind: str = "linear") -> LayerResult:
-    (found,) = analyse([weight(matrix, name, kind)], Settings()).layers
+    (found,) = analyze([weight(matrix, name, kind)], Settings()).layers
     return found
 
 

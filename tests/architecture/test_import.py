@@ -40,5 +40,5 @@ def test_everything_promised_is_there() -> None:
 
 
 def test_what_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'analyse'"):
-        allennlp_analyze.analyse  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'measure'"):
+        allennlp_analyze.measure  # type: ignore[attr-defined]  # noqa: B018

@@ -1,6 +1,6 @@
 """What every module keeps to: its size, its first line, and what it imports when it is imported.
 
-Which package may import which is held by import-linter (`make lint`; pyproject.toml has the layers).
+Which package may import which is held by import-linter (`make lint`; see pyproject.toml).
 """
 
 import ast

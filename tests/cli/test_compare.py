@@ -12,7 +12,7 @@ from typing import Any, Callable
 import jsonschema
 import pytest
 
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.cli.compare import WORSE
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
@@ -142,7 +142,7 @@ def test_a_collapse_in_a_real_archive_is_caught_and_a_recovery_is_none(
     corpus: Corpus, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = corpus.path(name)
-    report = analyse_archive(Request(str(good), quiet=True), Settings())
+    report = analyze_archive(Request(str(good), quiet=True), Settings())
     (layer, *_) = [x for x in report.layers if x.verdict == "full_rank" and x.part is None]
     bad = rewritten(good, tmp_path / "bad.tar.gz", flattened(layer.parameter, layer.M - 1))
     assert main(["compare", str(good), str(bad)]) == 0
@@ -329,7 +329,7 @@ def damaged_report(tmp_path: Path) -> Path:
     return out
 
 
-def test_a_damaged_report_is_one_line_before_anything_is_analysed(tmp_path: Path) -> None:
+def test_a_damaged_report_is_one_line_before_anything_is_analyzed(tmp_path: Path) -> None:
     out = damaged_report(tmp_path)
     done = run("missing.tar.gz", str(out), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -337,7 +337,7 @@ def test_a_damaged_report_is_one_line_before_anything_is_analysed(tmp_path: Path
     done = run("--debug", str(SMALL), str(out), cwd=tmp_path)
     assert done.returncode == 1
     assert "report.json: is damaged" in done.stderr.splitlines()[-1]
-    assert "analyse_archive" not in done.stderr
+    assert "analyze_archive" not in done.stderr
 
 
 def test_a_report_of_another_schema_is_one_line(

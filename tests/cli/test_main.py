@@ -35,25 +35,25 @@ def read_report(directory: Path) -> "dict[str, Any]":
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("small") / "out"
     assert main([str(SMALL), "--output-dir", str(directory), "--quiet"]) == 0
     return directory
 
 
-def test_reports_are_written_and_agree_with_each_other(analysed: Path) -> None:
-    report = read_report(analysed)
+def test_reports_are_written_and_agree_with_each_other(analyzed: Path) -> None:
+    report = read_report(analyzed)
     layers = report["layers"]
     assert isinstance(layers, list)
-    rows = (analysed / "layers.csv").read_text().splitlines()
+    rows = (analyzed / "layers.csv").read_text().splitlines()
     assert len(rows) == len(layers) + 1
-    with np.load(analysed / "singular_values.npz") as values:
+    with np.load(analyzed / "singular_values.npz") as values:
         assert sorted(values.files) == sorted(layer["name"] for layer in layers)
         for layer in layers:
             assert values[layer["name"]].shape == (layer["M"],)
             assert values[layer["name"]].min() == layer["min_singular_value"]
-    assert len(list((analysed / "plots" / "layers").iterdir())) == len(layers)
-    assert {path.name for path in analysed.iterdir()} == {
+    assert len(list((analyzed / "plots" / "layers").iterdir())) == len(layers)
+    assert {path.name for path in analyzed.iterdir()} == {
         "report.json",
         "layers.csv",
         "singular_values.npz",
@@ -62,8 +62,8 @@ def test_reports_are_written_and_agree_with_each_other(analysed: Path) -> None:
     }
 
 
-def test_fixture_has_the_layers_of_the_2018_model_and_is_healthy(analysed: Path) -> None:
-    report = read_report(analysed)
+def test_fixture_has_the_layers_of_the_2018_model_and_is_healthy(analyzed: Path) -> None:
+    report = read_report(analyzed)
     published = json.loads(
         (ROOT / "allennlp_analyze/data/published/ner_2018_parameters.json").read_text()
     )
@@ -117,10 +117,10 @@ def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_pat
     assert "left out" in warning and f"and {len(large) - 1} more" in warning
 
 
-def test_numbers_do_not_depend_on_the_number_of_jobs(analysed: Path, tmp_path: Path) -> None:
+def test_numbers_do_not_depend_on_the_number_of_jobs(analyzed: Path, tmp_path: Path) -> None:
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--jobs", "1"]) == 0
-    assert read_report(tmp_path)["layers"] == read_report(analysed)["layers"]
-    one, other = (directory / "singular_values.npz" for directory in (tmp_path, analysed))
+    assert read_report(tmp_path)["layers"] == read_report(analyzed)["layers"]
+    one, other = (directory / "singular_values.npz" for directory in (tmp_path, analyzed))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -222,7 +222,7 @@ def test_interrupt_is_one_line_and_exit_130(tmp_path: Path) -> None:
         "import os, signal, sys\n"
         "import allennlp_analyze.analysis.pipeline as run\n"
         "from allennlp_analyze.cli.main import main\n"
-        "run.analyse = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        "run.analyze = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         f"sys.exit(main([{str(SMALL)!r}, '--output-dir', {str(tmp_path / 'out')!r}]))\n"
     )
     done = subprocess.run(

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from allennlp_analyze.analysis.journal import JOURNAL, Journal, open_journal
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive, run
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive, run
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.json import schema
@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on_with_another_reference(tmp_path: Path) -> No
         def keep_journal(of_run: Mapping[str, Any]) -> Journal:
             return stack.enter_context(open_journal(out, of_run, resume=False))
 
-        first = analyse_archive(request, settings, keep_journal)
+        first = analyze_archive(request, settings, keep_journal)
     assert (out / JOURNAL).is_file() and not (out / "report.json").exists()
     other = Request(str(SMALL), out, quiet=True, plots=False, resume=True, reference="srl-2018")
     with pytest.raises(OutputError, match="other settings"):

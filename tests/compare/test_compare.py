@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.measure import analyse
-from allennlp_analyze.analysis.pipeline import Request, analyse_archive
+from allennlp_analyze.analysis.measure import analyze
+from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.compare.compare import compare_models, restricted
 from allennlp_analyze.compare.results import (
     MEASURES,
@@ -44,7 +44,7 @@ def measured(name: str, matrix: np.ndarray, kind: str = "linear") -> LayerResult
         dtype=str(matrix.dtype),
         load=lambda: matrix,
     )
-    (layer,) = analyse([weight], Settings(jobs=1)).layers
+    (layer,) = analyze([weight], Settings(jobs=1)).layers
     return layer
 
 
@@ -88,19 +88,19 @@ def failures(comparison: ModelComparison) -> "list[str]":
 
 
 @functools.cache
-def analysed(path: Path) -> ModelReport:
-    return analyse_archive(Request(str(path), quiet=True), Settings())
+def analyzed(path: Path) -> ModelReport:
+    return analyze_archive(Request(str(path), quiet=True), Settings())
 
 
 @pytest.mark.parametrize("name", corpus_names())
 def test_a_real_archive_against_itself_has_no_difference(corpus: Corpus, name: str) -> None:
-    report = analysed(corpus.path(name))
+    report = analyzed(corpus.path(name))
     comparison = compared(ComparedModel("a", report), ComparedModel("b", report))
     assert_no_difference(comparison, report)
 
 
 def test_the_fixture_against_itself_has_no_difference() -> None:
-    report = analysed(SMALL)
+    report = analyzed(SMALL)
     assert_no_difference(compared(ComparedModel("a", report), ComparedModel("b", report)), report)
 
 
@@ -171,7 +171,7 @@ def test_swapping_the_models_swaps_and_negates(pairs: "list[tuple[Any, Any]]") -
     ],
 )
 def test_releases_compared_both_ways(corpus: Corpus, one: str, other: str) -> None:
-    a, b = (ComparedModel(name, analysed(corpus.path(name))) for name in (one, other))
+    a, b = (ComparedModel(name, analyzed(corpus.path(name))) for name in (one, other))
     ab, ba = compared(a, b), compared(b, a)
     for pair in ab.pairs:
         expected = np.abs(pair.baseline.singular_values[0] - pair.candidate.singular_values[0])

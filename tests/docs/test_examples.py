@@ -100,7 +100,7 @@ def test_module(tmp_path: Path) -> None:
         "encoder.weight_ih_l0_reverse: LSTM, 256 x 64, full_rank",
         "encoder.weight_hh_l0_reverse: LSTM, 256 x 64, full_rank",
         "projection: Linear, 128 x 64, full_rank",
-        "tied: decoder.weight shares these values; analysed once",
+        "tied: decoder.weight shares these values; analyzed once",
     ]
 
 

@@ -70,7 +70,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def analysed(weights: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def analyzed(weights: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("imagenet") / "new"
     done = run_script(
         SCRIPT,
@@ -81,12 +81,12 @@ def analysed(weights: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return SimpleNamespace(output=output, stdout=done.stdout, rows=rows_of(output))
 
 
-def test_every_matrix_is_beside_its_published_row(weights: Any, analysed: Any) -> None:
+def test_every_matrix_is_beside_its_published_row(weights: Any, analyzed: Any) -> None:
     inception, resnet = published("inception_v3"), published("resnet18")
-    assert [row["module_index"] for row in analysed.rows] == ["226", "302", "67"]
+    assert [row["module_index"] for row in analyzed.rows] == ["226", "302", "67"]
     matrices = (weights.__dict__["AuxLogits.fc.weight"], weights.__dict__["fc.weight"])
     for row, theirs, matrix in zip(
-        analysed.rows, [*inception, *resnet], (*matrices, weights.resnet18)
+        analyzed.rows, [*inception, *resnet], (*matrices, weights.resnet18)
     ):
         assert (row["model"], row["M"], row["N"]) == (theirs["model"], theirs["M"], theirs["N"])
         assert float(row["published_alpha"]) == float(theirs["alpha"])
@@ -97,15 +97,15 @@ def test_every_matrix_is_beside_its_published_row(weights: Any, analysed: Any) -
         values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
         assert float(row["min_singular_value"]) == pytest.approx(values[-1], abs=1e-7 * values[0])
         assert float(row["Q"]) == pytest.approx(int(theirs["N"]) / int(theirs["M"]))
-    assert float(analysed.rows[2]["rank_loss_percent"]) == pytest.approx(100 / 512)
-    assert float(analysed.rows[0]["rank_loss_percent"]) == 0
+    assert float(analyzed.rows[2]["rank_loss_percent"]) == pytest.approx(100 / 512)
+    assert float(analyzed.rows[0]["rank_loss_percent"]) == 0
 
 
-def test_json_holds_the_same_and_the_claims(analysed: Any) -> None:
-    found = json.loads((analysed.output / "imagenet.json").read_text(encoding="utf-8"))
+def test_json_holds_the_same_and_the_claims(analyzed: Any) -> None:
+    found = json.loads((analyzed.output / "imagenet.json").read_text(encoding="utf-8"))
     assert found["weights"] == "pretrained"
-    assert [row["layer"] for row in found["rows"]] == [row["layer"] for row in analysed.rows]
-    for row, line in zip(found["rows"], analysed.rows):
+    assert [row["layer"] for row in found["rows"]] == [row["layer"] for row in analyzed.rows]
+    for row, line in zip(found["rows"], analyzed.rows):
         for column, value in row.items():
             assert line[column] == ("" if value is None else str(value))
     fits, alphas, near, square, numbers = found["claims"]
@@ -119,30 +119,30 @@ def test_json_holds_the_same_and_the_claims(analysed: Any) -> None:
     assert statuses == dict.fromkeys(("inception_v3", "resnet18", "squeezenet1_0"), "done")
 
 
-def test_what_is_printed(analysed: Any) -> None:
-    lines = analysed.stdout.splitlines()
+def test_what_is_printed(analyzed: Any) -> None:
+    lines = analyzed.stdout.splitlines()
     assert lines[0].split()[:5] == ["model", "module", "N", "M", "Q"]
-    for line, row in zip(lines[1:4], analysed.rows):
+    for line, row in zip(lines[1:4], analyzed.rows):
         shown = line.split()
         assert shown[:4] == [row["model"], row["module_index"], row["N"], row["M"]]
         assert shown[6] == f"{float(row['published_alpha']):.2f}"
     assert "Without a fully connected layer: squeezenet1_0." in lines
-    assert str(analysed.output / "imagenet.csv") in analysed.stdout
-    assert (analysed.output / "index.html").is_file()
-    assert list((analysed.output / "plots").iterdir())
+    assert str(analyzed.output / "imagenet.csv") in analyzed.stdout
+    assert (analyzed.output / "index.html").is_file()
+    assert list((analyzed.output / "plots").iterdir())
 
 
-def test_only_resume_or_force_go_into_it_again(weights: Any, analysed: Any) -> None:
-    options = ("--weights-dir", weights.directory, "--output-dir", analysed.output)
+def test_only_resume_or_force_go_into_it_again(weights: Any, analyzed: Any) -> None:
+    options = ("--weights-dir", weights.directory, "--output-dir", analyzed.output)
     options = (*options, "--models", "squeezenet1_0,resnet18,inception_v3")
     assert "--resume" in error_line(run_script(SCRIPT, *options), 1)
-    reports = sorted(analysed.output.glob("models/*/report.json"))
+    reports = sorted(analyzed.output.glob("models/*/report.json"))
     before = [path.stat().st_mtime_ns for path in reports]
     assert len(before) == 3
     done = run_script(SCRIPT, *options, "--resume", "--quiet")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert [path.stat().st_mtime_ns for path in reports] == before
-    assert rows_of(analysed.output) == analysed.rows
+    assert rows_of(analyzed.output) == analyzed.rows
 
 
 def test_random_weights_are_not_judged(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def command(*arguments):
     return done.stdout
 
 
-def analyse(source, output, *options):
+def analyze(source, output, *options):
     """The report of the real command."""
     command(
         *("-m", "allennlp", "analyze", source, "--output-dir", output, "--quiet", "--no-plots"),
@@ -86,7 +86,7 @@ def archive(directory, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(archive, tmp_path_factory):
-    return analyse(archive, tmp_path_factory.mktemp("report"))
+    return analyze(archive, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_the_vector_of_a_sentence_is_the_mean_that_the_transformer_was_trained_f
 def test_allennlp_analyze_gives_every_number_of_the_weights_file(
     maker, report, directory, tmp_path
 ):
-    direct = analyse(directory / "model.safetensors", tmp_path)
+    direct = analyze(directory / "model.safetensors", tmp_path)
     found = by_parameter(report.to_dict()["layers"])
     for layer in direct.to_dict()["layers"]:
         other = found.pop(f"{maker.MODULE}.{layer['parameter']}")
@@ -186,7 +186,7 @@ def test_building_the_model_changes_no_number_and_confirms_the_kinds(
 ):
     building = {k: v for k, v in maker.overrides(directory).items() if k.startswith("model.")}
     options = ("--build-model", "--overrides", json.dumps(building))
-    built = analyse(archive, tmp_path, *options).to_dict()
+    built = analyze(archive, tmp_path, *options).to_dict()
     assert built["source"]["walk"] == "modules", built["warnings"]
     found = by_parameter(report.to_dict()["layers"])
     for layer in built["layers"]:

@@ -153,7 +153,7 @@ def test_the_archive_has_the_numbers_of_the_weights_file(printed, packages, fold
 
 
 @with_allennlp
-def test_what_is_kept_is_neither_installed_nor_analysed_again(folder, tmp_path):
+def test_what_is_kept_is_neither_installed_nor_analyzed_again(folder, tmp_path):
     arguments = ("english_g2", "--keep", folder, "--output-dir", tmp_path)
     first = run(*arguments, PIP_NO_INDEX="1")
     assert first.returncode == 0, first.stderr

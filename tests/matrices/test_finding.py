@@ -130,7 +130,7 @@ def test_a_mask_embedding_and_a_table_of_biases_are_weights() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_every_floating_type_is_analysed(dtype: str) -> None:
+def test_every_floating_type_is_analyzed(dtype: str) -> None:
     matrix = matrices_of(numpy_source({"a.weight": np.ones((2, 3), np.float32)}, dtype))["a"]
     assert matrix.dtype == dtype
 
@@ -144,7 +144,7 @@ def test_a_layer_norm_over_two_dimensions_is_no_matrix() -> None:
     }
 
 
-def test_tied_tensors_are_analysed_once_and_listed() -> None:
+def test_tied_tensors_are_analyzed_once_and_listed() -> None:
     torch = pytest.importorskip("torch")
     table = torch.randn(9, 4)
     state = {"wte.weight": table, "h.weight": torch.randn(4, 4), "head.weight": table}
@@ -340,7 +340,7 @@ def test_a_weight_normalised_by_parametrization_is_put_together() -> None:
         np.testing.assert_allclose(matrix.values(), expected, rtol=1e-6)
 
 
-def test_a_pruned_weight_is_analysed_as_it_is_used() -> None:
+def test_a_pruned_weight_is_analyzed_as_it_is_used() -> None:
     torch = pytest.importorskip("torch")
     from torch.nn.utils import prune
 

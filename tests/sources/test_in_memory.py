@@ -68,7 +68,7 @@ def test_kinds_classes_and_places_are_those_of_the_modules() -> None:
         assert layer.module_class == type(owner).__name__
 
 
-def test_tied_parameters_are_analysed_once() -> None:
+def test_tied_parameters_are_analyzed_once() -> None:
     report = analyze(every_layer())
     assert [x.parameter for x in report.skipped if x.reason == "tied to table.weight"] == [
         "head.weight"
@@ -208,7 +208,7 @@ def test_modules_whose_parameters_have_no_values() -> None:
     report = analyze(model)
     assert [x.name for x in report.layers] == ["2"]
     assert set(reasons(report)) == {"0.weight", "0.bias", "1.weight", "1.bias", "2.bias"}
-    with pytest.raises(Exception, match="no weight matrix to analyse; skipped: 0.weight"):
+    with pytest.raises(Exception, match="no weight matrix to analyze; skipped: 0.weight"):
         analyze(model[:1])
 
 

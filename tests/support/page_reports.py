@@ -1,11 +1,11 @@
-"""Reports for the tests of the page: analysed by the product, of matrices that a page must bear."""
+"""Reports for the tests of the page: analyzed by the product, of matrices that a page must bear."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from allennlp_analyze.analysis.measure import analyse
+from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.analysis.summary import summarise
 from allennlp_analyze.matrices.finding import WeightMatrix
 from allennlp_analyze.results.layer import ModelReport, Skipped
@@ -15,10 +15,10 @@ from tests.support.report_factory import ODD_NAMES, make_report
 Named = tuple[str, str, np.ndarray]
 
 
-def analysed(matrices: Sequence[Named], skipped: Sequence[Skipped] = ()) -> ModelReport:
+def analyzed(matrices: Sequence[Named], skipped: Sequence[Skipped] = ()) -> ModelReport:
     """The report on named matrices of given kinds."""
     weights = [weight(*named) for named in matrices]
-    found = analyse(weights, Settings())
+    found = analyze(weights, Settings())
     left_out = (*skipped, *found.skipped)
     return make_report(
         *found.layers, summary=summarise(found.layers, left_out), skipped=tuple(left_out)
@@ -56,13 +56,13 @@ def edge_cases() -> ModelReport:
     ]
     matrices += [(name, "recurrent", random(24, 12)) for name in ODD_NAMES]
     invalid = Skipped("<b>bad</b>", (3, 3), "1 of 9 values is NaN", invalid=True)
-    return analysed(matrices, [invalid, Skipped("bias", (3,), "bias")])
+    return analyzed(matrices, [invalid, Skipped("bias", (3,), "bias")])
 
 
 def many_layers(count: int, rows: int = 600, columns: int = 300) -> ModelReport:
     """`count` layers with names as long as those of real models."""
     rng = np.random.default_rng(1)
-    one = analysed([("one", "linear", rng.standard_normal((rows, columns)))]).layers[0]
+    one = analyzed([("one", "linear", rng.standard_normal((rows, columns)))]).layers[0]
     names = [f"encoder.layers.{i}.self_attention.query_projection_layer" for i in range(count)]
     layers = tuple(replace(one, name=name, parameter=f"{name}.weight") for name in names)
     return make_report(*layers, summary=summarise(layers, ()), skipped=())

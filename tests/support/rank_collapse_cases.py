@@ -1,4 +1,4 @@
-"""Rank-collapse experiments of every kind: small real matrices, analysed by the library."""
+"""Rank-collapse experiments of every kind: small real matrices, analyzed by the library."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -18,7 +18,7 @@ SHAPES = {"fc1": (24, 192), "fc2": (12, 24)}
 ABOUT = (("network", "two small matrices"), ("decay", "the penalty alone: <exp(-decay)> & more"))
 
 
-def analysed(name: str, matrix: np.ndarray) -> LayerResult:
+def analyzed(name: str, matrix: np.ndarray) -> LayerResult:
     (layer,) = analyze({f"{name}.weight": matrix}, kinds=None).layers
     return layer
 
@@ -39,7 +39,7 @@ def matrices(decay: float, epoch: int, seed: int = 0) -> "dict[str, np.ndarray]"
 
 
 def state(epoch: int, accuracy: float, weights: Mapping[str, np.ndarray]) -> Any:
-    layers = tuple(analysed(name, matrix) for name, matrix in weights.items())
+    layers = tuple(analyzed(name, matrix) for name, matrix in weights.items())
     return results.EpochState(epoch, None if epoch == 0 else 2.0 / epoch, accuracy, layers)
 
 
@@ -62,7 +62,7 @@ def zeros_network(l2: float) -> Any:
 
 def demonstration(decay: float = 30.0, l2: float = 1e-2) -> Any:
     weights = matrices(decay, 1)["fc1"]
-    return tikhonov.demonstrate(weights, analysed("fc1", weights), l2)
+    return tikhonov.demonstrate(weights, analyzed("fc1", weights), l2)
 
 
 def experiment(networks: Sequence[Any], tikhonov_of: Optional[Any] = None) -> Any:

@@ -11,7 +11,7 @@ from allennlp_analyze.analysis.pipeline import Request
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.outcome import read_outcome
-from allennlp_analyze.zoo.unit import analyse_unit, failure, make_unit, weights_digest
+from allennlp_analyze.zoo.unit import analyze_unit, failure, make_unit, weights_digest
 from tests.support.zoo_archives import write_archive
 
 
@@ -31,7 +31,7 @@ def weights():
 
 
 def digest(path, directory):
-    return analyse_unit(unit(path, directory)).weights
+    return analyze_unit(unit(path, directory)).weights
 
 
 def test_the_same_weights_are_known_in_every_container(weights, tmp_path):
@@ -68,7 +68,7 @@ def test_other_weights_are_other_weights(weights, tmp_path, change):
 def test_the_digest_does_not_hang_on_the_last_bits(weights, tmp_path):
     """What another processor may compute otherwise."""
     save_file(weights, tmp_path / "m.safetensors")
-    analyse_unit(unit(tmp_path / "m.safetensors", tmp_path / "out"))
+    analyze_unit(unit(tmp_path / "m.safetensors", tmp_path / "out"))
     layers = load_report(tmp_path / "out").layers
     for layer in layers:
         object.__setattr__(layer, "frobenius_norm", layer.frobenius_norm * (1 + 1e-12))
@@ -76,7 +76,7 @@ def test_the_digest_does_not_hang_on_the_last_bits(weights, tmp_path):
 
 
 def test_the_outcome_holds_the_numbers_of_the_report(tmp_path):
-    outcome = analyse_unit(unit(write_archive(tmp_path / "m.tar.gz", 0), tmp_path / "out"))
+    outcome = analyze_unit(unit(write_archive(tmp_path / "m.tar.gz", 0), tmp_path / "out"))
     report = load_report(tmp_path / "out")
     assert outcome == read_outcome(tmp_path / "out")
     assert outcome.status == "done" and outcome.seconds > 0
@@ -92,7 +92,7 @@ def test_the_outcome_holds_the_numbers_of_the_report(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00nothing", b"\x80\x02."])
 def test_a_failure_is_an_outcome_of_one_line(tmp_path, content):
     (tmp_path / "m.tar.gz").write_bytes(content)
-    outcome = analyse_unit(unit(tmp_path / "m.tar.gz", tmp_path / "out"))
+    outcome = analyze_unit(unit(tmp_path / "m.tar.gz", tmp_path / "out"))
     assert outcome == read_outcome(tmp_path / "out")
     assert outcome.status == "failed"
     assert "m.tar.gz" in outcome.reason and "\n" not in outcome.reason
@@ -102,7 +102,7 @@ def test_a_failure_is_an_outcome_of_one_line(tmp_path, content):
 
 def test_an_outcome_that_cannot_be_written_is_a_failure(tmp_path):
     (tmp_path / "out").write_text("a file where the directory belongs")
-    outcome = analyse_unit(unit(write_archive(tmp_path / "m.tar.gz", 0), tmp_path / "out"))
+    outcome = analyze_unit(unit(write_archive(tmp_path / "m.tar.gz", 0), tmp_path / "out"))
     assert outcome.status == "failed" and "out" in outcome.reason
 
 

@@ -146,7 +146,7 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             REMARK,
             f"Tied weights: {count(len(tied), 'matrix', 'matrices')}",
-            "Several parameters share one matrix, which was analysed once.",
+            "Several parameters share one matrix, which was analyzed once.",
             "",
             tuple(tied),
         )

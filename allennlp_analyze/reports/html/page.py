@@ -254,7 +254,7 @@ def _skipped_sentence(report: ModelReport) -> str:
     reasons = Counter(tensor.reason for tensor in report.skipped).most_common(6)
     shown = "; ".join(f"{number} {printable(reason)}" for reason, number in reasons)
     more = f" The first {SKIPPED_SHOWN} are listed." if len(report.skipped) > SKIPPED_SHOWN else ""
-    return f"{count(len(report.skipped), 'tensor')} not analysed: {shown}.{more}"
+    return f"{count(len(report.skipped), 'tensor')} not analyzed: {shown}.{more}"
 
 
 def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:

@@ -1,1 +1,1 @@
-"""Where the models of a zoo are analysed: processes here, or a Dask cluster."""
+"""Where the models of a zoo are analyzed: processes here, or a Dask cluster."""

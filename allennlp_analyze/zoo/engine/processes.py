@@ -1,4 +1,4 @@
-"""Where the models of a zoo are analysed: on any executor, each begun only when it fits."""
+"""Where the models of a zoo are analyzed: on any executor, each begun only when it fits."""
 
 import multiprocessing
 from collections.abc import Generator, Iterator, Sequence

@@ -149,7 +149,7 @@ def _worst(totals: ZooTotals) -> Optional[str]:
 
 def _sentence(totals: ZooTotals) -> str:
     """The totals in words."""
-    parts = [f"{totals.n_done} analysed"]
+    parts = [f"{totals.n_done} analyzed"]
     parts += [f"{totals.n_failed} failed"] if totals.n_failed else []
     parts += [f"{count(totals.n_duplicates, 'duplicate')}"] if totals.n_duplicates else []
     text = f"{count(totals.n_models, 'model')}: {', '.join(parts)}."

@@ -41,7 +41,7 @@ def read_zoo_json(path: Union[str, Path]) -> dict[str, Any]:
 
     Raises `SourceError` for a file that is not a zoo's, or is one of another schema version.
     """
-    contents = read_versioned(path, "zoo.json", SCHEMA_VERSION, "analyse the zoo again")
+    contents = read_versioned(path, "zoo.json", SCHEMA_VERSION, "analyze the zoo again")
     if not isinstance(contents.get("models"), list):
         raise SourceError(f"{path}: is not a zoo; name a zoo.json of this tool")
     return contents

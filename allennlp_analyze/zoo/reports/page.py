@@ -158,13 +158,13 @@ def group_options(report: ZooReport) -> tuple[tuple[str, int], ...]:
 
 
 def _sentence(states: "dict[str, int]") -> str:
-    analysed = sum(states[verdict] for verdict in VERDICT_STATES)
-    if not analysed:
-        return f"No model could be analysed: {counted(states[FAILED_STATE], 'model')} failed."
+    analyzed = sum(states[verdict] for verdict in VERDICT_STATES)
+    if not analyzed:
+        return f"No model could be analyzed: {counted(states[FAILED_STATE], 'model')} failed."
     failed, same = states[FAILED_STATE], states[DUPLICATE]
     return "".join(
         (
-            f"{counted(analysed, 'model')} analysed: {_verdicts(states)}.",
+            f"{counted(analyzed, 'model')} analyzed: {_verdicts(states)}.",
             f" {failed:,} failed." if failed else "",
             f" {counted(same, 'duplicate')} left out." if same else "",
         )

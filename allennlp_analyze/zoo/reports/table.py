@@ -69,7 +69,7 @@ def _summary(take: Callable[[Summary], Value]) -> Callable[[ZooModel], Value]:
 COLUMNS = (
     ModelColumn("group", "as the manifest has it", "text", lambda m: group_label(m.group), "less"),
     ModelColumn(
-        "layers", "matrices analysed", "plain", _summary(lambda s: s.n_layers), "number less"
+        "layers", "matrices analyzed", "plain", _summary(lambda s: s.n_layers), "number less"
     ),
     ModelColumn(
         "σ_min",

@@ -10,7 +10,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.rank_collapse_cases import analysed, matrices, tikhonov
+from tests.support.rank_collapse_cases import analyzed, matrices, tikhonov
 
 EPS = float(np.finfo(np.float64).eps)
 # Singular values of a layer: kept ones far above every cutoff, lost ones far below.
@@ -19,7 +19,7 @@ LOST = st.floats(1e-13, 1e-9)
 
 
 def demonstrated(matrix: np.ndarray) -> Any:
-    return tikhonov.demonstrate(matrix, analysed("fc1", matrix), 1e-2)
+    return tikhonov.demonstrate(matrix, analyzed("fc1", matrix), 1e-2)
 
 
 def ridge(matrix: np.ndarray, gamma: float) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_a_layer_of_full_rank_needs_no_gamma(shape: "tuple[int, int]") -> None:
 @settings(max_examples=15)
 def test_what_is_lost_is_lost_by_the_rule_of_the_verdict(seed: int, decay: float) -> None:
     weights = matrices(decay, 1, seed)["fc1"]
-    layer = analysed("fc1", weights)
+    layer = analyzed("fc1", weights)
     found = tikhonov.demonstrate(weights, layer, 0.1)
     assert (found.lost, found.rank) == (layer.lost_directions, layer.M - layer.lost_directions)
     assert (found.lost > 0) == (layer.verdict == "collapsed")
@@ -169,4 +169,4 @@ def test_zeros_have_no_inverse_to_compare_with() -> None:
 def test_weights_of_another_layer_are_refused() -> None:
     weights = matrices(0, 0)
     with pytest.raises(ValueError, match="not those of the layer"):
-        tikhonov.demonstrate(weights["fc2"], analysed("fc1", weights["fc1"]), 0.0)
+        tikhonov.demonstrate(weights["fc2"], analyzed("fc1", weights["fc1"]), 0.0)

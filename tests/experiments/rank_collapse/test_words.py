@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.rank_collapse_cases import (
     EXPERIMENTS,
-    analysed,
+    analyzed,
     experiment,
     matrices,
     network,
@@ -148,9 +148,9 @@ def test_tikhonovs_sentences_have_the_numbers_of_the_steps() -> None:
 
 def test_a_layer_that_lost_nothing_and_one_that_lost_everything() -> None:
     weights = matrices(0.0, 0)["fc1"]
-    healthy = tikhonov.demonstrate(weights, analysed("fc1", weights), 0.0)
+    healthy = tikhonov.demonstrate(weights, analyzed("fc1", weights), 0.0)
     said = " ".join(words.tikhonov_sentences(healthy))
     assert "has the condition number" in said and "Without loss, the ridge inverse" in said
     zeros = 0 * weights
-    said = words.tikhonov_sentences(tikhonov.demonstrate(zeros, analysed("fc1", zeros), 0.5))
+    said = words.tikhonov_sentences(tikhonov.demonstrate(zeros, analyzed("fc1", zeros), 0.5))
     assert len(said) == 1 and "cannot invert" in said[0]

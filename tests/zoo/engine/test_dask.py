@@ -12,7 +12,7 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.engine.dask import Dask
 from allennlp_analyze.zoo.engine.processes import EngineLost, WorkerDied, completed
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
-from allennlp_analyze.zoo.unit import Token, analyse_anywhere, make_unit, receive
+from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receive
 from tests.support.http_server import File, HttpServer
 from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
 from tests.support.zoo_work import Task, square
@@ -79,7 +79,7 @@ def test_a_worker_killed_midway_costs_nothing_but_its_own_work(shared_cluster, m
         assert layers(zoo, name) == layers(local, name)
 
 
-def test_a_failing_model_is_recorded_where_it_was_analysed(shared_cluster, models, tmp_path):
+def test_a_failing_model_is_recorded_where_it_was_analyzed(shared_cluster, models, tmp_path):
     (models / "m3.tar.gz").write_bytes(b"no archive")
     zoo = tmp_path / "zoo"
     report = run_zoo(
@@ -145,7 +145,7 @@ def test_a_worker_that_does_not_see_the_directory_sends_the_files(models, tmp_pa
     directory = tmp_path / "zoo" / "models" / "m0"
     request = Request(str(models / "m0.tar.gz"), force=True, plots=False)
     unit = make_unit("m0", directory, request, Settings())
-    returned = analyse_anywhere(Token(tmp_path / "elsewhere", "secret"), unit)
+    returned = analyze_anywhere(Token(tmp_path / "elsewhere", "secret"), unit)
     assert not directory.exists()
     assert "report.json" in returned.files
     outcome = receive(returned, unit)
@@ -153,6 +153,6 @@ def test_a_worker_that_does_not_see_the_directory_sends_the_files(models, tmp_pa
     assert len(load_report(directory).layers) == 6
     here = tmp_path / "token"
     here.write_text("secret")
-    again = analyse_anywhere(Token(here, "secret"), unit)
+    again = analyze_anywhere(Token(here, "secret"), unit)
     assert not again.files
     assert again.outcome.weights == outcome.weights

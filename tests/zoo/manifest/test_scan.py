@@ -138,7 +138,7 @@ def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:
     assert names(read_manifest(str(tmp_path / "**" / "**" / "c.pt"))) == ["outside/c"]
 
 
-def test_nothing_to_analyse_is_said(tmp_path: Path) -> None:
+def test_nothing_to_analyze_is_said(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt", "model/config.json")
     for text in (str(tmp_path), str(tmp_path / "*"), str(tmp_path / "none" / "*.pt")):
         with pytest.raises(UsageError) as caught:

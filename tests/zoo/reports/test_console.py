@@ -80,7 +80,7 @@ def test_below_the_table_stand_failures_duplicates_claims_totals_and_files() -> 
         found = claim.note if claim.verdict == "not run" else f"here: {claim.ours}"
         assert f"{claim.verdict}: {claim.claim} {found}; published: {claim.published}" in text
     assert "are near zero no such model; published: 6 of 24" in text
-    assert "8 models: 6 analysed, 2 failed, 1 duplicate." in text
+    assert "8 models: 6 analyzed, 2 failed, 1 duplicate." in text
     counts = {"full_rank": 1, "collapsed": 2, "not_assessed": 2}
     found = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     assert f"Verdicts on the 5 counted: {found}." in text
@@ -106,7 +106,7 @@ def test_of_many_models_the_worst_come_first() -> None:
     assert all(row.startswith("good") for row in rows[10:])
     assert "good 10 " not in "\n".join(rows), "duplicates come last"
     assert "Not shown: 20 models; zoo-models.csv has them all." in text
-    assert "Failed (6):" in text and "60 models: 54 analysed, 6 failed, 1 duplicate." in text
+    assert "Failed (6):" in text and "60 models: 54 analyzed, 6 failed, 1 duplicate." in text
 
 
 def test_as_many_as_fit_are_in_the_order_of_the_manifest() -> None:
@@ -188,7 +188,7 @@ def test_without_a_model_the_totals_say_so(make: Any) -> None:
     zoo = replace(make(), claims=())
     text = unwrapped(zoo)
     number = len(zoo.models)
-    assert f"{number} model{'s' * (number != 1)}: 0 analysed" in text
+    assert f"{number} model{'s' * (number != 1)}: 0 analyzed" in text
     assert "Verdicts" not in text and "Claims" not in text
 
 

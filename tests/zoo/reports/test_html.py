@@ -92,7 +92,7 @@ def test_nothing_outside_is_named_but_the_reports_beside_it() -> None:
 def test_it_says_what_became_of_the_models() -> None:
     text = words(zoo_html(every_state()))
     assert (
-        "6 models analysed: 1 invalid, 1 collapsed, 1 near collapse, 2 healthy, 1 not assessed."
+        "6 models analyzed: 1 invalid, 1 collapsed, 1 near collapse, 2 healthy, 1 not assessed."
         " 1 failed. 1 duplicate left out."
     ) in text
     assert "same as healthy" in text
@@ -259,7 +259,7 @@ def test_many_models_take_little_room() -> None:
 def test_without_a_model_that_counts(make: Any) -> None:
     report = zoo(make())
     page = zoo_html(report)
-    assert "No model could be analysed" in words(page)
+    assert "No model could be analyzed" in words(page)
     assert all("nothing" in chart for chart in data_of(page)["charts"])
 
 

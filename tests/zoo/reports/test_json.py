@@ -186,5 +186,5 @@ def test_what_is_no_zoo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not a zoo"):
         read_zoo_json(path)
     path.write_text(json.dumps({**zoo_to_dict(sample_zoo()), "schema_version": 2}))
-    with pytest.raises(SourceError, match="version 2, this release reads 1; analyse the zoo"):
+    with pytest.raises(SourceError, match="version 2, this release reads 1; analyze the zoo"):
         read_zoo_json(path)
