@@ -28,10 +28,11 @@ test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/inst
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 
-lint: .venv-standalone/installed ## ruff and mypy
+lint: .venv-standalone/installed ## ruff, mypy, and which package imports which
 	.venv-standalone/bin/ruff check .
 	.venv-standalone/bin/ruff format --check .
 	.venv-standalone/bin/mypy
+	.venv-standalone/bin/lint-imports
 
 clean: ## remove both environments
 	rm -rf .venv .venv-standalone build/urllib3-1.26

@@ -1,5 +1,7 @@
 """The package as it is installed: version, dependencies, data, the environments' pins."""
 
+import configparser
+import email
 import os
 import re
 import subprocess
@@ -8,10 +10,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from allennlp_analyze._version import VERSION
 from tests.support.commands import ROOT
 
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+PACKAGE = "allennlp_analyze"
+EXTRAS = {"pandas", "dask", "torchvision", "rank-collapse", "lightning", "test", "browser", "lint"}
 CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt")
 
 
@@ -28,61 +36,85 @@ def wheel(tmp_path_factory):
     if int(setuptools.__version__.split(".")[0]) < 61:
         pytest.skip("this setuptools is too old to build the package")
     copy = tmp_path_factory.mktemp("sources")
-    paths = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "allennlp_analyze", "fixtures")
-    for name in paths:
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md", PACKAGE):
         subprocess.run(["cp", "-r", str(ROOT / name), str(copy)], check=True)
     built = tmp_path_factory.mktemp("wheel")
     environment = {**os.environ, "PIP_NO_INDEX": "1"}
     # Settings of this machine must not add sources that PIP_NO_INDEX does not cover.
     environment["PIP_CONFIG_FILE"] = os.devnull
     environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(
         [*command, "--wheel-dir", str(built), str(copy)],
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
+    assert "deprecat" not in done.stdout.lower(), done.stdout
     (path,) = built.glob("*.whl")
     return path
 
 
+def read(wheel, name):
+    """The file of the wheel's .dist-info that is called `name`."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = [n for n in archive.namelist() if n.endswith(f".dist-info/{name}")]
+        return archive.read(path).decode()
+
+
 def metadata(wheel):
+    return email.message_from_string(read(wheel, "METADATA"))
+
+
+def requirements(lines):
+    """What is required, as pip understands it: names, extras and markers written the one way."""
+    found = [Requirement(line) for line in lines]
+    for requirement in found:
+        requirement.name = canonicalize_name(requirement.name)
+    return {str(requirement) for requirement in found}
+
+
+def test_the_wheel_says_what_the_package_is(wheel):
+    found = metadata(wheel)
+    assert canonicalize_name(found["Name"]) == "allennlp-analyze"
+    assert found["Version"] == VERSION
+    assert found["Requires-Python"].replace(" ", "") == ">=3.9"
+    assert found["License"] == "Apache-2.0"
+    assert found["Summary"] and found["Description-Content-Type"] == "text/markdown"
+    assert found.get_payload().startswith("# allennlp_analyze\n")
+
+
+def test_the_wheel_requires_what_pyproject_says(wheel):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    expected = requirements(project["dependencies"])
+    for extra, lines in project["optional-dependencies"].items():
+        for line in lines:
+            name, _, marker = line.partition(";")
+            marker = f"{marker} and " if marker else ""
+            expected |= requirements([f'{name}; {marker}extra == "{extra}"'])
+    assert requirements(metadata(wheel).get_all("Requires-Dist")) == expected
+    assert set(metadata(wheel).get_all("Provides-Extra")) == EXTRAS
+
+
+def test_the_wheel_has_every_module_and_the_data_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
-        return archive.read(name).decode()
-
-
-def test_the_wheel_has_the_version_of_the_module(wheel):
-    assert f"\nVersion: {VERSION}\n" in metadata(wheel)
-    assert re.search(r"^Requires-Python: >=\s*3\.9$", metadata(wheel), re.MULTILINE)
-
-
-def test_the_wheel_has_every_module_and_the_data(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-    package = ROOT / "allennlp_analyze"
-    assert {path.relative_to(ROOT).as_posix() for path in package.rglob("*.py")} <= names
-    assert "allennlp_analyze/py.typed" in names
-    for kind in ("report", "compare", "zoo"):
-        assert f"allennlp_analyze/data/schemas/{kind}.schema.json" in names
-    for path in (ROOT / "allennlp_analyze" / "data" / "published").iterdir():
-        if path.suffix in {".csv", ".json"}:
-            assert f"allennlp_analyze/data/published/{path.name}" in names
-    for path in (ROOT / "allennlp_analyze" / "data" / "manifests").iterdir():
-        assert f"allennlp_analyze/data/manifests/{path.name}" in names
-    templates = package / "reports" / "templates"
-    assert {path.relative_to(ROOT).as_posix() for path in templates.iterdir()} <= names
-    assert not [name for name in names if name.startswith(("tests", "scripts", "fixtures"))]
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    package = ROOT / PACKAGE
+    folders = ("data/published", "data/manifests", "data/schemas", "reports/html/templates")
+    data = [path for folder in folders for path in (package / folder).iterdir()]
+    assert {path.parent.name for path in data} == {Path(folder).name for folder in folders}
+    wanted = [*package.rglob("*.py"), package / "py.typed", *data]
+    assert names == {path.relative_to(ROOT).as_posix() for path in wanted}
 
 
 def test_allennlp_is_asked_for_only_where_it_works(wheel):
-    requirements = re.findall(r"^Requires-Dist: (.*)$", metadata(wheel), re.MULTILINE)
-    marked = {line for line in requirements if re.search(r"python_version < .3\.11.", line)}
+    lines = metadata(wheel).get_all("Requires-Dist")
+    marked = {line for line in lines if re.search(r"python_version < .3\.11.", line)}
     assert {re.match(r"[\w-]+", line).group() for line in marked} == {"allennlp", "numpy"}
     # 2.0 bounds alpha to [0, 3].
-    assert [line for line in requirements if line.startswith("powerlaw") and "<2" in line]
+    assert [line for line in lines if line.startswith("powerlaw") and "<2" in line]
 
 
 def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
@@ -126,10 +158,11 @@ def test_an_installed_package_finds_the_manifests(wheel, tmp_path):
 
 
 def test_the_wheel_names_the_command(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
-        text = archive.read(name).decode()
-    assert "allennlp-analyze = allennlp_analyze.cli.main:main" in text
+    entries = configparser.ConfigParser()
+    entries.read_string(read(wheel, "entry_points.txt"))
+    assert {name: dict(entries[name]) for name in entries.sections()} == {
+        "console_scripts": {"allennlp-analyze": "allennlp_analyze.cli.main:main"}
+    }
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
