@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +36,7 @@ from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
+from allennlp_analyze.text.progress import progress_bar
 
 TABLE = "layers.csv"
 PLOTS = "plots"
@@ -174,12 +174,13 @@ def analyze_source(
         solver = cuda_spectrum(settings.cuda_device, notes.append)
     journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
     finished = dict(journal.finished) if journal else {}
-    with _progress(len(chosen), "layers", request.quiet, len(finished)) as advance:
+    done = len(finished)
+    with progress_bar("layers", len(chosen), quiet=request.quiet, done=done) as bar:
 
         def on_outcome(index: int, outcome: LayerOutcome) -> None:
             if journal is not None:
                 journal.add(index, outcome)
-            advance()
+            bar.advance()
 
         found = analyze(chosen, settings, solver, on_outcome, finished)
     notes.extend(_refused(source.archive, found, settings.max_dim))
@@ -356,28 +357,11 @@ def _replace_plots(report: ModelReport, directory: Path, request: Request) -> No
     drawn = directory / f"{DRAWN}{os.getpid()}"
     try:
         figures = len(report.layers) + FIGURES_PER_MODEL
-        with _progress(figures, "plots", request.quiet) as advance:
-            write_plots(report, drawn, request.plot_format, advance)
+        with progress_bar("plots", figures, quiet=request.quiet) as bar:
+            write_plots(report, drawn, request.plot_format, bar.advance)
         shutil.rmtree(directory / PLOTS, ignore_errors=True)
         (drawn / PLOTS).replace(directory / PLOTS)
     except OSError as error:
         raise OutputError(f"{directory / PLOTS}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(drawn, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _progress(total: int, unit: str, quiet: bool, done: int = 0) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error when that is a terminal, which begins at `done`; yields what
-    advances it by one."""
-    from tqdm import tqdm
-
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(
-        total=total, initial=done, unit=unit, disable=hidden, file=sys.stderr, leave=False
-    ) as bar:
-
-        def advance() -> None:
-            bar.update()
-
-        yield advance

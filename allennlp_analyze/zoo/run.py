@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory
 from allennlp_analyze.storage.locks import held_file
+from allennlp_analyze.text.progress import progress_bar
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.engine.dask import Dask
 from allennlp_analyze.zoo.engine.processes import (
@@ -233,11 +233,14 @@ def _analyze(
     sizes = [estimated_bytes(unit.request.archive, unit.settings) for unit in todo]
     work = partial(analyze_anywhere, token)
     results = completed(work, todo, sizes, engine)
-    with contextlib.closing(results), _progress(len(units), len(outcomes), quiet) as advance:
+    failed = 0
+    bar = progress_bar("model", len(units), quiet=quiet, done=len(outcomes))
+    with contextlib.closing(results), bar as progress:
         for place, result in results:
             outcome = _received(todo[place], result)
             outcomes[missing[place]] = outcome
-            advance(outcome)
+            failed += outcome.status == FAILED
+            progress.advance(note=f"{failed} failed" if failed else "")
 
 
 def _received(unit: Unit, result: Callable[[], Returned]) -> ModelOutcome:
@@ -324,25 +327,3 @@ def _write(report: ZooReport, root: Path, request: Request) -> Iterator[Path]:
     yield write_zoo_html(report, root / PAGE)
     write_zoo_plots(report, root, request.plot_format)
     yield root / "plots"
-
-
-@contextlib.contextmanager
-def _progress(total: int, done: int, quiet: bool) -> Iterator[Callable[[ModelOutcome], None]]:
-    """A progress bar on standard error when that is a terminal, with the time left and the failed;
-    yields what advances it."""
-    from tqdm import tqdm
-
-    hidden = quiet or not sys.stderr.isatty()
-    failed = 0
-    with tqdm(
-        total=total, initial=done, unit="model", disable=hidden, file=sys.stderr, leave=False
-    ) as bar:
-
-        def advance(outcome: ModelOutcome) -> None:
-            nonlocal failed
-            failed += outcome.status == FAILED
-            if failed:
-                bar.set_postfix_str(f"{failed} failed", refresh=False)
-            bar.update()
-
-        yield advance

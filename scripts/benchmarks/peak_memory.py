@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Optional
 
 import numpy as np
-from tqdm import tqdm
+
+from allennlp_analyze.text.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLING_SECONDS = 0.02
@@ -40,12 +41,12 @@ def write_safetensors(path: Path, rows: int, columns: int) -> None:
     entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
     header = json.dumps({"embedding.weight": entry}).encode()
     generator = np.random.default_rng(0)
-    with path.open("wb") as file, tqdm(total=rows, unit="row", disable=None, leave=False) as bar:
+    with path.open("wb") as file, progress_bar("row", rows, quiet=False) as bar:
         file.write(len(header).to_bytes(8, "little") + header)
         for start in range(0, rows, BLOCK_ROWS):
             count = min(BLOCK_ROWS, rows - start)
             file.write(generator.standard_normal((count, columns), dtype=np.float32).tobytes())
-            bar.update(count)
+            bar.advance(count)
 
 
 def anonymous_mib(pid: int) -> float:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional
 
 import numpy as np
-from tqdm import tqdm
 
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.storage.files import make_directory, write_atomically
+from allennlp_analyze.text.progress import progress_bar
 from scripts.benchmarks import weightwatcher_run as benchmark_weightwatcher
 from scripts.benchmarks.contestants import (
     Contestant,
@@ -66,7 +66,7 @@ def measure(work: Work, entered: Sequence[Contestant], rounds: int) -> WorkResul
     """Interleaved rounds of the contestants, ours first. Raises `Disagreement`, `PeerError`."""
     seconds: dict[str, list[float]] = {one.label: [] for one in entered}
     total = sum(1 if one.once else rounds for one in entered)
-    with tqdm(total=total, desc=work.name, disable=None, leave=False) as bar:
+    with progress_bar("run", total, quiet=False, title=work.name) as bar:
         for number in range(rounds):
             ours: Optional[Timing] = None
             for one in entered:
@@ -77,7 +77,7 @@ def measure(work: Work, entered: Sequence[Contestant], rounds: int) -> WorkResul
                 if one.tolerance is not None:
                     require_agreement(one.label, timing.found, ours.found, one.tolerance)
                 seconds[one.label].append(timing.seconds)
-                bar.update()
+                bar.advance()
     found = (Measurement(one.method, one.label, tuple(seconds[one.label])) for one in entered)
     return WorkResult(work, tuple(found))
 

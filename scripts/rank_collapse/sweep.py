@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import shutil
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from typing import Optional
 from allennlp_analyze import analyze
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, make_directory
+from allennlp_analyze.text.progress import progress_bar
 from scripts.rank_collapse.data import read_images
 from scripts.rank_collapse.net import (
     Training,
@@ -127,16 +127,16 @@ def _train(training: Training, data_dir: Optional[Path], place: Path) -> None:
 
 def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
     """Show the epochs that are done until all are; raise what a worker raised."""
-    from tqdm import tqdm
-
     total = sum(training.epochs for training in sweep.trainings)
-    hidden = sweep.quiet or not sys.stderr.isatty()
     waiting = set(futures)
-    with tqdm(total=total, unit="epoch", desc="training", disable=hidden) as bar:
+    shown = 0
+    with progress_bar("epoch", total, quiet=sweep.quiet, title="training") as bar:
         while waiting:
             finished, waiting = wait(waiting, POLLING_SECONDS, FIRST_COMPLETED)
             logs = [read_log(t, sweep.place(t)) for t in sweep.trainings]
-            bar.update(sum(max(len(log.epochs) - 1, 0) for log in logs) - bar.n)
+            done = sum(max(len(log.epochs) - 1, 0) for log in logs)
+            bar.advance(done - shown)
+            shown = done
             for future in finished:
                 try:
                     future.result()
@@ -149,12 +149,9 @@ def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
 
 def analyze_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwork, ...]:
     """The hidden layers of every epoch of every network, by the library."""
-    from tqdm import tqdm
-
     total = sum(len(log.epochs) for log in logs)
-    hidden = sweep.quiet or not sys.stderr.isatty()
     found = []
-    with tqdm(total=total, unit="epoch", desc="analysis", disable=hidden) as bar:
+    with progress_bar("epoch", total, quiet=sweep.quiet, title="analysis") as bar:
         for training, log in zip(sweep.trainings, logs):
             states = []
             for epoch in log.epochs:
@@ -163,7 +160,7 @@ def analyze_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwo
                 states.append(
                     EpochState(epoch.epoch, epoch.train_loss, epoch.test_accuracy, tuple(layers))
                 )
-                bar.update()
+                bar.advance()
             found.append(
                 TrainedNetwork(training.l2, training.decay, tuple(states), diverged=log.diverged)
             )

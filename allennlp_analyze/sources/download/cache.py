@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Optional
 from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.settings import TIMEOUT
 from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.text.progress import shows_progress
 
 if TYPE_CHECKING:
     from allennlp_analyze.sources.download.http import HttpClient, Version
@@ -91,13 +92,13 @@ def _local(archive: str) -> Path:
 
 def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
     """`url` is `archive` with its scheme in the lower case that cached_path knows."""
-    hidden = quiet or not sys.stderr.isatty()
+    quiet = not shows_progress(quiet)
     _sweep()
     try:
         if url.startswith("http"):
-            path, offline = _over_http(url, hidden, timeout)
+            path, offline = _over_http(url, quiet, timeout)
         else:
-            path, offline = _cached(url, hidden)
+            path, offline = _cached(url, quiet)
     except SourceError as error:
         raise SourceError(f"{archive}: {error}") from None
     except Exception as error:  # the clients of s3, gs and hf raise classes of their own
@@ -107,12 +108,12 @@ def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
     return path
 
 
-def _over_http(url: str, hidden: bool, timeout: float) -> tuple[Path, str]:
+def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
     # Takes as long to import as an archive of moderate size takes to read.
     from allennlp_analyze.sources.download.failures import DownloadError
     from allennlp_analyze.sources.download.http import ChangedError, HttpClient
 
-    with HttpClient(url, timeout, hidden) as client:
+    with HttpClient(url, timeout, quiet) as client:
         try:
             version = client.ask()
         except DownloadError as error:
@@ -128,11 +129,11 @@ def _over_http(url: str, hidden: bool, timeout: float) -> tuple[Path, str]:
             return _cached(url, True, client)
 
 
-def _cached(url: str, hidden: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
+def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
     """What cached_path finds or downloads, and why it had to do without network (or "")."""
     notes = _Notes()
     # Standard output belongs to the report; the clients' own warnings help no user.
-    output = io.StringIO() if hidden else sys.stderr
+    output = io.StringIO() if quiet else sys.stderr
     with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("cached_path").addFilter(notes)
@@ -140,7 +141,7 @@ def _cached(url: str, hidden: bool, client: Optional["HttpClient"] = None) -> tu
             from cached_path import cached_path
 
             with _registered(url, client):
-                path = Path(cached_path(url, cache_dir=cache_directory(), quiet=hidden))
+                path = Path(cached_path(url, cache_dir=cache_directory(), quiet=quiet))
         finally:
             logging.getLogger("cached_path").removeFilter(notes)
     return path, "could not be reached" if notes.offline else ""

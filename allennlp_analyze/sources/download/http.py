@@ -3,13 +3,12 @@
 import email.utils
 import http.client
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Optional
+from typing import IO, Optional
 from urllib.parse import urlsplit
 
 import requests
@@ -17,9 +16,7 @@ import requests
 from allennlp_analyze.sources.download import failures as http_errors
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
 from allennlp_analyze.sources.pickles.description import printable
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from allennlp_analyze.text.progress import Progress, progress_bar
 
 MAX_REDIRECTS = 10
 # A connection that brings less than this within the timeout has stalled.
@@ -77,14 +74,14 @@ class ChangedError(DownloadError):
 class HttpClient:
     """Asks about the file at `url` and downloads it; proxies and .netrc are the environment's.
 
-    `timeout` bounds, in seconds, the connecting and every wait for data. `hidden` leaves out the
+    `timeout` bounds, in seconds, the connecting and every wait for data. `quiet` leaves out the
     progress bar.
     """
 
-    def __init__(self, url: str, timeout: float, hidden: bool = True) -> None:
+    def __init__(self, url: str, timeout: float, quiet: bool = True) -> None:
         self._url = url
         self._timeout = timeout
-        self._hidden = hidden
+        self._quiet = quiet
         self._asked: list[Version] = []
         self._session = requests.Session()
         self._session.max_redirects = MAX_REDIRECTS
@@ -119,8 +116,9 @@ class HttpClient:
         that `ask` was told of, and `OSError` when it cannot be written.
         """
         # Without a buffer: one that cannot be written out would keep `file` from being closed.
-        with FileIO(file.fileno(), "w", closefd=False) as raw, _bar(self._url, self._hidden) as bar:
-            arrived, retries = _Arrived(raw, bar), Retries(connected=True)
+        bar = progress_bar("B", quiet=self._quiet, title=_title(self._url))
+        with FileIO(file.fileno(), "w", closefd=False) as raw, bar as progress:
+            arrived, retries = _Arrived(raw, progress), Retries(connected=True)
             while True:
                 try:
                     return self._receive(arrived, retries)
@@ -202,9 +200,9 @@ def _next_piece(body: http.client.HTTPResponse) -> bytes:
 class _Arrived:
     """The bytes that are in the file, and the version that they belong to."""
 
-    def __init__(self, file: FileIO, bar: "tqdm") -> None:
+    def __init__(self, file: FileIO, progress: Progress) -> None:
         self._file = file
-        self._bar = bar
+        self._progress = progress
         self._version: Optional[Version] = None
         self._size = 0
         self._most = 0
@@ -222,7 +220,7 @@ class _Arrived:
         self._file.truncate()
         self._version = version
         self._size = 0
-        self._bar.reset(total=version.size)
+        self._progress.restart(version.size)
 
     def go_on(self, response: requests.Response) -> None:
         """Raise `DownloadError` when the answer is not the part that is missing."""
@@ -245,7 +243,7 @@ class _Arrived:
         while view:
             view = view[self._file.write(view) :]
         self._size += len(piece)
-        self._bar.update(len(piece))
+        self._progress.advance(len(piece))
         if self._size < self._most + PROGRESS_BYTES:
             return False
         self._most = self._size
@@ -260,17 +258,7 @@ class _Arrived:
             )
 
 
-def _bar(url: str, hidden: bool) -> "tqdm":
-    """A progress bar on standard error that shows the size and the rate."""
-    from tqdm import tqdm
-
+def _title(url: str) -> str:
+    """What the progress bar calls the file at `url`."""
     parts = urlsplit(url)
-    return tqdm(
-        desc=printable(PurePosixPath(parts.path).name or parts.netloc, 40),
-        unit="B",
-        unit_scale=True,
-        unit_divisor=1024,
-        disable=hidden,
-        file=sys.stderr,
-        leave=False,
-    )
+    return printable(PurePosixPath(parts.path).name or parts.netloc, 40)
