@@ -2,8 +2,8 @@
 
 import os
 import re
-import subprocess
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -590,7 +590,7 @@ def test_threads_do_not_mix_their_downloads(server: HttpServer) -> None:
 
 FETCH = """
 import signal, sys
-from allennlp_analyze.sources.fetch import fetch
+from allennlp_analyze.sources.download.cache import fetch
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print(fetch(sys.argv[1], quiet=True))
