@@ -32,7 +32,7 @@ from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import MAX_UNPACKED_SIZE, PLOT_FORMATS, TIMEOUT, Settings
-from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
@@ -41,7 +41,6 @@ from allennlp_analyze.text.progress import progress_bar
 TABLE = "layers.csv"
 PLOTS = "plots"
 DRAWN = ".plots-"
-ARCHIVE_ENDINGS = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def archive_name(archive: str) -> str:
     name = PurePosixPath(path).name
     if name in ("", ".."):
         name = Path(path).resolve().name
-    for ending in ARCHIVE_ENDINGS:
+    for ending in MODEL_ENDINGS:
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name or "model"

@@ -14,6 +14,7 @@ from allennlp_analyze.settings import (
     TIMEOUT,
     Settings,
 )
+from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
 from allennlp_analyze.text.sizes import UNITS, parse_size
 
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "archive",
         metavar="ARCHIVE",
         help="http(s)://, s3://, gs:// or hf:// URL, .tar.gz archive, serialization directory, or"
-        " weights file (.th, .pt, .pth, .bin, .safetensors)",
+        f" weights file ({', '.join(WEIGHTS_ENDINGS)})",
     )
     _add_reading_arguments(parser.add_argument_group("reading the archive"))
     _add_output_arguments(parser.add_argument_group("output"))

@@ -12,13 +12,13 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.settings import MAX_UNPACKED_SIZE
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.formats import foreign
+from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
 from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.streams.gzip import GzipStream
 from allennlp_analyze.sources.streams.tar import TarStream
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_NAMESPACES = 10_000
-WEIGHTS_SUFFIXES = (".th", ".pt", ".pth", ".bin", ".safetensors")
 CONFIG = "config.json"
 NON_PADDED = "vocabulary/non_padded_namespaces.txt"
 
@@ -109,7 +109,7 @@ def namespace(name: str) -> Optional[str]:
 
 def is_weights(name: str) -> bool:
     """Whether a member at the top of an archive is a weights file by its name."""
-    return "/" not in name and name.endswith(WEIGHTS_SUFFIXES) and not name.startswith(".")
+    return "/" not in name and name.endswith(WEIGHTS_ENDINGS) and not name.startswith(".")
 
 
 def _check_gzip(head: bytes) -> None:

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.storage.files import make_directory, write_text
 from allennlp_analyze.text.names import printable
 from allennlp_analyze.zoo.manifest.reading import ZooEntry
@@ -53,7 +53,7 @@ def _file_of(
 ) -> Optional[Path]:
     named = [path for path in files if path.name == file_name(entry)]
     if not named:
-        weights = [path for path in files if path.name.endswith((".tar.gz", *WEIGHTS_SUFFIXES))]
+        weights = [path for path in files if path.name.endswith(MODEL_ENDINGS)]
         named = [path for path in weights if _owner(path, entries) is entry]
     if len(named) > 1:
         names = ", ".join(path.name for path in named)

@@ -35,11 +35,6 @@ _DTYPES = {
 }
 
 
-def looks_like_safetensors(head: bytes) -> bool:
-    """Whether a file starts as the format does: the header's length, then a JSON object."""
-    return len(head) > _LENGTH_BYTES and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
-
-
 def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
     """The tensors by name, in the order of their values in the file; values are mapped.
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, Protocol, Ty
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.linalg.machine import Machine, available_memory, this_machine
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.archive import WEIGHTS_SUFFIXES
 from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.zoo.engine.worker import start, whole
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ UNKNOWN_BYTES = 2**30
 END_SECONDS = 10.0
 # A square matrix in float32 that is a whole file: its Gram matrix and a copy, in float64.
 WORST_GRAM = 4
-READ = (".tar.gz", ".tgz", *WEIGHTS_SUFFIXES)
 
 
 class Engine(Protocol):
@@ -119,7 +118,7 @@ def _size(path: Path) -> int:
     """Bytes of a file, or of what may be read in a directory; 0 for what is not there."""
     try:
         if path.is_dir():
-            return sum(f.stat().st_size for f in path.iterdir() if f.name.endswith(READ))
+            return sum(f.stat().st_size for f in path.iterdir() if f.name.endswith(MODEL_ENDINGS))
         return path.stat().st_size
     except OSError:
         return 0

@@ -9,11 +9,12 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from allennlp_analyze import data
-from allennlp_analyze.analysis.pipeline import ARCHIVE_ENDINGS, archive_name
+from allennlp_analyze.analysis.pipeline import archive_name
 from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.settings import REFERENCES
 from allennlp_analyze.sources.download.cache import SCHEMES, is_url
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.sources.opening import is_sha256
 from allennlp_analyze.zoo.manifest.entries import Manifest, ZooEntry
 from allennlp_analyze.zoo.manifest.names import distinct, slugs
@@ -96,7 +97,7 @@ def _of_directory(text: str, path: Path) -> Manifest:
 def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manifest:
     if not paths:
         raise UsageError(
-            f"{text}: holds no model: no {', '.join(f'*{e}' for e in ARCHIVE_ENDINGS)}, and no"
+            f"{text}: holds no model: no {', '.join(f'*{e}' for e in MODEL_ENDINGS)}, and no"
             " directory with weights.th or model.tar.gz and config.json"
         )
     relative = [path.relative_to(base) for path in paths]
@@ -116,7 +117,7 @@ def _names_below(path: Path, base: Path) -> tuple[str, ...]:
     whole = path.as_posix()
     if whole == ".":
         return (base.resolve().name or "model",)
-    for ending in ARCHIVE_ENDINGS:
+    for ending in MODEL_ENDINGS:
         if whole.lower().endswith(ending) and len(path.name) > len(ending):
             return (whole[: -len(ending)], whole)
     return (whole,)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from allennlp_analyze.analysis.pipeline import ARCHIVE_ENDINGS
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.sources.archive import CONFIG, is_weights
 from allennlp_analyze.sources.directory import ARCHIVE
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.sources.formats.sharded import are_shards, is_index
 from allennlp_analyze.sources.opening import PREFERRED_WEIGHTS
 
@@ -37,7 +37,7 @@ def is_model_directory(names: Collection[str]) -> bool:
 
 def is_model_file(name: str) -> bool:
     """Whether a file is an archive or a weights file by its name."""
-    return name.lower().endswith(ARCHIVE_ENDINGS) and not name.startswith(".")
+    return name.lower().endswith(MODEL_ENDINGS) and not name.startswith(".")
 
 
 def models_below(root: Path) -> tuple[Path, ...]:
