@@ -1,1 +1,1 @@
-"""URL or path -> named tensors, nothing executed."""
+"""Reads a URL or path into named tensors without executing anything."""

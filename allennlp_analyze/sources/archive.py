@@ -1,4 +1,4 @@
-"""A model archive (.tar.gz): streamed once, only the members that the analysis needs are kept."""
+"""Reads a model archive (.tar.gz) in one pass; keeps only the members that the analysis needs."""
 
 import json
 import re
@@ -27,10 +27,11 @@ _NAMESPACE = re.compile(r"vocabulary/([^/]+)\.txt")
 
 @dataclass(frozen=True)
 class Contents:
-    """What was taken from an archive or a serialization directory.
+    """What was read from an archive or a serialization directory.
 
-    `config` is the text of config.json, None where there is none. `weights_members` are the names
-    of all weights files; `weights` is where the wanted one was copied to, None if it was not there.
+    `config` is the text of config.json, or None if it is missing. `weights_members` lists the
+    names of all weights files. `weights` is the path to which the requested one was copied, or
+    None if the archive does not contain it.
     """
 
     config: Optional[bytes]
@@ -48,10 +49,11 @@ def read_archive(
     weights_member: Optional[str],
     max_unpacked_size: int = MAX_UNPACKED_SIZE,
 ) -> Contents:
-    """Take the configuration, the vocabulary and the member `weights_member` of an archive.
+    """Read the configuration, the vocabulary and the member `weights_member` of an archive.
 
-    The weights are copied into `directory` under a name of ours; nothing else is written. The whole
-    file is read, so that its checksum is verified. Raises `SourceError` when it cannot be trusted.
+    The weights are copied into `directory` under a fixed name; nothing else is written. The whole
+    file is read, so that its checksum is verified. Raises `SourceError` if the archive is damaged
+    or breaks a limit.
     """
     try:
         with path.open("rb") as raw:
@@ -63,7 +65,7 @@ def read_archive(
             stream.drain()
     except OSError as error:
         raise SourceError(f"cannot be unpacked ({error.strerror or error})") from None
-    junk = ("there is junk behind the end of the archive, ignored",) if stream.trailing_junk else ()
+    junk = ("ignored trailing data after the end of the archive",) if stream.trailing_junk else ()
     return taking.contents(stream.sha256, junk)
 
 
@@ -72,20 +74,23 @@ def is_gzip(head: bytes) -> bool:
 
 
 def parse_config(text: Optional[bytes]) -> tuple[dict[str, object], tuple[str, ...]]:
-    """config.json as JSON, never as Jsonnet, which can read other files; and warnings."""
+    """Parse config.json as JSON, never as Jsonnet, which can read other files.
+
+    Returns the configuration ({} if there is none) and warnings.
+    """
     if text is None:
-        return {}, (f"there is no {CONFIG}: the model's type is not known",)
+        return {}, (f"{CONFIG} is missing, so the model type is unknown",)
     try:
         config = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         return {}, (f"{CONFIG} is not plain JSON and is ignored ({printable(error)})",)
     if not isinstance(config, dict):
-        return {}, (f"{CONFIG} holds no JSON object and is ignored",)
+        return {}, (f"{CONFIG} is not a JSON object and is ignored",)
     return config, ()
 
 
 def count_lines(chunks: Iterator[bytes]) -> int:
-    """Lines as `Vocabulary.set_from_file` counts them: a final newline ends the last line."""
+    """Count lines as `Vocabulary.set_from_file` does: a final newline ends the last line."""
     lines, last = 0, b"\n"
     for chunk in chunks:
         lines += chunk.count(b"\n")
@@ -94,13 +99,13 @@ def count_lines(chunks: Iterator[bytes]) -> int:
 
 
 def patterns(text: bytes) -> tuple[str, ...]:
-    """The namespace patterns of `non_padded_namespaces.txt`."""
+    """Returns the namespace patterns of `non_padded_namespaces.txt`."""
     lines = text.decode("utf-8", "replace").splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 
 def namespace(name: str) -> Optional[str]:
-    """The namespace whose entries the member `name` lists; None for any other member."""
+    """Returns the namespace of a vocabulary file, or None if `name` is another member."""
     match = _NAMESPACE.fullmatch(name)
     if match is None or name == NON_PADDED or match.group(1).startswith("."):
         return None
@@ -108,7 +113,7 @@ def namespace(name: str) -> Optional[str]:
 
 
 def is_weights(name: str) -> bool:
-    """Whether a member at the top of an archive is a weights file by its name."""
+    """Whether `name` is a top-level member with the file name of weights."""
     return "/" not in name and name.endswith(WEIGHTS_ENDINGS) and not name.startswith(".")
 
 
@@ -116,11 +121,11 @@ def _check_gzip(head: bytes) -> None:
     if not head:
         raise DamagedError("is empty")
     if not is_gzip(head):
-        raise DamagedError(foreign.describe(head) or "is not a gzip archive (model.tar.gz)")
+        raise DamagedError(foreign.describe(head) or "is not a gzip archive; expected model.tar.gz")
 
 
 class _Taking:
-    """One pass over a tar: what it has met so far."""
+    """One pass over a tar archive and what it has collected so far."""
 
     def __init__(self, tar: TarStream, directory: Path, weights_member: Optional[str]) -> None:
         self._tar = tar
@@ -157,11 +162,11 @@ class _Taking:
 
     def _check(self, name: str, member: tarfile.TarInfo) -> None:
         if name in self._taken:
-            raise SourceError(f"holds the member {name} twice")
+            raise SourceError(f"contains the member {name} twice")
         if not member.isreg() or member.issparse():
             raise SourceError(f"member {name} is {_kind(member)}, not a regular file")
         if len(self._vocabulary) >= MAX_NAMESPACES:
-            raise SourceError(f"holds more than {MAX_NAMESPACES} vocabulary files")
+            raise SourceError(f"contains more than {MAX_NAMESPACES} vocabulary files")
         self._taken.add(name)
 
     def _take(self, name: str, member: tarfile.TarInfo) -> None:
@@ -171,14 +176,16 @@ class _Taking:
                 file.writelines(content)
         elif name in (CONFIG, NON_PADDED):
             if member.size > MAX_TEXT_BYTES:
-                raise SourceError(f"member {name} has {member.size} bytes, too many for what it is")
+                raise SourceError(
+                    f"member {name} has {member.size} bytes; the limit is {MAX_TEXT_BYTES}"
+                )
             self._texts[name] = b"".join(content)
         else:
             self._vocabulary[namespace(name) or name] = count_lines(content)
 
 
 def _plain(name: str) -> str:
-    """A member's name without `./` before it; any other path is left, and so matches nothing."""
+    """Returns a member's name without leading `./`; other paths stay, and so match nothing."""
     while name.startswith("./"):
         name = name[2:]
     return name

@@ -1,4 +1,4 @@
-"""The numbers of a stored matrix, a block of rows at a time: never a whole copy of it."""
+"""Decodes a stored matrix one block of rows at a time, so that it is never copied whole."""
 
 import math
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import numpy as np
 
 from allennlp_analyze.errors import InvalidTensorError
 
-# Elements of one block, 8 MiB in float64, unless these are fewer rows than are worth adding to an
-# M x M Gram matrix at once; their block is small beside that matrix.
+# A block has about BLOCK_ELEMENTS elements (8 MiB in float64), but at least BLOCK_ROWS rows: adding
+# fewer rows to an M x M Gram matrix is not efficient, and such a block is small beside that matrix.
 BLOCK_ELEMENTS = 1 << 20
 BLOCK_ROWS = 1024
 
@@ -23,9 +23,10 @@ def as_stored(block: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Entries:
-    """A matrix (rows, columns): `stored`, often a view of a mapped file, and how it is decoded.
+    """A stored matrix of shape (rows, columns) and the function that decodes it.
 
-    `decode` turns any part of `stored` into an array of numbers, entry by entry.
+    `stored` is often a view of a mapped file. `decode` turns any part of it into an array of
+    numbers, entry by entry.
     """
 
     stored: np.ndarray = field(repr=False)
@@ -47,12 +48,14 @@ class Entries:
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block; the last one may have fewer."""
+        """Number of rows in a block; the last block may have fewer."""
         return min(self.N, max(BLOCK_ELEMENTS // self.M, BLOCK_ROWS))
 
     def blocks(self, scale: float = 1.0) -> Iterator[np.ndarray]:
-        """Consecutive rows of scale W, N x M: (k, M) float64 arrays, not to be written to, each
-        good only until the next one is asked for."""
+        """Yields consecutive rows of scale * W (N x M) as float64 arrays of shape (k, M).
+
+        Do not write to a block, and do not use it after the next one is requested.
+        """
         numbers = np.empty(0)
         for block in self.decoded_blocks():
             if block.dtype == np.float64 and scale == 1.0:
@@ -64,7 +67,7 @@ class Entries:
             yield numbers
 
     def decoded_blocks(self) -> Iterator[np.ndarray]:
-        """The same in the type that decoding gives, unscaled."""
+        """Yields the same blocks unscaled, in the type that `decode` returns."""
         tall = self.stored.shape[0] >= self.stored.shape[1]
         for start in range(0, self.N, self.block_rows):
             stop = start + self.block_rows
@@ -74,7 +77,7 @@ class Entries:
                 yield self.decode(self.stored[:, start:stop]).T
 
     def largest(self) -> float:
-        """Largest magnitude of the entries. Raises `InvalidTensorError` for NaN or infinity."""
+        """Largest magnitude of the entries. Raises `InvalidTensorError` on NaN or infinity."""
         largest = 0.0
         for block in self.decoded_blocks():
             high, low = float(block.max()), float(block.min())
@@ -84,7 +87,7 @@ class Entries:
         return largest
 
     def sum(self, scale: float = 1.0) -> float:
-        """Sum of the entries of scale W."""
+        """Sum of the entries of scale * W."""
         return math.fsum(float(block.sum()) for block in self.blocks(scale))
 
     def _refuse_non_finite(self) -> None:

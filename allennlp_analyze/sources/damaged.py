@@ -1,7 +1,7 @@
-"""The error of a file whose bytes are not what was published: worth downloading again."""
+"""The error for a damaged file, which is worth downloading again."""
 
 from allennlp_analyze.errors import SourceError
 
 
 class DamagedError(SourceError):
-    """A file is truncated, fails its checksum, or is not of the kind it should be."""
+    """A file is truncated, fails its checksum, or has an unexpected format."""

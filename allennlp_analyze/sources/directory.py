@@ -1,4 +1,4 @@
-"""A serialization directory, as training or unpacking leaves it: what lies beside the weights."""
+"""Reads a serialization directory: the configuration, the vocabulary and the weights files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +20,10 @@ ARCHIVE = "model.tar.gz"
 
 
 def read_directory(path: Path) -> Contents:
-    """What `read_archive` takes from an archive; weights are only listed, they need no copy.
+    """Read from a directory what `read_archive` reads from an archive.
 
-    Raises `SourceError` when a file of the directory cannot be read.
+    The weights are only listed; they need no copy. Raises `SourceError` if a file of the directory
+    cannot be read.
     """
     try:
         return Contents(

@@ -1,4 +1,4 @@
-"""torch's element types by name: their size, and how numpy reads them."""
+"""torch's element types by name, their sizes, and how numpy reads them."""
 
 from typing import Optional
 
@@ -35,7 +35,7 @@ _WITHOUT_NUMPY = {
     "quint4x2": 1,
     "quint2x4": 1,
     "float4_e2m1fn_x2": 1,
-    "float8_e8m0fnu": 1,  # exponents alone: scales of other tensors
+    "float8_e8m0fnu": 1,  # exponents only, used as scales of other tensors
     "bits16": 2,
     "bits8": 1,
     "bits4x2": 1,
@@ -52,25 +52,25 @@ ITEM_SIZE = {
 
 
 def stored_dtype(name: str) -> np.dtype:
-    """The numpy type of the stored bytes: unsigned integers where numpy lacks torch's type."""
+    """Returns the numpy type of the stored bytes: unsigned integers if numpy lacks the type."""
     if name in _NUMPY:
         return np.dtype(_NUMPY[name])
     return np.dtype(f"<u{ITEM_SIZE[name]}")
 
 
 def why_unsupported(name: str) -> Optional[str]:
-    """The reason why values of torch type `name` cannot be had; None when they can."""
+    """Returns why values of torch type `name` cannot be read, or None if they can."""
     if name in _FLOAT8:
-        return None if _float8(name) is not None else f"{name} needs the package ml_dtypes"
+        return None if _float8(name) is not None else f"{name} requires the package ml_dtypes"
     if name in _WITHOUT_NUMPY:
-        return f"{name} has no counterpart in numpy"
+        return f"{name} has no equivalent in numpy"
     return None
 
 
 def decode(stored: np.ndarray, name: str) -> np.ndarray:
-    """`stored` (of `stored_dtype(name)`) as numbers; bfloat16 and float8 as exact float32."""
+    """Decode an array of `stored_dtype(name)`; bfloat16 and float8 become float32, exactly."""
     if name == "bfloat16":
-        # An array even of zero dimensions, where numpy 1.x would widen the integer type.
+        # Keep an array even with zero dimensions: numpy 1.x would widen the type of a scalar.
         upper: np.ndarray = np.empty(stored.shape, np.uint32)
         np.left_shift(stored, np.uint32(16), out=upper, dtype=np.uint32)
         return upper.view(np.float32)

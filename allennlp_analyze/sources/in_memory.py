@@ -1,4 +1,4 @@
-"""Tensors that are in memory, of torch or numpy, as a `Source`: described at once, copied never."""
+"""Wraps torch or numpy tensors in memory as a `Source` without copying them."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,45 +18,45 @@ from allennlp_analyze.sources.tensor import StoredTensor
 
 MEMORY = "(in memory)"
 STATE_DICT = "state dict"
-# Modules that only wrap another, and the attribute that holds it: a checkpoint lacks their prefix.
+# Modules that only wrap another, and the attribute of the inner one. Checkpoints omit the prefix.
 _WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
     "OptimizedModule": "_orig_mod",
 }
-_WANTED = "give one of names to tensors of torch or numpy"
-# Mappings within mappings that are looked into: `find_state_dict` unwraps no more.
+_WANTED = "expected a mapping of names to torch or numpy tensors"
+# How deep nested mappings are searched: `find_state_dict` unwraps no more.
 _MAX_NESTED = 5
 
 
 @dataclass(frozen=True)
 class _Held(TensorRef):
-    """A tensor that need not be rebuilt: it is here."""
+    """A reference to a tensor that is already in memory."""
 
     tensor: Any = field(default=None, repr=False, compare=False)
 
 
 def is_module(model: object) -> bool:
-    """Whether `model` is a torch.nn.Module; torch is not imported for that."""
+    """Whether `model` is a torch.nn.Module; does not import torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def is_scripted(module: Any) -> bool:
-    """Whether a torch.nn.Module has been compiled by torch.jit."""
+    """Whether torch.jit has compiled a torch.nn.Module."""
     return isinstance(module, sys.modules["torch"].jit.ScriptModule)
 
 
 def is_tensor(value: object) -> bool:
-    """Whether `value` is a tensor of torch or an array of numpy."""
+    """Whether `value` is a torch tensor or a numpy array."""
     torch = sys.modules.get("torch")
     return isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor))
 
 
 def mapping_source(mapping: Mapping[Any, Any]) -> Source:
-    """The tensors of a mapping by their names; what a checkpoint wraps is unwrapped as in a file.
+    """Returns the tensors of a mapping by name; a wrapped state dict is unwrapped as in a file.
 
-    Raises `UsageError` when it holds no named tensors.
+    Raises `UsageError` if the mapping contains no named tensors.
     """
     try:
         found = find_state_dict(_described(mapping, _MAX_NESTED))
@@ -68,9 +68,9 @@ def mapping_source(mapping: Mapping[Any, Any]) -> Source:
 
 
 def module_source(model: Any) -> tuple[Source, Any]:
-    """The state dict of a torch.nn.Module, and the module itself without what only wraps it.
+    """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
 
-    Raises `UsageError` for one without parameters.
+    Raises `UsageError` if the module has no parameters.
     """
     while type(model).__name__ in _WRAPPERS:
         model = getattr(model, _WRAPPERS[type(model).__name__])
@@ -92,7 +92,7 @@ def _source(name: str, tensors: Mapping[str, Any]) -> Source:
 
 
 def _described(value: Any, depth: int) -> object:
-    """`value` as the reader of a weights file describes it."""
+    """Describe `value` in the form that the readers of weights files return."""
     if isinstance(value, Mapping) and depth:
         return {key: _described(value[key], depth - 1) for key in value}
     if is_tensor(value):
@@ -101,12 +101,12 @@ def _described(value: Any, depth: int) -> object:
 
 
 def _tensor_of(ref: TensorRef) -> Any:
-    assert isinstance(ref, _Held)  # `_described` makes no others
+    assert isinstance(ref, _Held)  # `_described` creates no others
     return ref.tensor
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The tensors of one entry: quantised layers keep theirs in tuples."""
+    """Yields the tensors of one entry; quantized layers keep theirs in tuples."""
     if is_tensor(value):
         yield key, value
     elif isinstance(value, (tuple, list)):
@@ -121,7 +121,7 @@ def _stored(name: str, tensor: Any) -> StoredTensor:
 
 
 def _shape(tensor: Any) -> Optional[tuple[int, ...]]:
-    """None for a parameter of a lazy module that has seen no input yet."""
+    """Returns the shape, or None for a parameter of a lazy module that has not seen input yet."""
     try:
         return tuple(int(size) for size in tensor.shape)
     except RuntimeError:
@@ -130,14 +130,14 @@ def _shape(tensor: Any) -> Optional[tuple[int, ...]]:
 
 def _numpy_array(name: str, array: np.ndarray) -> StoredTensor:
     dtype = array.dtype.name
-    reason = None if dtype in ITEM_SIZE else f"{dtype}: not one of torch's types"
+    reason = None if dtype in ITEM_SIZE else f"{dtype} is not a torch type"
     if isinstance(array, np.ma.MaskedArray):
-        reason = "a masked array: fill its gaps"
+        reason = "a masked array: fill the masked values"
     if reason is not None:
         return StoredTensor(name, array.shape, dtype, name, None, unsupported=reason)
     plain = np.asarray(array)
     where = plain.__array_interface__["data"][0]
-    # Types that numpy itself lacks are those of ml_dtypes.
+    # Types that numpy lacks come from ml_dtypes.
     known = array.dtype.kind in "fiubc"
     return StoredTensor(
         name=name,
@@ -170,23 +170,23 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
 
 
 def _why_not(tensor: Any, shape: Optional[tuple[int, ...]], dtype: str) -> Optional[str]:
-    """The reason why there are no values; None when there are."""
+    """Returns why the tensor has no readable values, or None if it has."""
     if shape is None:
-        return "lazy: has no shape and no values yet"
+        return "an uninitialized lazy parameter"
     if tensor.is_quantized:
-        return "a quantised tensor"
+        return "a quantized tensor"
     if str(tensor.layout) != "torch.strided":
         return f"{str(tensor.layout).rpartition('.')[2]}: not a dense tensor"
     if tensor.device.type == "meta":
-        return "on the meta device: has no values"
-    return why_unsupported(dtype) if dtype in ITEM_SIZE else f"{dtype}: is not known here"
+        return "on the meta device, without values"
+    return why_unsupported(dtype) if dtype in ITEM_SIZE else f"{dtype} is not supported"
 
 
 def _torch_identity(name: str, tensor: Any, shape: tuple[int, ...], dtype: str) -> object:
-    """What is equal for tied tensors alone."""
+    """Returns a key that is equal only for tied tensors."""
     try:
         where = tensor.data_ptr()
-    except RuntimeError:  # of a tensor that only stands for another
+    except RuntimeError:  # a tensor subclass that only wraps another tensor
         where = 0
     return _identity(name, where, shape, tuple(tensor.stride()), f"{tensor.device} {dtype}")
 
@@ -200,19 +200,19 @@ def _identity(
 
 
 def _torch_values(name: str, tensor: Any, dtype: str) -> np.ndarray:
-    """The values as a file would store them; a view of those in memory, a copy of those elsewhere.
+    """Returns the values as a file would store them: a view, or a copy if on another device.
 
-    Raises `TensorError`.
+    Raises `TensorError` if torch cannot provide them.
     """
     try:
         return _bits(tensor.detach().cpu().resolve_conj().resolve_neg(), dtype)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         line = (str(error).splitlines() or [""])[0]
-        raise TensorError(f"{name}: its values cannot be had ({printable(line)})") from None
+        raise TensorError(f"{name}: failed to read its values ({printable(line)})") from None
 
 
 def _bits(plain: Any, dtype: str) -> np.ndarray:
-    """`plain`, of torch type `dtype`, as an array of `stored_dtype(dtype)`."""
+    """Convert `plain`, of torch type `dtype`, to an array of `stored_dtype(dtype)`."""
     torch = sys.modules["torch"]
     if dtype == "bfloat16":
         plain = plain.view(torch.int16)

@@ -1,4 +1,4 @@
-"""Any ARCHIVE of the command line opened as a `Source`, for as long as its values are needed."""
+"""Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
 import hashlib
 import re
@@ -45,13 +45,14 @@ def open_source(
     timeout: float = TIMEOUT,
     sha256: Optional[str] = None,
 ) -> Iterator[Source]:
-    """The tensors, configuration and vocabulary of `archive`: a URL, archive, directory or file.
+    """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
-    `weights_file` is a path or URL, or else the name of a weights file inside `archive`. `timeout`
-    is how many seconds an HTTP server may keep silent. `sha256` is the digest that the file
-    `archive` must have before anything in it is read. Temporary files are removed on leaving.
-    Raises `UsageError` when `archive` names nothing or `sha256` cannot be the digest of it,
-    `SourceError` when it cannot be read; a damaged download is also removed from the cache.
+    `weights_file` is a path or URL, or the name of a weights file inside `archive`. `timeout` is
+    the number of seconds without data after which an HTTP download fails. `sha256` is the expected
+    digest of the file `archive`; it is checked before anything in the file is read. Temporary files
+    are removed on exit. Raises `UsageError` if `archive` does not exist or `sha256` is not a valid
+    digest, and `SourceError` if the archive cannot be read; a damaged download is also removed from
+    the cache.
     """
     if sha256 is not None and not is_sha256(sha256):
         raise UsageError(f"--sha256: {sha256!r} is not a SHA-256 digest of 64 hexadecimal digits")
@@ -69,12 +70,12 @@ def open_source(
 
 
 def is_sha256(text: str) -> bool:
-    """Whether `text` can be a digest: 64 hexadecimal digits."""
+    """Whether `text` is 64 hexadecimal digits."""
     return _SHA256.fullmatch(text) is not None
 
 
 class _Opening:
-    """The choices of one call of `open_source`."""
+    """The arguments of one call of `open_source`."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class _Opening:
         self._max_unpacked_size = max_unpacked_size
 
     def evict_damaged(self, path: Path, error: SourceError) -> None:
-        """Remove the download that `error`, met in opening `path`, calls damaged."""
+        """Remove `path` from the cache if `error` says that the download is damaged."""
         if isinstance(error, CheckpointError) and self._outside is not None:
             if self._weights_file is not None and is_url(self._weights_file):
                 evict(self._outside)
@@ -111,11 +112,11 @@ class _Opening:
 
     def _open_weights(self, path: Path) -> Source:
         if self._weights_file is not None:
-            raise SourceError(f"{self._archive}: is itself a weights file; drop --weights-file")
+            raise SourceError(f"{self._archive}: is already a weights file; remove --weights-file")
         if is_index(self._archive) and is_url(self._archive):
             raise SourceError(
-                f"{self._archive}: is an index of several files; download them all, and name their"
-                " directory"
+                f"{self._archive}: is an index of several files; download all of them and pass"
+                " their directory"
             )
         tensors = _read(path, self._archive)
         return Source(self._archive, str(path), _sha256(path), str(path), tensors)
@@ -129,7 +130,7 @@ class _Opening:
         label = f"{self._archive}: {wanted}"
         weights = self._outside or contents.weights
         if weights is None:
-            raise SourceError(f"{label}: is not a file that can be read")
+            raise SourceError(f"{label}: not found in the archive")
         if self._outside is not None:
             wanted = label = str(self._outside)
         return self._source(path, contents, wanted, _read(weights, label))
@@ -151,7 +152,7 @@ class _Opening:
         return self._source(path, contents, str(weights), _read(weights, str(weights)))
 
     def _choose_in_directory(self, path: Path, members: tuple[str, ...]) -> str:
-        """As `_choose`, or the index of sharded weights."""
+        """Choose as `_choose` does, or choose the index of sharded weights."""
         indexes = sorted(file.name for file in path.glob(f"*{INDEX_ENDING}") if file.is_file())
         if self._weights_file in indexes:
             return self._weights_file or ""
@@ -163,8 +164,8 @@ class _Opening:
             return (preferred or indexes)[0]
         if len(members) > 1 and are_shards(members):
             raise SourceError(
-                f"{self._archive}: holds {len(members)} parts of sharded weights, and not their"
-                f" index ({members[0]} and so on; the index ends in {INDEX_ENDING})"
+                f"{self._archive}: contains {len(members)} shards ({members[0]}, ...) but no index"
+                f" (a file whose name ends in {INDEX_ENDING})"
             )
         return self._choose(members)
 
@@ -175,21 +176,21 @@ class _Opening:
             raise SourceError(f"{self._archive}: {error}") from None
 
     def _choose(self, members: tuple[str, ...]) -> str:
-        """The weights file to read among those that the archive or directory holds."""
+        """Choose the weights file to read from those in the archive or directory."""
         held = ", ".join(members) or "none"
         if self._weights_file is not None:
             if self._weights_file in members:
                 return self._weights_file
             raise SourceError(
-                f"{self._archive}: there is no weights file {self._weights_file!r},"
-                f" on disk or inside; inside there is: {held}"
+                f"{self._archive}: no weights file {self._weights_file!r} on disk or inside;"
+                f" the archive contains: {held}"
             )
         preferred = [name for name in PREFERRED_WEIGHTS if name in members]
         if preferred or len(members) == 1:
             return (preferred or members)[0]
         if not members:
-            raise SourceError(f"{self._archive}: holds no weights (weights.th)")
-        raise SourceError(f"{self._archive}: choose one of its weights with --weights-file: {held}")
+            raise SourceError(f"{self._archive}: contains no weights file (weights.th)")
+        raise SourceError(f"{self._archive}: choose a weights file with --weights-file: {held}")
 
     def _source(
         self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]
@@ -209,12 +210,12 @@ class _Opening:
 
 
 def _read(path: Path, label: str) -> dict[str, StoredTensor]:
-    """The tensors of a weights file, or of all that an index names."""
+    """Returns the tensors of a weights file, or of all files that an index lists."""
     return read_sharded(path, label) if is_index(label) else read_weights(path, label)
 
 
 def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
-    """The weights file as a path on disk, None where it is the name of a member (or not given)."""
+    """Returns the weights file as a path on disk, or None if it is a member or not given."""
     if weights_file is None:
         return None
     if is_url(weights_file):
@@ -224,12 +225,12 @@ def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -
 
 
 def _should_be_archive(archive: str, head: bytes) -> bool:
-    """Whether a file that is not gzip was meant to be: then it is damaged, not a weights file."""
+    """Whether a file that is not gzip has the name of an archive: it is damaged, not weights."""
     return archive.endswith((".tar.gz", ".tgz", ".gz")) and not head.startswith(b"PK")
 
 
 def _check_sha256(path: Path, archive: str, expected: str) -> None:
-    """Raise `DamagedError` when the file `path` has another digest; a download is then evicted."""
+    """Raise `DamagedError` if the digest of `path` differs; a download is then evicted."""
     if path.is_dir():
         raise UsageError(f"{archive}: is a directory, which has no SHA-256 digest")
     if not path.is_file():
@@ -241,7 +242,7 @@ def _check_sha256(path: Path, archive: str, expected: str) -> None:
     if found != expected:
         if is_url(archive):
             evict(path)
-        raise DamagedError(f"{archive}: has the SHA-256 digest {found}, not {expected}")
+        raise DamagedError(f"{archive}: has the SHA-256 digest {found}; expected {expected}")
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""An opened model: its tensors, what its archive says about it, and where it came from."""
+"""An opened model: its tensors, its configuration and vocabulary, and its origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from allennlp_analyze.sources.tensor import StoredTensor
 
 @dataclass(frozen=True)
 class Source:
-    """What could be read from an archive, a serialization directory or a weights file.
+    """The contents of an archive, a serialization directory or a weights file.
 
-    `tensors` in state-dict order. `config` is the parsed config.json ({} where there is none).
-    `vocabulary` gives the number of lines of each `vocabulary/<namespace>.txt` ({} where none).
-    `non_padded` holds the patterns of `vocabulary/non_padded_namespaces.txt` (() where none).
-    `sha256` is of the file that was named (None for a directory). `weights_file` is "" where the
+    `tensors` are in state-dict order. `config` is the parsed config.json ({} if missing).
+    `vocabulary` gives the number of lines of each `vocabulary/<namespace>.txt` ({} if missing).
+    `non_padded` has the patterns of `vocabulary/non_padded_namespaces.txt` (() if missing).
+    `sha256` is the digest of the given file (None for a directory). `weights_file` is "" if the
     tensors are in memory. `warnings` are for the user.
     """
 
@@ -30,7 +30,7 @@ class Source:
 
     @property
     def model_type(self) -> Optional[str]:
-        """`config["model"]["type"]`, None where the configuration does not say."""
+        """`config["model"]["type"]`, or None if it is missing."""
         model = self.config.get("model")
         kind = model.get("type") if isinstance(model, Mapping) else None
         return kind if isinstance(kind, str) else None

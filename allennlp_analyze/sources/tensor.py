@@ -1,4 +1,4 @@
-"""A tensor as it lies in a weights file: described at once, its values read when asked for."""
+"""A tensor in a weights file: described on opening, its values read on demand."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -15,10 +15,9 @@ class StoredTensor:
     """One named tensor of a state dict.
 
     `dtype` is torch's name without the prefix ("float32", "bfloat16", "int64", ...).
-    `load` gives the values as they are stored and `decode` makes numbers of any part of those.
-    `storage` is equal for two tensors exactly when they show the same elements of the same memory
-    (same storage, offset, shape and stride): tied tensors. `unsupported` says why values cannot be
-    had (sparse, quantised, ...), None when they can.
+    `load` returns the values as they are stored; `decode` turns any part of them into numbers.
+    `storage` is equal for two tensors only if they are tied (same storage, offset, shape, stride).
+    `unsupported` says why the values cannot be read (sparse, quantized, ...); None if they can.
     """
 
     name: str
@@ -30,16 +29,18 @@ class StoredTensor:
     decode: Decode = field(default=as_stored, repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
-        """The values before `decode`, of `shape`, as a view of the mapped file: not to be written
-        to. Raises `TensorError` when there are none."""
+        """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.
+
+        Raises `TensorError` if the tensor has none.
+        """
         if self.load is None:
             raise TensorError(f"{self.name}: {self.unsupported or 'has no values'}")
         return self.load()
 
     def values(self) -> np.ndarray:
-        """The values, as an array of `shape` that the caller must not write to.
+        """Returns the values as an array of `shape` that the caller must not write to.
 
-        bfloat16, which numpy does not have, is widened to float32 (exact), all of it at once.
-        Raises `TensorError` when there are none.
+        bfloat16, which numpy lacks, is widened to float32 (exactly), the whole tensor at once.
+        Raises `TensorError` if the tensor has none.
         """
         return self.decode(self.stored())

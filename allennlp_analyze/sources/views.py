@@ -1,4 +1,4 @@
-"""A described tensor turned into one whose values are read lazily, after its view is checked."""
+"""Turns a described tensor into one whose values are read lazily, after checking its view."""
 
 import math
 import mmap
@@ -14,43 +14,43 @@ from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, printable
 from allennlp_analyze.sources.tensor import StoredTensor
 
-MAX_DIMENSIONS = 32  # numpy 1.x has no more
-# A view that shows elements more than once is given as it is up to here, then only described.
+MAX_DIMENSIONS = 32  # the limit of numpy 1.x
+# A view that repeats elements has values up to this size; a larger one is only described.
 MAX_EXPANDED_ELEMENTS = 2**24
 
 
 @dataclass(frozen=True)
 class Block:
-    """The bytes of one storage: how many, and how to get them as (nbytes,) uint8."""
+    """The bytes of one storage; `read` returns them as a uint8 array of shape (nbytes,)."""
 
     nbytes: int
     read: Callable[[], np.ndarray]
 
 
 def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
-    """The `nbytes` bytes from `start` of a mapped file, read when touched."""
+    """Returns the `nbytes` bytes from `start` of a mapped file, read on access."""
     if start < 0 or nbytes < 0 or start + nbytes > len(mapping):
         raise CheckpointError(
-            f"is cut short: storage of {nbytes} bytes at {start}, in a file of {len(mapping)} bytes"
+            f"is truncated: storage of {nbytes} bytes at {start} in a file of {len(mapping)} bytes"
         )
     return Block(nbytes, lambda: np.frombuffer(mapping, np.uint8, nbytes, start))
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """The file, mapped for reading; it stays readable after the file's name is removed."""
+    """Map the file for reading; the map stays valid after the file is removed."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def storage_bytes(storage: StorageRef) -> int:
-    """The declared number of bytes of the whole storage."""
+    """Returns the declared size of the whole storage in bytes."""
     return storage.whole * ITEM_SIZE[storage.dtype]
 
 
 def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTensor:
-    """`ref` called `name`, its values taken from `block` when asked for.
+    """Returns the tensor `name` that `ref` describes; its values are read from `block` on demand.
 
-    Raises `CheckpointError` when the view does not lie inside its storage.
+    Raises `CheckpointError` if the view reaches outside its storage.
     """
     reason = ref.unsupported
     if reason is None:
@@ -61,7 +61,7 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
         return _described(name, ref, (name,), reason or "has no storage")
     if block is None:
         raise CheckpointError(
-            f"tensor {printable(name)}: the file lacks its storage {printable(ref.storage.key)}"
+            f"tensor {printable(name)}: its storage {printable(ref.storage.key)} is missing"
         )
     offset = _checked_offset(name, ref, ref.storage, block)
     stride = tuple(s if n > 1 else 0 for n, s in zip(ref.shape, ref.stride))
@@ -80,15 +80,15 @@ def _described(
 
 
 def _checked_offset(name: str, ref: TensorRef, storage: StorageRef, block: Block) -> int:
-    """The byte offset of the view in its block, all of the view lying inside the storage."""
+    """Returns the byte offset of the view in its block, after checking that the view fits."""
     if len(ref.stride) != len(ref.shape):
         raise CheckpointError(
             f"tensor {printable(name)}: {len(ref.stride)} strides for {len(ref.shape)} dimensions"
         )
     if storage_bytes(storage) > block.nbytes:
         raise CheckpointError(
-            f"tensor {printable(name)}: its storage should have {storage_bytes(storage)} bytes"
-            f" and has {block.nbytes}"
+            f"tensor {printable(name)}: expected a storage of {storage_bytes(storage)} bytes,"
+            f" got {block.nbytes}"
         )
     item = ITEM_SIZE[ref.dtype]
     begin = storage.start * ITEM_SIZE[storage.dtype]
@@ -110,12 +110,12 @@ def _short(numbers: tuple[int, ...]) -> str:
 
 def _why_not_materialised(ref: TensorRef, block: Block) -> Optional[str]:
     if len(ref.shape) > MAX_DIMENSIONS:
-        return f"has {len(ref.shape)} dimensions, numpy's limit is {MAX_DIMENSIONS}"
+        return f"has {len(ref.shape)} dimensions; the limit of numpy is {MAX_DIMENSIONS}"
     size = math.prod(n for n in ref.shape if n)
     if 0 in ref.shape and size > MAX_EXPANDED_ELEMENTS:
-        return "zero-size: no values"  # of a shape that numpy may refuse
+        return "no values: a dimension is 0"  # numpy may reject the shape
     if size > MAX_EXPANDED_ELEMENTS and size * ITEM_SIZE[ref.dtype] > block.nbytes:
-        return f"an expanded view: {size} elements of {block.nbytes} stored bytes"
+        return f"an expanded view: {size} elements in {block.nbytes} stored bytes"
     return None
 
 
@@ -127,14 +127,14 @@ def _loader(
     def stored() -> np.ndarray:
         try:
             return block.read()
-        except CheckpointError as error:  # a compressed record is inflated only now
+        except CheckpointError as error:  # compressed records are inflated only here
             raise TensorError(f"{name}: {error}") from None
 
     def load() -> np.ndarray:
         if 0 in ref.shape:
             return np.empty(ref.shape, dtype)
         steps = tuple(s * dtype.itemsize for s in stride)
-        # The constructor checks the view against the buffer once more.
+        # The constructor checks the view against the buffer again.
         return np.ndarray(ref.shape, dtype, buffer=stored(), offset=offset, strides=steps)
 
     return load

@@ -1,1 +1,1 @@
-"""Downloads: the cache, HTTP, and what can go wrong."""
+"""Downloads: the cache, the HTTP client and its errors."""

@@ -1,4 +1,4 @@
-"""A URL or a local path made into a local path; downloads share AllenNLP's cache."""
+"""Turns a URL or path into a local path; downloads go to AllenNLP's cache."""
 
 import contextlib
 import errno
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs", "hf")
 MAX_TIMEOUT = 24 * 3600.0
 CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
-# No download goes a day without a byte: one that did was killed.
+# A partial download that has not grown for a day was killed.
 STALE_SECONDS = 24 * 3600
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # as cached_path's CacheFile names them
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # the names that cached_path's CacheFile gives
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +41,17 @@ def is_url(archive: str) -> bool:
 
 
 def cache_directory() -> Path:
-    """Where AllenNLP keeps downloads (allennlp.common.file_utils)."""
+    """The directory where AllenNLP keeps downloads (allennlp.common.file_utils)."""
     root = os.environ.get(CACHE_ROOT)
     return Path(root if root else Path.home() / ".allennlp") / "cache"
 
 
 def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
-    """The local file or directory that `archive` names, downloaded unless it is in the cache.
+    """Returns the local path of `archive`; downloads it unless the cache has it.
 
-    `timeout` is how many seconds an HTTP server may keep silent. A copy in the cache stands in,
-    with a warning, for a server that cannot be reached. Raises `UsageError` for a scheme that is
-    not known, a path that is not there or a timeout that is none, `SourceError` for a download that
+    `timeout` is the number of seconds without data after which an HTTP download fails. If the
+    server cannot be reached, the copy in the cache is used with a warning. Raises `UsageError` for
+    an unsupported scheme, a missing path or an invalid timeout, and `SourceError` if the download
     fails.
     """
     match = _SCHEME.match(archive)
@@ -64,7 +64,7 @@ def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
         )
     if not 0 < timeout <= MAX_TIMEOUT:  # False for NaN
         raise UsageError(
-            f"timeout {timeout:g}: give seconds, more than 0 and at most {MAX_TIMEOUT:g}"
+            f"timeout {timeout:g}: must be above 0 and at most {MAX_TIMEOUT:g} seconds"
         )
     return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
 
@@ -72,10 +72,10 @@ def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
 def evict(path: Path) -> None:
     """Remove a download from the cache, so that the next run downloads it again.
 
-    Does nothing to a path outside the cache.
+    A path outside the cache is left alone.
     """
     cache = cache_directory().resolve()
-    # The Hub's cache holds links to the files proper.
+    # The Hub's cache contains links to the actual files.
     for file in (path, path.resolve()):
         if cache in file.parent.resolve().parents or file.parent.resolve() == cache:
             for stale in (file, file.with_name(file.name + ".json")):
@@ -91,7 +91,7 @@ def _local(archive: str) -> Path:
 
 
 def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
-    """`url` is `archive` with its scheme in the lower case that cached_path knows."""
+    """Download `url`, which is `archive` with the scheme in lower case, as cached_path expects."""
     quiet = not shows_progress(quiet)
     _sweep()
     try:
@@ -101,7 +101,7 @@ def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
             path, offline = _cached(url, quiet)
     except SourceError as error:
         raise SourceError(f"{archive}: {error}") from None
-    except Exception as error:  # the clients of s3, gs and hf raise classes of their own
+    except Exception as error:  # the clients of s3, gs and hf raise their own classes
         raise SourceError(f"{archive}: {_reason(error)}") from None
     if offline:
         logger.warning("%s %s; using the copy in the cache", archive, offline)
@@ -109,7 +109,7 @@ def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
 
 
 def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
-    # Takes as long to import as an archive of moderate size takes to read.
+    # Importing this takes as long as reading a medium-sized archive.
     from allennlp_analyze.sources.download.failures import DownloadError
     from allennlp_analyze.sources.download.http import ChangedError, HttpClient
 
@@ -130,9 +130,9 @@ def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
 
 
 def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
-    """What cached_path finds or downloads, and why it had to do without network (or "")."""
+    """Returns the path in the cache, and why the network was not used ("" if it was)."""
     notes = _Notes()
-    # Standard output belongs to the report; the clients' own warnings help no user.
+    # Standard output is for the report, and the clients' own warnings do not help the user.
     output = io.StringIO() if quiet else sys.stderr
     with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -147,13 +147,13 @@ def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tup
     return path, "could not be reached" if notes.offline else ""
 
 
-# cached_path's clients and log, and standard output, are the whole process's.
+# cached_path's clients and logger, and standard output, are shared by the whole process.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @contextlib.contextmanager
 def _registered(url: str, client: Optional["HttpClient"]) -> Iterator[None]:
-    """Make cached_path download with `client`, where there is one, for the while."""
+    """Let cached_path download with `client`, if given, inside this context."""
     if client is None:
         yield
         return
@@ -168,7 +168,7 @@ def _registered(url: str, client: Optional["HttpClient"]) -> Iterator[None]:
 
 
 def _scheme_client(name: str, client: "HttpClient") -> type:
-    """The class by which cached_path knows `client`, which has asked the server already."""
+    """Returns a cached_path client class around `client`, which has already asked the server."""
     from cached_path.schemes import SchemeClient
 
     class Ours(SchemeClient):  # type: ignore[misc]  # mypy does not follow cached_path
@@ -188,7 +188,7 @@ def _scheme_client(name: str, client: "HttpClient") -> type:
 
 
 def _name(url: str) -> str:
-    """How the names of all copies of `url` begin, and the name of one without an ETag."""
+    """The common prefix of the cache names of `url`; the full name of a copy without an ETag."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 
@@ -202,7 +202,7 @@ def _latest_copy(url: str) -> Optional[Path]:
 
 
 def _drop_outdated(url: str, version: "Version") -> None:
-    """Forget a copy that is not what the server has: cached_path sees only that an ETag changes."""
+    """Remove a copy that differs from the server's: cached_path notices only a changed ETag."""
     if version.etag is not None:
         return
     with contextlib.suppress(OSError):
@@ -213,7 +213,7 @@ def _drop_outdated(url: str, version: "Version") -> None:
 
 
 def _sweep() -> None:
-    """Remove what killed downloads have left in the cache."""
+    """Remove the partial files of killed downloads from the cache."""
     oldest = time.time() - STALE_SECONDS
     with contextlib.suppress(OSError):
         for entry in os.scandir(cache_directory()):
@@ -225,7 +225,7 @@ def _sweep() -> None:
 
 
 class _Notes(logging.Filter):
-    """Keeps what cached_path logs off the terminal; remembers that it had to do without network."""
+    """Hides cached_path's log from the terminal, and records whether it fell back to the cache."""
 
     offline = False
 
@@ -235,20 +235,20 @@ class _Notes(logging.Filter):
 
 
 def _reason(error: BaseException) -> str:
-    """Why a download failed, in a few words."""
+    """Returns in a few words why a download failed."""
     from allennlp_analyze.sources.download.failures import reason_of_status
 
     if type(error).__name__ == "LocalEntryNotFoundError":  # of huggingface_hub
-        return "cannot be reached, and there is no copy in the cache"
+        return "cannot be reached, and the cache has no copy"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
         return reason_of_status(status)
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return (
-            f"cannot be kept in the cache {cache_directory()} ({printable(error.strerror)});"
-            f" {CACHE_ROOT} can name another place"
+            f"cannot be written to the cache {cache_directory()} ({printable(error.strerror)});"
+            f" set {CACHE_ROOT} to use another directory"
         )
-    if type(error) is FileNotFoundError:  # as cached_path says 404
+    if type(error) is FileNotFoundError:  # cached_path's form of a 404
         return reason_of_status(404)
     text = printable(error, 2000)
     for sign, meaning in _NETWORK:
@@ -273,9 +273,9 @@ _STORAGE = (
 )
 _NETWORK = (
     ("Connection refused", "cannot be reached: connection refused"),
-    ("Name or service not known", "cannot be reached: there is no host of that name"),
-    ("Temporary failure in name resolution", "cannot be reached: its host's name is not resolved"),
-    ("nodename nor servname", "cannot be reached: there is no host of that name"),
+    ("Name or service not known", "cannot be reached: unknown host"),
+    ("Temporary failure in name resolution", "cannot be reached: failed to resolve the host name"),
+    ("nodename nor servname", "cannot be reached: unknown host"),
     ("Could not connect", "cannot be reached"),
     ("Max retries exceeded", "cannot be reached"),
 )

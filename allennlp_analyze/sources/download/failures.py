@@ -1,4 +1,4 @@
-"""What a failed request means: the reason in words, and how often it is worth a further attempt."""
+"""Download errors: the reason in words, and how often a failed request is retried."""
 
 import email.utils
 import socket
@@ -24,11 +24,11 @@ _NEVER = (501, 505)
 
 
 class DownloadError(SourceError):
-    """Why a file cannot be had; the text leaves the URL to the caller.
+    """Why a file could not be downloaded; the caller adds the URL to the text.
 
-    `attempts` are how many such failures in a row end a download: 1 is final. `wait` is how many
-    seconds the server asks for. When `unavailable`, the server cannot be asked at present, so that
-    a copy in the cache may stand in.
+    `attempts` is the number of such failures in a row after which a download stops; 1 means that it
+    is not retried. `wait` is the number of seconds that the server asks to wait. `unavailable`
+    means that the server cannot be asked now, so a copy in the cache may be used.
     """
 
     def __init__(
@@ -45,25 +45,28 @@ class DownloadError(SourceError):
 
 
 class ConnectError(DownloadError):
-    """There is no connection: worth a further attempt only where there was one before."""
+    """The connection failed; this is retried only if the server was reached before."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"cannot be reached: {reason}", unavailable=True)
 
 
 class Retries:
-    """Failures in a row. `connected`: the server was reached before, so a refusal may pass."""
+    """Counts failures in a row.
+
+    `connected` means that the server was reached before, so a refused connection is retried.
+    """
 
     def __init__(self, connected: bool = False) -> None:
         self._connected = connected
         self._failures = 0
 
     def reset(self) -> None:
-        """Count anew, because something was gained."""
+        """Start counting again, because the download has made progress."""
         self._failures = 0
 
     def failed(self, error: DownloadError) -> None:
-        """Wait for the next attempt; raises `error` when there have been enough."""
+        """Wait before the next attempt, or raise `error` if no attempts are left."""
         self._failures += 1
         passing = self._connected and isinstance(error, ConnectError)
         if self._failures >= (ATTEMPTS if passing else error.attempts):
@@ -73,31 +76,31 @@ class Retries:
 
 
 def reason_of_status(status: int) -> str:
-    """What a status that is not success says of the file."""
-    return f"{_REFUSALS.get(status, 'the server refuses')} (status {status})"
+    """Describe an HTTP status other than success."""
+    return f"{_REFUSALS.get(status, 'the server refused the request')} (status {status})"
 
 
 def of_status(response: requests.Response) -> DownloadError:
-    """The error of an answer that is neither the file nor a redirect to it."""
+    """Returns the error for a response that is neither the file nor a redirect."""
     status = response.status_code
     reason = reason_of_status(status)
     if status not in _NOT_NOW and (status < 500 or status in _NEVER):
         return DownloadError(reason)
     wait = _retry_after(response.headers.get("Retry-After", ""))
     if wait is not None and wait > LONGEST_WAIT:
-        return DownloadError(f"{reason}; it asks to wait {wait:.0f} s", unavailable=True)
+        return DownloadError(f"{reason}; the server asks to wait {wait:.0f} s", unavailable=True)
     return DownloadError(reason, ATTEMPTS, wait, unavailable=True)
 
 
 def of_request(error: Exception, timeout: float) -> DownloadError:
-    """The error of a request that was not answered, or that is not to be sent."""
+    """Returns the error for a request that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        return DownloadError("redirects in a circle, or too often")
+        return DownloadError("too many redirects")
     if isinstance(error, requests.exceptions.InvalidSchema):
         return DownloadError(
-            f"refused: redirects to what is not http:// or https:// ({printable(error)})"
+            f"redirects to a URL that is not http:// or https:// ({printable(error)})"
         )
-    if isinstance(error, ValueError):  # requests' own are, and those that it lets through
+    if isinstance(error, ValueError):  # covers requests' own errors and those it passes on
         return DownloadError(f"is not a valid URL ({printable(error)})")
     if isinstance(error, requests.ConnectTimeout):
         return ConnectError(_silence(timeout))
@@ -111,55 +114,55 @@ def of_request(error: Exception, timeout: float) -> DownloadError:
 
 
 def of_silence(timeout: float) -> DownloadError:
-    """The error of a server that has stopped sending."""
+    """Returns the error for a server that has stopped sending."""
     reason = f"timed out: {_silence(timeout)}"
     return DownloadError(reason, ATTEMPTS_AFTER_SILENCE, unavailable=True)
 
 
 def of_body(error: Exception, timeout: float) -> DownloadError:
-    """The error of a connection that fails while the file is being received."""
+    """Returns the error for a connection that fails during the download."""
     if isinstance(error, socket.timeout):
         return of_silence(timeout)
-    return DownloadError(f"the connection was lost ({_words(error)})", ATTEMPTS)
+    return DownloadError(f"connection lost ({_words(error)})", ATTEMPTS)
 
 
 def _of_connection(error: requests.ConnectionError) -> DownloadError:
     words = _words(error)
     if isinstance(error, requests.exceptions.ProxyError):
-        return ConnectError(f"the proxy cannot be used ({words})")
+        return ConnectError(f"the proxy failed ({words})")
     never = (NewConnectionError, socket.gaierror, ssl.SSLCertVerificationError)
     if any(isinstance(cause, never) for cause in _causes(error)):
         return ConnectError(words)
-    return DownloadError(f"the connection was lost ({words})", ATTEMPTS, unavailable=True)
+    return DownloadError(f"connection lost ({words})", ATTEMPTS, unavailable=True)
 
 
 def _words(error: BaseException) -> str:
-    """The innermost cause that the operating system names, in its words."""
+    """Returns the operating system's text for the innermost cause."""
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             if cause.errno == socket.EAI_NONAME:
-                return "there is no host of that name"
-            return "its host's name is not resolved"
+                return "unknown host"
+            return "failed to resolve the host name"
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not valid ({printable(cause.verify_message)})"
+            return f"invalid certificate ({printable(cause.verify_message)})"
         if isinstance(cause, OSError) and cause.strerror:
             return printable(cause.strerror).lower()
     return printable(list(_causes(error))[-1]) or type(error).__name__
 
 
 def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:
-    """The error and what it came from, the way a traceback tells it."""
+    """Yields the error and its causes, in the order of a traceback."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _silence(timeout: float) -> str:
-    return f"it has sent nothing for {timeout:g} s"
+    return f"no data from the server for {timeout:g} s"
 
 
 def _retry_after(header: str) -> Optional[float]:
-    """The seconds of a Retry-After header, which may be a number or a date."""
+    """Returns the seconds of a Retry-After header, which may be a number or a date."""
     if header.strip().isdecimal():
         return float(header)
     try:

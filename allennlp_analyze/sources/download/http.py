@@ -1,4 +1,4 @@
-"""One file over HTTP, received whole or not at all: retried, resumed, and checked by its length."""
+"""Downloads one file over HTTP: retries, resumes, and checks the length."""
 
 import email.utils
 import http.client
@@ -19,19 +19,19 @@ from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.text.progress import Progress, progress_bar
 
 MAX_REDIRECTS = 10
-# A connection that brings less than this within the timeout has stalled.
+# A connection that delivers less than this within the timeout has stalled.
 LEAST_BYTES = 1024
-# What counts as progress: after so much, failures are counted anew.
+# After this much new data, failures are counted from zero again.
 PROGRESS_BYTES = 2**20
 
 _PIECE = 2**18
-_NO_HEAD = (403, 405, 501)  # 403: an address may be signed for GET alone
+_NO_HEAD = (403, 405, 501)  # 403: a URL may be signed for GET only
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class Version:
-    """What a server says of the file that it has now; None where it does not say."""
+    """The server's description of its current file; a field that it does not send is None."""
 
     etag: Optional[str]
     last_modified: Optional[str]
@@ -47,35 +47,35 @@ class Version:
 
     @property
     def validator(self) -> Optional[str]:
-        """What If-Range can compare; a weak ETag is not good for ranges (RFC 9110, 13.1.5)."""
+        """The value for If-Range; a weak ETag must not be used there (RFC 9110, 13.1.5)."""
         if self.etag is not None:
             return None if self.etag.startswith("W/") else self.etag
         return self.last_modified
 
     @property
     def modified(self) -> Optional[float]:
-        """The time of `last_modified` in seconds since the epoch."""
+        """`last_modified` in seconds since the epoch, or None."""
         try:
             return email.utils.parsedate_to_datetime(self.last_modified or "").timestamp()
         except (TypeError, ValueError, OverflowError):
             return None
 
     def differs(self, other: "Version") -> bool:
-        """Whether both have an ETag and not the same one, weak or strong."""
+        """Whether both versions have an ETag and the two differ, weak or strong."""
         if self.etag is None or other.etag is None:
             return False
         return self.etag.replace("W/", "", 1) != other.etag.replace("W/", "", 1)
 
 
 class ChangedError(DownloadError):
-    """The file is not the one that the server was asked about: ask again."""
+    """The file changed after the server was asked about it; ask again."""
 
 
 class HttpClient:
-    """Asks about the file at `url` and downloads it; proxies and .netrc are the environment's.
+    """Asks about the file at `url` and downloads it, with the environment's proxies and .netrc.
 
-    `timeout` bounds, in seconds, the connecting and every wait for data. `quiet` leaves out the
-    progress bar.
+    `timeout` limits the connection and every wait for data, in seconds. `quiet` hides the progress
+    bar.
     """
 
     def __init__(self, url: str, timeout: float, quiet: bool = True) -> None:
@@ -85,7 +85,7 @@ class HttpClient:
         self._asked: list[Version] = []
         self._session = requests.Session()
         self._session.max_redirects = MAX_REDIRECTS
-        # The bytes as they are: an archive is not to be unzipped on its way.
+        # Request the file as it is stored: an archive must not be decompressed on the way.
         self._session.headers["Accept-Encoding"] = "identity"
 
     def __enter__(self) -> "HttpClient":
@@ -96,11 +96,11 @@ class HttpClient:
 
     @property
     def version(self) -> Version:
-        """What `ask` has found."""
+        """The version that `ask` received last."""
         return self._asked[-1]
 
     def ask(self) -> Version:
-        """The version that the server has now. Raises `DownloadError`."""
+        """Ask the server for the current version. Raises `DownloadError`."""
         retries = Retries()
         while True:
             try:
@@ -110,12 +110,12 @@ class HttpClient:
                 retries.failed(error)
 
     def download(self, file: IO[bytes]) -> None:
-        """Write the file into `file`, which is empty and has a descriptor.
+        """Download into `file`, which must be empty and have a descriptor.
 
-        Raises `DownloadError` when it does not arrive whole, `ChangedError` when it is not the one
-        that `ask` was told of, and `OSError` when it cannot be written.
+        Raises `DownloadError` if the download is incomplete, `ChangedError` if the file is not the
+        version that `ask` received, and `OSError` if `file` cannot be written.
         """
-        # Without a buffer: one that cannot be written out would keep `file` from being closed.
+        # Unbuffered: a buffer that cannot be flushed would prevent `file` from being closed.
         bar = progress_bar("B", quiet=self._quiet, title=_title(self._url))
         with FileIO(file.fileno(), "w", closefd=False) as raw, bar as progress:
             arrived, retries = _Arrived(raw, progress), Retries(connected=True)
@@ -133,10 +133,10 @@ class HttpClient:
             return _found(response)
 
     def _receive(self, arrived: "_Arrived", retries: Retries) -> None:
-        """Fetch in one request what is missing."""
+        """Request the missing part once."""
         with self._send("GET", arrived.range_headers()) as response:
             if response.status_code in (206, 416):
-                arrived.go_on(response)
+                arrived.resume(response)
             else:
                 version = _found(response)
                 self._check_unchanged(version)
@@ -147,9 +147,9 @@ class HttpClient:
         arrived.check_length()
 
     def _check_unchanged(self, version: Version) -> None:
-        """Raise `ChangedError`, but once: some servers never name a version twice the same way."""
+        """Raise `ChangedError`, but only once: some servers send a new ETag with every response."""
         if len(self._asked) == 1 and self._asked[0].differs(version):
-            raise ChangedError("changes while it is downloaded")
+            raise ChangedError("the file on the server changed during the download")
 
     def _send(self, method: str, headers: Optional[Mapping[str, str]] = None) -> requests.Response:
         try:
@@ -165,7 +165,7 @@ class HttpClient:
             raise http_errors.of_request(error, self._timeout) from None
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
-        # urllib3 1.26 cannot read what has come without waiting for more.
+        # urllib3 1.26 cannot return the data received so far without waiting for more.
         body = response.raw._original_response
         since, count = time.monotonic(), 0
         while True:
@@ -190,15 +190,15 @@ def _found(response: requests.Response) -> Version:
 
 
 def _next_piece(body: http.client.HTTPResponse) -> bytes:
-    """What has come; the last byte by itself, so that it shows whether more follows."""
+    """Returns the data received so far, the last byte on its own to see whether more follows."""
     left = body.length
     if left == 1 and len(body.peek(2)) > 1:
-        raise DownloadError("goes on after the length that the server declared")
+        raise DownloadError("the server sent more than the length it declared")
     return body.read1(_PIECE if left is None else min(_PIECE, max(1, left - 1)))
 
 
 class _Arrived:
-    """The bytes that are in the file, and the version that they belong to."""
+    """The bytes received so far, and the version of the file to which they belong."""
 
     def __init__(self, file: FileIO, progress: Progress) -> None:
         self._file = file
@@ -208,24 +208,25 @@ class _Arrived:
         self._most = 0
 
     def range_headers(self) -> dict[str, str]:
-        """What asks for the missing part; nothing where the whole is to be asked for."""
+        """Returns the headers that request the missing part, or {} to request the whole file."""
         validator = self._version.validator if self._version else None
         if not self._size or validator is None:
             return {}
         return {"Range": f"bytes={self._size}-", "If-Range": validator}
 
     def start(self, version: Version) -> None:
-        """Begin at the first byte, of `version`."""
+        """Start again at the first byte of `version`."""
         self._file.seek(0)
         self._file.truncate()
         self._version = version
         self._size = 0
         self._progress.restart(version.size)
 
-    def go_on(self, response: requests.Response) -> None:
-        """Raise `DownloadError` when the answer is not the part that is missing."""
+    def resume(self, response: requests.Response) -> None:
+        """Check that the response continues the file. Raises `DownloadError` if it does not."""
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        version, self._version = self._version, None  # asks for the whole, unless all is well
+        # Unless the checks pass, the next request asks for the whole file.
+        version, self._version = self._version, None
         if (
             response.status_code != 206
             or match is None
@@ -234,11 +235,11 @@ class _Arrived:
             or int(match.group(1)) != self._size
             or (version.size is not None and match.group(2) not in ("*", str(version.size)))
         ):
-            raise DownloadError("the server does not send the part that is missing", ATTEMPTS)
+            raise DownloadError("the server did not send the missing part", ATTEMPTS)
         self._version = version
 
     def add(self, piece: bytes) -> bool:
-        """Write `piece`; whether it is a good deal further than any attempt came before."""
+        """Write `piece`. Returns True after PROGRESS_BYTES more than any earlier attempt."""
         view = memoryview(piece)
         while view:
             view = view[self._file.write(view) :]
@@ -253,12 +254,12 @@ class _Arrived:
         declared = self._version.size if self._version else None
         if declared is not None and self._size != declared:
             raise DownloadError(
-                f"ends after {self._size} of the {declared} bytes that the server declared",
+                f"truncated: got {self._size} of the {declared} bytes that the server declared",
                 ATTEMPTS,
             )
 
 
 def _title(url: str) -> str:
-    """What the progress bar calls the file at `url`."""
+    """Returns the name of the file at `url` for the progress bar."""
     parts = urlsplit(url)
     return printable(PurePosixPath(parts.path).name or parts.netloc, 40)

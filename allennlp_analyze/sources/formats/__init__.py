@@ -1,1 +1,1 @@
-"""One module for each weights format, and the registry that knows them."""
+"""One module per weights format, and the registry of formats."""

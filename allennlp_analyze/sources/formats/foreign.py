@@ -1,13 +1,13 @@
-"""Files often found in place of an archive or weights, named so that the user can act."""
+"""Recognizes other files that users often have in place of an archive or weights."""
 
 from typing import Optional
 
 
 def describe(head: bytes) -> Optional[str]:
-    """What a file is by its first 512 bytes; None when it is nothing well known."""
+    """Describe a file by its first 512 bytes; returns None if its format is not recognized."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if text.startswith((b"<!doctype html", b"<html")):
-        return "is an HTML page (the address may lead to a web page, not to the file)"
+        return "is an HTML page (the URL may point to a web page, not to the file)"
     if text.startswith(b"<?xml"):
         return "is an XML document (often a storage server's error message)"
     if head.startswith(b"version https://git-lfs"):
@@ -17,5 +17,5 @@ def describe(head: bytes) -> Optional[str]:
     if head[257:262] == b"ustar":
         return "is a tar file"
     if head.startswith(b"\x89HDF\r\n"):
-        return "is an HDF5 file, which AllenNLP does not write"
+        return "is an HDF5 file, which is not supported"
     return None

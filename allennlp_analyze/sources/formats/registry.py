@@ -1,8 +1,8 @@
-"""Which weights formats there are: what their files are called, how they begin, who reads them.
+"""The registry of weights formats: their file endings, first bytes and readers.
 
-The one place that knows: what else needs endings or readers takes them from here. A new format is
-one class here, and its entry in `FORMATS`. Readers are imported when a file is read: the command's
-help names the endings, and numpy takes longer than help may.
+All other modules take endings and readers from here. A new format is one class and its entry in
+`FORMATS`. Readers are imported only when a file is read, because importing numpy would slow down
+the command's help, which lists the endings.
 """
 
 from pathlib import Path
@@ -21,29 +21,29 @@ class WeightsFormat(Protocol):
 
     @property
     def endings(self) -> tuple[str, ...]:
-        """What its files' names end in, in lower case."""
+        """The endings of the format's file names, in lower case."""
         ...
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins with `head`, its first 512 bytes, is of this format."""
+        """Whether a file has this format, by its first 512 bytes `head`."""
         ...
 
     def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
-        """The tensors by name; their values are read when asked for.
+        """Returns the tensors by name; their values are read on demand.
 
-        `label` stands for the path in messages. Raises `CheckpointError`, and nothing else, when
-        the file cannot be read, is damaged, or is of another format.
+        Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if
+        the file cannot be read, is damaged, or has another format.
         """
         ...
 
 
 class TorchFile:
-    """What `torch.save` writes, in either of its formats."""
+    """A file written by `torch.save`, in either of its formats."""
 
     endings = (".th", ".pt", ".pth", ".bin")
 
     def recognises(self, head: bytes) -> bool:
-        """Whatever is left: this reader tells what a file is instead."""
+        """Returns True for every other file: the reader's error says what the file is."""
         return True
 
     def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
@@ -53,7 +53,7 @@ class TorchFile:
 
 
 class Safetensors:
-    """A JSON object behind its length, in eight bytes; then the values."""
+    """A length in eight bytes, a JSON object of that length, then the values."""
 
     endings = (".safetensors",)
 
@@ -66,19 +66,19 @@ class Safetensors:
         return read_safetensors(path, label)
 
 
-# In the order in which they are asked.
+# The order in which `recognises` is called.
 FORMATS: tuple[WeightsFormat, ...] = (Safetensors(), TorchFile())
-# AllenNLP's own first.
+# AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
-# Of everything that is one model in one file.
+# The endings of every file that contains one whole model.
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
 def read_weights(path: Path, label: str) -> "dict[str, StoredTensor]":
-    """The tensors of a weights file of any format, by its first bytes or the end of `label`.
+    """Returns the tensors of a weights file in the format of its first bytes or `label`'s ending.
 
-    `label` stands for the path in messages. Raises `SourceError`.
+    Messages use `label` in place of the path. Raises `SourceError`.
     """
     begins = head(path, label)
     known = next(x for x in FORMATS if x.recognises(begins) or label.endswith(x.endings))
@@ -86,7 +86,7 @@ def read_weights(path: Path, label: str) -> "dict[str, StoredTensor]":
 
 
 def head(path: Path, label: str) -> bytes:
-    """The first 512 bytes, which tell every format. Raises `SourceError`."""
+    """Returns the first 512 bytes, enough to tell the format. Raises `SourceError`."""
     try:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""A .safetensors file: checked by the safetensors library, its values mapped by the header."""
+"""Reads a .safetensors file: the safetensors library validates it, the values are mapped."""
 
 import json
 import mmap
@@ -36,15 +36,15 @@ _DTYPES = {
 
 
 def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
-    """The tensors by name, in the order of their values in the file; values are mapped.
+    """Returns the tensors by name, in the order of their values in the file; values are mapped.
 
-    `label` stands for the path in messages. Raises `CheckpointError` for a file that the
-    safetensors library refuses.
+    Messages use `label` in place of the path. Raises `CheckpointError` if the safetensors library
+    rejects the file.
     """
     label = label or str(path)
     try:
         if not path.is_file():
-            raise CheckpointError("is not a file")
+            raise CheckpointError("is not a regular file")
         _validate(path)
         return _tensors(map_file(path))
     except CheckpointError as error:
@@ -81,7 +81,7 @@ def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) ->
     if dtype is None:
         reason = f"safetensors type {printable(entry['dtype'], 20)} is not supported"
         return stored_tensor(name, TensorRef("unknown", shape, unsupported=reason), None)
-    # The tensor's own name is its storage: the format does not let tensors overlap.
+    # The tensor's name identifies its storage, because tensors cannot overlap in this format.
     size = (end - begin) // ITEM_SIZE[dtype]
     storage = StorageRef(key=name, dtype=dtype, whole=size, start=0, size=size)
     ref = TensorRef(dtype, shape, _contiguous(shape), 0, storage)

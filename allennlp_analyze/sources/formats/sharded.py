@@ -1,4 +1,4 @@
-"""Weights in several files beside each other, found by their index as transformers writes it."""
+"""Reads sharded weights: several files in one directory, listed in an index of transformers."""
 
 import json
 import re
@@ -24,15 +24,15 @@ def is_index(name: str) -> bool:
 
 
 def are_shards(names: Iterable[str]) -> bool:
-    """Whether all these files are parts of sharded weights."""
+    """Whether all these file names are those of shards."""
     return all(_SHARD.fullmatch(name) for name in names)
 
 
 def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
-    """The tensors of all the files that `index` names, in its order; values are mapped.
+    """Returns the tensors of all files that `index` lists, in its order; values are mapped.
 
-    The files are those beside the index, and hold what it says and nothing else. `label` stands for
-    the path in messages. Raises `CheckpointError`.
+    The files must be in the directory of the index and contain exactly the tensors that it lists.
+    Messages use `label` in place of the path. Raises `CheckpointError`.
     """
     places = _places(index, label)
     shards = {name: _shard(index, label, name) for name in dict.fromkeys(places.values())}
@@ -40,29 +40,31 @@ def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
         other = [tensor for tensor in tensors if places.get(tensor) != name]
         if other:
             raise CheckpointError(
-                f"{label}: {name} holds {printable(other[0])}, which the index does not say of it"
+                f"{label}: {name} contains {printable(other[0])}, which the index does not list"
             )
     return {name: _found(label, shards, name, file) for name, file in places.items()}
 
 
 def _places(index: Path, label: str) -> dict[str, str]:
-    """The name of the file that holds each tensor."""
+    """Returns the name of the file that contains each tensor."""
     try:
         if index.stat().st_size > MAX_INDEX_BYTES:
-            raise CheckpointError(f"{label}: has more bytes than an index needs")
+            raise CheckpointError(f"{label}: has more than {MAX_INDEX_BYTES >> 20} MiB")
         contents = json.loads(index.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError, MemoryError):
-        raise CheckpointError(f"{label}: is not JSON, as an index of sharded weights is") from None
+        raise CheckpointError(f"{label}: is not a JSON file; expected an index of shards") from None
     places = contents.get("weight_map") if isinstance(contents, dict) else None
     if not isinstance(places, dict) or not places:
-        raise CheckpointError(f"{label}: is not an index of sharded weights: it has no weight_map")
+        raise CheckpointError(f"{label}: is not an index of sharded weights: no weight_map")
     for file in places.values():
         if not isinstance(file, str) or not _is_plain(file):
-            raise CheckpointError(f"{label}: names {printable(file)!r}, not a file beside it")
+            raise CheckpointError(
+                f"{label}: lists {printable(file)!r}, which is not a file in the same directory"
+            )
     if len(set(places.values())) > MAX_SHARDS:
-        raise CheckpointError(f"{label}: names more than {MAX_SHARDS} files")
+        raise CheckpointError(f"{label}: lists more than {MAX_SHARDS} files")
     return places
 
 
@@ -74,7 +76,7 @@ def _is_plain(name: str) -> bool:
 def _shard(index: Path, label: str, name: str) -> dict[str, StoredTensor]:
     path = index.parent / name
     if not path.is_file():
-        raise CheckpointError(f"{label}: names {name}, which is not there")
+        raise CheckpointError(f"{label}: the shard {name} is missing")
     return read_weights(path, str(path))
 
 
@@ -83,6 +85,6 @@ def _found(
 ) -> StoredTensor:
     tensor = shards[file].get(name)
     if tensor is None:
-        raise CheckpointError(f"{label}: {file} does not hold {printable(name)}, as it says")
-    # Keys of storages are those of one file.
+        raise CheckpointError(f"{label}: {file} does not contain {printable(name)}")
+    # Storage keys are unique only within one file.
     return replace(tensor, storage=(file, tensor.storage))

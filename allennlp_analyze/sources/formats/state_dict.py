@@ -1,4 +1,4 @@
-"""The model's named tensors in what a checkpoint holds, which may wrap them."""
+"""Finds the model's named tensors in the contents of a checkpoint, which may wrap them."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.pickles.description import TensorRef, printable
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net")
-# What stands beside the model in a training checkpoint; tensors there are not the model's.
+# Keys beside the model in a training checkpoint; their tensors do not belong to the model.
 _TRAINING = ("optimizer", "optimizer_state_dict", "optimizer_state", "optimizer_states", "epoch")
 _MAX_WRAPPED = 4
 _MAX_NAME = 10_000
@@ -14,9 +14,9 @@ _DATA_PARALLEL = "module."
 
 
 def find_state_dict(described: object) -> dict[str, TensorRef]:
-    """The tensors of the model by name, in order. {} for a model without parameters.
+    """Returns the tensors of the model by name, in order; {} for a model without parameters.
 
-    Raises `CheckpointError` when there is something else than a state dict.
+    Raises `CheckpointError` if `described` is not a state dict.
     """
     for _ in range(_MAX_WRAPPED):
         inner = _unwrapped(described)
@@ -26,21 +26,21 @@ def find_state_dict(described: object) -> dict[str, TensorRef]:
     if isinstance(described, TensorRef):
         return {"tensor": described}
     if not isinstance(described, Mapping):
-        raise CheckpointError(f"holds a {_kind(described)}, not a state dict of named tensors")
+        raise CheckpointError(f"contains a {_kind(described)}, not a state dict of named tensors")
     tensors = _tensors(described)
     if described and not tensors:
         keys = ", ".join(printable(key, 40) for key in list(described)[:8] if isinstance(key, str))
-        raise CheckpointError(f"holds no tensors of a model; its keys are: {keys or 'not names'}")
+        raise CheckpointError(f"contains no model tensors; its keys are: {keys or 'not strings'}")
     if any(len(name) > _MAX_NAME for name in tensors):
-        raise CheckpointError(f"names a tensor with more than {_MAX_NAME} characters")
+        raise CheckpointError(f"has a tensor name of more than {_MAX_NAME} characters")
     return _without_data_parallel(tensors)
 
 
 def _unwrapped(described: object) -> object:
-    """The state dict inside a wrapper; None when `described` is to be taken as it is."""
+    """Returns the state dict inside a wrapper, or None if `described` is not a wrapper."""
     if not isinstance(described, Mapping):
         return None
-    # A loss or a random generator's state beside the wrapper is not a model.
+    # Vectors such as a loss or a random generator's state do not make a model.
     matrices = any(len(tensor.shape) > 1 for tensor in _tensors(described).values())
     if matrices and not any(key in described for key in _TRAINING):
         return None
@@ -60,7 +60,7 @@ def _tensors(mapping: Mapping[object, object]) -> dict[str, TensorRef]:
 
 
 def _without_data_parallel(tensors: dict[str, TensorRef]) -> dict[str, TensorRef]:
-    """Without the prefix that torch.nn.DataParallel gives to every name."""
+    """Remove the prefix that torch.nn.DataParallel adds to every name."""
     if not all(name.startswith(_DATA_PARALLEL) for name in tensors):
         return tensors
     return {name[len(_DATA_PARALLEL) :]: ref for name, ref in tensors.items()}

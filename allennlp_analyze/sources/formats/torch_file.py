@@ -1,4 +1,4 @@
-"""A weights file as torch.save wrote it, in either format, read without torch."""
+"""Reads a weights file that torch.save wrote, in either format, without torch."""
 
 import mmap
 import struct
@@ -28,14 +28,14 @@ _DAMAGE = (
     ValueError,
     struct.error,
 )
-_TAR_FORMAT = "is in torch's oldest format (a tar file, before 2017), which is not read"
+_TAR_FORMAT = "is in torch's tar format (before 2017), which is not supported"
 
 
 def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
-    """The model's tensors by name, in state-dict order; values are read when asked for.
+    """Returns the model's tensors by name, in state-dict order; values are read on demand.
 
-    `label` stands for the path in messages. Raises `CheckpointError`, and nothing else, when the
-    file cannot be read, is damaged, or is not what torch.save makes of a state dict.
+    Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if the
+    file cannot be read, is damaged, or is not a state dict written by torch.save.
     """
     label = label or str(path)
     try:
@@ -52,13 +52,13 @@ def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, Stored
 
 def _read(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
-        raise CheckpointError("is not a regular file" if path.exists() else "there is no such file")
+        raise CheckpointError("is not a regular file" if path.exists() else "no such file")
     if path.stat().st_size == 0:
         raise CheckpointError("is empty")
     described, blocks = _read_format(map_file(path), str(path))
     state = find_state_dict(described)
     if len(state) > MAX_TENSORS:
-        raise CheckpointError(f"holds {len(state)} tensors, more than {MAX_TENSORS}")
+        raise CheckpointError(f"contains {len(state)} tensors, more than {MAX_TENSORS}")
     return {
         name: stored_tensor(name, ref, blocks.get(ref.storage.key) if ref.storage else None)
         for name, ref in state.items()
@@ -75,5 +75,5 @@ def _read_format(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block
     if reason is not None:
         raise CheckpointError(reason)
     if head[:1] not in (b"\x80", b"L"):
-        raise CheckpointError(f"is not a file that torch.save wrote (it starts with {head[:8]!r})")
+        raise CheckpointError(f"is not a file written by torch.save (it starts with {head[:8]!r})")
     return read_legacy(mapping)

@@ -1,4 +1,4 @@
-"""The format that torch wrote before 1.6: pickles, then every storage's length and bytes."""
+"""Reads torch's format before 1.6: pickles, then the length and bytes of every storage."""
 
 import mmap
 
@@ -14,9 +14,9 @@ _LENGTH_BYTES = 8
 
 
 def read_legacy(mapping: mmap.mmap) -> tuple[object, dict[str, Block]]:
-    """The pickled object and the bytes of each storage by key (see torch.serialization).
+    """Returns the pickled object and the bytes of each storage by key (see torch.serialization).
 
-    Raises `CheckpointError` when the file is damaged or not in this format.
+    Raises `CheckpointError` if the file is damaged or not in this format.
     """
     position = _read_header(mapping)
     described = unpickle(mapping, position)
@@ -25,14 +25,14 @@ def read_legacy(mapping: mmap.mmap) -> tuple[object, dict[str, Block]]:
 
 
 def _read_header(mapping: mmap.mmap) -> int:
-    """Check magic number, version and byte order; return where the object's pickle starts."""
+    """Check magic number, version and byte order; returns the start of the object's pickle."""
     magic = unpickle(mapping)
     if type(magic.value) is not int or magic.value != MAGIC_NUMBER:
-        raise CheckpointError("is a plain pickle, not weights written by torch.save")
+        raise CheckpointError("is a plain pickle, not a file written by torch.save")
     version = unpickle(mapping, magic.end)
     if version.value != PROTOCOL_VERSION:
         found = version.value if type(version.value) is int else "another"
-        raise CheckpointError(f"has protocol version {found}, not {PROTOCOL_VERSION}")
+        raise CheckpointError(f"has protocol version {found}; expected {PROTOCOL_VERSION}")
     system = unpickle(mapping, version.end)
     if not isinstance(system.value, dict) or system.value.get("little_endian") is not True:
         raise CheckpointError("was written on a big-endian machine, which is not supported")
@@ -41,7 +41,7 @@ def _read_header(mapping: mmap.mmap) -> int:
 
 def _checked(keys: object) -> list[str]:
     if not isinstance(keys, list) or any(not isinstance(key, (str, int)) for key in keys):
-        raise CheckpointError("is damaged: its list of storages is not a list of keys")
+        raise CheckpointError("is damaged: its list of storages contains something other than keys")
     names = [str(key) for key in keys]
     if len(set(names)) != len(names):
         raise CheckpointError("is damaged: it lists a storage twice")
@@ -51,11 +51,11 @@ def _checked(keys: object) -> list[str]:
 def _locate(
     mapping: mmap.mmap, position: int, keys: list[str], storages: dict[str, StorageRef]
 ) -> dict[str, Block]:
-    """Each storage's bytes; they follow one another, each as long as its element type says."""
+    """Returns the bytes of each storage; they are stored one after another."""
     blocks: dict[str, Block] = {}
     for key in keys:
         if key not in storages:
-            raise CheckpointError(f"storage {printable(key)} belongs to no tensor")
+            raise CheckpointError(f"storage {printable(key)} is not used by any tensor")
         blocks[key] = _block(mapping, position, storages[key])
         position += _LENGTH_BYTES + blocks[key].nbytes
     if position < len(mapping):
@@ -66,10 +66,10 @@ def _locate(
 def _block(mapping: mmap.mmap, position: int, storage: StorageRef) -> Block:
     length = mapping[position : position + _LENGTH_BYTES]
     if len(length) < _LENGTH_BYTES:
-        raise CheckpointError(f"is cut short: storage {printable(storage.key)} is missing")
+        raise CheckpointError(f"is truncated: storage {printable(storage.key)} is missing")
     size = int.from_bytes(length, "little", signed=True)
     if size != storage.whole:
         raise CheckpointError(
-            f"storage {printable(storage.key)} should have {storage.whole} elements and has {size}"
+            f"storage {printable(storage.key)}: expected {storage.whole} elements, got {size}"
         )
     return mapped_block(mapping, position + _LENGTH_BYTES, size * ITEM_SIZE[storage.dtype])

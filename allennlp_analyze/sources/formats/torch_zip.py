@@ -1,4 +1,4 @@
-"""The zip format that torch writes since 1.6: `<prefix>/data.pkl` and one record per storage."""
+"""Reads torch's zip format since 1.6: `<prefix>/data.pkl` and one record per storage."""
 
 import mmap
 import struct
@@ -34,10 +34,10 @@ _ZIP_DAMAGE = (
 
 
 def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:
-    """The pickled object and the bytes of each storage by key.
+    """Returns the pickled object and the bytes of each storage by key.
 
-    Stored records are views of `mapping`; compressed ones are inflated when their values are asked
-    for. Raises `CheckpointError` when the file is damaged, TorchScript, or not torch's.
+    Uncompressed records are views of `mapping`; compressed ones are inflated on demand. Raises
+    `CheckpointError` if the file is damaged, is TorchScript, or was not written by torch.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -52,7 +52,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     for key in described.storages:
         record = records.get(f"{prefix}data/{key}")
         if record is None:
-            raise CheckpointError(f"lacks the record of storage {printable(key)}")
+            raise CheckpointError(f"the record of storage {printable(key)} is missing")
         blocks[key] = _block(mapping, record)
     return described.value, blocks
 
@@ -61,22 +61,22 @@ def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     records: dict[str, zipfile.ZipInfo] = {}
     for record in archive.infolist():
         if record.filename in records:
-            raise CheckpointError(f"holds the record {printable(record.filename)} twice")
+            raise CheckpointError(f"contains the record {printable(record.filename)} twice")
         records[record.filename] = record
     return records
 
 
 def _prefix(records: Mapping[str, zipfile.ZipInfo]) -> str:
-    """The folder of `data.pkl`, with its slash."""
+    """Returns the folder of `data.pkl`, with the slash."""
     found = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(found) != 1:
         raise CheckpointError(
-            f"is a zip file with {len(found)} records called data.pkl: not written by torch.save"
+            f"is a zip file not written by torch.save: expected one data.pkl, found {len(found)}"
         )
     prefix = found[0][: -len("data.pkl")]
     if f"{prefix}constants.pkl" in records or any(n.startswith(f"{prefix}code/") for n in records):
         raise CheckpointError(
-            "is a TorchScript archive (it holds code); save the model's state_dict() instead"
+            "is a TorchScript archive, which contains code; save the model's state_dict() instead"
         )
     return prefix
 
@@ -94,18 +94,18 @@ def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
     start = _data_offset(mapping, record)
     if record.compress_type == zipfile.ZIP_STORED:
         if record.compress_size != record.file_size:
-            raise CheckpointError(f"record {name} has two sizes")
+            raise CheckpointError(f"record {name} has contradictory sizes")
         return mapped_block(mapping, start, record.file_size)
     if record.compress_type != zipfile.ZIP_DEFLATED:
-        raise CheckpointError(f"record {name} is compressed in a way that is not read")
+        raise CheckpointError(f"record {name} uses an unsupported compression method")
     if record.file_size > MAX_INFLATED_BYTES:
-        raise CheckpointError(f"record {name} would inflate to {record.file_size} bytes, too many")
+        raise CheckpointError(f"record {name} inflates to {record.file_size} bytes, too many")
     packed = mapped_block(mapping, start, record.compress_size)
     return Block(record.file_size, lambda: _inflate(packed.read(), record))
 
 
 def _read(mapping: mmap.mmap, record: zipfile.ZipInfo, limit: int) -> bytes:
-    """The whole of a small record."""
+    """Returns the contents of a small record."""
     if record.file_size > limit:
         name = printable(record.filename)
         raise CheckpointError(f"record {name} has {record.file_size} bytes, more than {limit}")
@@ -113,11 +113,11 @@ def _read(mapping: mmap.mmap, record: zipfile.ZipInfo, limit: int) -> bytes:
 
 
 def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
-    """Where the bytes of a record start: behind its local header, which must agree."""
+    """Returns the offset of a record's bytes, after checking the local header before them."""
     name = printable(record.filename)
     header = mapping[record.header_offset : record.header_offset + _LOCAL_HEADER.size]
     if record.header_offset < 0 or len(header) < _LOCAL_HEADER.size:
-        raise CheckpointError(f"is cut short: record {name} is missing")
+        raise CheckpointError(f"is truncated: record {name} is missing")
     signature, _, flags, method, *_, name_size, extra_size = _LOCAL_HEADER.unpack(header)
     if signature != b"PK\x03\x04" or method != record.compress_type:
         raise CheckpointError(f"record {name} is damaged")
@@ -126,12 +126,12 @@ def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
     start = record.header_offset + _LOCAL_HEADER.size
     local_name = mapping[start : start + name_size]
     if local_name.decode("utf-8" if record.flag_bits & _UTF8 else "cp437") != record.orig_filename:
-        raise CheckpointError(f"record {name} has two names")
+        raise CheckpointError(f"record {name} has another name in its local header")
     return start + int(name_size) + int(extra_size)
 
 
 def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
-    """The (file_size,) bytes of a compressed record: a tensor's bytes may be more than memory."""
+    """Inflate a record into a mapped array of shape (file_size,), which may exceed the memory."""
     name = printable(record.filename)
     try:
         return mapped_copy(_checked(_inflated(packed), record))
@@ -142,7 +142,7 @@ def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The same pieces. Raises `CheckpointError` when they are not the record's."""
+    """Yields the same pieces. Raises `CheckpointError` if size or checksum do not match."""
     size, checksum = 0, 0
     for data in pieces:
         size += len(data)
@@ -155,7 +155,7 @@ def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes
 
 
 def _inflated(packed: np.ndarray) -> Iterator[bytes]:
-    """What the deflated bytes `packed` hold, in pieces of at most _PIECE_BYTES."""
+    """Yields the inflated bytes of `packed` in pieces of at most _PIECE_BYTES."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     for start in range(0, len(packed), _PIECE_BYTES):
         data = packed[start : start + _PIECE_BYTES].tobytes()

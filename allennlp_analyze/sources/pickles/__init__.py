@@ -1,1 +1,1 @@
-"""A pickle machine of our own: it knows what tensors need and refuses everything else."""
+"""A safe pickle reader: it accepts what tensors need and rejects everything else."""

@@ -1,4 +1,4 @@
-"""What a pickled checkpoint describes, inertly: storages, tensors, and what does not matter."""
+"""Inert descriptions of what a pickled checkpoint contains: storages, tensors and the rest."""
 
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -6,21 +6,21 @@ from typing import Callable, Optional
 
 @dataclass(frozen=True)
 class Inert:
-    """A value that no tensor depends on; only its type's name is kept."""
+    """A value that no tensor depends on; only the name of its type is kept."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class DType:
-    """A torch.dtype, by torch's name without the prefix."""
+    """A torch.dtype; `name` is torch's name without the prefix."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StorageType:
-    """A storage class, by the torch name of its elements ("uint8" for an untyped storage)."""
+    """A storage class; `dtype` is the type of its elements ("uint8" for an untyped storage)."""
 
     dtype: str
 
@@ -41,9 +41,9 @@ class StorageRef:
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A tensor by its view of a storage: offset and strides in elements of `dtype`.
+    """A tensor as a view of a storage; offset and strides are in elements of `dtype`.
 
-    `unsupported` says why there are no values (and then there may be no storage).
+    `unsupported` says why the tensor has no readable values (it may then have no storage).
     """
 
     dtype: str
@@ -58,7 +58,7 @@ class TensorRef:
 
 @dataclass(frozen=True)
 class Builder:
-    """A global that a pickle may call: `build` takes the tuple of arguments."""
+    """A global that a pickle may call; `build` takes the tuple of arguments."""
 
     name: str
     build: Callable[[tuple[object, ...]], object]

@@ -1,4 +1,4 @@
-"""The only globals that a pickled checkpoint may name, each with its inert meaning.
+"""The only globals that a pickled checkpoint may use, each with its inert meaning.
 
 From `torch._utils`, `torch._tensor` and `torch.storage` of torch 0.3 to 2.13.
 """
@@ -21,9 +21,9 @@ from allennlp_analyze.sources.pickles.description import (
 
 Args = tuple[object, ...]
 
-# Of a tensor; torch itself calculates with no more.
+# The most dimensions of a tensor that torch computes with.
 MAX_DIMENSIONS = 64
-# torch counts elements in 64 bits, with a sign.
+# torch counts elements in signed 64-bit integers.
 _LIMIT = 2**63
 _MAX_SPARSE_PARTS = 16
 
@@ -51,45 +51,45 @@ _STORAGE_CLASSES = {
 
 
 def resolve(module: str, name: str) -> object:
-    """The inert meaning of a global. Raises `CheckpointError` naming one that is not allowed."""
+    """Returns the inert meaning of a global. Raises `CheckpointError` if it is not allowed."""
     found = _TABLE.get((module, name))
     if found is None:
         raise CheckpointError(
-            f"asks for {printable(module)}.{printable(name)}, which plain tensors do not need,"
-            " so it is not read; save the model's state_dict() instead"
+            f"uses the disallowed global {printable(module)}.{printable(name)}, which plain tensors"
+            " do not need; save the model's state_dict() instead"
         )
     return found
 
 
 def integers(value: object, what: str) -> tuple[int, ...]:
-    """`value` as a tuple of integers, one for each dimension.
+    """Returns `value` as a tuple of integers, one for each dimension.
 
-    Raises `CheckpointError` when it is something else, or larger than any tensor of torch has.
+    Raises `CheckpointError` if it is anything else, or exceeds torch's own limits.
     """
     if not isinstance(value, (tuple, list)):
-        raise CheckpointError(f"a tensor's {what} is not made of integers")
-    # A pickle can pass one long list on to a million tensors: it is never copied.
+        raise CheckpointError(f"a tensor's {what} must be a tuple of integers")
+    # A pickle can pass one long list to a million tensors, so it is never copied.
     if len(value) > MAX_DIMENSIONS:
         raise CheckpointError(
             f"a tensor's {what} has {len(value)} numbers, more than {MAX_DIMENSIONS}"
         )
     if any(type(item) is not int for item in value):
-        raise CheckpointError(f"a tensor's {what} is not made of integers")
+        raise CheckpointError(f"a tensor's {what} must be a tuple of integers")
     if any(not -_LIMIT <= item < _LIMIT for item in value):
-        raise CheckpointError(f"a tensor's {what} has a number beyond 64 bits")
+        raise CheckpointError(f"a tensor's {what} has a number of more than 64 bits")
     return tuple(value)
 
 
 def integer(value: object, what: str) -> int:
-    """`value` when it is an integer >= 0 of 64 bits. Raises `CheckpointError` otherwise."""
+    """Returns `value` if it is an integer >= 0 of 64 bits. Raises `CheckpointError` otherwise."""
     if type(value) is not int or not 0 <= value < _LIMIT:
-        raise CheckpointError(f"a {what} is not an integer >= 0 of 64 bits")
+        raise CheckpointError(f"a {what} must be an integer >= 0 of 64 bits")
     return value
 
 
 def _of_length(args: Args, least: int, what: str) -> Args:
     if len(args) < least:
-        raise CheckpointError(f"{what} has {len(args)} arguments, not {least}")
+        raise CheckpointError(f"{what} has {len(args)} arguments; expected {least}")
     return args
 
 
@@ -113,7 +113,7 @@ def _tensor_v2(args: Args) -> TensorRef:
 def _tensor_v3(args: Args) -> TensorRef:
     dtype = _of_length(args, 7, "a tensor")[6]
     if not isinstance(dtype, DType):
-        raise CheckpointError("a tensor's dtype is not a dtype")
+        raise CheckpointError("a tensor's dtype must be a torch.dtype")
     ref = _tensor(args)
     return _with_metadata(replace(ref, dtype=dtype.name), args[7] if args[7:] else None)
 
@@ -126,18 +126,18 @@ def _with_metadata(ref: TensorRef, metadata: object) -> TensorRef:
 def _parameter(args: Args) -> TensorRef:
     data = _of_length(args, 3, "a parameter")[0]
     if not isinstance(data, TensorRef):
-        raise CheckpointError("a parameter holds no tensor")
+        raise CheckpointError("a parameter has no tensor")
     return data
 
 
 def _subclassed(args: Args) -> object:
     """torch._tensor._rebuild_from_type_v2(func, type, args, state): a tensor with attributes."""
     function, _, inner, _ = _of_length(args, 4, "a tensor")[:4]
-    # One inside another, shared and nested, could keep the machine busy for days.
+    # Nested and shared ones could keep the machine busy for days.
     if not (isinstance(function, Builder) and isinstance(inner, tuple)) or (
         function.build is _subclassed
     ):
-        raise CheckpointError("a tensor with attributes is not built from a tensor")
+        raise CheckpointError("a tensor with attributes must be built from a tensor")
     return function.build(inner)
 
 
@@ -155,8 +155,8 @@ def _sparse(args: Args) -> TensorRef:
     )
 
 
-def _quantised(args: Args) -> TensorRef:
-    return replace(_tensor(args), unsupported="a quantised tensor")
+def _quantized(args: Args) -> TensorRef:
+    return replace(_tensor(args), unsupported="a quantized tensor")
 
 
 def _meta(args: Args) -> TensorRef:
@@ -180,30 +180,30 @@ def _pairs(args: Args) -> "OrderedDict[object, object]":
     pairs = args[0] if args and isinstance(args[0], list) else []
     for pair in pairs:
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2):
-            raise CheckpointError("an OrderedDict is not made of pairs")
+            raise CheckpointError("an OrderedDict must be built from pairs")
         result[safe_key(pair[0])] = pair[1]
-    # Python 2 makes the list for this one call. Emptied, another call cannot go through it again.
+    # Python 2 makes the list for this call only. Emptied, it cannot be walked again by another.
     pairs.clear()
     return result
 
 
 def safe_key(value: object) -> object:
-    """What stands for a dictionary key. Raises `CheckpointError` for one that is not plain.
+    """Returns a safe stand-in for a dictionary key. Raises `CheckpointError` for other objects.
 
-    Only text can name a tensor, and its hash cannot be foreseen. Of any other key its type is kept:
-    integers can be chosen so that all of their hashes collide.
+    Only strings name tensors, and their hashes are unpredictable. Any other key is replaced by its
+    type: integers can be chosen so that all of their hashes collide.
     """
     if isinstance(value, str):
         return value
     if not isinstance(value, (bytes, int, float, bool, type(None), tuple)):
-        raise CheckpointError("its pickle uses a dictionary key that is not plain")
+        raise CheckpointError("its pickle uses a disallowed object as a dictionary key")
     return Inert(type(value).__name__)
 
 
 def _mapping(args: Args) -> dict[object, object]:
-    """collections.defaultdict(factory) or Counter(dict): the mapping, without its behaviour.
+    """collections.defaultdict(factory) or Counter(dict), reduced to a plain dictionary.
 
-    It is not copied: a pickle could ask for that a million times.
+    It is not copied, because a pickle could request that a million times.
     """
     return args[-1] if args and isinstance(args[-1], dict) else {}
 
@@ -221,7 +221,7 @@ def _table() -> dict[tuple[str, str], object]:
         "_rebuild_parameter_with_state": _parameter,
         "_rebuild_sparse_tensor": _sparse,
         "_rebuild_sparse_csr_tensor": _sparse,
-        "_rebuild_qtensor": _quantised,
+        "_rebuild_qtensor": _quantized,
         "_rebuild_meta_tensor_no_storage": _meta,
         "_rebuild_nested_tensor": _unreadable("a nested tensor"),
         "_rebuild_device_tensor_from_numpy": _unreadable("a tensor of a device without storage"),

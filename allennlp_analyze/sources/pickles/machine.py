@@ -1,7 +1,8 @@
-"""A pickle machine that describes and never executes: the few opcodes that tensors need.
+"""A pickle machine that describes objects and never executes code.
 
-Opcodes as in Python's pickletools, protocols 0 to 5. Nothing is imported and no object of the
-pickle's choosing is made: a global means what `allowed` says, or the file is refused.
+It knows the few opcodes that tensors need, named as in Python's pickletools, protocols 0 to 5. It
+imports nothing and creates no object that the pickle chooses: a global has the meaning that the
+module `globals` gives it, or the file is rejected.
 """
 
 import mmap
@@ -35,7 +36,7 @@ _RESOURCES = (RecursionError, MemoryError)
 
 @dataclass(frozen=True)
 class Unpickled:
-    """A described object, where its pickle ends, and the first mention of each storage by key."""
+    """A described object, the end of its pickle, and the first mention of each storage by key."""
 
     value: object
     end: int
@@ -43,7 +44,7 @@ class Unpickled:
 
 
 def unpickle(data: Buffer, start: int = 0) -> Unpickled:
-    """The object whose pickle starts at byte `start` of `data`, described inertly.
+    """Describe the object whose pickle starts at byte `start` of `data`.
 
     Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
     """
@@ -52,11 +53,11 @@ def unpickle(data: Buffer, start: int = 0) -> Unpickled:
     except _DAMAGE as error:
         raise CheckpointError(f"its pickle is damaged ({printable(error)})") from None
     except _RESOURCES:
-        raise CheckpointError("its pickle needs more memory than a checkpoint does") from None
+        raise CheckpointError("its pickle needs too much memory") from None
 
 
 class Machine:
-    """The state of one run: position in `data`, stack, marks and memo."""
+    """One run of the machine: position in `data`, stack, marks and memo."""
 
     def __init__(self, data: Buffer, start: int) -> None:
         self._data = data
@@ -74,7 +75,7 @@ class Machine:
                 return Unpickled(self._stack.pop(), self._position, self._storages)
             operation = _OPERATIONS.get(opcode)
             if operation is None:
-                raise CheckpointError(f"its pickle uses opcode {opcode!r}, which is not read")
+                raise CheckpointError(f"its pickle uses the unsupported opcode {opcode!r}")
             operation(self)
         raise CheckpointError(f"its pickle has more than {MAX_OPERATIONS} operations")
 
@@ -85,7 +86,7 @@ class Machine:
         if size < 0 or stop > self._end:
             if self._end < len(self._data):
                 raise CheckpointError(f"its pickle is longer than {MAX_PICKLE_BYTES >> 20} MiB")
-            raise CheckpointError("is cut short: it ends in the middle of its pickle")
+            raise CheckpointError("is truncated: it ends in the middle of its pickle")
         taken = self._data[self._position : stop]
         self._position = stop
         return taken
@@ -98,7 +99,7 @@ class Machine:
         limit = min(self._end, self._position + MAX_LINE_BYTES)
         stop = self._data.find(b"\n", self._position, limit)
         if stop < 0:
-            raise CheckpointError("its pickle is damaged (a line does not end)")
+            raise CheckpointError("its pickle is damaged (a line has no end)")
         return self._take(stop + 1 - self._position)[:-1].decode(encoding)
 
     def _sized(self, code: str) -> bytes:
@@ -111,7 +112,7 @@ class Machine:
 
     def mark(self) -> None:
         if len(self._below_marks) >= MAX_MARKS:
-            raise CheckpointError(f"its pickle is nested more than {MAX_MARKS} deep")
+            raise CheckpointError(f"its pickle is nested more than {MAX_MARKS} levels deep")
         self._below_marks.append(self._stack)
         self._stack = []
 
@@ -149,13 +150,17 @@ class Machine:
     @staticmethod
     def _parsed(digits: str) -> int:
         if len(digits) > MAX_INTEGER_BYTES:
-            raise CheckpointError("its pickle holds an integer that no checkpoint needs")
+            raise CheckpointError(
+                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
+            )
         return int(digits)
 
     def long(self, code: str) -> None:
         size = self._number(code)
         if not 0 <= size <= MAX_INTEGER_BYTES:
-            raise CheckpointError("its pickle holds an integer that no checkpoint needs")
+            raise CheckpointError(
+                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
+            )
         self.push(int.from_bytes(self._take(size), "little", signed=True))
 
     def string(self, code: str) -> None:
@@ -163,12 +168,12 @@ class Machine:
 
     def text_line(self) -> None:
         text = self._line("raw-unicode-escape")
-        text.encode("utf-8")  # raises for half of a surrogate pair: no report could write it
+        text.encode("utf-8")  # raises for a lone surrogate, which no report could write
         self.push(text)
 
     def frame(self) -> None:
         if self._number("<Q") > self._end - self._position:
-            raise CheckpointError("is cut short: a frame of its pickle is not complete")
+            raise CheckpointError("is truncated: a frame of its pickle is incomplete")
 
     # Containers
 
@@ -177,7 +182,7 @@ class Machine:
         if isinstance(target, list):
             target.extend(items)
         elif not isinstance(target, Inert):
-            raise CheckpointError("its pickle appends to what is not a list")
+            raise CheckpointError("its pickle appends to an object that is not a list")
 
     def set_items(self, items: list[object]) -> None:
         target = self._stack[-1]
@@ -186,7 +191,7 @@ class Machine:
         if isinstance(target, Inert):
             return
         if not isinstance(target, dict):
-            raise CheckpointError("its pickle sets items of what is not a dictionary")
+            raise CheckpointError("its pickle sets items of an object that is not a dictionary")
         for key, value in zip(items[::2], items[1::2]):
             target[safe_key(key)] = value
 
@@ -206,14 +211,14 @@ class Machine:
     # Memo
 
     def put(self, index: int) -> None:
-        # Larger ones, in protocol 0 alone, could be chosen so that their hashes collide.
+        # Larger ones, possible only in protocol 0, could be chosen so that their hashes collide.
         if integer(index, "memo index") >= MAX_MEMO_INDEX:
-            raise CheckpointError("its pickle numbers what it stores beyond 32 bits")
+            raise CheckpointError("its pickle uses a memo index of more than 32 bits")
         self._memo[index] = self._stack[-1]
 
     def get(self, index: int) -> None:
         if index not in self._memo:
-            raise CheckpointError("its pickle is damaged (it refers to what it has not stored)")
+            raise CheckpointError("its pickle is damaged (it refers to a missing memo entry)")
         self.push(self._memo[index])
 
     def memoize(self) -> None:
@@ -224,7 +229,7 @@ class Machine:
     def stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
-            raise CheckpointError("its pickle names a global by what is not text")
+            raise CheckpointError("its pickle names a global by a value that is not a string")
         self.push(resolve(module, name))
 
     def line_global(self) -> None:
@@ -234,24 +239,26 @@ class Machine:
     def instance(self) -> None:
         module = self._line()
         resolve(module, self._line())
-        raise CheckpointError("its pickle makes an object as Python 2 did, which is not read")
+        raise CheckpointError("its pickle creates a Python 2 object, which is not supported")
 
     def reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not (isinstance(function, Builder) and isinstance(arguments, tuple)):
-            raise CheckpointError("its pickle calls what cannot be called")
+            raise CheckpointError("its pickle calls a disallowed object")
         self.push(function.build(arguments))
 
     def new_with_keywords(self) -> None:
         if self._stack.pop() != {}:
-            raise CheckpointError("its pickle makes an object with keywords, which is not read")
+            raise CheckpointError(
+                "its pickle creates an object with keyword arguments, which is not supported"
+            )
         self.reduce()
 
     def build(self) -> None:
-        # torch sets `_metadata` on a state dict; no value depends on it.
+        # torch sets `_metadata` on a state dict; no tensor depends on it.
         self._stack.pop()
         if not isinstance(self._stack[-1], (OrderedDict, Inert)):
-            raise CheckpointError("its pickle sets the attributes of what is not a state dict")
+            raise CheckpointError("its pickle sets attributes, but not those of a state dict")
 
     def persistent(self) -> None:
         storage = _storage(self._stack.pop())
@@ -260,23 +267,23 @@ class Machine:
 
 
 def _storage(pid: object) -> StorageRef:
-    """The storage that a persistent id names: ("storage", type, key, location, size[, view])."""
+    """Returns the storage of a persistent id: ("storage", type, key, location, size[, view])."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
         kind = pid[0] if isinstance(pid, tuple) and pid and isinstance(pid[0], str) else "unknown"
         raise CheckpointError(
-            f"holds a {printable(kind)!r} object, not only tensors; save the model's state_dict()"
+            f"contains a {printable(kind)!r} object; save only the model's state_dict()"
         )
     kind, key, whole = pid[1], pid[2], integer(pid[4], "storage's size")
     if not isinstance(kind, StorageType) or not isinstance(key, (str, int)):
-        raise CheckpointError("a storage is not described by its type and key")
+        raise CheckpointError("a storage must be described by its type and key")
     start, size = 0, whole
     if len(pid) > 5 and pid[5] is not None:
         view = pid[5]
         if not (isinstance(view, (tuple, list)) and len(view) == 3):
-            raise CheckpointError(f"storage {printable(key)}: a view of it has not three parts")
+            raise CheckpointError(f"storage {printable(key)}: its view must have three parts")
         start, size = integer(view[1], "storage view"), integer(view[2], "storage view")
     if start + size > whole:
-        raise CheckpointError(f"storage {printable(key)}: a view of it leaves it")
+        raise CheckpointError(f"storage {printable(key)}: its view reaches outside the storage")
     return StorageRef(str(key), kind.dtype, whole, start, size)
 
 

@@ -1,1 +1,1 @@
-"""Compressed archives, read as they stream."""
+"""Readers of compressed archives that read forwards only."""

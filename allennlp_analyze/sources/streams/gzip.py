@@ -1,6 +1,6 @@
-"""A gzip file read forwards once: inflated, hashed, and its checksums verified at the end.
+"""Inflates and hashes a gzip file in one pass, and verifies its checksums at the end.
 
-Python's tarfile ignores a gzip checksum, and its gzip module takes trailing junk for damage.
+Python's tarfile ignores the gzip checksum, and its gzip module rejects trailing data.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class GzipStream:
-    """Inflates `raw`. `trailing_junk` and `sha256` (of the file itself) are known after `drain`."""
+    """Inflates `raw`. `trailing_junk` and `sha256` (of the gzip file) are valid after `drain`."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -30,14 +30,14 @@ class GzipStream:
         return self._hash.hexdigest()
 
     def read(self, size: int) -> bytes:
-        """Between 1 and `size` bytes; b"" at the end. Raises `DamagedError`."""
+        """Returns between 1 and `size` bytes, or b"" at the end. Raises `DamagedError`."""
         while not self._finished:
             if not self._pending and not self._fill():
-                raise DamagedError("is truncated: its gzip stream does not end")
+                raise DamagedError("is truncated: its gzip stream is incomplete")
             try:
                 data = self._inflater.decompress(self._pending, size)
             except zlib.error as error:
-                raise DamagedError(f"is damaged: its gzip stream is not valid ({error})") from None
+                raise DamagedError(f"is damaged: its gzip stream is invalid ({error})") from None
             self._pending = self._inflater.unconsumed_tail
             if self._inflater.eof:
                 self._pending = self._inflater.unused_data
@@ -47,7 +47,7 @@ class GzipStream:
         return b""
 
     def drain(self) -> None:
-        """Hash what is left of the file."""
+        """Hash the rest of the file."""
         self._pending = b""
         while self._fill():
             self._pending = b""
@@ -59,7 +59,7 @@ class GzipStream:
         return bool(chunk)
 
     def _next_member(self) -> None:
-        """Go on to a further gzip member, over the zeros that may pad the file (as gzip does)."""
+        """Continue with the next gzip member; skip zeros that pad the file, as gzip does."""
         self._pending = self._pending.lstrip(b"\0")
         while len(self._pending) < len(_MAGIC) and self._fill():
             self._pending = self._pending.lstrip(b"\0")

@@ -1,4 +1,4 @@
-"""The members of a tar stream, one after another, without ever going back or trusting a size."""
+"""Reads the members of a tar stream in order, without seeking back or trusting a size."""
 
 import tarfile
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ _TAR_DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionE
 
 
 class TarStream:
-    """Reads the tar in `stream`; at most `max_size` bytes of it."""
+    """Reads at most `max_size` bytes of the tar archive in `stream`."""
 
     def __init__(self, stream: GzipStream, max_size: int) -> None:
         self._file = _ForwardFile(stream, max_size)
 
     def members(self) -> Iterator[tarfile.TarInfo]:
-        """Every member, its content readable with `content` until the next one is asked for.
+        """Yields every member; `content` reads it until the next one is requested.
 
-        Raises `SourceError` for a damaged or exaggerating archive.
+        Raises `SourceError` if the archive is damaged or breaks a limit.
         """
         tar = self._opened()
         for _ in range(MAX_MEMBERS):
@@ -37,16 +37,16 @@ class TarStream:
                 raise SourceError(f"member {printable(member.name)} has a negative size")
             self._file.limit_headers(None)
             yield member
-            tar.members = []  # type: ignore[attr-defined]  # it would remember them all
+            tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
         raise SourceError(f"has more than {MAX_MEMBERS} members")
 
     def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
-        """The bytes of the member that `members` gave last."""
+        """Yields the bytes of the member that `members` yielded last."""
         left = member.size
         while left:
             data = self._file.read(min(left, _CHUNK))
             if not data:
-                raise DamagedError(f"is truncated: member {printable(member.name)} is not complete")
+                raise DamagedError(f"is truncated: member {printable(member.name)} is incomplete")
             left -= len(data)
             yield data
 
@@ -61,17 +61,17 @@ class TarStream:
         try:
             return tarfile.TarFile(fileobj=cast(BinaryIO, self._file), mode="r")
         except _TAR_DAMAGE as error:
-            raise DamagedError(f"holds no tar archive ({printable(error)})") from None
+            raise DamagedError(f"contains no tar archive ({printable(error)})") from None
 
     def _guarded_next(self, tar: tarfile.TarFile) -> Optional[tarfile.TarInfo]:
         try:
             return tar.next()
         except _TAR_DAMAGE as error:
-            raise DamagedError(f"holds a damaged tar archive ({printable(error)})") from None
+            raise DamagedError(f"contains a damaged tar archive ({printable(error)})") from None
 
 
 class _ForwardFile:
-    """What tarfile needs of a file, over a stream: reads, and seeks forwards only."""
+    """A file for tarfile over a stream: it reads, and seeks forwards only."""
 
     def __init__(self, stream: GzipStream, max_size: int) -> None:
         self._stream = stream
@@ -80,7 +80,7 @@ class _ForwardFile:
         self._headers_left: Optional[int] = None
 
     def limit_headers(self, size: Optional[int]) -> None:
-        """From here, let no more than `size` bytes be read at the wish of a tar header."""
+        """From here on, let tar headers request at most `size` bytes."""
         self._headers_left = size
 
     def tell(self) -> int:
@@ -88,14 +88,14 @@ class _ForwardFile:
 
     def seek(self, position: int) -> int:
         if position < self._position:
-            raise SourceError("holds a tar archive whose members do not follow one another")
+            raise SourceError("contains a tar archive whose members are out of order")
         while self._position < position:
             if not self._advance(min(position - self._position, _CHUNK)):
                 break
         return self._position
 
     def read(self, size: int) -> bytes:
-        """`size` bytes; fewer only at the end of the stream."""
+        """Returns `size` bytes; fewer only at the end of the stream."""
         if self._headers_left is not None:
             self._headers_left -= size
             if self._headers_left < 0:
@@ -116,7 +116,7 @@ class _ForwardFile:
         if self._position > self._max_size:
             raise SourceError(
                 f"unpacks to more than {_readable(self._max_size)};"
-                " --max-unpacked-size raises the limit"
+                " use --max-unpacked-size to raise the limit"
             )
         return data
 
