@@ -230,10 +230,10 @@ ACCEPTED = (
             f"a model of type ndarray cannot be analyzed: {ACCEPTED}; a tensor alone needs a name:"
             " {'W': tensor}",
         ),
-        ({}, "the mapping is empty; give one of names to tensors of torch or numpy"),
+        ({}, "the mapping is empty; expected a mapping of names to torch or numpy tensors"),
         (
             {"lr": 0.1, "betas": [1, 2]},
-            "the mapping holds no tensors of a model; its keys are: lr, betas; give one of names to"
+            "the mapping contains no model tensors; its keys are: lr, betas; give one of names to"
             " tensors of torch or numpy",
         ),
         ("", "the archive: no such file or directory"),

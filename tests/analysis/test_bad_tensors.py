@@ -120,7 +120,7 @@ def test_float8(dtype: str, tmp_path: Path) -> None:
     try:
         import ml_dtypes  # noqa: F401
     except ImportError:
-        assert report.skipped[0].reason == f"{dtype} needs the package ml_dtypes"
+        assert report.skipped[0].reason == f"{dtype} requires the package ml_dtypes"
     else:
         found, expected = layer(report, "odd").singular_values, exact(matrix.float())
         np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -169,7 +169,7 @@ def test_a_single_weights_member_of_another_name(tmp_path: Path) -> None:
     [
         (None, "no config.json"),
         ('{"model": {}, // comment\n}', "not plain JSON"),
-        ("[1]", "no JSON object"),
+        ("[1]", "is not a JSON object"),
         ("[" * 100_000, "not plain JSON"),
         ("local x = import '/etc/passwd'; {}", "not plain JSON"),
     ],
@@ -187,7 +187,7 @@ def test_config_that_is_missing_or_not_json(
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ([config()], "holds no weights"),
+        ([config()], "contains no weights"),
         ([config(), member("a.th", weights()), member("b.th", weights())], "a.th, b.th"),
         ([config(), config(), member("weights.th", weights())], "config.json twice"),
         ([member("weights.th", weights()), member("./weights.th", weights())], "twice"),
@@ -195,8 +195,8 @@ def test_config_that_is_missing_or_not_json(
         ([member("weights.th", kind=tarfile.LNKTYPE, link="x")], "a link"),
         ([member("weights.th", kind=tarfile.FIFOTYPE)], "device or pipe"),
         ([member("weights.th", kind=tarfile.DIRTYPE)], "a directory"),
-        ([config(), member("../weights.th", weights())], "holds no weights"),
-        ([config(), member("/weights.th", weights())], "holds no weights"),
+        ([config(), member("../weights.th", weights())], "contains no weights"),
+        ([config(), member("/weights.th", weights())], "contains no weights"),
         ([config(), member("weights.th", b"junk, not weights")], "weights.th: is not"),
     ],
 )
@@ -323,9 +323,9 @@ def test_serialization_directory(tmp_path: Path) -> None:
 
 
 def test_directory_whose_weights_are_ambiguous_or_missing(tmp_path: Path) -> None:
-    assert "holds no weights" in refused(str(tmp_path))
+    assert "contains no weights" in refused(str(tmp_path))
     os.mkfifo(tmp_path / "weights.th")
-    assert "holds no weights" in refused(str(tmp_path))
+    assert "contains no weights" in refused(str(tmp_path))
     for name in ("model_state_epoch_0.th", "model_state_epoch_1.th"):
         (tmp_path / name).write_bytes(weights())
     assert "model_state_epoch_0.th, model_state_epoch_1.th" in refused(str(tmp_path))

@@ -187,15 +187,15 @@ def test_tensors_without_values_are_left_out_with_a_reason() -> None:
     report = analyze(state)
     assert [x.name for x in report.layers] == ["plain"]
     found = reasons(report)
-    assert found["meta"] == "on the meta device: has no values"
-    assert found["lazy"] == "lazy: has no shape and no values yet"
-    assert found["quantised"] == "a quantised tensor"
+    assert found["meta"] == "on the meta device, without values"
+    assert found["lazy"] == "an uninitialized lazy parameter"
+    assert found["quantised"] == "a quantized tensor"
     assert found["sparse"] == "sparse_coo: not a dense tensor"
     assert found["complex"] == "complex64: not floating point"
     assert found["integers"] == "int32: not floating point"
     assert found["empty"] == "zero-size: no values"
-    assert found["long double"].endswith("not one of torch's types")
-    assert found["masked"] == "a masked array: fill its gaps"
+    assert found["long double"].endswith("is not a torch type")
+    assert found["masked"] == "a masked array: fill the masked values"
     assert set(found) == set(state) - {"plain"}
     assert report.summary.verdict == "full_rank" or report.summary.n_invalid == 0
 
@@ -225,7 +225,7 @@ def test_tensors_in_tuples_are_not_lost() -> None:
             destination[prefix + "packed"] = (weight, torch.randn(6))
 
     assert reasons(analyze(Packed())) == {
-        "packed.0": "a quantised tensor",
+        "packed.0": "a quantized tensor",
         "packed.1": "vector",
         "linear.bias": "bias",
     }

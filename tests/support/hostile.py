@@ -36,7 +36,7 @@ def zip_file(pickled: bytes, records: "dict[str, bytes] | None" = None) -> bytes
 
 
 def tar_file(pickled: bytes) -> bytes:
-    """torch's oldest format."""
+    """torch's oldest tar format."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in ("sys_info", "pickle", "storages", "tensors"):

@@ -89,16 +89,22 @@ def test_equal_storages_of_different_files_are_not_tied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "index, words",
     [
-        ({"weight_map": weight_map(second="none.bin")}, "names none.bin, which is not there"),
+        ({"weight_map": weight_map(second="none.bin")}, "the shard none.bin is missing"),
         ({"weight_map": {**weight_map(), "c": NAMES[0]}}, "does not hold c"),
         ({"weight_map": {"a.weight": NAMES[0]}}, "holds a.bias, which the index does not say"),
         ({"weight_map": dict.fromkeys(ORDER, NAMES[0])}, "does not hold b.weight"),
-        ({"weight_map": weight_map(first="../x.bin")}, "'../x.bin', not a file beside it"),
-        ({"weight_map": weight_map(first="/etc/passwd")}, "not a file beside it"),
-        ({"weight_map": weight_map(first="..")}, "not a file beside it"),
-        ({"weight_map": weight_map(first="a\nb")}, "not a file beside it"),
-        ({"weight_map": weight_map(first="c:\\x")}, "not a file beside it"),
-        ({"weight_map": {"a": 3}}, "not a file beside it"),
+        (
+            {"weight_map": weight_map(first="../x.bin")},
+            "'../x.bin', which is not a file in the same directory",
+        ),
+        (
+            {"weight_map": weight_map(first="/etc/passwd")},
+            "which is not a file in the same directory",
+        ),
+        ({"weight_map": weight_map(first="..")}, "which is not a file in the same directory"),
+        ({"weight_map": weight_map(first="a\nb")}, "which is not a file in the same directory"),
+        ({"weight_map": weight_map(first="c:\\x")}, "which is not a file in the same directory"),
+        ({"weight_map": {"a": 3}}, "which is not a file in the same directory"),
         ({"weight_map": {f"t{n}": f"f{n}" for n in range(10_001)}}, "more than 10000 files"),
         ({"weight_map": {}}, "no weight_map"),
         ({"weight_map": []}, "no weight_map"),
@@ -136,6 +142,6 @@ def test_an_index_by_url_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache"))
     with HttpServer() as server:
         server.pages[INDEX] = File(sharded(tmp_path).read_bytes())
-        with pytest.raises(SourceError, match="is an index of several files; download them all"):
+        with pytest.raises(SourceError, match="is an index of several files; download all of them"):
             with open_source(server.url(INDEX)):
                 pass

@@ -447,11 +447,11 @@ def big_endian() -> bytes:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"junk that is nothing", "not a file that torch.save wrote"),
+        (b"junk that is nothing", "was not written by torch.save"),
         (b"<!DOCTYPE html><html></html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
         (b"\x1f\x8b" + bytes(30), "gzip"),
-        (tar_bytes(), "oldest format"),
+        (tar_bytes(), "torch's tar format"),
         (pickle.dumps({"w": [1, 2]}), "plain pickle"),
         (zip_file(b"\x80\x02}.", constants_pkl=b""), "TorchScript"),
         (zip_file(b"\x80\x02}.", byteorder=b"big"), "big-endian"),
@@ -460,7 +460,7 @@ def big_endian() -> bytes:
         (legacy_file(pickle.dumps({"epoch": 1}, 2)), "its keys are: epoch"),
         (legacy_file(b"\x80\x02" + b"(" * 5000 + b"."), "nested"),
         (legacy_file(b"\x80\x02\x8b\xff\xff\xff\x7f."), "integer"),
-        (legacy_file(b"\x80\x02X\xff\xff\xff\xff."), "cut short"),
+        (legacy_file(b"\x80\x02X\xff\xff\xff\xff."), "is truncated"),
     ],
 )
 def test_other_files_are_named(tmp_path: Path, content: bytes, reason: str) -> None:
