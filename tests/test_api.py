@@ -233,7 +233,7 @@ ACCEPTED = (
         ({}, "the mapping is empty; expected a mapping of names to torch or numpy tensors"),
         (
             {"lr": 0.1, "betas": [1, 2]},
-            "the mapping contains no model tensors; its keys are: lr, betas; give one of names to"
+            "the mapping contains no model tensors; its keys are: lr, betas; expected a mapping of names to"
             " tensors of torch or numpy",
         ),
         ("", "the archive: no such file or directory"),

@@ -38,7 +38,7 @@ def exact(matrix: Any) -> np.ndarray:
     return np.linalg.svd(wide / scale, compute_uv=False) * scale
 
 
-def quantised() -> torch.Tensor:
+def quantized() -> torch.Tensor:
     return torch.quantize_per_tensor(GOOD, 0.1, 0, torch.qint8)
 
 
@@ -52,7 +52,7 @@ LEFT_OUT: "dict[str, tuple[Callable[[], torch.Tensor], str]]" = {
     "uint8": (lambda: torch.ones(4, 3, dtype=torch.uint8), "uint8: not floating point"),
     "bool": (lambda: torch.ones(4, 3, dtype=torch.bool), "bool: not floating point"),
     "complex": (lambda: torch.ones(4, 3, dtype=torch.complex64), "complex64: not floating point"),
-    "quantised": (quantised, "quantised"),
+    "quantized": (quantized, "quantized"),
     "sparse": (lambda: GOOD.to_sparse(), "sparse"),
     "meta": (lambda: torch.empty(4, 3, device="meta"), "meta"),
     "expanded far": (lambda: torch.ones(1, 1).expand(2**14, 2**14), "expanded view"),

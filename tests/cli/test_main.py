@@ -296,7 +296,7 @@ def test_a_checksum_pins_the_archive(tmp_path: Path, capsys: pytest.CaptureFixtu
     arguments = [str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots", "--quiet"]
     digest = hashlib.sha256(SMALL.read_bytes()).hexdigest()
     assert main([*arguments, "--sha256", "0" * 64]) == 1
-    assert f"has the SHA-256 digest {digest}, not 000" in capsys.readouterr().err
+    assert f"has the SHA-256 digest {digest}; expected 000" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main([*arguments, "--sha256", digest.upper()]) == 0
 

@@ -247,7 +247,7 @@ def test_the_archive_s_own_name_may_be_odd(name: str, tmp_path: Path) -> None:
     done = run_module("allennlp_analyze", "--", name, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "weights.th: is was not written by torch.save" in done.stderr
+    assert "weights.th: is not a file written by torch.save" in done.stderr
 
 
 @pytest.fixture(scope="module")

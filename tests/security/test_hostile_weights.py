@@ -150,7 +150,7 @@ FAULTS = {
     ),
     "a view that leaves it": (
         one(storage_id(KEY, 4, b"(" + text("v") + b"K\x03K\x02t")),
-        "leaves it|storage v",
+        "outside|storage v",
     ),
     "a view of two parts": (one(storage_id(KEY, 4, b"K\x01K\x02\x86")), "three parts"),
     "too few parts": (b"\x80\x02}" + text("w") + b"(" + text("storage") + b"tQs.", "storage"),

@@ -167,7 +167,7 @@ def test_a_single_weights_member_of_another_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "no config.json"),
+        (None, "config.json is missing"),
         ('{"model": {}, // comment\n}', "not plain JSON"),
         ("[1]", "is not a JSON object"),
         ("[" * 100_000, "not plain JSON"),

@@ -169,12 +169,12 @@ def test_tensors_without_values_are_left_out_with_a_reason() -> None:
     plain = torch.randn(6, 5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer versions of torch deprecate it
-        quantised = torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)
+        quantized = torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)
     state = {
         "plain": plain,
         "meta": torch.empty(6, 5, device="meta"),
         "lazy": nn.parameter.UninitializedParameter(),
-        "quantised": quantised,
+        "quantized": quantized,
         "sparse": plain.to_sparse(),
         "complex": torch.view_as_complex(torch.randn(6, 5, 2)),
         "integers": torch.ones(6, 5, dtype=torch.int32),
@@ -189,7 +189,7 @@ def test_tensors_without_values_are_left_out_with_a_reason() -> None:
     found = reasons(report)
     assert found["meta"] == "on the meta device, without values"
     assert found["lazy"] == "an uninitialized lazy parameter"
-    assert found["quantised"] == "a quantized tensor"
+    assert found["quantized"] == "a quantized tensor"
     assert found["sparse"] == "sparse_coo: not a dense tensor"
     assert found["complex"] == "complex64: not floating point"
     assert found["integers"] == "int32: not floating point"
@@ -239,7 +239,7 @@ def test_a_tensor_that_does_not_give_its_values_is_left_out() -> None:
     state = {"a": torch.randn(4, 3).as_subclass(Sealed), "b": torch.randn(4, 3)}
     report = analyze(state)
     assert [x.name for x in report.layers] == ["b"]
-    assert reasons(report) == {"a": "its values cannot be had (not)"}
+    assert reasons(report) == {"a": "failed to read its values (not)"}
 
 
 def test_what_only_wraps_a_model_is_taken_off() -> None:

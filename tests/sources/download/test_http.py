@@ -185,7 +185,7 @@ def test_many_cuts_with_progress_are_endured(
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_that_never_gets_further_is_given_up(server: HttpServer, ranges: bool) -> None:
     server.pages[NAME] = File(BODY, ranges=ranges, cuts=[1000, *[0 if ranges else 1000] * 50])
-    assert refusal(server.url(NAME)).startswith("ends after 1000 of the 300000 bytes")
+    assert refusal(server.url(NAME)).startswith("truncated: got 1000 of the 300000 bytes")
     assert server.count("GET") == http_errors.ATTEMPTS
 
 
@@ -525,7 +525,7 @@ def test_an_older_copy_does_not_replace_a_download_that_fails(server: HttpServer
     server.pages[NAME] = File(BODY)
     get(server)
     server.pages[NAME] = File(BODY[::-1], etag='"2"', cuts=[0] * 50)
-    with pytest.raises(SourceError, match="ends after 0 of"):
+    with pytest.raises(SourceError, match="truncated: got 0 of"):
         get(server)
 
 
@@ -748,7 +748,7 @@ def test_the_wrong_digest(server: HttpServer, tmp_path: Path) -> None:
     (tmp_path / "local.tar.gz").write_bytes(content)
     found, wrong = hashlib.sha256(content).hexdigest(), "0" * 64
     for name in (server.url(NAME), str(tmp_path / "local.tar.gz")):
-        line = f"{name}: has the SHA-256 digest {found}, not {wrong}"
+        line = f"{name}: has the SHA-256 digest {found}; expected {wrong}"
         # Weights elsewhere are not even asked for.
         weights = server.url("other.th")
         with (

@@ -79,7 +79,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="not a file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         read_safetensors(tmp_path / "none")
 
 

@@ -90,9 +90,9 @@ def test_equal_storages_of_different_files_are_not_tied(tmp_path: Path) -> None:
     "index, words",
     [
         ({"weight_map": weight_map(second="none.bin")}, "the shard none.bin is missing"),
-        ({"weight_map": {**weight_map(), "c": NAMES[0]}}, "does not hold c"),
-        ({"weight_map": {"a.weight": NAMES[0]}}, "holds a.bias, which the index does not say"),
-        ({"weight_map": dict.fromkeys(ORDER, NAMES[0])}, "does not hold b.weight"),
+        ({"weight_map": {**weight_map(), "c": NAMES[0]}}, "does not contain c"),
+        ({"weight_map": {"a.weight": NAMES[0]}}, "contains a.bias, which the index does not list"),
+        ({"weight_map": dict.fromkeys(ORDER, NAMES[0])}, "does not contain b.weight"),
         (
             {"weight_map": weight_map(first="../x.bin")},
             "'../x.bin', which is not a file in the same directory",
@@ -121,7 +121,7 @@ def test_an_index_that_does_not_fit(index: Any, words: str, tmp_path: Path) -> N
 def test_an_index_that_is_not_json(text: str, tmp_path: Path) -> None:
     sharded(tmp_path)
     (tmp_path / INDEX).write_text(text)
-    assert "is not JSON" in refusal(tmp_path)
+    assert "is not a JSON file" in refusal(tmp_path)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
@@ -133,7 +133,9 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 
 def test_parts_without_their_index(tmp_path: Path) -> None:
     sharded(tmp_path).unlink()
-    assert "holds 2 parts of sharded weights, and not their index" in refusal(tmp_path)
+    assert "contains 2 shards (pytorch_model-00001-of-00002.bin, ...) but no index" in refusal(
+        tmp_path
+    )
 
 
 def test_an_index_by_url_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

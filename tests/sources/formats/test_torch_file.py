@@ -198,15 +198,15 @@ def test_tensors_without_values_do_not_fail_the_file(tmp_path: Path, zipped: boo
         "dense": dense,
         "sparse": dense.to_sparse(),
         "csr": dense.to_sparse_csr(),
-        "quantised": torch.quantize_per_tensor(dense, 0.1, 0, torch.qint8),
+        "quantized": torch.quantize_per_tensor(dense, 0.1, 0, torch.qint8),
         "meta": torch.zeros(4, 5, device="meta"),
     }
     read = read_checkpoint(save(state, tmp_path / "w", zipped))
     assert_same(read["dense"].values(), dense)
     for name, word in [("sparse", "sparse"), ("csr", "sparse"), ("meta", "meta")]:
         assert word in (read[name].unsupported or "")
-    assert "quantised" in (read["quantised"].unsupported or "")
-    assert [read[n].shape for n in ("sparse", "csr", "quantised", "meta")] == [
+    assert "quantized" in (read["quantized"].unsupported or "")
+    assert [read[n].shape for n in ("sparse", "csr", "quantized", "meta")] == [
         *[(3, 3)] * 3,
         (4, 5),
     ]
@@ -447,7 +447,7 @@ def big_endian() -> bytes:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"junk that is nothing", "was not written by torch.save"),
+        (b"junk that is nothing", "is not a file written by torch.save"),
         (b"<!DOCTYPE html><html></html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
         (b"\x1f\x8b" + bytes(30), "gzip"),
@@ -456,7 +456,7 @@ def big_endian() -> bytes:
         (zip_file(b"\x80\x02}.", constants_pkl=b""), "TorchScript"),
         (zip_file(b"\x80\x02}.", byteorder=b"big"), "big-endian"),
         (big_endian(), "big-endian"),
-        (legacy_file(pickle.dumps([1, 2], 2)), "holds a list"),
+        (legacy_file(pickle.dumps([1, 2], 2)), "contains a list"),
         (legacy_file(pickle.dumps({"epoch": 1}, 2)), "its keys are: epoch"),
         (legacy_file(b"\x80\x02" + b"(" * 5000 + b"."), "nested"),
         (legacy_file(b"\x80\x02\x8b\xff\xff\xff\x7f."), "integer"),
