@@ -233,8 +233,8 @@ ACCEPTED = (
         ({}, "the mapping is empty; expected a mapping of names to torch or numpy tensors"),
         (
             {"lr": 0.1, "betas": [1, 2]},
-            "the mapping contains no model tensors; its keys are: lr, betas; expected a mapping of names to"
-            " tensors of torch or numpy",
+            "the mapping contains no model tensors; its keys are: lr, betas; expected a"
+            " mapping of names to torch or numpy tensors",
         ),
         ("", "the archive: no such file or directory"),
         ("missing.tar.gz", "missing.tar.gz: no such file or directory"),

@@ -301,7 +301,8 @@ def test_nothing_is_left_of_a_process_that_is_killed_while_it_unpacks(tmp_path: 
     """But what the next one removes."""
     code = (
         "import sys, os, signal\n"
-        "from allennlp_analyze.sources import archive, open_source\n"
+        "from allennlp_analyze.sources import archive\n"
+        "from allennlp_analyze.sources.opening import open_source\n"
         "archive._Taking.contents = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "with open_source(sys.argv[1]): pass\n"
     )

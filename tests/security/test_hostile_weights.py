@@ -268,7 +268,7 @@ BOUND = """
 import resource, sys, time
 from pathlib import Path
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.checkpoint import read_checkpoint
+from allennlp_analyze.sources.formats.torch_file import read_checkpoint
 read_checkpoint  # imported before memory is limited
 for path in sorted(Path(sys.argv[1]).iterdir()):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
