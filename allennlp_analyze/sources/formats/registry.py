@@ -24,7 +24,7 @@ class WeightsFormat(Protocol):
         """The endings of the format's file names, in lower case."""
         ...
 
-    def recognises(self, head: bytes) -> bool:
+    def recognizes(self, head: bytes) -> bool:
         """Whether a file has this format, by its first 512 bytes `head`."""
         ...
 
@@ -42,7 +42,7 @@ class TorchFile:
 
     endings = (".th", ".pt", ".pth", ".bin")
 
-    def recognises(self, head: bytes) -> bool:
+    def recognizes(self, head: bytes) -> bool:
         """Returns True for every other file: the reader's error says what the file is."""
         return True
 
@@ -57,7 +57,7 @@ class Safetensors:
 
     endings = (".safetensors",)
 
-    def recognises(self, head: bytes) -> bool:
+    def recognizes(self, head: bytes) -> bool:
         return head[8:9] == b"{"
 
     def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
@@ -66,7 +66,7 @@ class Safetensors:
         return read_safetensors(path, label)
 
 
-# The order in which `recognises` is called.
+# The order in which `recognizes` is called.
 FORMATS: tuple[WeightsFormat, ...] = (Safetensors(), TorchFile())
 # AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
@@ -81,7 +81,7 @@ def read_weights(path: Path, label: str) -> "dict[str, StoredTensor]":
     Messages use `label` in place of the path. Raises `SourceError`.
     """
     begins = head(path, label)
-    known = next(x for x in FORMATS if x.recognises(begins) or label.endswith(x.endings))
+    known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
     return known.read(path, label)
 
 

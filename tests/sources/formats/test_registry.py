@@ -36,7 +36,7 @@ def test_a_file_is_read_by_its_first_bytes_whatever_it_is_called(
     for name in ("weights", "weights.th", f"weights{known.endings[-1]}"):
         SAVERS[type(known)]({"a.weight": WEIGHTS}, tmp_path / name)
         begins = head(tmp_path / name, name)
-        assert next(x for x in FORMATS if x.recognises(begins)) is known
+        assert next(x for x in FORMATS if x.recognizes(begins)) is known
         read = read_weights(tmp_path / name, name)
         assert np.array_equal(read["a.weight"].values(), WEIGHTS.numpy())
 
@@ -45,12 +45,12 @@ def test_an_ending_says_what_a_damaged_file_should_be(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"nothing of the kind")
     with pytest.raises(CheckpointError, match="^m.safetensors: is not a valid safetensors file"):
         read_weights(tmp_path / "w", "m.safetensors")
-    with pytest.raises(CheckpointError, match="^m.th: is not a file that torch.save wrote"):
+    with pytest.raises(CheckpointError, match="^m.th: is not a file written by torch.save"):
         read_weights(tmp_path / "w", "m.th")
 
 
 def test_the_last_format_takes_what_no_other_knows() -> None:
-    *others, last = (known.recognises(b"nothing of the kind") for known in FORMATS)
+    *others, last = (known.recognizes(b"nothing of the kind") for known in FORMATS)
     assert last and not any(others)
 
 
