@@ -9,7 +9,6 @@ from typing import Callable, Optional, TypeVar
 
 import numpy as np
 
-from allennlp_analyze.analysis.judging import layer_verdict
 from allennlp_analyze.errors import InvalidTensorError, TensorError
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
@@ -35,6 +34,7 @@ from allennlp_analyze.results.layer import (
     Skipped,
     Tikhonov,
 )
+from allennlp_analyze.results.verdict import layer_verdict
 from allennlp_analyze.settings import Settings
 
 # Singular values whose squares float64 can hold with room for sums and powers.
@@ -187,7 +187,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         tikhonov=split,
         power_law=fit,
         power_law_note=note,
-        verdict=layer_verdict(values, found.entry_std, n, m, found.tolerance),
+        verdict=layer_verdict(values, found.entry_std, n, m, found.tolerance.zero),
         warnings=warnings,
     )
 

@@ -3,12 +3,14 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from typing import Callable, TypeVar
 
-from allennlp_analyze.analysis.judging import model_verdict
-from allennlp_analyze.results.layer import MIN_Q, VERDICTS, LayerResult, Skipped, Summary
+from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict, worst
 from allennlp_analyze.settings import KINDS
 
 NAMED = 3  # layers that one line names
+Text = TypeVar("Text", bound=str)
 
 
 def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
@@ -17,21 +19,21 @@ def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
     The verdict, the minimum and the rank loss are those of the assessed linear layers, the means of
     alpha those of every layer that has a fit. NaN or infinity in any matrix overrules the verdict.
     """
-    assessed = [x for x in layers if x.kind == "linear" and x.verdict != "not_assessed"]
+    assessed = [x for x in layers if x.kind == "linear" and x.verdict.is_judgement]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
     weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
     invalid = [x for x in skipped if x.invalid]
-    verdict = model_verdict(layers)
+    verdict = worst(x.verdict for x in layers if x.kind == "linear")
     sentence = _sentence(verdict, layers, assessed)
     return Summary(
-        verdict="invalid" if invalid else verdict,
+        verdict=Verdict.INVALID if invalid else verdict,
         sentence=_invalid_sentence(invalid, sentence) if invalid else sentence,
         n_layers=len(layers),
         n_skipped=len(skipped),
         n_invalid=len(invalid),
         n_assessed=len(assessed),
         layers_by_kind=_counts([x.kind for x in layers], KINDS),
-        layers_by_verdict=_counts([x.verdict for x in layers], VERDICTS),
+        layers_by_verdict=_counts([x.verdict for x in layers], LAYER_VERDICTS),
         min_singular_value=weakest.min_singular_value if weakest else None,
         min_singular_value_layer=weakest.name if weakest else None,
         max_rank_loss_percent=max((x.lost_percent for x in assessed), default=None),
@@ -46,7 +48,7 @@ def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
     found = [
         layer
         for layer in layers
-        if layer.kind != "linear" and layer.verdict in ("collapsed", "near_collapse")
+        if layer.kind != "linear" and layer.verdict.is_worse_than(Verdict.FULL_RANK)
     ]
     if not found:
         return ()
@@ -55,7 +57,7 @@ def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
     return (f"beside the linear layers, not at full rank: {named}{more}",)
 
 
-def _counts(found: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+def _counts(found: Sequence[Text], names: Sequence[Text]) -> dict[Text, int]:
     counts = Counter(found)
     return {name: counts[name] for name in names}
 
@@ -66,31 +68,67 @@ def _layers(count: int) -> str:
 
 def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
     first = f"{invalid[0].parameter}: {invalid[0].reason}"
-    if len(invalid) == 1:
-        return f"Invalid: a matrix holds NaN or infinity ({first}). The others: {others}"
-    return f"Invalid: {len(invalid)} matrices hold NaN or infinity ({first}). The others: {others}"
+    word, many = _word(Verdict.INVALID), len(invalid)
+    which = "a matrix holds" if many == 1 else f"{many} matrices hold"
+    return f"{word}: {which} NaN or infinity ({first}). The others: {others}"
 
 
-def _sentence(verdict: str, layers: Sequence[LayerResult], assessed: Sequence[LayerResult]) -> str:
-    linear = sum(layer.kind == "linear" for layer in layers)
-    if verdict == "not_assessed":
-        if linear == 0:
-            return "Not assessed: the model has no linear layer."
-        return (
-            f"Not assessed: none of the {_layers(linear)} has Q = N/M above {MIN_Q} and M above 1."
-        )
-    weakest = min(assessed, key=lambda x: x.min_singular_value)
-    smallest = f"smallest singular value {weakest.min_singular_value:.3g}"
-    if verdict == "full_rank":
-        subject = "the linear layer" if len(assessed) == 1 else f"all {_layers(len(assessed))}"
-        verb = "keeps" if len(assessed) == 1 else "keep"
-        return f"Healthy: {subject} with Q > {MIN_Q} {verb} full rank ({smallest})."
-    bad = [x for x in assessed if x.verdict == verdict]
-    worst = max(bad, key=lambda x: (x.lost_percent, -x.min_singular_value))
-    of = f"{len(bad)} of {_layers(len(assessed))} with Q > {MIN_Q}"
-    if verdict == "near_collapse":
-        verb = "is" if len(bad) == 1 else "are"
-        return f"Near collapse: {of} {verb} close to losing rank ({smallest}, in {weakest.name})."
+def _sentence(
+    verdict: Verdict, layers: Sequence[LayerResult], assessed: Sequence[LayerResult]
+) -> str:
+    found = assessed if verdict.is_judgement else [x for x in layers if x.kind == "linear"]
+    return f"{_word(verdict)}: {FOUND[verdict](found)}."
+
+
+def _word(verdict: Verdict) -> str:
+    return verdict.model_words.capitalize()
+
+
+def _not_assessed(linear: Sequence[LayerResult]) -> str:
+    if not linear:
+        return "the model has no linear layer"
+    return f"none of the {_layers(len(linear))} has Q = N/M above {MIN_Q} and M above 1"
+
+
+def _healthy(assessed: Sequence[LayerResult]) -> str:
+    one = len(assessed) == 1
+    subject = "the linear layer" if one else f"all {_layers(len(assessed))}"
+    verb = "keeps" if one else "keep"
+    return f"{subject} with Q > {MIN_Q} {verb} full rank ({_smallest(_weakest(assessed))})"
+
+
+def _near_collapse(assessed: Sequence[LayerResult]) -> str:
+    bad = [x for x in assessed if x.verdict is Verdict.NEAR_COLLAPSE]
+    verb = "is" if len(bad) == 1 else "are"
+    weakest = _weakest(assessed)
+    where = f"{_smallest(weakest)}, in {weakest.name}"
+    return f"{_of(bad, assessed)} {verb} close to losing rank ({where})"
+
+
+def _collapsed(assessed: Sequence[LayerResult]) -> str:
+    bad = [x for x in assessed if x.verdict is Verdict.COLLAPSED]
+    most = max(bad, key=lambda x: (x.lost_percent, -x.min_singular_value))
     verb = "has" if len(bad) == 1 else "have"
-    detail = f"{worst.lost_directions} of {worst.M} directions lost in {worst.name}"
-    return f"Collapsed: {of} {verb} lost rank ({detail})."
+    detail = f"{most.lost_directions} of {most.M} directions lost in {most.name}"
+    return f"{_of(bad, assessed)} {verb} lost rank ({detail})"
+
+
+# What is said after each verdict on a model: of the assessed layers, without any of the linear.
+FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
+    Verdict.NOT_ASSESSED: _not_assessed,
+    Verdict.FULL_RANK: _healthy,
+    Verdict.NEAR_COLLAPSE: _near_collapse,
+    Verdict.COLLAPSED: _collapsed,
+}
+
+
+def _weakest(assessed: Sequence[LayerResult]) -> LayerResult:
+    return min(assessed, key=lambda x: x.min_singular_value)
+
+
+def _smallest(layer: LayerResult) -> str:
+    return f"smallest singular value {layer.min_singular_value:.3g}"
+
+
+def _of(bad: Sequence[LayerResult], assessed: Sequence[LayerResult]) -> str:
+    return f"{len(bad)} of {_layers(len(assessed))} with Q > {MIN_Q}"

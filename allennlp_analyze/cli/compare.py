@@ -15,6 +15,7 @@ from allennlp_analyze.cli.options import (
     settings_from,
 )
 from allennlp_analyze.errors import OutputError, UsageError
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q
 from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ HELP = "sets two or more models side by side: what collapsed, recovered or moved
 DESCRIPTION = """Compare models layer by layer: A, the baseline, with each of the others. Layers are
 matched by parameter name, the rest by order and shape. Nothing is written without --output-dir."""
 WORSE = 3
+_JUDGEMENTS = ", ".join(verdict.value for verdict in LAYER_VERDICTS if verdict.is_judgement)
 EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} when a layer that is assessed in A
-(Q > 1.1, of whatever kind; --kinds linear leaves the others out) has a worse verdict in another
-model (full_rank, near_collapse, collapsed), has lost more rank than --allow-rank-loss, or has no
+(Q > {MIN_Q}, of whatever kind; --kinds linear leaves the others out) has a worse verdict in another
+model ({_JUDGEMENTS}), has lost more rank than --allow-rank-loss, or has no
 counterpart there; and when a matrix holds NaN or infinity there and not in A. {EXIT_CODES}"""
 COMPARISON = "compare.json"
 PAGE = "compare.html"

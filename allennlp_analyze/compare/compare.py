@@ -23,7 +23,6 @@ from allennlp_analyze.metrics.distances import ks_distance, spectral_distance
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.settings import Settings
 
-NOT_ASSESSED = "not_assessed"
 # Of a difference of two percentages.
 ROUNDING = 1e-9
 
@@ -134,13 +133,13 @@ def _failures(
     allowed: float,
 ) -> Iterator[Failure]:
     for pair in pairs:
-        reason = _why_failed(pair, allowed) if pair.baseline.verdict != NOT_ASSESSED else None
+        reason = _why_failed(pair, allowed) if pair.baseline.verdict.is_judgement else None
         if reason is not None:
             yield Failure(pair.baseline.name, reason)
     for tensor in new_invalid:
         yield Failure(tensor.parameter, f"holds NaN or infinity: {tensor.reason}")
     for gone in missing:
-        if gone.layer.verdict != NOT_ASSESSED and not gone.invalid:
+        if gone.layer.verdict.is_judgement and not gone.invalid:
             reason = f": it left it out ({gone.reason})" if gone.reason else ""
             yield Failure(gone.layer.name, f"has no counterpart in {name}{reason}")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
+from allennlp_analyze.results.verdict import Verdict
 
 MATCHED_BY = ("name", "name without prefix", "order and shape")
 # What became of a layer, from bad to good.
 CHANGES = ("collapsed", "worse", "same", "better", "recovered")
-_SEVERITY = {"full_rank": 0, "near_collapse": 1, "collapsed": 2}
 
 
 def letter(index: int) -> str:
@@ -112,8 +112,7 @@ class LayerPair:
     @property
     def verdict_got_worse(self) -> bool:
         """full_rank to near_collapse to collapsed; False unless both layers are assessed."""
-        before, after = self._severities()
-        return before is not None and after is not None and after > before
+        return self.candidate.verdict.is_worse_than(self.baseline.verdict)
 
     @property
     def change(self) -> str:
@@ -122,11 +121,11 @@ class LayerPair:
         "collapsed" and "recovered" are said of the verdict, "worse" and "better" of other steps of
         it or, where it stays or there is none, of the directions lost (`lost_percent`).
         """
-        before, after = self._severities()
-        if before is not None and after is not None and before != after:
-            if after > before:
-                return "collapsed" if self.candidate.verdict == "collapsed" else "worse"
-            return "recovered" if self.baseline.verdict == "collapsed" else "better"
+        before, after = self.baseline.verdict, self.candidate.verdict
+        if after.is_worse_than(before):
+            return "collapsed" if after is Verdict.COLLAPSED else "worse"
+        if before.is_worse_than(after):
+            return "recovered" if before is Verdict.COLLAPSED else "better"
         lost = self.measure("lost_percent").difference or 0.0
         return "worse" if lost > 0 else "better" if lost < 0 else "same"
 
@@ -139,9 +138,6 @@ class LayerPair:
     def gone_warnings(self) -> tuple[str, ...]:
         """Warnings on the baseline's layer that the candidate's has not."""
         return tuple(w for w in self.baseline.warnings if w not in self.candidate.warnings)
-
-    def _severities(self) -> tuple[Optional[int], Optional[int]]:
-        return _SEVERITY.get(self.baseline.verdict), _SEVERITY.get(self.candidate.verdict)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from allennlp_analyze.monitor.history import COLLAPSED, Trouble
+from allennlp_analyze.monitor.history import Trouble
 from allennlp_analyze.results.layer import LayerResult
-from allennlp_analyze.results.verdict import NEAR_SHARE
+from allennlp_analyze.results.verdict import NEAR_SHARE, Verdict
 
 # A smallest singular value that has kept this share of what it was has not fallen.
 KEPT_SHARE = 0.5
@@ -48,14 +48,14 @@ def sentence(
     they are not known.
     """
     if trouble.at_first:
-        state = "collapsed" if trouble.state == COLLAPSED else "near collapse"
+        state = trouble.state.words
         return f"{layer.name}: was already {state} when first looked at: {_what(layer, trouble)}"
     what = _what(layer, trouble)
     if trouble.since is None:
-        what += ", near collapse when first looked at"
+        what += f", {Verdict.NEAR_COLLAPSE.words} when first looked at"
     else:
         moment = f"{trouble.since.unit} {trouble.since.number:g}"
-        what += f" since {moment}" if trouble.state == COLLAPSED else f", well at {moment}"
+        what += f" since {moment}" if trouble.state is Verdict.COLLAPSED else f", well at {moment}"
     if _others_have_grown(layer, trouble):
         cause = "its smallest singular value has not fallen, others grew: a learning rate too high?"
     else:
@@ -74,7 +74,7 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
-    if trouble.state == COLLAPSED:
+    if trouble.state is Verdict.COLLAPSED:
         return f"{_percent(layer.lost_directions / layer.M)} of directions lost"
     edge = layer.lower_edge
     share = _percent(layer.min_singular_value / edge) if edge else f"below {_percent(NEAR_SHARE)}"

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 from allennlp_analyze.monitor.results import Reading
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
+from allennlp_analyze.storage.records import decoded
 
-# A layer that theory lets lose directions (Q <= 1.1) does so when healthy, a few of them, and more
-# the coarser its weights are stored: bfloat16 costs random square matrices 0.7%, see
-# tests/test_monitor_layers.py. Only more than this share of them, and more than one, is a loss.
+# A layer that theory lets lose directions (Q <= MIN_Q) does so when healthy, a few of them, and
+# more the coarser its weights are stored: bfloat16 costs random square matrices 0.7%, see
+# tests/monitor/test_history.py. Only more than this share of them, and more than one, is a loss.
 NOTABLE_SHARE = 0.05
-NEAR = "near_collapse"
-COLLAPSED = "collapsed"
-_WELL = "well"
-_RANK = {_WELL: 0, NEAR: 1, COLLAPSED: 2}
+# What a checkpoint says of a layer that was not warned of.
+WELL = "well"
 
 
 class When(NamedTuple):
@@ -25,14 +25,14 @@ class When(NamedTuple):
 
 @dataclass(frozen=True)
 class Trouble:
-    """A layer has to be warned of: it is `state`, NEAR or COLLAPSED.
+    """A layer has to be warned of: it is `state`, worse than FULL_RANK.
 
     `since` is the last check at which it was well, None when it never was; `at_first` says that
     this is the first look at it. `smallest` is the largest that its smallest singular value has
     been while it was well, None when it never was.
     """
 
-    state: str
+    state: Verdict
     since: Optional[When]
     at_first: bool
     smallest: Optional[float] = None
@@ -40,10 +40,10 @@ class Trouble:
 
 @dataclass
 class LayerHistory:
-    """One layer, from check to check."""
+    """One layer, from check to check. `warned` is what was warned of last, FULL_RANK: nothing."""
 
     since: Optional[When] = None
-    warned: str = _WELL
+    warned: Verdict = Verdict.FULL_RANK
     lost_at_first: Optional[int] = None
     smallest: Optional[float] = None
 
@@ -51,7 +51,7 @@ class LayerHistory:
         """In plain values, as checkpoints and JSON hold them."""
         return {
             "since": None if self.since is None else list(self.since),
-            "warned": self.warned,
+            "warned": self.warned.value if _is_trouble(self.warned) else WELL,
             "lost_at_first": self.lost_at_first,
             "smallest": self.smallest,
         }
@@ -65,11 +65,9 @@ class LayerHistory:
         """
         since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
         smallest = state.get("smallest")
-        if warned not in _RANK:
-            raise ValueError(warned)
         return cls(
             since=None if since is None else When(str(since[0]), float(since[1])),
-            warned=str(warned),
+            warned=_warned(warned),
             lost_at_first=None if lost is None else int(lost),
             smallest=None if smallest is None else float(smallest),
         )
@@ -85,18 +83,32 @@ class LayerHistory:
         state = self._state(reading)
         if at_first:
             self.lost_at_first = reading.lost
-        if state == _WELL:
+        if not _is_trouble(state):
             self.since = when
             self.smallest = max(reading.min_singular_value, self.smallest or 0.0)
-        if _RANK[state] <= _RANK[self.warned]:
+        if not state.is_worse_than(self.warned):
             return None
         self.warned = state
         return Trouble(state, self.since, at_first, self.smallest)
 
-    def _state(self, reading: Reading) -> str:
-        if reading.verdict in (NEAR, COLLAPSED):
+    def _state(self, reading: Reading) -> Verdict:
+        """A judgement, on layers too that are not assessed."""
+        if reading.verdict.is_judgement:
             return reading.verdict
-        if reading.verdict == "not_assessed":
-            lost = reading.lost - (self.lost_at_first or 0)
-            return COLLAPSED if lost > max(1, NOTABLE_SHARE * reading.M) else _WELL
-        return _WELL
+        lost = reading.lost - (self.lost_at_first or 0)
+        notable = lost > max(1, NOTABLE_SHARE * reading.M)
+        return Verdict.COLLAPSED if notable else Verdict.FULL_RANK
+
+
+def _is_trouble(state: Verdict) -> bool:
+    return state.is_worse_than(Verdict.FULL_RANK)
+
+
+def _warned(text: Any) -> Verdict:
+    """What a checkpoint says was warned of. Raises `ValueError` for what never is."""
+    if text == WELL:
+        return Verdict.FULL_RANK
+    warned: Verdict = decoded(Verdict, text)
+    if warned not in LAYER_VERDICTS or not _is_trouble(warned):
+        raise ValueError(text)
+    return warned

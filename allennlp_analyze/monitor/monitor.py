@@ -17,11 +17,12 @@ from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
 from allennlp_analyze.matrices.modules import table_from_model
 from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
 from allennlp_analyze.monitor.budget import Budget, refuse_no_time
-from allennlp_analyze.monitor.history import COLLAPSED, LayerHistory, Trouble, When
+from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.measuring import measure_in_time
 from allennlp_analyze.monitor.processes import first_process_says, is_first_process
 from allennlp_analyze.monitor.results import Check, Collapse, Reading
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
 from allennlp_analyze.text.names import printable
@@ -211,7 +212,8 @@ class RankMonitor:
         self, layer: LayerResult, reading: Reading, trouble: Trouble, model: Any
     ) -> Collapse:
         """Warn of `layer`, and stop for it."""
-        if self._stop and layer.verdict == trouble.state == COLLAPSED and trouble.since is not None:
+        is_collapse = layer.verdict is trouble.state is Verdict.COLLAPSED
+        if self._stop and is_collapse and trouble.since is not None:
             self._stopping = True
         decay, penalty = self._decay(layer.parameter, model), self._penalty_on(layer.parameter)
         text = printable(sentence(layer, trouble, decay, penalty))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from allennlp_analyze.results.verdict import Verdict
+
 # The key under which every number of a check is logged.
 PREFIX = "rank_monitor"
 
@@ -11,14 +13,14 @@ PREFIX = "rank_monitor"
 class Reading:
     """One layer at one check; the numbers are those that a report on these weights has.
 
-    `lost` of the M directions are gone by the verdict's rule (`lost.count_lost`); None
-    stands for what is not defined. `seconds` is what the reading took.
+    `lost` of the M directions are gone by the verdict's rule (`verdict.count_lost`);
+    None stands for what is not defined. `seconds` is what the reading took.
     """
 
     layer: str
     kind: str
     M: int
-    verdict: str
+    verdict: Verdict
     min_singular_value: float
     lost: int
     stable_rank: Optional[float]

@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import count
-from allennlp_analyze.text.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.text.terminal import make_console, print_wrapped
 from allennlp_analyze.text.terminal_table import Column, layer_table
 
 MAX_INVALID_NAMED = 10
+VERDICT_STYLES = {
+    Verdict.FULL_RANK: "green",
+    Verdict.NEAR_COLLAPSE: "yellow",
+    Verdict.COLLAPSED: "bold red",
+    Verdict.NOT_ASSESSED: "dim",
+    Verdict.INVALID: "bold red",
+}
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
@@ -25,7 +33,7 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
         "verdict",
         lambda layer: layer.verdict,
         left=True,
-        style=lambda layer: VERDICT_STYLES.get(layer.verdict, ""),
+        style=lambda layer: VERDICT_STYLES[layer.verdict],
     ),
 )
 
@@ -42,7 +50,7 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
         console.print()
     for line in _notes(report):
         print_wrapped(console, line)
-    print_wrapped(console, report.summary.sentence, VERDICT_STYLES.get(report.summary.verdict, ""))
+    print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
     for index, path in enumerate(written):
         print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
 

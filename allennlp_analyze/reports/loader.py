@@ -12,6 +12,7 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.reports.json import read_json
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.storage.records import decoded
 
 REPORT = "report.json"
@@ -73,4 +74,6 @@ def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
     if not (np.isfinite(values).all() and values[-1] >= 0 and (values[1:] <= values[:-1]).all()):
         raise ValueError(f"{entry['name']!r:.60}: not singular values in descending order")
     layer: LayerResult = decoded(LayerResult, {**entry, "singular_values": values})
+    if layer.verdict not in LAYER_VERDICTS:
+        raise ValueError(f"{layer.name!r:.60}: {layer.verdict} is no verdict on a layer")
     return layer

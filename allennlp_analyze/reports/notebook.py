@@ -7,6 +7,7 @@ from html import escape
 from allennlp_analyze.reports.console import COLUMNS
 from allennlp_analyze.reports.figures.style import BLUE, GREY, ORANGE, VERMILLION
 from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict, worst_first
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -15,14 +16,14 @@ MAX_ROWS = 50
 TITLE_WIDTH = 300
 # Readable on white and on black; everything else has the notebook's own colours.
 VERDICT_COLOURS = {
-    "full_rank": BLUE,
-    "near_collapse": ORANGE,
-    "collapsed": VERMILLION,
-    "not_assessed": GREY,
-    "invalid": VERMILLION,
+    Verdict.FULL_RANK: BLUE,
+    Verdict.NEAR_COLLAPSE: ORANGE,
+    Verdict.COLLAPSED: VERMILLION,
+    Verdict.NOT_ASSESSED: GREY,
+    Verdict.INVALID: VERMILLION,
 }
 # Of two layers the one whose verdict stands first is shown, where not all can be.
-WORST_FIRST = ("collapsed", "near_collapse", "full_rank", "not_assessed")
+WORST_FIRST = worst_first(LAYER_VERDICTS)
 # Half transparent grey is a line on any background.
 LINE = "border-bottom:1px solid rgba(128,128,128,0.3)"
 QUIET = "opacity:0.75;font-size:90%"
@@ -91,11 +92,10 @@ def _side(left: bool) -> str:
     return f"text-align:{'left' if left else 'right'}"
 
 
-def _dot(verdict: str) -> str:
-    colour = VERDICT_COLOURS.get(verdict, GREY)
+def _dot(verdict: Verdict) -> str:
     return (
         '<span style="display:inline-block;width:0.6em;height:0.6em;border-radius:50%;'
-        f'margin-right:0.4em;background:{colour}"></span>'
+        f'margin-right:0.4em;background:{VERDICT_COLOURS[verdict]}"></span>'
     )
 
 

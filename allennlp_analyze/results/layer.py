@@ -7,16 +7,12 @@ from typing import Optional, Union
 import numpy as np
 
 from allennlp_analyze.results.reference import ReferenceComparison
-from allennlp_analyze.results.verdict import count_lost, lower_edge
+from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
-# Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
-MIN_Q = 1.1
-VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
 # How the warnings on a layer begin of which reports have more to say.
 TIED_WARNING = "tied: "
 FEW_WARNING = "power law fitted to only "
-MODEL_VERDICTS = (*VERDICTS, "invalid")
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ class LayerResult:
     tikhonov: Optional[Tikhonov]
     power_law: Optional[PowerLaw]
     power_law_note: Optional[str]
-    verdict: str
+    verdict: Verdict
     warnings: tuple[str, ...] = ()
 
     @property
@@ -187,11 +183,11 @@ class LayerResult:
     @property
     def lost_directions(self) -> int:
         """How many of the M directions are gone: those that made the verdict `collapsed`, by
-        `lost.count_lost`; of a layer that is not assessed those that rounding alone leaves."""
-        if self.verdict in ("full_rank", "near_collapse"):
-            return 0
-        if self.verdict == "not_assessed":
+        `verdict.count_lost`; of a layer that is not assessed those that rounding alone leaves."""
+        if self.verdict is Verdict.NOT_ASSESSED:
             return count_lost(self.singular_values, self.tolerance.zero, 0.0)
+        if self.verdict is not Verdict.COLLAPSED:
+            return 0
         edge = self.lower_edge or 0.0
         return max(count_lost(self.singular_values, self.tolerance.zero, edge), 1)
 
@@ -253,18 +249,18 @@ class ToolInfo:
 class Summary:
     """The model in a few numbers. Means leave out layers where the number is not defined.
 
-    `verdict` is one of `MODEL_VERDICTS`: "invalid" where a matrix holds NaN or infinity;
-    `n_invalid` counts those. `max_rank_loss_percent` is the largest `lost_percent` of the assessed.
+    `verdict` is INVALID where a matrix holds NaN or infinity; `n_invalid` counts those.
+    `max_rank_loss_percent` is the largest `lost_percent` of the assessed.
     """
 
-    verdict: str
+    verdict: Verdict
     sentence: str
     n_layers: int
     n_skipped: int
     n_invalid: int
     n_assessed: int
     layers_by_kind: dict[str, int]
-    layers_by_verdict: dict[str, int]
+    layers_by_verdict: dict[Verdict, int]
     min_singular_value: Optional[float]
     min_singular_value_layer: Optional[str]
     max_rank_loss_percent: Optional[float]

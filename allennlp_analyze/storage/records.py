@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Union
 
 import numpy as np
@@ -20,9 +21,9 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
 def decoded(kind: Any, value: Any) -> Any:
     """`value` as an instance of `kind`: a result dataclass, or what its fields are annotated with.
 
-    Keys that are no field are left out; a missing field takes its default, an optional one None.
-    Arrays are themselves, or base64 of float64. Raises `ValueError` or `TypeError` for what does
-    not fit.
+    Of an enum, the member with that value. Keys that are no field are left out; a missing field
+    takes its default, an optional one None. Arrays are themselves, or base64 of float64. Raises
+    `ValueError` or `TypeError` for what does not fit.
     """
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, value)
@@ -38,7 +39,9 @@ def decoded(kind: Any, value: Any) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise TypeError(f"{value!r:.40} where a mapping belongs")
-        return {str(key): decoded(arguments[1], item) for key, item in value.items()}
+        return {
+            decoded(arguments[0], key): decoded(arguments[1], item) for key, item in value.items()
+        }
     return _scalar(kind, value)
 
 
@@ -73,9 +76,19 @@ def _tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _scalar(kind: Any, value: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _member(kind, value)
     accepted = _ACCEPTED.get(kind)
     if accepted is None:
         return value
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{value!r:.40} where a {kind.__name__} belongs")
     return kind(value)
+
+
+def _member(kind: type[Enum], value: Any) -> Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise ValueError(f"{value!r:.40} where one of {known} belongs") from None

@@ -1,6 +1,15 @@
 """Counts and shares as people read them."""
 
+import math
 from typing import Optional
+
+_FRACTIONS = {
+    2: "half",
+    3: "a third",
+    4: "a quarter",
+    10: "a tenth",
+    20: "a twentieth",
+}
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -20,3 +29,11 @@ def percent(share: Optional[float]) -> str:
     if share >= 10:
         return ">999%"
     return f"{100 * share:.2g}%" if share < 0.995 else f"{100 * share:.0f}%"
+
+
+def fraction(share: float) -> str:
+    """`share` as people say it, such as "a tenth"; in percent where there is no word for it."""
+    for parts, words in _FRACTIONS.items():
+        if math.isclose(parts * share, 1.0):
+            return words
+    return percent(share)

@@ -8,13 +8,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 100
-VERDICT_STYLES = {
-    "full_rank": "green",
-    "near_collapse": "yellow",
-    "collapsed": "bold red",
-    "not_assessed": "dim",
-    "invalid": "bold red",
-}
 
 
 def make_console(stream: TextIO) -> "Console":

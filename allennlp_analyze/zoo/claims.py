@@ -6,7 +6,7 @@ from typing import Optional, Protocol
 
 from allennlp_analyze.metrics.power_law import FEW_EIGENVALUES
 from allennlp_analyze.reference import published
-from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.zoo.results import CLAIM_VERDICTS, Claim, ZooModel
 
 # The largest Kolmogorov-Smirnov distance of a fit that counts. With M >= 50 the study's are at most
@@ -79,7 +79,7 @@ class Tally:
 
     `n_large` have M >= 50, enough to tell a power law by; of those `n_fitting` have a fit with
     D <= `MAX_D`. Of `n_alpha` alphas `n_in_range` are in `ALPHA_RANGE`. `tall` are those with
-    Q > 1.1 and `square` those with Q = 1, where M > 1 and the smallest singular value is known.
+    Q > MIN_Q and `square` those with Q = 1, where M > 1 and the smallest singular value is known.
     """
 
     def __init__(self, matrices: Iterable[Matrix]) -> None:
@@ -120,7 +120,7 @@ def zoo_claims(models: Sequence[ZooModel], data: Optional[str] = "zoo.csv") -> t
     - Nearly all fully connected layers fit a power law: of the matrices with M >= 50 at least 95%
       have a fit with D <= 0.1.
     - 80% of alphas lie in 2 to 4: at least 75% of them do.
-    - No fully connected matrix with Q > 1.1 is near rank collapse: none has a smallest singular
+    - No fully connected matrix with Q > MIN_Q is near rank collapse: none has a smallest singular
       value below 0.01 (absolute, as the study had it).
     - The smallest singular value is clear of zero only for Q > 1: every square matrix has it below
       0.01.
@@ -159,7 +159,7 @@ def imagenet_claims(
 ) -> tuple[Claim, ...]:
     """The claims on torchvision's models, as `allennlp_claims`, but for the third.
 
-    That is not that none of the matrices with Q > 1.1 is near zero, but that 6 of 24 are: judged
+    That is not that none of the matrices with Q > MIN_Q is near zero, but that 6 of 24 are: judged
     when there are 24, it holds when 6 have a smallest singular value below 0.01.
     """
     theirs = {IMAGENET: _imagenet()}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn, Optional, Union
 
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.results.layer import VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.storage.records import decoded
 from allennlp_analyze.zoo.results import DONE, STATUSES, ModelOutcome
@@ -48,5 +48,5 @@ def _makes_sense(outcome: ModelOutcome) -> bool:
     """What the types alone do not say, and readers rely on."""
     is_complete = outcome.status != DONE or outcome.summary is not None
     layers = outcome.layers
-    are_layers = all(layer.N >= layer.M >= 1 and layer.verdict in VERDICTS for layer in layers)
+    are_layers = all(x.N >= x.M >= 1 and x.verdict in LAYER_VERDICTS for x in layers)
     return outcome.status in STATUSES and is_complete and are_layers

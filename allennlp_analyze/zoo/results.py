@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from allennlp_analyze.results.layer import Summary, ToolInfo
+from allennlp_analyze.results.verdict import Verdict
 
 # What became of a model.
 DONE, FAILED = "done", "failed"
@@ -26,7 +27,7 @@ class ZooLayer:
     rank_loss_percent: float
     alpha: Optional[float]
     D: Optional[float]
-    verdict: str
+    verdict: Verdict
 
     @property
     def Q(self) -> float:
@@ -41,7 +42,7 @@ class ZooLayer:
     @property
     def is_assessed(self) -> bool:
         """Whether theory keeps the smallest singular value of a healthy layer from 0."""
-        return self.verdict != "not_assessed"
+        return self.verdict.is_judgement
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class ZooTotals:
     What follows `n_counted` is over the counted models. `n_layers` are their matrices of every
     kind; what follows that is over their linear layers, the last four over assessed ones, but for
     `median_alpha`, which is over all `n_power_law` with a fit. `models_by_verdict` counts the
-    models by `results.MODEL_VERDICTS`, `layers_by_verdict` the linear layers by `results.VERDICTS`.
+    models by every `Verdict`, `layers_by_verdict` the linear layers by `verdict.LAYER_VERDICTS`.
     """
 
     n_models: int
@@ -119,12 +120,12 @@ class ZooTotals:
     n_failed: int
     n_duplicates: int
     n_counted: int
-    models_by_verdict: dict[str, int]
+    models_by_verdict: dict[Verdict, int]
     n_layers: int
     n_linear: int
     n_assessed: int
     n_power_law: int
-    layers_by_verdict: dict[str, int]
+    layers_by_verdict: dict[Verdict, int]
     median_alpha: Optional[float]
     max_rank_loss_percent: Optional[float]
     min_singular_value: Optional[float]

@@ -4,7 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from allennlp_analyze.results.layer import MODEL_VERDICTS, VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.results import DONE, FAILED, ZooLayer, ZooModel, ZooSummary, ZooTotals
 
 
@@ -33,12 +33,12 @@ def zoo_totals(models: Sequence[ZooModel]) -> ZooTotals:
         n_failed=statuses[FAILED],
         n_duplicates=sum(model.duplicate_of is not None for model in models),
         n_counted=len(counted),
-        models_by_verdict=_counts((x.verdict for x in summaries), MODEL_VERDICTS),
+        models_by_verdict=_counts((x.verdict for x in summaries), Verdict),
         n_layers=sum(len(model.outcome.layers) for model in counted),
         n_linear=sum(verdicts.values()),
         n_assessed=sum(1 for _ in _assessed(counted)),
         n_power_law=len(alphas),
-        layers_by_verdict={name: verdicts[name] for name in VERDICTS},
+        layers_by_verdict={verdict: verdicts[verdict] for verdict in LAYER_VERDICTS},
         median_alpha=statistics.median(alphas) if alphas else None,
         max_rank_loss_percent=max(
             (layer.rank_loss_percent for _, layer in _assessed(counted)), default=None
@@ -60,6 +60,6 @@ def _assessed(models: Iterable[ZooModel]) -> Iterator[tuple[ZooModel, ZooLayer]]
     return (pair for pair in _linear(models) if pair[1].is_assessed)
 
 
-def _counts(found: Iterable[str], names: Sequence[str]) -> dict[str, int]:
+def _counts(found: Iterable[Verdict], verdicts: Iterable[Verdict]) -> dict[Verdict, int]:
     counts = Counter(found)
-    return {name: counts[name] for name in names}
+    return {verdict: counts[verdict] for verdict in verdicts}

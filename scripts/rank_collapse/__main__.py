@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from allennlp_analyze.cli.exits import guarded, left
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import PLOT_FORMATS
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
 from scripts.rank_collapse.data import DATA, read_images
@@ -113,7 +114,7 @@ def tikhonov(sweep: Sweep, networks: Sequence[TrainedNetwork]) -> Optional[Tikho
         (layer, network, training)
         for network, training in zip(networks, sweep.trainings)
         for layer in network.final.layers
-        if layer.verdict == "collapsed"
+        if layer.verdict is Verdict.COLLAPSED
     ]
     if not finals:
         return None
@@ -173,7 +174,7 @@ def _epoch_json(state: EpochState) -> dict[str, Any]:
         "test_accuracy": state.test_accuracy,
         "layers": {
             layer.name: {
-                "verdict": layer.verdict,
+                "verdict": layer.verdict.value,
                 "min_singular_value": layer.min_singular_value,
                 "max_singular_value": layer.max_singular_value,
                 "lost_directions": layer.lost_directions,

@@ -22,6 +22,7 @@ from allennlp_analyze.reports.figures.style import (
     note,
 )
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.storage.files import make_directory
 from allennlp_analyze.text.counts import count
 from scripts.rank_collapse.marks import (
@@ -243,7 +244,7 @@ def _draw_finals(
 
 def _collapsed(networks: Sequence[TrainedNetwork], name: str) -> np.ndarray:
     layers = [network.final.layer(name) for network in networks]
-    return np.array([layer is not None and layer.verdict == "collapsed" for layer in layers])
+    return np.array([layer is not None and layer.verdict is Verdict.COLLAPSED for layer in layers])
 
 
 def draw_accuracy(networks: Sequence[TrainedNetwork]) -> "Figure":

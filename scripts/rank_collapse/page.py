@@ -168,7 +168,7 @@ def page_of(experiment: Experiment, path: Path) -> CollapsePage:
     shown = experiment.tikhonov
     return CollapsePage(
         title=f"Rank collapse: Mini AlexNet on {printable(experiment.data)}",
-        mark=worst_verdict(experiment.networks),
+        mark=worst_verdict(experiment.networks).value,
         result=result,
         more=tuple(more),
         networks=tuple(network for network in network_rows(experiment) if network.rows),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import Verdict
 
 # The fully connected layers that the penalty acts on.
 HIDDEN = ("fc1", "fc2")
@@ -44,7 +45,7 @@ class TrainedNetwork:
     @property
     def collapsed(self) -> bool:
         """Whether the verdict rule calls a hidden layer collapsed at the end."""
-        return any(layer.verdict == "collapsed" for layer in self.final.layers)
+        return any(layer.verdict is Verdict.COLLAPSED for layer in self.final.layers)
 
 
 @dataclass(frozen=True)

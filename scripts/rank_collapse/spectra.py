@@ -23,7 +23,7 @@ from allennlp_analyze.reports.figures.style import (
 from allennlp_analyze.results.layer import LayerResult
 from scripts.rank_collapse.marks import DRAWABLE, legend_below_all, panels
 from scripts.rank_collapse.results import HIDDEN, TrainedNetwork
-from scripts.rank_collapse.words import VERDICT_WORDS, l2_label
+from scripts.rank_collapse.words import l2_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,7 +197,7 @@ def _handles(pairs: Sequence[Pair]) -> list[Any]:
 
     verdicts = {pair.after.verdict for pair in pairs}
     filled = [
-        Patch(color=colour, alpha=AFTER_ALPHA, lw=0, label=f"trained: {VERDICT_WORDS[verdict]}")
+        Patch(color=colour, alpha=AFTER_ALPHA, lw=0, label=f"trained: {verdict.words}")
         for verdict, colour in VERDICT_COLOURS.items()
         if verdict in verdicts
     ]

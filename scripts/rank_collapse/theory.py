@@ -38,6 +38,7 @@ from allennlp_analyze.reports.figures.style import (
     log_ticks,
 )
 from allennlp_analyze.results.layer import MarchenkoPastur
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.storage.files import make_directory
 from scripts.rank_collapse.marks import End, name_ends, panels, place_of
 from scripts.rank_collapse.words import l2_label
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = Path(__file__).resolve().parent.parent.parent / "docs" / "figures"
-RATIOS = (1.0, 1.1, 2.0, 10.0)
+RATIOS = (1.0, MIN_Q, 2.0, 10.0)
 COLUMNS_OF_W = 400
 BINS = 40
 # A product of Gaussian factors, rounded to float32.
@@ -164,7 +165,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
         "marchenko-pastur",
         draw_law,
         Caption(
-            "The Marchenko-Pastur law for Q = 1, 1.1, 2 and 10",
+            f"The Marchenko-Pastur law for Q = 1, {MIN_Q}, 2 and 10",
             "Histograms of the eigenvalues of W^T W of random matrices with 400 columns, and the"
             " density of the law: for Q = 1 it begins at 0, for larger Q clear of it.",
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from allennlp_analyze.reports.figures.style import SUPERSCRIPTS
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict, worst
 from allennlp_analyze.text.counts import count
 from scripts.rank_collapse.results import (
     HIDDEN,
@@ -14,15 +15,6 @@ from scripts.rank_collapse.results import (
     TikhonovStep,
     TrainedNetwork,
 )
-
-VERDICT_WORDS = {
-    "full_rank": "full rank",
-    "near_collapse": "near collapse",
-    "collapsed": "collapsed",
-    "not_assessed": "not assessed",
-}
-# From the worst on.
-SEVERITY = ("collapsed", "near_collapse", "full_rank", "not_assessed")
 
 
 @dataclass(frozen=True)
@@ -77,25 +69,24 @@ def percent_text(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def worst_verdict(networks: Iterable[TrainedNetwork]) -> str:
-    """The worst verdict on a hidden layer at the end; not_assessed where there is none."""
-    found = {layer.verdict for network in networks for layer in network.final.layers}
-    return next((verdict for verdict in SEVERITY if verdict in found), "not_assessed")
+def worst_verdict(networks: Iterable[TrainedNetwork]) -> Verdict:
+    """The worst verdict on a hidden layer at the end; NOT_ASSESSED where there is none."""
+    return worst(layer.verdict for network in networks for layer in network.final.layers)
 
 
 def sentences(experiment: Experiment) -> tuple[str, ...]:
     """What was found, the result first; nothing is left out because it disappoints."""
     trained = [network for network in experiment.networks if len(network.epochs) > 1]
-    by_verdict = {v: [n for n in trained if worst_verdict([n]) == v] for v in SEVERITY}
-    collapsed, near = by_verdict["collapsed"], by_verdict["near_collapse"]
+    by_verdict = {v: [n for n in trained if worst_verdict([n]) is v] for v in LAYER_VERDICTS}
+    collapsed, near = by_verdict[Verdict.COLLAPSED], by_verdict[Verdict.NEAR_COLLAPSE]
     said = [_result(trained, collapsed), *(_lost(network) for network in collapsed)]
     if near:
         layers = " and ".join(
-            f"at L2 = {l2_text(n.l2)} ({_named(n, 'near_collapse')})" for n in near
+            f"at L2 = {l2_text(n.l2)} ({_named(n, Verdict.NEAR_COLLAPSE)})" for n in near
         )
         said.append(f"Near collapse by the same rule {layers}.")
-    if by_verdict["full_rank"]:
-        said.append(_healthy(by_verdict["full_rank"]))
+    if by_verdict[Verdict.FULL_RANK]:
+        said.append(_healthy(by_verdict[Verdict.FULL_RANK]))
     if any(network.l2 == 0 for network in collapsed):
         said.append(
             "A network without any penalty collapsed too: the penalty is not the only cause."
@@ -125,7 +116,7 @@ def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwor
 
 def _lost(network: TrainedNetwork) -> str:
     """What the collapsed layers of a network lost."""
-    layers = [layer for layer in network.final.layers if layer.verdict == "collapsed"]
+    layers = [layer for layer in network.final.layers if layer.verdict is Verdict.COLLAPSED]
     lost = [f"{layer.lost_directions} of {layer.M} directions of {layer.name}" for layer in layers]
     return f"At L2 = {l2_text(network.l2)} training lost {_and(lost)}."
 
@@ -142,12 +133,12 @@ def _diverged(network: TrainedNetwork) -> str:
     )
 
 
-def _named(network: TrainedNetwork, verdict: str) -> str:
+def _named(network: TrainedNetwork, verdict: Verdict) -> str:
     """The layers with this verdict, and what is left of each one's smallest singular value."""
     first = network.epochs[0]
     found = []
     for layer in network.final.layers:
-        if layer.verdict == verdict:
+        if layer.verdict is verdict:
             before = first.layer(layer.name)
             was = "" if before is None else f", from {text(before.min_singular_value, 2)}"
             found.append(f"{layer.name}: smallest {text(layer.min_singular_value, 2)}{was}")
@@ -190,8 +181,8 @@ def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
         if layer is not None:
             yield TableRow(
                 layer=name,
-                verdict=layer.verdict,
-                word=VERDICT_WORDS[layer.verdict],
+                verdict=layer.verdict.value,
+                word=layer.verdict.words,
                 smallest_before=text(None if before is None else before.min_singular_value, 3),
                 smallest=text(layer.min_singular_value, 3),
                 lost=f"{layer.lost_directions} of {layer.M}",

@@ -5,8 +5,9 @@
 A MODEL is what the command takes, a directory that it has written, or the directory of a zoo. For
 every kind of layer: how many are assessed, what the verdict calls them, and the smallest singular
 value in shares of the lower edge, s (sqrt N - sqrt M), of the layers that are nearest to zero. The
-verdict is collapsed where the smallest is within rounding or 0.01 of the edge, or where a tenth of
-all directions, and at least two, are below 0.05 of it; near_collapse where fewer are below 0.05.
+verdict is collapsed where the smallest is within rounding or LOST_SHARE of the edge, or where
+MANY_SHARE of all directions, and at least two, are below NEAR_SHARE of it; near_collapse where
+fewer are. The limits are those of `allennlp_analyze.results.verdict`.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
 
 def share_of_edge(layer: LayerResult) -> Optional[float]:
     """The smallest singular value of an assessed layer in shares of the edge of noise."""
-    if layer.verdict == "not_assessed" or not layer.lower_edge:
+    if not layer.verdict.is_judgement or not layer.lower_edge:
         return None
     return layer.min_singular_value / layer.lower_edge
 

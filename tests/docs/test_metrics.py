@@ -15,6 +15,7 @@ from allennlp_analyze.reports.csv import columns
 from allennlp_analyze.reports.json import LAYER_KEYS
 from allennlp_analyze.results import layer as results
 from allennlp_analyze.results import reference as reference_results
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.settings import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo import results as zoo_results
@@ -58,7 +59,7 @@ def test_every_key_of_a_zoo_and_every_column_of_its_models_is_documented(tmp_pat
     assert {key for part in parts for key in part} - NAMES == set()
     write_zoo_models(zoo, tmp_path / "zoo-models.csv")
     header = (tmp_path / "zoo-models.csv").read_text().splitlines()[0].split(",")
-    counts = {f"layers_{name}" for name in (*KINDS, *results.VERDICTS)}
+    counts = {f"layers_{name}" for name in (*KINDS, *LAYER_VERDICTS)}
     assert set(header) - counts - NAMES == set()
 
 
@@ -70,7 +71,7 @@ def test_every_field_of_the_results_is_documented(kind: Any) -> None:
 
 
 def test_every_verdict_kind_of_source_and_tolerance_is_documented() -> None:
-    assert {*results.MODEL_VERDICTS, *results.TOLERANCES} - NAMES == set()
+    assert {*Verdict, *results.TOLERANCES} - NAMES == set()
 
 
 def test_every_number_says_when_not_to_trust_it() -> None:

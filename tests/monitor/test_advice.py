@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
 from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
-from allennlp_analyze.monitor.history import COLLAPSED, NEAR, Trouble, When
+from allennlp_analyze.monitor.history import Trouble, When
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import Verdict
 from tests.support.matrices import with_singular_values
 
 SINCE = When("epoch", 3.0)
@@ -31,16 +32,16 @@ def said(
 
 
 def test_the_sentence_names_loss_epoch_and_weight_decay() -> None:
-    assert said(Trouble(COLLAPSED, SINCE, at_first=False), 1e-2) == (
+    assert said(Trouble(Verdict.COLLAPSED, SINCE, at_first=False), 1e-2) == (
         "encoder.linear: 12% of directions lost since epoch 3;"
         " weight decay 0.01 is likely too strong"
     )
-    half = Trouble(COLLAPSED, When("check", 2), at_first=False)
+    half = Trouble(Verdict.COLLAPSED, When("check", 2), at_first=False)
     assert "since check 2;" in said(half)
 
 
 def test_the_cause_is_what_is_known_to_act_on_the_layer() -> None:
-    begins = Trouble(COLLAPSED, SINCE, at_first=False)
+    begins = Trouble(Verdict.COLLAPSED, SINCE, at_first=False)
 
     def cause(weight_decay: Optional[float], penalty: Optional[float]) -> str:
         return said(begins, weight_decay, penalty).partition("; ")[2]
@@ -56,9 +57,9 @@ def test_the_cause_is_what_is_known_to_act_on_the_layer() -> None:
 
 def test_near_collapse_is_measured_by_noise_of_this_size() -> None:
     near = layer(1, smallest=0.01)
-    assert near.verdict == NEAR and near.lower_edge is not None
+    assert near.verdict == Verdict.NEAR_COLLAPSE and near.lower_edge is not None
     share = 100 * near.min_singular_value / near.lower_edge
-    text = sentence(near, Trouble(NEAR, SINCE, at_first=False), 0.01, None)
+    text = sentence(near, Trouble(Verdict.NEAR_COLLAPSE, SINCE, at_first=False), 0.01, None)
     assert text.startswith(
         f"encoder.linear: smallest singular value is now {share:.2g}% of what noise of this size"
         " has, well at epoch 3; weight decay 0.01"
@@ -66,11 +67,11 @@ def test_near_collapse_is_measured_by_noise_of_this_size() -> None:
 
 
 def test_what_was_so_from_the_start_is_said_in_other_words() -> None:
-    for state in (NEAR, COLLAPSED):
+    for state in (Verdict.NEAR_COLLAPSE, Verdict.COLLAPSED):
         text = said(Trouble(state, None, at_first=True), 0.01)
         assert "was already" in text and "when first looked at" in text
         assert "too strong" not in text and "since" not in text
-    later = said(Trouble(COLLAPSED, None, at_first=False), 0.01)
+    later = said(Trouble(Verdict.COLLAPSED, None, at_first=False), 0.01)
     assert "12% of directions lost, near collapse when first looked at; weight decay" in later
 
 
@@ -82,7 +83,7 @@ def test_a_share_is_never_said_to_be_nothing_or_all(m: int, data: st.DataObject)
         shape=(2 * m, m),
         singular_values=np.append(np.ones(m - lost), np.zeros(lost)),
     )
-    text = sentence(one, Trouble(COLLAPSED, SINCE, at_first=False), None, None)
+    text = sentence(one, Trouble(Verdict.COLLAPSED, SINCE, at_first=False), None, None)
     (percent,) = re.findall(r"([\d.e-]+)% of directions", text)
     assert 0 < float(percent) < 100
     assert float(percent) == pytest.approx(100 * lost / m, rel=0.06)

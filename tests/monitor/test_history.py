@@ -11,17 +11,23 @@ from hypothesis import strategies as st
 from allennlp_analyze.analysis.measure import describe
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.matrices.finding import WeightMatrix
-from allennlp_analyze.monitor.history import COLLAPSED, NEAR, LayerHistory, Trouble, When
+from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.results import Reading
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from tests.support.matrices import gaussian, stored
 
 M = 40
-READINGS = st.lists(st.tuples(st.sampled_from(["full_rank", NEAR, COLLAPSED]), st.integers(1, M)))
+READINGS = st.lists(
+    st.tuples(
+        st.sampled_from([Verdict.FULL_RANK, Verdict.NEAR_COLLAPSE, Verdict.COLLAPSED]),
+        st.integers(1, M),
+    )
+)
 
 
-def reading(verdict: str, lost: int = 0, m: int = M, stable_rank: Any = 3.0) -> Reading:
+def reading(verdict: Verdict, lost: int = 0, m: int = M, stable_rank: Any = 3.0) -> Reading:
     return Reading("a", "linear", m, verdict, 0.1, lost, stable_rank, None, 0.0)
 
 
@@ -31,24 +37,29 @@ def followed(readings: list[Reading], history: "LayerHistory | None" = None) -> 
 
 
 @given(READINGS)
-def test_each_state_is_warned_of_once_when_it_begins(found: list[tuple[str, int]]) -> None:
+def test_each_state_is_warned_of_once_when_it_begins(found: list[tuple[Verdict, int]]) -> None:
     verdicts = [verdict for verdict, _ in found]
     warned = followed([reading(*one) for one in found])
     states = [trouble.state for trouble in warned if trouble]
-    assert states in ([], [NEAR], [COLLAPSED], [NEAR, COLLAPSED])
-    assert (COLLAPSED in states) == (COLLAPSED in verdicts)
+    assert states in (
+        [],
+        [Verdict.NEAR_COLLAPSE],
+        [Verdict.COLLAPSED],
+        [Verdict.NEAR_COLLAPSE, Verdict.COLLAPSED],
+    )
+    assert (Verdict.COLLAPSED in states) == (Verdict.COLLAPSED in verdicts)
     for epoch, trouble in enumerate(warned):
         if trouble is None:
             continue
         assert verdicts.index(trouble.state) == epoch
-        well = [n for n, verdict in enumerate(verdicts[:epoch]) if verdict == "full_rank"]
+        well = [n for n, verdict in enumerate(verdicts[:epoch]) if verdict == Verdict.FULL_RANK]
         assert trouble.since == (When("epoch", well[-1]) if well else None)
         assert trouble.at_first == (epoch == 0)
 
 
 @given(READINGS, st.integers(0, 10))
 def test_a_history_goes_on_from_what_a_checkpoint_holds(
-    found: list[tuple[str, int]], kept: int
+    found: list[tuple[Verdict, int]], kept: int
 ) -> None:
     readings = [reading(*one) for one in found]
     history = LayerHistory()
@@ -62,26 +73,26 @@ def test_a_history_goes_on_from_what_a_checkpoint_holds(
 
 def test_the_smallest_that_a_layer_had_may_be_unknown() -> None:
     kept = {"since": ["epoch", 2.0], "warned": "well", "lost_at_first": 0}
-    expected = Trouble(COLLAPSED, When("epoch", 2.0), False, None)
-    assert LayerHistory.of(kept).seen(reading(COLLAPSED, 9), When("epoch", 3)) == expected
+    expected = Trouble(Verdict.COLLAPSED, When("epoch", 2.0), False, None)
+    assert LayerHistory.of(kept).seen(reading(Verdict.COLLAPSED, 9), When("epoch", 3)) == expected
 
 
 def test_what_is_zero_from_the_start_has_not_begun() -> None:
-    zero = reading(COLLAPSED, M, stable_rank=None)
-    assert followed([zero, zero, reading("full_rank")]) == [None] * 3
-    begun = followed([zero, reading("full_rank"), zero])
-    assert begun == [None, None, Trouble(COLLAPSED, When("epoch", 1), False, 0.1)]
+    zero = reading(Verdict.COLLAPSED, M, stable_rank=None)
+    assert followed([zero, zero, reading(Verdict.FULL_RANK)]) == [None] * 3
+    begun = followed([zero, reading(Verdict.FULL_RANK), zero])
+    assert begun == [None, None, Trouble(Verdict.COLLAPSED, When("epoch", 1), False, 0.1)]
 
 
 @given(st.lists(st.integers(0, M), min_size=1))
 def test_without_a_verdict_only_many_directions_count_and_only_those_lost_since(
     losses: list[int],
 ) -> None:
-    warned = followed([reading("not_assessed", lost) for lost in losses])
+    warned = followed([reading(Verdict.NOT_ASSESSED, lost) for lost in losses])
     baseline = losses[0] if losses[0] <= 0.05 * M else None
     for epoch, (lost, trouble) in enumerate(zip(losses, warned)):
         if trouble is not None:
-            assert trouble.state == COLLAPSED
+            assert trouble.state == Verdict.COLLAPSED
             assert lost - (losses[0] if epoch else 0) > max(1, 0.05 * M)
     assert sum(trouble is not None for trouble in warned) <= 1
     if baseline is not None and max(losses) - baseline > 0.05 * M:
@@ -90,7 +101,10 @@ def test_without_a_verdict_only_many_directions_count_and_only_those_lost_since(
 
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_one_direction_of_a_small_layer_is_not_many(m: int) -> None:
-    assert followed([reading("not_assessed", 0, m), reading("not_assessed", 1, m)]) == [None, None]
+    assert followed([reading(Verdict.NOT_ASSESSED, 0, m), reading(Verdict.NOT_ASSESSED, 1, m)]) == [
+        None,
+        None,
+    ]
 
 
 def measured(matrix: np.ndarray, dtype: str) -> LayerResult:

@@ -9,12 +9,12 @@ import pytest
 
 from allennlp_analyze.reports.console import COLUMNS_2018, print_report, table_2018
 from allennlp_analyze.results.layer import ModelReport, Skipped
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.text.names import display_width
 from tests.support.commands import ROOT
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
-VERDICTS = ("full_rank", "near_collapse", "collapsed", "not_assessed")
 
 
 class Terminal(io.StringIO):
@@ -31,9 +31,9 @@ def model_report() -> ModelReport:
     long = "_text_field_embedder.token_embedder_elmo._elmo.forward_layer_0.input_linearity"
     return make_report(
         make_layer(heavy_tailed(300, 200), long),
-        make_layer(gaussian(40, 1), "scores", verdict="not_assessed"),
-        make_layer(np.zeros((20, 12)), "dead", kind="convolution", verdict="collapsed"),
-        make_layer(gaussian(30, 20), "weak", verdict="near_collapse", warnings=("w",)),
+        make_layer(gaussian(40, 1), "scores", verdict=Verdict.NOT_ASSESSED),
+        make_layer(np.zeros((20, 12)), "dead", kind="convolution", verdict=Verdict.COLLAPSED),
+        make_layer(gaussian(30, 20), "weak", verdict=Verdict.NEAR_COLLAPSE, warnings=("w",)),
         warnings=("the archive has trailing bytes",),
     )
 
@@ -84,7 +84,7 @@ def test_no_line_is_wider_than_100_columns(make: type) -> None:
 
 def test_the_widest_numbers_still_fit_with_every_column() -> None:
     matrix = gaussian(600, 300)
-    layer = make_layer(matrix, "n" * 90, kind="convolution", verdict="near_collapse")
+    layer = make_layer(matrix, "n" * 90, kind="convolution", verdict=Verdict.NEAR_COLLAPSE)
     lines = printed(make_report(layer, layer), io.StringIO()).splitlines()
     assert lines[0].split()[-1] == "verdict" and " D " in lines[0]
     assert max(map(len, lines)) <= 100 and "near_collapse" in lines[1]
@@ -109,7 +109,7 @@ def test_colour_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, coloured = printed(model_report(), io.StringIO()), printed(model_report(), Terminal())
     assert "\x1b" not in plain
     assert "\x1b[32mfull_rank" in coloured
-    for verdict in VERDICTS:
+    for verdict in LAYER_VERDICTS:
         assert verdict in plain and verdict in coloured
 
 

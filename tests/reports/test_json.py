@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import read_json, schema, to_json_dict, write_json
-from allennlp_analyze.results.layer import VERDICTS, Comparison, ModelReport
+from allennlp_analyze.results.layer import Comparison, ModelReport
 from allennlp_analyze.results.reference import AGREEMENTS, REFERENCE_VERDICTS, ROW_AGREEMENTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import KINDS, Settings
 from tests.support.report_factory import (
     gaussian,
@@ -105,7 +106,7 @@ def test_schema_is_itself_valid_and_describes_every_field() -> None:
     assert settings["required"] == [field.name for field in dataclasses.fields(Settings)]
     layer = schema()["$defs"]["layer"]["properties"]
     assert layer["kind"]["enum"] == list(KINDS)
-    assert layer["verdict"]["enum"] == list(VERDICTS)
+    assert layer["verdict"]["enum"] == list(LAYER_VERDICTS)
     definitions = schema()["$defs"]
     assert definitions["reference"]["properties"]["verdict"]["enum"] == list(REFERENCE_VERDICTS)
     row = definitions["reference_row"]["properties"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze import Report, analyze
 from allennlp_analyze.reports.notebook import MAX_ROWS, NAME_WIDTH, to_html
-from allennlp_analyze.results.layer import VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.text.names import printable, shorten
 from tests.support.commands import SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer, make_report, odd_report
@@ -80,8 +80,8 @@ def test_any_name_is_text(name: str, archive: str) -> None:
     assert all(character.isprintable() for character in text)
 
 
-@given(st.lists(st.sampled_from(VERDICTS), max_size=3 * MAX_ROWS))
-def test_few_rows_and_the_worst_among_them(verdicts: list[str]) -> None:
+@given(st.lists(st.sampled_from(LAYER_VERDICTS), max_size=3 * MAX_ROWS))
+def test_few_rows_and_the_worst_among_them(verdicts: list[Verdict]) -> None:
     layer = make_layer(np.eye(3))
     layers = [replace(layer, name=str(i), verdict=v) for i, v in enumerate(verdicts)]
     page = Page(to_html(make_report(*layers)))

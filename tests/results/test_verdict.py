@@ -1,4 +1,10 @@
+"""The verdicts as values, their order, and the rule that decides between them."""
+
+import copy
 import csv
+import io
+import json
+import pickle
 
 import numpy as np
 import pytest
@@ -6,19 +12,135 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
-from allennlp_analyze.analysis.judging import layer_verdict
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.metrics.ranks import tolerances
+from allennlp_analyze.results.verdict import (
+    LAYER_VERDICTS,
+    LOST_SHARE,
+    MANY_SHARE,
+    MIN_Q,
+    NEAR_SHARE,
+    Verdict,
+    count_lost,
+    layer_verdict,
+    lower_edge,
+    worst,
+    worst_first,
+)
 from tests.support.commands import ROOT
 from tests.support.matrices import gaussian, low_rank, stored, with_singular_values
 
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published"
 
 
-def verdict(matrix: np.ndarray, dtype: str = "float32") -> str:
+VALUES = ["full_rank", "near_collapse", "collapsed", "not_assessed", "invalid"]
+verdicts = st.sampled_from(Verdict)
+judgements = st.sampled_from([verdict for verdict in Verdict if verdict.is_judgement])
+
+
+def spectra(largest: float = 10.0) -> "st.SearchStrategy[np.ndarray]":
+    """(m,) singular values, descending, up to `largest`."""
+    values = st.lists(st.floats(0, largest), min_size=1, max_size=40)
+    return values.map(lambda found: np.sort(np.array(found))[::-1])
+
+
+def test_the_values_are_those_of_the_files() -> None:
+    assert [verdict.value for verdict in Verdict] == VALUES
+    assert list(LAYER_VERDICTS) == VALUES[:-1]
+    assert all(verdict.words and verdict.model_words for verdict in Verdict)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_verdict_is_its_value_wherever_it_is_written(value: str) -> None:
+    """The same with every Python, although they disagree on what `str` of such an enum is."""
+    verdict = Verdict(value)
+    assert verdict == value and hash(verdict) == hash(value)
+    assert str(verdict) == f"{verdict}" == "%s" % verdict == "{}".format(verdict) == value  # noqa
+    assert f"{verdict:>15}" == f"{value:>15}"
+    assert type(str(verdict)) is type(f"{verdict}") is str
+    assert json.dumps({verdict: [verdict]}) == json.dumps({value: [value]})
+    line = io.StringIO()
+    csv.writer(line).writerow([verdict])
+    assert line.getvalue().strip() == value
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_copy_is_the_verdict_itself(verdict: Verdict) -> None:
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(verdict, protocol)) is verdict
+    assert copy.deepcopy([verdict])[0] is verdict
+
+
+@given(judgements, judgements, judgements)
+def test_severity_is_a_total_order_on_judgements(a: Verdict, b: Verdict, c: Verdict) -> None:
+    assert [a.is_worse_than(b), a is b, b.is_worse_than(a)].count(True) == 1
+    if a.is_worse_than(b) and b.is_worse_than(c):
+        assert a.is_worse_than(c)
+
+
+def test_from_healthy_to_worst() -> None:
+    best_first = ["full_rank", "near_collapse", "collapsed", "invalid"]
+    assert sorted((x for x in Verdict if x.is_judgement), key=lambda x: x.severity) == best_first
+
+
+@given(verdicts)
+def test_what_is_no_judgement_is_compared_with_nothing(other: Verdict) -> None:
+    unknown = Verdict.NOT_ASSESSED
+    assert not (unknown.is_worse_than(other) or other.is_worse_than(unknown))
+
+
+@given(st.lists(verdicts))
+def test_the_worst_is_first_in_the_order_of_tables(found: list[Verdict]) -> None:
+    ordered = worst_first(found)
+    assert sorted(ordered) == sorted(found)
+    assert worst(found) is (ordered[0] if found else Verdict.NOT_ASSESSED)
+    for before, after in zip(ordered, ordered[1:]):
+        assert not after.is_worse_than(before)
+        assert before.is_judgement or not after.is_judgement
+
+
+@given(spectra(), st.data(), st.floats(0, 10), st.floats(0, 100))
+def test_what_shrinks_loses_no_fewer_directions(
+    values: np.ndarray, data: st.DataObject, rounding: float, edge: float
+) -> None:
+    factors = data.draw(st.lists(st.floats(0, 1), min_size=len(values), max_size=len(values)))
+    shrunk = np.sort(values * np.array(factors))[::-1]
+    lost = count_lost(values, rounding, edge)
+    assert 0 <= lost <= count_lost(shrunk, rounding, edge) <= len(values)
+    assert count_lost(values, 2 * rounding, edge) >= lost
+    assert count_lost(values, rounding, 2 * edge) >= lost
+
+
+@given(spectra(), st.floats(0, 10), st.floats(0, 100), st.integers(-60, 60))
+def test_scale_free_counts(values: np.ndarray, rounding: float, edge: float, by: int) -> None:
+    values = np.where(values < 1e-200, 0.0, values)  # a power of two is exact unless it underflows
+    rounding, edge = (0.0 if limit < 1e-200 else limit for limit in (rounding, edge))
+    scaled = (float(np.ldexp(limit, by)) for limit in (rounding, edge))
+    assert count_lost(np.ldexp(values, by), *scaled) == count_lost(values, rounding, edge)
+
+
+@given(spectra(), st.integers(1, 200), st.floats(0, 10), st.floats(0, 10))
+def test_the_verdict_follows_from_the_count(
+    values: np.ndarray, more: int, rounding: float, std: float
+) -> None:
+    m = len(values)
+    n, edge = m + more, lower_edge(std, m + more, m)
+    found = layer_verdict(values, std, n, m, rounding)
+    assert found.is_judgement == (m > 1 and n / m > MIN_Q)
+    if found.is_judgement:
+        assert (found is Verdict.COLLAPSED) == (count_lost(values, rounding, edge) > 0)
+        if found is Verdict.FULL_RANK:
+            assert values[-1] >= NEAR_SHARE * edge
+
+
+def test_the_limits_are_in_order() -> None:
+    assert 0 < LOST_SHARE < NEAR_SHARE < MANY_SHARE < 1 < MIN_Q
+
+
+def verdict(matrix: np.ndarray, dtype: str = "float32") -> Verdict:
     found = spectrum(matrix, dtype)
     n, m = max(matrix.shape), min(matrix.shape)
-    return layer_verdict(found.singular_values, found.entry_std, n, m, found.tolerance)
+    return layer_verdict(found.singular_values, found.entry_std, n, m, found.tolerance.zero)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
@@ -136,6 +258,6 @@ def test_published_minima_are_told_apart() -> None:
         rest = std * np.linspace(np.sqrt(n) + np.sqrt(m), np.sqrt(n) - np.sqrt(m), m - 1)
         sigma = np.append(np.maximum(rest, smallest), smallest)
         tolerance = tolerances(sigma, (n, m), "float32", 1e-3)
-        if layer_verdict(sigma, std, n, m, tolerance) != "full_rank":
+        if layer_verdict(sigma, std, n, m, tolerance.zero) != "full_rank":
             bad.add(row["model"])
     assert bad == {"densenet161", "densenet169", "densenet201", "vgg11_bn", "vgg16_bn", "vgg19_bn"}

@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.results.layer import HardRank, LayerResult, PowerLaw, Tolerances
+from allennlp_analyze.results.verdict import Verdict
 from tests.support.commands import ROOT
 
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published"
@@ -58,7 +59,7 @@ def layer(
         tikhonov=None,
         power_law=fit,
         power_law_note=None,
-        verdict="full_rank",
+        verdict=Verdict.FULL_RANK,
     )
 
 

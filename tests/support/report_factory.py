@@ -26,6 +26,7 @@ from allennlp_analyze.results.reference import (
     ReferenceRow,
     ReferenceTolerance,
 )
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 
 ODD_NAMES = (
@@ -100,7 +101,7 @@ def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> Layer
         tikhonov=Tikhonov(1.0, M - 1, 1, 0.9, 0.1) if M > 1 else None,
         power_law=power_law(s**2),
         power_law_note=None if M >= 10 else "fewer than 10 positive eigenvalues",
-        verdict="full_rank" if rank.numpy == M else "collapsed",
+        verdict=Verdict.FULL_RANK if rank.numpy == M else Verdict.COLLAPSED,
     )
     return replace(layer, **changes)
 
@@ -147,14 +148,14 @@ def make_report(*layers: LayerResult, **changes: Any) -> ModelReport:
         layers=layers,
         skipped=(Skipped("bias", (3,), "one-dimensional"), Skipped("step", (), "int64")),
         summary=Summary(
-            verdict="full_rank",
+            verdict=Verdict.FULL_RANK,
             sentence="Full rank: none of the assessed linear layers has lost rank.",
             n_layers=len(layers),
             n_skipped=2,
             n_invalid=0,
             n_assessed=len(layers),
             layers_by_kind={"linear": len(layers)},
-            layers_by_verdict={"full_rank": len(layers)},
+            layers_by_verdict={Verdict.FULL_RANK: len(layers)},
             min_singular_value=smallest.min_singular_value if smallest else None,
             min_singular_value_layer=smallest.name if smallest else None,
             max_rank_loss_percent=0.0,

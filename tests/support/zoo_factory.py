@@ -10,6 +10,7 @@ import numpy as np
 from allennlp_analyze.analysis.summary import summarise
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.zoo.results import (
     DONE,
     FAILED,
@@ -107,17 +108,17 @@ def sample_reports() -> "dict[str, ModelReport]":
         make_layer(heavy_tailed(50, 20, 9), "embedding", kind="embedding"),
     )
     mixed = make_report(
-        make_layer(gaussian(40, 40, 1), "square", verdict="not_assessed"),
-        make_layer(1e-4 * gaussian(60, 30, 2), "tiny", verdict="near_collapse"),
+        make_layer(gaussian(40, 40, 1), "square", verdict=Verdict.NOT_ASSESSED),
+        make_layer(1e-4 * gaussian(60, 30, 2), "tiny", verdict=Verdict.NEAR_COLLAPSE),
         make_layer(zeros, "zeros"),
         warnings=("the archive has trailing bytes",),
     )
     lost = make_report(
         make_layer(gaussian(40, 3) @ gaussian(3, 20, 1), "rank 3"),
-        make_layer(gaussian(30, 1), "scores", verdict="not_assessed"),
+        make_layer(gaussian(30, 1), "scores", verdict=Verdict.NOT_ASSESSED),
         make_layer(np.zeros((20, 12)), "dead"),
     )
-    single = make_report(make_layer(gaussian(30, 30, 3), "one", verdict="not_assessed"))
+    single = make_report(make_layer(gaussian(30, 30, 3), "one", verdict=Verdict.NOT_ASSESSED))
     reports = {
         "healthy": healthy,
         "mixed": mixed,

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.results.verdict import MIN_Q, Verdict
 from allennlp_analyze.zoo.results import ZooLayer, ZooModel, ZooReport
 from tests.support.commands import ROOT
 from tests.support.figure_cases import CASES, LONG_NAME
@@ -32,7 +33,8 @@ def a_layer(
     alpha: Optional[float] = 3.0,
     kind: str = "linear",
 ) -> ZooLayer:
-    verdict = "not_assessed" if N <= 1.1 * M else "collapsed" if loss else "full_rank"
+    assessed = Verdict.COLLAPSED if loss else Verdict.FULL_RANK
+    verdict = assessed if N > MIN_Q * M else Verdict.NOT_ASSESSED
     return ZooLayer("layer", kind, N, M, smallest, loss, alpha, None, verdict)
 
 

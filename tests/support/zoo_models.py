@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from allennlp_analyze.reference.published import PublishedMatrix
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.zoo.results import DONE, ModelOutcome, ZooLayer, ZooModel
 
 
@@ -24,7 +25,7 @@ def zoo_layer(
         "rank_loss_percent": 0.0,
         "alpha": alpha,
         "D": d,
-        "verdict": "full_rank",
+        "verdict": Verdict.FULL_RANK,
     }
     return ZooLayer(**{**numbers, **changes})
 

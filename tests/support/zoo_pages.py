@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.results.layer import VERDICTS, Summary
+from allennlp_analyze.results.layer import Summary
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.results import (
     DONE,
     FAILED,
@@ -31,11 +32,11 @@ REASON = "model.tar.gz: cannot be downloaded (404 Not Found)"
 
 def layer(sigma: float, name: str = "layer", **changes: Any) -> ZooLayer:
     """A linear layer with this smallest singular value."""
-    plain = ZooLayer(name, "linear", 300, 100, sigma, 0.0, 3.0, 0.05, "full_rank")
+    plain = ZooLayer(name, "linear", 300, 100, sigma, 0.0, 3.0, 0.05, Verdict.FULL_RANK)
     return replace(plain, **changes)
 
 
-def summary(layers: Sequence[ZooLayer], verdict: str) -> Summary:
+def summary(layers: Sequence[ZooLayer], verdict: Verdict) -> Summary:
     assessed = [x for x in layers if x.kind == "linear" and x.is_assessed]
     weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
     alphas = [x.alpha for x in layers if x.alpha is not None]
@@ -48,7 +49,7 @@ def summary(layers: Sequence[ZooLayer], verdict: str) -> Summary:
         n_invalid=0,
         n_assessed=len(assessed),
         layers_by_kind=dict(Counter(x.kind for x in layers)),
-        layers_by_verdict={v: counts[v] for v in VERDICTS},
+        layers_by_verdict={v: counts[v] for v in LAYER_VERDICTS},
         min_singular_value=weakest.min_singular_value if weakest else None,
         min_singular_value_layer=weakest.name if weakest else None,
         max_rank_loss_percent=max((x.rank_loss_percent for x in assessed), default=None),
@@ -61,7 +62,7 @@ def summary(layers: Sequence[ZooLayer], verdict: str) -> Summary:
 def model(
     name: str,
     layers: Sequence[ZooLayer] = (),
-    verdict: str = "full_rank",
+    verdict: Verdict = Verdict.FULL_RANK,
     group: str = "one",
     duplicate_of: Optional[str] = None,
     **outcome: Any,
@@ -95,16 +96,20 @@ def zoo(models: Iterable[ZooModel], claims: Sequence[Claim] = (), title: str = "
 
 def every_state() -> ZooReport:
     """Eight models, one of each state and a healthy one more, in two groups."""
-    lost = layer(0.0, "out", rank_loss_percent=3.125, verdict="collapsed", alpha=None, D=None)
-    wide = layer(0.001, "square", N=100, verdict="not_assessed", alpha=5.5)
+    lost = layer(0.0, "out", rank_loss_percent=3.125, verdict=Verdict.COLLAPSED, alpha=None, D=None)
+    wide = layer(0.001, "square", N=100, verdict=Verdict.NOT_ASSESSED, alpha=5.5)
     other = layer(1e-9, "embedding", kind="embedding", alpha=1.5)
     return zoo(
         [
             model("healthy", [layer(0.5), layer(0.25, "in", alpha=2.0), other]),
-            model("collapsed", [lost, layer(0.75)], "collapsed", "two"),
-            model("near", [layer(0.005, verdict="near_collapse", alpha=21.0)], "near_collapse"),
-            model("square", [wide], "not_assessed", "two"),
-            model("invalid", [layer(0.125)], "invalid"),
+            model("collapsed", [lost, layer(0.75)], Verdict.COLLAPSED, "two"),
+            model(
+                "near",
+                [layer(0.005, verdict=Verdict.NEAR_COLLAPSE, alpha=21.0)],
+                Verdict.NEAR_COLLAPSE,
+            ),
+            model("square", [wide], Verdict.NOT_ASSESSED, "two"),
+            model("invalid", [layer(0.125)], Verdict.INVALID),
             failed("broken", group="two"),
             model("again", [layer(0.5), layer(0.25, "in")], duplicate_of="healthy"),
             model("small", [layer(1.2345678e-5, "tiny", alpha=4.0)], group="two"),
@@ -156,7 +161,7 @@ def many(models: int, layers: int = 1, groups: int = 9, seed: int = 0) -> ZooRep
                 N=100 * int(Q[i, j]),
                 alpha=float(alpha[i, j]),
                 rank_loss_percent=0.0 if sigma[i, j] else 1.0,
-                verdict="not_assessed" if Q[i, j] == 1 else "full_rank",
+                verdict=Verdict.NOT_ASSESSED if Q[i, j] == 1 else Verdict.FULL_RANK,
             )
             for j in range(layers)
         ]

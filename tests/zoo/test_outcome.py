@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.results.layer import VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.outcome import OUTCOME, read_outcome, write_outcome
 from allennlp_analyze.zoo.results import ModelOutcome, ZooLayer
@@ -60,7 +60,7 @@ layers = st.builds(
     finite,
     st.none() | finite,
     st.none() | finite,
-    st.sampled_from(VERDICTS),
+    st.sampled_from(LAYER_VERDICTS),
 )
 
 

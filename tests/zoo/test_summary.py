@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.results.layer import MODEL_VERDICTS, VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.results import ZooLayer, ZooModel, ZooSummary
 from allennlp_analyze.zoo.summary import summarise_zoo, zoo_totals
 from tests.support.zoo_factory import (
@@ -32,7 +32,7 @@ layers = st.builds(
     st.floats(0, 100),
     st.none() | positive,
     st.none(),
-    st.sampled_from(VERDICTS),
+    st.sampled_from(LAYER_VERDICTS),
 )
 
 
@@ -77,7 +77,7 @@ def test_totals_are_those_of_pandas(models: "list[ZooModel]") -> None:
         else:
             assert totals.median_alpha is None
         counts = of["verdict"].value_counts()
-        assert totals.layers_by_verdict == {v: counts.get(v, 0) for v in VERDICTS}
+        assert totals.layers_by_verdict == {v: counts.get(v, 0) for v in LAYER_VERDICTS}
         assessed = of[of["verdict"] != "not_assessed"]
         assert totals.n_assessed == len(assessed)
         if not len(assessed):
@@ -98,7 +98,7 @@ def test_every_model_is_somewhere() -> None:
     assert totals.n_failed == len(zoo.failed) == 2
     assert totals.n_duplicates == len(zoo.duplicates) == 1
     assert sum(totals.models_by_verdict.values()) == totals.n_counted
-    assert list(totals.models_by_verdict) == list(MODEL_VERDICTS)
+    assert list(totals.models_by_verdict) == list(Verdict)
     assert totals.n_layers == sum(len(model.outcome.layers) for model in zoo.counted)
     assert totals.n_linear == totals.n_layers - 1, "the healthy model has an embedding"
 

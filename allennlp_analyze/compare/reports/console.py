@@ -11,9 +11,10 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
+from allennlp_analyze.reports.console import VERDICT_STYLES
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.counts import count, percent
-from allennlp_analyze.text.terminal import VERDICT_STYLES, make_console, print_wrapped
+from allennlp_analyze.text.terminal import make_console, print_wrapped
 from allennlp_analyze.text.terminal_table import Column, layer_table
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def print_comparison(
 def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
     summary = model.report.summary
     print_wrapped(console, f"{name}: {model.label}")
-    print_wrapped(console, f"   {summary.sentence}", VERDICT_STYLES.get(summary.verdict, ""))
+    print_wrapped(console, f"   {summary.sentence}", VERDICT_STYLES[summary.verdict])
 
 
 def _print_candidate(console: "Console", comparison: ModelComparison, show_all: bool) -> None:

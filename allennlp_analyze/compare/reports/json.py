@@ -59,7 +59,7 @@ def _model(model: ComparedModel) -> dict[str, Any]:
         "tool_version": model.report.tool.version,
         "settings": {name: plain(model.report.settings.get(name)) for name in SETTINGS},
         "n_layers": summary.n_layers,
-        "verdict": summary.verdict,
+        "verdict": plain(summary.verdict),
         "sentence": summary.sentence,
     }
 
@@ -91,8 +91,8 @@ def _pair(pair: LayerPair) -> dict[str, Any]:
         "baseline_shape": list(pair.baseline.shape),
         "candidate_shape": list(pair.candidate.shape),
         "same_size": pair.same_size,
-        "baseline_verdict": pair.baseline.verdict,
-        "candidate_verdict": pair.candidate.verdict,
+        "baseline_verdict": plain(pair.baseline.verdict),
+        "candidate_verdict": plain(pair.candidate.verdict),
         "change": pair.change,
         "spectral_distance": plain(pair.spectral_distance),
         "ks_distance": plain(pair.ks_distance),
@@ -116,7 +116,7 @@ def _unmatched(unmatched: Unmatched) -> dict[str, Any]:
         "name": unmatched.layer.name,
         "kind": unmatched.layer.kind,
         "shape": list(unmatched.layer.shape),
-        "verdict": unmatched.layer.verdict,
+        "verdict": plain(unmatched.layer.verdict),
         "reason": unmatched.reason,
         "invalid": unmatched.invalid,
     }

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Callable, Optional
 
 from allennlp_analyze.compare.results import (
+    CHANGES,
     ComparedModel,
     ComparisonReport,
     Difference,
@@ -13,22 +14,22 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.html.page import MODEL_WORDS, WORDS, without_word
+from allennlp_analyze.reports.html.page import without_word
 from allennlp_analyze.reports.html.table import Column, Row, table_row
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 LISTED = 200
 # What became of a layer as one of the marks that the style has for verdicts.
 MARKS = {
-    "collapsed": "collapsed",
-    "worse": "near_collapse",
-    "same": "not_assessed",
-    "better": "full_rank",
-    "recovered": "full_rank",
+    "collapsed": Verdict.COLLAPSED.value,
+    "worse": Verdict.NEAR_COLLAPSE.value,
+    "same": Verdict.NOT_ASSESSED.value,
+    "better": Verdict.FULL_RANK.value,
+    "recovered": Verdict.FULL_RANK.value,
 }
-SORTED_CHANGES = tuple(MARKS)
 MEASURE_LABELS = {
     "min_singular_value": "smallest singular value",
     "max_singular_value": "largest singular value",
@@ -65,8 +66,9 @@ TERMS = (
     ),
     (
         "collapsed, recovered",
-        "the verdict is, or is no longer, collapsed",
-        "Worse and better are said of other steps of the verdict (full rank, near collapse) and,"
+        f"the verdict is, or is no longer, {Verdict.COLLAPSED.words}",
+        "Worse and better are said of other steps of the verdict"
+        f" ({Verdict.FULL_RANK.words}, {Verdict.NEAR_COLLAPSE.words}) and,"
         " where it stays or there is none, of the directions lost.",
     ),
 )
@@ -122,7 +124,7 @@ def compare_page_of(report: ComparisonReport) -> ComparePage:
     marks = [section.mark for section in sections]
     return ComparePage(
         title=f"{_file_name(report.baseline)} against {count(len(sections), 'other model')}",
-        mark=next((mark for mark in MARKS.values() if mark in marks), "not_assessed"),
+        mark=next((mark for mark in MARKS.values() if mark in marks), MARKS["same"]),
         models=tuple(_model(letter, model) for letter, model in models),
         sections=sections,
     )
@@ -154,7 +156,7 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
             "change",
             "what became of the layer",
             lambda pair: pair.change,
-            lambda pair: SORTED_CHANGES.index(pair.change),
+            lambda pair: CHANGES.index(pair.change),
             "verdict",
         ),
     )
@@ -163,7 +165,7 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
 def measures(pair: LayerPair) -> list[list[str]]:
     """For each measure: its label, the number in A, the other's, the difference, the ratio."""
     found = [
-        ["verdict", WORDS[pair.baseline.verdict], WORDS[pair.candidate.verdict], "", ""],
+        ["verdict", pair.baseline.verdict.words, pair.candidate.verdict.words, "", ""],
         ["N × M", _size(pair.baseline.shape), _size(pair.candidate.shape), "", ""],
     ]
     return found + [
@@ -234,8 +236,8 @@ def _model(letter: str, model: ComparedModel) -> Model:
     return Model(
         letter=letter,
         label=printable(model.label),
-        verdict=summary.verdict,
-        word=MODEL_WORDS[summary.verdict].capitalize(),
+        verdict=summary.verdict.value,
+        word=summary.verdict.model_words.capitalize(),
         sentence=without_word(summary.sentence),
     )
 
@@ -243,11 +245,11 @@ def _model(letter: str, model: ComparedModel) -> Model:
 def _section(comparison: ModelComparison) -> Section:
     shown = columns(comparison.letter)
     counts = comparison.counts
-    worst = next((MARKS[change] for change in SORTED_CHANGES if counts[change]), "not_assessed")
+    worst = next((MARKS[change] for change in CHANGES if counts[change]), MARKS["same"])
     return Section(
         letter=comparison.letter,
         label=printable(comparison.candidate.label),
-        mark="invalid" if comparison.new_invalid else worst,
+        mark=Verdict.INVALID.value if comparison.new_invalid else worst,
         sentence=printable(comparison.sentence),
         columns=shown,
         rows=tuple(
@@ -282,4 +284,4 @@ def _unmatched(unmatched: Unmatched) -> str:
     layer = unmatched.layer
     reason = f"; left out there: {unmatched.reason}" if unmatched.reason else ""
     name = shorten(printable(layer.name), 2 * NAME_WIDTH) or NOTHING
-    return f"{name}: {layer.kind}, {_size(layer.shape)}, {WORDS[layer.verdict]}{reason}"
+    return f"{name}: {layer.kind}, {_size(layer.shape)}, {layer.verdict.words}{reason}"

@@ -22,7 +22,7 @@ from allennlp_analyze.reports.figures.style import (
     log_ticks,
     note,
 )
-from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import math_escaped
 
@@ -196,7 +196,7 @@ def alpha_lines(draw: Callable[..., Any], places: Sequence[int]) -> None:
 
 
 def draw_q_alpha(ax: "Axes", groups: Sequence[Drawn], lines: Sequence[int], **marks: Any) -> None:
-    """A point (Q, alpha) for each layer with a fit, of which there is one; lines, and Q = 1.1.
+    """A point (Q, alpha) for each layer with a fit, of which there is one; lines, and Q = MIN_Q.
 
     The smaller a group, the higher it lies. `marks` says what `Axes.scatter` takes beside the look
     of a group.
@@ -217,7 +217,7 @@ def draw_q_alpha(ax: "Axes", groups: Sequence[Drawn], lines: Sequence[int], **ma
 
 
 def view_q(ax: "Axes", highest: float) -> None:
-    """From Q = 1, where it begins, with the line at 1.1 in sight and apart from the axis."""
+    """From Q = 1, where it begins, with the line at MIN_Q in sight and apart from the axis."""
     if highest > 10:
         ax.set_xscale("log")
         ax.set_xlim(0.9, 1.15 * highest)

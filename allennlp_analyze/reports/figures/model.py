@@ -27,7 +27,8 @@ from allennlp_analyze.reports.figures.style import (
     legend_below,
     note,
 )
-from allennlp_analyze.results.layer import MIN_Q, LayerResult, ModelReport
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import figure_name
 
@@ -45,7 +46,7 @@ ALPHA_LINES_AT = (2, 6)
 
 
 def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
-    """Histogram of each layer's smallest singular value, by verdict; layers with Q > 1.1 only.
+    """Histogram of each layer's smallest singular value, by verdict; layers with Q > MIN_Q only.
 
     For a smaller Q theory lets that value be 0. Logarithmic where the values span more than 50
     times; exact zeros, which have no place there, are counted in the title.
@@ -53,16 +54,16 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
     ax.set_title(f"Smallest singular value of each layer (Q > {MIN_Q})", loc="left")
     layers = [layer for layer in report.layers if layer.Q > MIN_Q]
     groups = [
-        (Look(verdict, colour), _min_singular_values(layers, verdict))
-        for verdict, colour in VERDICT_COLOURS.items()
+        (Look(verdict.value, VERDICT_COLOURS[verdict]), _min_singular_values(layers, verdict))
+        for verdict in LAYER_VERDICTS
     ]
     draw_min_singular_values(ax, groups, f"no layer with Q > {MIN_Q}")
     legend_below(ax, columns=4)
     return ax
 
 
-def _min_singular_values(layers: Sequence[LayerResult], verdict: str) -> np.ndarray:
-    values = [layer.min_singular_value for layer in layers if layer.verdict == verdict]
+def _min_singular_values(layers: Sequence[LayerResult], verdict: Verdict) -> np.ndarray:
+    values = [layer.min_singular_value for layer in layers if layer.verdict is verdict]
     return np.array(values, np.float64)
 
 
@@ -86,7 +87,7 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
 
 def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
-    """Exponent alpha of each layer against its aspect ratio Q, by kind; lines at 2, 6 and Q = 1.1.
+    """Exponent alpha of each layer against its aspect ratio Q, by kind; lines at 2, 6 and MIN_Q.
 
     Up to that Q, theory lets the smallest singular value of a healthy matrix go to 0.
     """

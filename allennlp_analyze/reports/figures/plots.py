@@ -31,6 +31,7 @@ from allennlp_analyze.reports.figures.style import (
     wipe,
 )
 from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.storage.files import make_directory, write_atomically
 from allennlp_analyze.text.names import figure_name, file_name, printable
 
@@ -56,7 +57,8 @@ MODEL_PLOTS = (
         plot_min_singular_values,
         Caption(
             "Smallest singular value of each layer",
-            "Histogram of the smallest singular value of each layer with Q above 1.1, by verdict.",
+            "Histogram of the smallest singular value of each layer with Q above"
+            f" {MIN_Q}, by verdict.",
         ),
     ),
     (
@@ -73,7 +75,7 @@ MODEL_PLOTS = (
         Caption(
             "Power-law exponent alpha against aspect ratio Q",
             "A point for each layer with a power law, by kind, with lines at alpha = 2, alpha = 6"
-            " and Q = 1.1.",
+            f" and Q = {MIN_Q}.",
         ),
     ),
     (

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from allennlp_analyze.results.verdict import Verdict
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -17,10 +19,10 @@ VERMILLION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 GREY, LIGHT_GREY, BLACK, WHITE = "#767676", "#949494", "#000000", "#FFFFFF"
 
 VERDICT_COLOURS = {
-    "full_rank": BLUE,
-    "near_collapse": ORANGE,
-    "collapsed": VERMILLION,
-    "not_assessed": LIGHT_GREY,
+    Verdict.FULL_RANK: BLUE,
+    Verdict.NEAR_COLLAPSE: ORANGE,
+    Verdict.COLLAPSED: VERMILLION,
+    Verdict.NOT_ASSESSED: LIGHT_GREY,
 }
 KIND_MARKERS = {
     "linear": ("o", BLUE),

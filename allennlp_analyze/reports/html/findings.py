@@ -3,14 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from allennlp_analyze.results.layer import (
-    FEW_WARNING,
-    MIN_Q,
-    TIED_WARNING,
-    LayerResult,
-    ModelReport,
-)
-from allennlp_analyze.text.counts import count
+from allennlp_analyze.results.layer import FEW_WARNING, TIED_WARNING, LayerResult, ModelReport
+from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict
+from allennlp_analyze.text.counts import count, fraction
 
 SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
 ALPHA_RANGE = (2.0, 6.0)
@@ -56,7 +51,7 @@ def _invalid(report: ModelReport) -> Iterable[Finding]:
 
 def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
     for assessed in (True, False):
-        found = _indices(layers, "collapsed", assessed)
+        found = _indices(layers, Verdict.COLLAPSED, assessed)
         if not found:
             continue
         worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
@@ -86,13 +81,14 @@ def _where_they_are(layer: LayerResult) -> str:
 
 
 def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    found = _indices(layers, "near_collapse", True) + _indices(layers, "near_collapse", False)
+    near = Verdict.NEAR_COLLAPSE
+    found = _indices(layers, near, True) + _indices(layers, near, False)
     if found:
         yield Finding(
             CAUTION,
             f"Close to losing rank: {count(len(found), 'layer')}",
-            "The smallest singular value is less than a twentieth of what a random matrix of the"
-            " same size and variance has: a direction is about to go.",
+            f"The smallest singular value is less than {fraction(NEAR_SHARE)} of what a random"
+            " matrix of the same size and variance has: a direction is about to go.",
             "Watch it over the next checkpoints; lower weight decay where it goes on falling.",
             tuple(sorted(found)),
         )
@@ -160,11 +156,11 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         )
 
 
-def _indices(layers: Sequence[LayerResult], verdict: str, linear: bool) -> list[int]:
+def _indices(layers: Sequence[LayerResult], verdict: Verdict, linear: bool) -> list[int]:
     return [
         i
         for i, layer in enumerate(layers)
-        if layer.verdict == verdict and (layer.kind == "linear") == linear and layer.Q > MIN_Q
+        if layer.verdict is verdict and (layer.kind == "linear") == linear and layer.Q > MIN_Q
     ]
 
 

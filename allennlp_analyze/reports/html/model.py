@@ -3,17 +3,25 @@
 from pathlib import Path
 from typing import Any, Union
 
-from allennlp_analyze.reports.html.page import COLUMNS, WORDS, fact_labels, facts, page_of
+from allennlp_analyze.reports.html.page import COLUMNS, fact_labels, facts, page_of
 from allennlp_analyze.reports.html.reference import reference_section
 from allennlp_analyze.reports.html.spectra import spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
-from allennlp_analyze.results.layer import MIN_Q, LayerResult, ModelReport
+from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
 SCRIPTS = ("parts.js", "chart.js", "page.js")
+# Classes of page.css: of the bars that stand for layers with this verdict.
+BAR_STYLES = {
+    Verdict.FULL_RANK: "blue",
+    Verdict.NEAR_COLLAPSE: "orange",
+    Verdict.COLLAPSED: "red",
+    Verdict.NOT_ASSESSED: "grey",
+}
 
 
 def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
@@ -26,7 +34,7 @@ def html_page(report: ModelReport) -> str:
     """The page as text: escaped, without a reference to anything outside it."""
     data = {
         "min_q": MIN_Q,
-        "words": WORDS,
+        "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
         "facts": fact_labels(),
         "layers": [_layer_data(layer) for layer in report.layers],
     }
@@ -39,7 +47,7 @@ def _layer_data(layer: LayerResult) -> dict[str, Any]:
     return {
         "name": printable(layer.name),
         "kind": layer.kind,
-        "verdict": layer.verdict,
+        "verdict": layer.verdict.value,
         "M": layer.M,
         "Q": layer.Q,
         "sigma_min": layer.min_singular_value,

@@ -9,21 +9,14 @@ from typing import Any
 from allennlp_analyze.reports.html.findings import findings
 from allennlp_analyze.reports.html.table import Column, Row, short_name, table_row
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
-from allennlp_analyze.results.layer import MIN_Q, LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, worst_first
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable
 
-WORDS = {
-    "full_rank": "full rank",
-    "near_collapse": "near collapse",
-    "collapsed": "collapsed",
-    "not_assessed": "not assessed",
-    "invalid": "invalid",
-}
-MODEL_WORDS = {**WORDS, "full_rank": "healthy"}
 NAMED = 12
 SKIPPED_SHOWN = 1000
-SORTED_VERDICTS = ("collapsed", "near_collapse", "full_rank", "not_assessed")
+WORST_FIRST = worst_first(LAYER_VERDICTS)
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,8 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
     Column(
         "verdict",
         "has the layer lost rank?",
-        lambda x: WORDS[x.verdict],
-        lambda x: SORTED_VERDICTS.index(x.verdict),
+        lambda x: x.verdict.words,
+        lambda x: WORST_FIRST.index(x.verdict),
         "verdict",
     ),
 )
@@ -141,15 +134,17 @@ def page_of(report: ModelReport) -> Page:
     verdicts = Counter(layer.verdict for layer in report.layers)
     return Page(
         title=printable(title_of(report)),
-        verdict=summary.verdict,
-        verdict_word=MODEL_WORDS[summary.verdict].capitalize(),
+        verdict=summary.verdict.value,
+        verdict_word=summary.verdict.model_words.capitalize(),
         sentence=without_word(summary.sentence),
         cards=_cards(report),
         findings=_notes(report),
         columns=COLUMNS,
-        rows=tuple(table_row(layer, COLUMNS, layer, layer.verdict) for layer in report.layers),
+        rows=tuple(
+            table_row(layer, COLUMNS, layer, layer.verdict.value) for layer in report.layers
+        ),
         kinds=tuple(sorted(kinds.items())),
-        verdicts=tuple((v, WORDS[v], verdicts[v]) for v in SORTED_VERDICTS if verdicts[v]),
+        verdicts=tuple((v.value, v.words, verdicts[v]) for v in WORST_FIRST if verdicts[v]),
         skipped=tuple(
             LeftOut(
                 printable(tensor.parameter),
@@ -193,7 +188,7 @@ def _cards(report: ModelReport) -> tuple[Card, ...]:
     summary = report.summary
     loss = summary.max_rank_loss_percent
     counts = [
-        f"{number} {WORDS[verdict]}"
+        f"{number} {verdict.words}"
         for verdict, number in summary.layers_by_verdict.items()
         if number
     ]

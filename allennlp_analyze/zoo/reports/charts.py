@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from allennlp_analyze.reports.terms import text
-from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.text.counts import counted
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.arrays import LinearLayers

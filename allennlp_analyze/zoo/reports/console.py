@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Optional, TextIO
 
+from allennlp_analyze.reports.console import VERDICT_STYLES
+from allennlp_analyze.results.verdict import MIN_Q, Verdict, worst, worst_first
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable, shorten
-from allennlp_analyze.text.terminal import VERDICT_STYLES, WIDTH, make_console, print_wrapped
+from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped
 from allennlp_analyze.text.terminal_table import Column, layer_table
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
@@ -25,12 +27,16 @@ GROUP_WIDTH = 18
 # Cells for the reason of a failure in its row, on a narrow and on a wide terminal.
 REASON_WIDTHS = (12, 30)
 # In this order of many models some are shown; the rest is at full rank, or cannot be assessed.
-WORST_FIRST = (FAILED, "invalid", "collapsed", "near_collapse")
+TROUBLES = (
+    FAILED,
+    *(verdict for verdict in worst_first(Verdict) if verdict.is_worse_than(Verdict.FULL_RANK)),
+)
 HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
 CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
 LEGEND = (
-    "Of the linear layers with Q > 1.1: sigma_min: smallest singular value; lost: largest share of"
-    " directions gone by the verdict's rule. alpha: median over all layers with a power law."
+    f"Of the linear layers with Q > {MIN_Q}: sigma_min: smallest singular value; lost: largest"
+    " share of directions gone by the verdict's rule. alpha: median over all layers with a power"
+    " law."
 )
 
 
@@ -53,7 +59,7 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
         print_wrapped(console, line)
     if report.claims:
         _print_claims(console, report.claims)
-    print_wrapped(console, _sentence(totals), VERDICT_STYLES.get(_worst(totals) or "", ""))
+    print_wrapped(console, _sentence(totals), _totals_style(totals))
     for index, path in enumerate(written):
         print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
 
@@ -68,9 +74,9 @@ def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
 def _place(model: ZooModel) -> int:
     """How far down a model stands: duplicates below all that are counted."""
     if model.duplicate_of is not None:
-        return len(WORST_FIRST) + 1
+        return len(TROUBLES) + 1
     verdict = _verdict(model)
-    return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
+    return TROUBLES.index(verdict) if verdict in TROUBLES else len(TROUBLES)
 
 
 def _verdict(model: ZooModel) -> str:
@@ -103,7 +109,8 @@ def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
 def _style(model: ZooModel) -> str:
     if model.duplicate_of is not None:
         return "dim"
-    return VERDICT_STYLES.get(_verdict(model), "bold red")
+    summary = model.outcome.summary
+    return "bold red" if summary is None else VERDICT_STYLES[summary.verdict]
 
 
 def _number(model: ZooModel, name: str, form: str, unit: str = "") -> str:
@@ -141,10 +148,10 @@ def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
         print_wrapped(console, f"{ours}; published: {claim.published}")
 
 
-def _worst(totals: ZooTotals) -> Optional[str]:
-    """The worst verdict on a counted model; None where there is none."""
-    verdicts = [*WORST_FIRST[1:], "full_rank", "not_assessed"]
-    return next((verdict for verdict in verdicts if totals.models_by_verdict[verdict]), None)
+def _totals_style(totals: ZooTotals) -> str:
+    """That of the worst verdict on a counted model; none where there is none."""
+    found = [verdict for verdict, number in totals.models_by_verdict.items() if number]
+    return VERDICT_STYLES[worst(found)] if found else ""
 
 
 def _sentence(totals: ZooTotals) -> str:

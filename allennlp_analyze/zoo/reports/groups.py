@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.zoo.reports.charts import group_label
 from allennlp_analyze.zoo.reports.table import STATES, model_name, state_counts
 from allennlp_analyze.zoo.results import ZooModel, ZooReport, ZooTotals
 
 # What a group says of its linear layers: heading, what it means, style.
 LAYER_COLUMNS = (
-    ("layers", "assessed: linear with Q above 1.1", "number less"),
+    ("layers", f"assessed: linear with Q above {MIN_Q}", "number less"),
     ("σ_min", "the smallest singular value of these", "number"),
     ("of model", "where that is", "less name"),
     ("α", "median power-law exponent of all linear layers", "number"),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from allennlp_analyze.reports.html.page import Card, pairs, settings_pairs, versions
 from allennlp_analyze.reports.terms import NOTHING, text
-from allennlp_analyze.results.layer import MIN_Q
-from allennlp_analyze.text.counts import counted
+from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict, worst_first
+from allennlp_analyze.text.counts import counted, fraction
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.arrays import LinearLayers
 from allennlp_analyze.zoo.reports.charts import OTHERS, group_label
@@ -34,13 +34,13 @@ USUAL_ALPHA = (2.0, 4.0)
 ARCHIVE_WIDTH = 2 * NAME_WIDTH
 NAME_COLUMN = ModelColumn("model", "its name in the manifest", "text", lambda m: m.name, "")
 # Of the models that count, the worst first: the first that there is marks the page.
-VERDICT_STATES = tuple(state for state in STATES if state not in (FAILED_STATE, DUPLICATE))
+VERDICT_STATES = worst_first(Verdict)
 TERMS = (
     (
         "σ_min",
         "√λ_min(WᵀW)",
         "Smallest singular value of a layer: how much is left of the input direction that it"
-        " weakens most. Of a model: the smallest among its linear layers with Q above 1.1.",
+        f" weakens most. Of a model: the smallest among its linear layers with Q above {MIN_Q}.",
     ),
     (
         "Q",
@@ -61,13 +61,13 @@ TERMS = (
         " (Martin and Mahoney 2018), as a rule between 2 and 4 in the study of that year.",
     ),
     (
-        "collapsed, near collapse",
-        "the worst among the linear layers with Q above 1.1",
-        "Collapsed: a direction is lost. Near collapse: the smallest singular value is below a"
-        " twentieth of what a random matrix of this size and variance has.",
+        f"{Verdict.COLLAPSED.words}, {Verdict.NEAR_COLLAPSE.words}",
+        f"the worst among the linear layers with Q above {MIN_Q}",
+        "Collapsed: a direction is lost. Near collapse: the smallest singular value is below"
+        f" {fraction(NEAR_SHARE)} of what a random matrix of this size and variance has.",
     ),
     (
-        "invalid",
+        Verdict.INVALID.words,
         "a matrix holds NaN or infinity",
         "Such a network computes nothing; its other matrices are in the figures.",
     ),
@@ -131,7 +131,7 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
     states = state_counts(report.models)
     return ZooPage(
         title=printable(report.title) or "Zoo",
-        mark=next((state for state in VERDICT_STATES if states[state]), "not_assessed"),
+        mark=next((v.value for v in VERDICT_STATES if states[v]), Verdict.NOT_ASSESSED.value),
         sentence=_sentence(states),
         cards=_cards(report, layers, states),
         claims=claim_rows(report.claims),
@@ -176,7 +176,7 @@ def _verdicts(states: "dict[str, int]") -> str:
     return ", ".join(
         f"{states[verdict]:,} {STATES[verdict]}" if states[verdict] else f"none {STATES[verdict]}"
         for verdict in VERDICT_STATES
-        if states[verdict] or verdict == "collapsed"
+        if states[verdict] or verdict is Verdict.COLLAPSED
     )
 
 

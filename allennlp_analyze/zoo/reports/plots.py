@@ -35,7 +35,7 @@ from allennlp_analyze.reports.figures.style import (
     new_figure,
     note,
 )
-from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.storage.files import make_directory
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.names import display_width, figure_name
@@ -73,7 +73,7 @@ def plot_min_singular_values(ax: "Axes", points: ZooPoints) -> "Axes":
 
 
 def plot_min_singular_values_q(ax: "Axes", points: ZooPoints) -> "Axes":
-    """The same of the layers with Q > 1.1: for a smaller Q theory lets that value be 0."""
+    """The same of the layers with Q > MIN_Q: for a smaller Q theory lets that value be 0."""
     ax.set_title(f"Smallest singular values of linear layers (Q > {MIN_Q})", loc="left")
     return _histogram(ax, points, _clear(points), f"no linear layer with Q > {MIN_Q}")
 
@@ -88,7 +88,7 @@ def _histogram(ax: "Axes", points: ZooPoints, layers: LinearLayers, nothing: str
 
 
 def plot_min_singular_values_zoom(ax: "Axes", points: ZooPoints) -> "Axes":
-    """Those with Q > 1.1 and a smallest singular value below 0.01, as the 2018 study zooms in.
+    """Those with Q > MIN_Q and a smallest singular value below ZOOM, as the 2018 study zooms in.
 
     On a linear axis, so that exact zeros have their place in the first bar; they are counted too.
     """
@@ -159,7 +159,7 @@ def _sample(n: int) -> np.ndarray:
 def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
     """The models that lose most of the rank of a linear layer, in percent of M, by group.
 
-    By the verdict's rule; where Q is no more than 1.1, what is nothing but rounding.
+    By the verdict's rule; where Q is no more than MIN_Q, what is nothing but rounding.
     """
     ax.set_title("Rank loss: the worst linear layer of each model", loc="left")
     n_none = points.n_models - len(points.losses)
@@ -220,9 +220,9 @@ ZOO_PLOTS: tuple[tuple[str, Callable[["Axes", ZooPoints], "Axes"], Caption], ...
         "min_singular_values_q",
         plot_min_singular_values_q,
         Caption(
-            "Smallest singular value of each linear layer with Q above 1.1",
+            f"Smallest singular value of each linear layer with Q above {MIN_Q}",
             "Histogram of the smallest singular value of each linear layer whose aspect ratio Q is"
-            " above 1.1, by group.",
+            f" above {MIN_Q}, by group.",
         ),
     ),
     (
@@ -231,7 +231,7 @@ ZOO_PLOTS: tuple[tuple[str, Callable[["Axes", ZooPoints], "Axes"], Caption], ...
         Caption(
             "Smallest singular values near zero",
             "Histogram from 0 to 0.01 of the smallest singular value of each linear layer with Q"
-            " above 1.1, by group.",
+            f" above {MIN_Q}, by group.",
         ),
     ),
     (
@@ -249,7 +249,7 @@ ZOO_PLOTS: tuple[tuple[str, Callable[["Axes", ZooPoints], "Axes"], Caption], ...
         Caption(
             "Power-law exponent alpha against aspect ratio Q",
             "A point for each linear layer with a power law, by group, with lines at alpha = 2, 4"
-            " and 6, and at Q = 1.1.",
+            f" and 6, and at Q = {MIN_Q}.",
         ),
     ),
     (

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
-from allennlp_analyze.reports.html.page import MODEL_WORDS
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.layer import Summary
+from allennlp_analyze.results.verdict import MIN_Q, Verdict, worst_first
 from allennlp_analyze.text.links import link_target
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.charts import group_label
@@ -17,11 +17,7 @@ FAILED_STATE, DUPLICATE = "failed", "duplicate"
 # What a model can be, the worst first; each row has one mark, and the counts add up.
 STATES = {
     FAILED_STATE: "failed",
-    "invalid": MODEL_WORDS["invalid"],
-    "collapsed": MODEL_WORDS["collapsed"],
-    "near_collapse": MODEL_WORDS["near_collapse"],
-    "full_rank": MODEL_WORDS["full_rank"],
-    "not_assessed": MODEL_WORDS["not_assessed"],
+    **{verdict.value: verdict.model_words for verdict in worst_first(Verdict)},
     DUPLICATE: "duplicate",
 }
 ORDER = {state: place for place, state in enumerate(STATES)}
@@ -73,7 +69,7 @@ COLUMNS = (
     ),
     ModelColumn(
         "σ_min",
-        "smallest singular value of its linear layers with Q above 1.1",
+        f"smallest singular value of its linear layers with Q above {MIN_Q}",
         "number",
         _summary(lambda s: s.min_singular_value),
     ),
@@ -111,7 +107,8 @@ def state_of(model: ZooModel) -> str:
         return FAILED_STATE
     if model.duplicate_of is not None:
         return DUPLICATE
-    return "not_assessed" if model.outcome.summary is None else model.outcome.summary.verdict
+    summary = model.outcome.summary
+    return (Verdict.NOT_ASSESSED if summary is None else summary.verdict).value
 
 
 def model_row(model: ZooModel) -> ModelRow:

@@ -10,6 +10,7 @@ from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.console import MANY, MOST_MOVED, print_comparison
 from allennlp_analyze.compare.results import ComparedModel, ComparisonReport
 from allennlp_analyze.results.layer import LayerResult, Skipped
+from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import percent
 from allennlp_analyze.text.names import display_width
 from tests.support.report_factory import (
@@ -49,7 +50,8 @@ def two_models() -> ComparisonReport:
          make_layer(gaussian(9, 4), "renamed"), make_layer(gaussian(7, 5), "sized"),
          make_layer(gaussian(8, 3), "gone")],
         [make_layer(1.1 * before, long), make_layer(after, "kept"),
-         make_layer(broken, "dead", verdict="collapsed"), make_layer(gaussian(9, 4, 3), "new_name"),
+         make_layer(broken, "dead", verdict=Verdict.COLLAPSED),
+         make_layer(gaussian(9, 4, 3), "new_name"),
          make_layer(gaussian(6, 5), "sized"), make_layer(gaussian(2, 2), "extra")],
         skipped=(Skipped("gone.weight", (8, 3), "NaN at 0, 0", invalid=True),),
     )  # fmt: skip
@@ -99,7 +101,7 @@ def many() -> ComparisonReport:
     after = [
         make_layer((1 + 0.001 * i) * gaussian(12, 6, i), f"layer{i}") for i in range(MANY + 10)
     ]
-    after[1] = make_layer(np.ones((12, 6)), "layer1", verdict="collapsed")
+    after[1] = make_layer(np.ones((12, 6)), "layer1", verdict=Verdict.COLLAPSED)
     after[-1] = before[-1]
     return comparison(before, after)
 

@@ -24,7 +24,8 @@ from allennlp_analyze.compare.results import (
     ComparisonReport,
 )
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.results.layer import MODEL_VERDICTS, VERDICTS, Skipped
+from allennlp_analyze.results.layer import Skipped
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.settings import KINDS
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
@@ -107,9 +108,9 @@ def test_the_schema_lists_what_the_results_can_be() -> None:
     assert pair["change"]["enum"] == list(CHANGES)
     assert pair["kind"]["enum"] == definitions["unmatched"]["properties"]["kind"]["enum"]
     assert pair["kind"]["enum"] == list(KINDS)
-    assert pair["baseline_verdict"]["enum"] == list(VERDICTS)
+    assert pair["baseline_verdict"]["enum"] == list(LAYER_VERDICTS)
     assert list(pair["differences"]["properties"]) == list(MEASURES)
-    assert definitions["model"]["properties"]["verdict"]["enum"] == list(MODEL_VERDICTS)
+    assert definitions["model"]["properties"]["verdict"]["enum"] == list(Verdict)
     assert list(definitions["candidate"]["properties"]["counts"]["properties"]) == list(CHANGES)
 
 

@@ -125,7 +125,7 @@ def test_the_table_has_every_layer(made: Any) -> None:
     rows = [re.split(r"\s+", line.strip()) for line in lines]
     for n in made.networks:
         for layer in n.final.layers:
-            word = words.VERDICT_WORDS[layer.verdict].split()
+            word = layer.verdict.words.split()
             end = [*f"{layer.lost_directions} of {layer.M}".split(), *word]
             matching = [r for r in rows if layer.name in r and set(end) <= set(r)]
             assert any(f"{layer.min_singular_value:.3g}" in r or "0" in r for r in matching)

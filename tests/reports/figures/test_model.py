@@ -9,7 +9,8 @@ import pytest
 from allennlp_analyze.reports.figures import plots
 from allennlp_analyze.reports.figures.plots import MODEL_HEIGHT
 from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
-from allennlp_analyze.results.layer import MIN_Q, ModelReport
+from allennlp_analyze.results.layer import ModelReport
+from allennlp_analyze.results.verdict import MIN_Q, Verdict
 from allennlp_analyze.text.names import figure_name
 from tests.support.figure_cases import LONG_NAME, MODELS, axes, collisions, exact_zeros
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
@@ -66,7 +67,7 @@ def test_min_singular_values_leave_out_square_layers() -> None:
         make_layer(gaussian(40, 20)),
         make_layer(gaussian(20, 20)),
         make_layer(np.zeros((9, 4))),
-        make_layer(gaussian(40, 20, scale=1e-6), verdict="near_collapse"),
+        make_layer(gaussian(40, 20, scale=1e-6), verdict=Verdict.NEAR_COLLAPSE),
     )
     ax: Any = plots.plot_min_singular_values(axes(), report)
     assert sum(bar.get_height() for bar in ax.patches) == 2
@@ -131,7 +132,7 @@ def test_reference_lines_are_where_theory_has_them_and_in_view(
         assert not ax.axison
         return
     found = lines(ax)
-    upright = {"Q = 1.1": (MIN_Q,)} if plot is plots.plot_q_alpha else {}
+    upright = {f"Q = {MIN_Q}": (MIN_Q,)} if plot is plots.plot_q_alpha else {}
     assert found == {"\u03b1 = 2": (2,), "\u03b1 = 6": (6,), **upright}
     legend = {text.get_text() for text in ax.get_legend().get_texts()}
     assert legend >= set(found)

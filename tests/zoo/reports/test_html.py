@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.results.layer import MODEL_VERDICTS
+from allennlp_analyze.results.verdict import MIN_Q, Verdict
 from allennlp_analyze.zoo.reports.charts import POINTS, STYLES
 from allennlp_analyze.zoo.reports.html import write_zoo_html, zoo_html
 from allennlp_analyze.zoo.reports.page import STATIC_ROWS
@@ -111,7 +111,7 @@ def test_the_numbers_are_those_of_the_counted_linear_layers() -> None:
     layers = linear(report)
     assert len(layers) == 180
     text = words(zoo_html(report))
-    clear = [x for x in layers if x.Q > 1.1]
+    clear = [x for x in layers if x.Q > MIN_Q]
     alphas = [x.alpha for x in layers]
     assert (
         f"Layers {len(clear)} assessed: linear with Q above 1.1; 180 linear and 180 matrices"
@@ -132,7 +132,7 @@ def test_each_group_has_its_numbers() -> None:
     for group in report.groups:
         members = [m for m in report.models if m.group == group]
         layers = [x for m in members for x in m.outcome.layers]
-        clear = [x for x in layers if x.Q > 1.1]
+        clear = [x for x in layers if x.Q > MIN_Q]
         weakest = min(clear, key=lambda x: x.min_singular_value)
         (of,) = {m.name for m in members if weakest in m.outcome.layers}
         alpha = statistics.median(x.alpha for x in layers)
@@ -144,7 +144,7 @@ def test_the_table_has_every_model() -> None:
     report = every_state()
     data = data_of(zoo_html(report))
     assert [state for state, _ in data["states"]] == list(STATES)
-    assert set(MODEL_VERDICTS) < set(STATES)
+    assert set(Verdict) < set(STATES)
     states = [
         "full_rank", "collapsed", "near_collapse", "not_assessed", "invalid", "failed",
         "duplicate", "full_rank",
@@ -196,7 +196,7 @@ def test_histograms_hold_every_layer(numbers: "list[tuple[float, float, int]]") 
 def test_bars_agree_with_numpy() -> None:
     report = many(300, 2)
     found = charts(report)
-    values = [x.min_singular_value for x in linear(report) if x.Q > 1.1]
+    values = [x.min_singular_value for x in linear(report) if x.Q > MIN_Q]
     for title, of in (
         (CLEAR, [v for v in values if v > 0]),
         (ZOOMED, [v for v in values if v < 0.01]),

@@ -11,7 +11,7 @@ import pytest
 
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import to_json_dict, write_json
-from allennlp_analyze.results.layer import MODEL_VERDICTS, VERDICTS
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.reports.json import (
     read_zoo_json,
     write_zoo_json,
@@ -108,10 +108,10 @@ def test_the_schema_lists_what_the_results_can_be() -> None:
     kinds = schema["$defs"]
     model, totals = kinds["model"]["properties"], kinds["totals"]["properties"]
     assert model["status"]["enum"] == list(STATUSES)
-    assert model["summary"]["properties"]["verdict"]["enum"] == list(MODEL_VERDICTS)
+    assert model["summary"]["properties"]["verdict"]["enum"] == list(Verdict)
     assert kinds["claim"]["properties"]["verdict"]["enum"] == list(CLAIM_VERDICTS)
-    assert list(totals["models_by_verdict"]["properties"]) == list(MODEL_VERDICTS)
-    assert list(totals["layers_by_verdict"]["properties"]) == list(VERDICTS)
+    assert list(totals["models_by_verdict"]["properties"]) == list(Verdict)
+    assert list(totals["layers_by_verdict"]["properties"]) == list(LAYER_VERDICTS)
     assert list(kinds["group"]["properties"]) == ["name", *totals]
 
 

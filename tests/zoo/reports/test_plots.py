@@ -17,7 +17,7 @@ from PIL import Image
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.figures.file import drawn_figure
 from allennlp_analyze.reports.figures.style import GREY, GROUP_LOOKS, house_style
-from allennlp_analyze.results.layer import MIN_Q
+from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.text.names import figure_name, printable
 from allennlp_analyze.zoo.reports import plots as zoo_plots
 from allennlp_analyze.zoo.reports.plots import (

@@ -3,7 +3,6 @@
   const {make, nothing, layerTable} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const layers = data.layers;
-  const STYLES = {full_rank: "blue", near_collapse: "orange", collapsed: "red", not_assessed: "grey"};
   const KIND_STYLES = {linear: "blue", embedding: "orange", recurrent: "green", attention: "red", bilinear: "purple", convolution: "sky", other: "grey"};
   const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const short = value => value === null ? "–" : value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
@@ -44,7 +43,7 @@
     const log = high > 50 * low;
     [low, high] = log ? [low / 1.2, high * 1.2] : [0, high * 1.05];
     const count = Math.min(40, Math.max(12, Math.round(2 * Math.sqrt(values.length))));
-    const groups = Object.keys(STYLES).map(v => [data.words[v], STYLES[v], positive.filter(l => l.verdict === v).map(l => l.sigma_min)]);
+    const groups = data.verdicts.map(([verdict, words, style]) => [words, style, positive.filter(l => l.verdict === verdict).map(l => l.sigma_min)]);
     const {marks, most} = stacked(groups, low, high, count, log);
     const zeros = found.length - positive.length;
     return chart({
