@@ -1,1 +1,1 @@
-"""Spectra by LAPACK: Gram matrices, tridiagonal form, refinement, who computes what when."""
+"""Spectra by LAPACK: Gram matrices, tridiagonal form, refinement and scheduling."""

@@ -1,4 +1,4 @@
-"""Eigenvalues of the Gram matrix on a GPU, in float64, falling back to the processor."""
+"""Computes the eigenvalues of the Gram matrix on a GPU in float64, and falls back to the CPU."""
 
 import math
 import threading
@@ -11,24 +11,24 @@ from allennlp_analyze.sources.blocks import Entries
 
 
 def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
-    """A stand-in for `gram.gram_spectrum` that computes on CUDA device `index`.
+    """Returns a replacement for `gram.gram_spectrum` that computes on CUDA device `index`.
 
-    Where there is no such device, or its memory does not suffice for a matrix, `warn` is told so
-    once, in one line, and the processor computes.
+    If the device does not exist or runs out of memory, `warn` is called once with one line, and the
+    CPU computes.
     """
     try:
         import torch
     except ImportError:
-        warn("--cuda-device: torch is not installed; computing on the processor")
+        warn("--cuda-device: torch is not installed; computing on the CPU")
         return gram_spectrum
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
-        warn(f"--cuda-device: there is no CUDA device {index}; computing on the processor")
+        warn(f"--cuda-device: no CUDA device {index}; computing on the CPU")
         return gram_spectrum
     return OnDevice(torch.device("cuda", index), warn)
 
 
 class OnDevice:
-    """A `GramSolver` on one device of torch: a matrix at a time, whatever the number of jobs."""
+    """A `GramSolver` on one torch device: one matrix at a time, for any number of jobs."""
 
     def __init__(self, device: Any, warn: Callable[[str], None]) -> None:
         self._device = device
@@ -40,24 +40,24 @@ class OnDevice:
         with self._one_at_a_time:
             try:
                 return torch_spectrum(entries, scale, self._device)
-            except RuntimeError as error:  # torch's out-of-memory error is one, in every version
+            except RuntimeError as error:  # includes torch's out-of-memory error, in every version
                 self._say(" ".join(str(error).split())[:120])
         return gram_spectrum(entries, scale)
 
     def _say(self, reason: str) -> None:
         if not self._warned:
-            self._warn(f"--cuda-device: {reason}; computing on the processor what the GPU cannot")
+            self._warn(f"--cuda-device: {reason}; computing such matrices on the CPU")
         self._warned = True
 
 
 def torch_spectrum(entries: Entries, scale: float, device: Any) -> Optional[GramSpectrum]:
-    """As `gram.gram_spectrum`, by torch on `device`: there, one block of rows at a time."""
+    """Compute `gram.gram_spectrum` with torch on `device`, one block of rows at a time."""
     import torch
 
     gram = torch.zeros((entries.M, entries.M), dtype=torch.float64, device=device)
     totals = []
     for block in entries.decoded_blocks():
-        # A copy: torch warns about read-only arrays, and half of these are views of a file.
+        # Copy the block: torch warns about read-only arrays, and many are views of a file.
         rows = torch.from_numpy(np.array(block, order="C")).to(device).to(torch.float64)
         if scale != 1.0:
             rows *= scale

@@ -1,4 +1,4 @@
-"""Eigenvalues of the Gram matrix W^T W, accumulated in float64 over blocks of rows."""
+"""Computes the eigenvalues of the Gram matrix W^T W, summed in float64 over blocks of rows."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,17 +11,20 @@ from allennlp_analyze.linalg.openblas import Routine, call, find_routines, is_ag
 from allennlp_analyze.linalg.tridiagonal import symmetric_eigenvalues
 from allennlp_analyze.sources.blocks import Entries
 
-# Rows of the upper triangle that numpy computes at once: half the work of the whole square, and no
-# second matrix of its size.
+# Rows of the upper triangle that numpy computes at once. This halves the work of the full square,
+# and needs no second matrix of its size.
 PANEL = 384
-# Largest diagonal entries within which no square of an entry has overflowed or vanished.
+# If the largest diagonal entry is in this range, no squared entry has overflowed or vanished.
 SAFE_SQUARES = (1e-200, 1e220)
 
 
 @dataclass(frozen=True)
 class GramSpectrum:
-    """Of scale W: the `eigenvalues` (M,) float64 ascending of its Gram matrix, the `total` of its
-    entries, and the upper triangle of the `matrix` (M, M) itself for whoever will destroy it."""
+    """The Gram matrix of scale * W and its spectrum.
+
+    `eigenvalues` (M,) are float64 and ascending. `total` is the sum of the entries of scale * W.
+    `matrix` (M, M) holds the upper triangle of the Gram matrix; the caller may overwrite it.
+    """
 
     eigenvalues: np.ndarray = field(repr=False)
     total: float
@@ -34,8 +37,8 @@ GramSolver = Callable[[Entries, float], Optional[GramSpectrum]]
 def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum]:
     """Eigenvalues of (scale W)^T (scale W), with errors of about machine epsilon times the largest.
 
-    None where the squares leave the range of float64: an entry is not finite, or W is zero or needs
-    another `scale`.
+    Returns None if the squares leave the range of float64: an entry is not finite, W is zero, or W
+    needs another `scale`.
     """
     gram = np.zeros((entries.M, entries.M))
     totals = []
@@ -49,19 +52,19 @@ def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum
 
 
 def squares_are_safe(largest_diagonal: float) -> bool:
-    """Whether a Gram matrix with this largest entry on its diagonal is meaningful (NaN is not)."""
+    """Whether a Gram matrix with this largest diagonal entry is valid (False for NaN)."""
     return SAFE_SQUARES[0] <= largest_diagonal <= SAFE_SQUARES[1]
 
 
 def add_gram(gram: np.ndarray, rows: np.ndarray) -> None:
-    """Add rows^T rows, of `rows` (k, M) float64, to the upper triangle of `gram` (M, M)."""
+    """Add rows^T rows to the upper triangle of `gram` (M, M); `rows` (k, M) is float64."""
     add = _blas_add_gram() or _numpy_add_gram
     add(gram, rows)
 
 
 @cache
 def _blas_add_gram() -> Optional[Callable[[np.ndarray, np.ndarray], None]]:
-    """By BLAS itself: numpy would make and mirror another matrix. None without OpenBLAS."""
+    """Returns `add_gram` in BLAS, without numpy's second matrix; None without OpenBLAS."""
     found = find_routines("dsyrk")
     if found is None:
         return None
@@ -80,7 +83,7 @@ def _blas_add_gram() -> Optional[Callable[[np.ndarray, np.ndarray], None]]:
 def _by_syrk(syrk: Routine, gram: np.ndarray, rows: np.ndarray) -> None:
     k, m = rows.shape
     down, across = (stride // rows.itemsize for stride in rows.strides)
-    # BLAS counts columns first: rows in C order are rows^T there, our upper triangle its lower one.
+    # BLAS is column-major: rows in C order are rows^T there, and our upper triangle is its lower.
     if across == 1 and down >= m:
         form, leading = b"N", down
     elif down == 1 and across >= k:

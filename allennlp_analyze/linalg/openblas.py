@@ -1,6 +1,6 @@
-"""Routines of BLAS and LAPACK that numpy does not offer, called in an OpenBLAS that it has loaded.
+"""Calls BLAS and LAPACK routines that numpy does not expose, in the OpenBLAS that it has loaded.
 
-scipy offers some of them, but holds the interpreter while they run: no two layers at a time.
+scipy exposes some of them but holds the GIL while they run, so two layers could not run at once.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
-# How the builds of OpenBLAS in wheels, conda and distributions name a routine.
+# The names of a routine in the OpenBLAS builds of wheels, conda and Linux distributions.
 NAMES = ("scipy_{}_64_", "scipy_{}_", "{}_64_", "{}_")
 
 Routine = Callable[..., None]
@@ -19,8 +19,10 @@ Argument = Union[bytes, int, float, np.ndarray]
 
 @cache
 def find_routines(*names: str) -> Optional[tuple[Routine, ...]]:
-    """The routines called `names` ("dsyrk"), from the newest OpenBLAS that is loaded and has them
-    all; None where there is none."""
+    """Returns the routines `names` (such as "dsyrk") of the newest loaded OpenBLAS that has them.
+
+    Returns None if no loaded OpenBLAS has them.
+    """
     for library in libraries():
         for pattern in NAMES:
             wanted = [pattern.format(name) for name in names]
@@ -30,9 +32,9 @@ def find_routines(*names: str) -> Optional[tuple[Routine, ...]]:
 
 
 def call(routine: Routine, *arguments: Argument) -> None:
-    """Call `routine` with `arguments`, arrays by their first element.
+    """Call `routine` with `arguments`; arrays are passed by the address of their first element.
 
-    bytes are Fortran's character arguments.
+    bytes are passed as Fortran character arguments.
     """
     # Fortran compilers pass the lengths of strings at the end.
     lengths = [ctypes.c_size_t(len(one)) for one in arguments if isinstance(one, bytes)]
@@ -40,9 +42,10 @@ def call(routine: Routine, *arguments: Argument) -> None:
 
 
 def call_lapack(routine: Routine, arguments: Sequence[Argument], workspaces: int = 0) -> None:
-    """`call`, with as many workspaces as the routine asks for, and INFO, behind `arguments`.
+    """Call `routine` with `arguments`, followed by its workspaces and INFO.
 
-    Raises `numpy.linalg.LinAlgError` when the routine fails.
+    The routine is asked for the sizes of the workspaces. Raises `numpy.linalg.LinAlgError` if the
+    routine fails.
     """
     info = np.zeros(1, np.int64)
     if workspaces:
@@ -57,7 +60,7 @@ def call_lapack(routine: Routine, arguments: Sequence[Argument], workspaces: int
 
 
 def is_agreed(compute: Callable[[], np.ndarray], expected: np.ndarray) -> bool:
-    """Whether `compute`, tried once, finds what numpy found: a library may differ from its name."""
+    """Whether a trial of `compute` gives numpy's result, as a library's name may mislead."""
     try:
         found = compute()
     except np.linalg.LinAlgError:
@@ -73,19 +76,23 @@ def _pointer(argument: Argument) -> object:
         return ctypes.c_void_p(argument.ctypes.data)
     if isinstance(argument, float):
         return ctypes.byref(ctypes.c_double(argument))
-    # A library with 32-bit integers reads the lower half: right on little-endian machines.
+    # A library with 32-bit integers reads the lower half, which is correct on little-endian
+    # machines.
     return ctypes.byref(ctypes.c_int64(argument))
 
 
 @cache
 def libraries() -> tuple[ctypes.CDLL, ...]:
-    """Those that are loaded, the newest first: an old one takes a processor that it does not know
-    for a much older one. A limit of BLAS threads does not hold for what is loaded later."""
+    """Returns the loaded OpenBLAS libraries, the newest first.
+
+    An old library treats a CPU that it does not know as a much older one. A limit on BLAS threads
+    does not apply to libraries that are loaded later.
+    """
     from threadpoolctl import threadpool_info
 
     if np.lib.NumpyVersion(np.__version__) < "2.0.0":
-        # numpy 1's wheels bring OpenBLAS 0.3.23, scipy's a newer one: four times as fast where the
-        # processor is newer than 2023.
+        # The wheels of numpy 1 contain OpenBLAS 0.3.23, those of scipy a newer one, which is four
+        # times as fast on CPUs newer than 2023.
         import scipy.linalg  # noqa: F401
     found = [one for one in threadpool_info() if one["internal_api"] == "openblas"]
     found.sort(key=lambda one: _version(one["version"]), reverse=True)

@@ -1,7 +1,7 @@
-"""Which matrices are worked on at the same time, and with how many BLAS threads each.
+"""Plans which matrices are computed at the same time, and with how many BLAS threads each.
 
-A matrix gets the same number of threads whatever the number of jobs, so that its results are the
-same to the last bit: sums in another order would round differently.
+A matrix gets the same number of threads for any number of jobs, so its results are identical to
+the last bit: sums in another order would round differently.
 """
 
 import math
@@ -16,18 +16,19 @@ from allennlp_analyze.linalg.openblas import libraries
 
 Result = TypeVar("Result")
 Shape = tuple[int, int]
-# The share of the machine's memory that matrices worked on side by side may take.
+# The share of the machine's memory that matrices computed at the same time may use.
 SHARED_MEMORY = 0.25
-# What the threads are called that matrices are worked on in.
+# The name of the threads that compute matrices.
 THREAD = "allennlp-analyze matrices"
 
 
 def largest_first(shapes: Sequence[Shape], machine: Machine) -> tuple[list[int], list[int]]:
-    """Indices of `shapes`, the costliest first: those that take turns, those that share the cores.
+    """Returns two lists of indices of `shapes`, the most expensive first in each.
 
-    Layers side by side, one thread each, waste less than several threads on one layer do. A large
-    matrix takes turns, with all BLAS threads, only where the others would have to wait for it on
-    its one core, or where so many of its size at a time would not fit into memory.
+    The first list runs one after another on all cores, the second in parallel with one thread each.
+    Running layers in parallel wastes less time than several threads on one layer. A large matrix is
+    in the first list only if the others would have to wait for it on its one core, or if that many
+    of its size would not fit into memory together.
     """
     cores, room = machine.cores, machine.memory * SHARED_MEMORY
     order = sorted(range(len(shapes)), key=lambda index: -seconds(shapes[index]))
@@ -51,10 +52,10 @@ def in_parallel(
 ) -> Iterator[tuple[int, Result]]:
     """Yield each index of `shapes` with `work(index)` as soon as it is done, in any order.
 
-    Up to `jobs` run at a time, on one core each, in threads: numpy does not hold the interpreter
-    while it computes. `machine` is this one unless another is named. The indices `done` are left
-    out, but take part in the plan: the others' results are those of the run that did them all.
-    When the caller stops early, what has not begun never does.
+    Up to `jobs` run at the same time in threads, on one core each: numpy releases the GIL while it
+    computes. `machine` defaults to this machine. The indices in `done` are skipped but stay in the
+    plan, so the other results are identical to those of a run that computes all. If the caller
+    stops early, work that has not started never starts.
     """
     alone, together = largest_first(shapes, machine or this_machine())
     yield from in_threads(work, [index for index in alone if index not in done], 1)
@@ -65,10 +66,11 @@ def in_parallel(
 def in_threads(
     work: Callable[[int], Result], indices: Sequence[int], threads: int
 ) -> Iterator[tuple[int, Result]]:
-    """Yield each of `indices` with `work(index)` as soon as it is done; they begin in this order.
+    """Yield each of `indices` with `work(index)` as soon as it is done; they start in this order.
 
-    The first exception of `work` ends it. An interrupt does at once: the caller only waits, and
-    the interpreter does not wait for threads like these, since nothing stops BLAS."""
+    The first exception of `work` ends the loop. An interrupt ends it at once: the caller only
+    waits, and the threads are daemons, because a call into BLAS cannot be stopped.
+    """
     waiting: SimpleQueue[int] = SimpleQueue()
     finished: SimpleQueue[Callable[[], tuple[int, Result]]] = SimpleQueue()
     stopped = Event()
@@ -93,7 +95,7 @@ def in_threads(
 
 
 def _outcome(work: Callable[[int], Result], index: int) -> Callable[[], tuple[int, Result]]:
-    """What gives the index and its result, or raises as `work` did."""
+    """Returns a function that returns the index and its result, or raises the error of `work`."""
     try:
         result = work(index)
     except BaseException as error:
@@ -108,9 +110,9 @@ def _outcome(work: Callable[[int], Result], index: int) -> Callable[[], tuple[in
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread, so that jobs do not compete for cores."""
+    """Limit BLAS to one thread, so that jobs do not compete for cores."""
     from threadpoolctl import threadpool_limits
 
-    libraries()  # before they are limited
+    libraries()  # load them before the limit is set
     with threadpool_limits(limits=1, user_api="blas"):
         yield

@@ -1,4 +1,4 @@
-"""Singular values of one matrix, from its Gram matrix where that is exact enough, else by SVD."""
+"""Computes singular values from the Gram matrix if that is exact enough, otherwise by SVD."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ from allennlp_analyze.metrics.ranks import tolerances
 from allennlp_analyze.results.layer import TOLERANCES, Tolerances
 from allennlp_analyze.sources.blocks import Decode, Entries, as_stored
 
-# At most this many multiplications: the SVD costs nothing worth saving.
+# Up to this many multiplications the SVD is cheap enough.
 SMALL_WORK = 20_000_000
-# With so many elements more than M x M a matrix goes through its R factor, to bound memory.
+# A matrix with this many more elements than M x M is reduced to its R factor, to limit memory.
 WHOLE_SVD_ELEMENTS = 1 << 22
-# Below this share of the largest, an eigenvalue of the Gram matrix has lost half its digits.
+# Below this fraction of the largest, an eigenvalue of the Gram matrix has lost half its digits.
 GRAM_RESOLUTION = 1e-10
-# The smallest singular values of a matrix of this size are refined, where SVD would cost far more,
-# unless they are more than one in so many; the error allowed in their squares, as a share of the
-# largest.
+# From this M on, the smallest singular values are refined, because an SVD would cost far more.
 REFINE_FROM = 1024
+# Up to one singular value in this many is refined; if there are more, the SVD is used.
 REFINED_SHARE = 32
+# The allowed error of the refined values' squares, as a fraction of the largest square.
 REFINED_ERROR = 1e-20
-# Outside of these the squares of the entries could overflow or underflow.
+# Outside this range the squares of the entries could overflow or underflow.
 SAFE_MAGNITUDES = (1e-100, 1e100)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values (M,), float64, descending, with the tolerances that decide rank.
+    """Singular values (M,), float64, descending, with the tolerances for rank.
 
     `entry_std` is the standard deviation of the matrix's entries, in the units of the weights;
     `method` is "gram" or "svd".
@@ -52,10 +52,10 @@ def spectrum(
 ) -> Spectrum:
     """Singular values of `matrix` (rows, columns), stored as `dtype`, and its rank tolerances.
 
-    They agree with numpy.linalg.svd in float64 to 1e-7 of the largest, and every hard rank is that
-    of the SVD. `solver` computes the Gram matrix's eigenvalues, so that a GPU can; `decode` makes
-    numbers of what is stored. Raises `InvalidTensorError` for NaN or infinity, `TensorError` where
-    float64 cannot hold the singular values.
+    They agree with numpy.linalg.svd in float64 within 1e-7 of the largest, and every hard rank
+    equals that of the SVD. `solver` computes the eigenvalues of the Gram matrix (on a GPU, for
+    example); `decode` turns the stored values into numbers. Raises `InvalidTensorError` on NaN or
+    infinity, and `TensorError` if the singular values are beyond the range of float64.
     """
     entries = Entries(matrix, decode)
     # For most matrices this is the only pass over the values.
@@ -73,8 +73,8 @@ def spectrum(
     if gram is not None:
         values, total = _exact_enough(entries, gram, scale, dtype, loose), gram.total
     if values is None:
-        gram = None  # its memory is needed now
-        with np.errstate(over="ignore"):  # found out below
+        gram = None  # free its memory
+        with np.errstate(over="ignore"):  # checked below
             values, method = svd_values(entries, scale) / scale, "svd"
     if not math.isfinite(values[0]):
         raise TensorError("its singular values are beyond the range of float64")
@@ -87,7 +87,7 @@ def spectrum(
 def _exact_enough(
     entries: Entries, gram: GramSpectrum, scale: float, dtype: str, loose: float
 ) -> Optional[np.ndarray]:
-    """Singular values (M,) descending from the Gram matrix of scale W; None where they need SVD."""
+    """Singular values (M,), descending, from the Gram matrix; None if an SVD is needed."""
     squares = gram.eigenvalues
     rounding = len(squares) * float(np.finfo(np.float64).eps)
     errors = np.full(len(squares), rounding * squares[-1])
@@ -98,7 +98,7 @@ def _exact_enough(
         refined = smallest_singular_values(entries, scale, gram.matrix, squares, lost)
         if refined is None or refined.error > REFINED_ERROR * squares[-1]:
             return None
-        # As an SVD's: the values themselves are known to the rounding of the largest.
+        # As with an SVD, the error of each value is the rounding error of the largest.
         errors[:lost] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
         squares = np.sort(np.concatenate([refined.values**2, squares[lost:]]))
     with np.errstate(over="ignore"):
@@ -108,9 +108,12 @@ def _exact_enough(
 
 
 def _rank_hinges(squares: np.ndarray, errors: np.ndarray, scale: float, limits: Tolerances) -> bool:
-    """Whether the `errors` (M,) of the squared singular values (M,) ascending of scale W could move
-    one across a tolerance."""
-    beyond = 2 * math.sqrt(squares[-1])  # no value is there, and its square cannot overflow
+    """Whether the `errors` could move a singular value across a tolerance.
+
+    `squares` (M,) are the squared singular values of scale * W, ascending; `errors` (M,) are
+    theirs.
+    """
+    beyond = 2 * math.sqrt(squares[-1])  # above every value, and its square cannot overflow
     edges = [min(getattr(limits, name) * scale, beyond) ** 2 for name in TOLERANCES]
     return any(bool(np.any(np.abs(squares - edge) <= errors)) for edge in edges)
 
@@ -124,19 +127,19 @@ def _scale(largest: float) -> float:
 
 
 def _entry_std(total: float, scale: float, singular_values: np.ndarray, size: int) -> float:
-    """Standard deviation of the entries; their mean square is that of the singular values.
+    """Standard deviation of the entries, whose sum of squares is that of the singular values.
 
-    `total` is the sum of the entries of scale W, `size` their number.
+    `total` is the sum of the entries of scale * W, `size` their number.
     """
     mean_square = float(np.sum((singular_values * scale) ** 2)) / size
     return math.sqrt(max(mean_square - (total / size) ** 2, 0.0)) / scale
 
 
 def svd_values(entries: Entries, scale: float) -> np.ndarray:
-    """Singular values of scale W by LAPACK in float64, (M,) descending.
+    """Singular values (M,) of scale * W by LAPACK in float64, descending.
 
     A large matrix that is not nearly square is first reduced to its R factor, block by block, so
-    that no more is in memory than two M x M matrices.
+    that at most two M x M matrices are in memory.
     """
     if entries.size - entries.M**2 > WHOLE_SVD_ELEMENTS:
         return np.linalg.svd(_r_factor(entries, scale), compute_uv=False)
@@ -148,9 +151,9 @@ def svd_values(entries: Entries, scale: float) -> np.ndarray:
 
 
 def _r_factor(entries: Entries, scale: float) -> np.ndarray:
-    """(M, M) upper triangular R of scale W = Q R.
+    """Returns the upper triangular factor R (M, M) of scale * W = Q R.
 
-    The rows pass through one buffer, above them the factor of those that went before.
+    The rows pass through one buffer, below the factor of the previous rows.
     """
     from scipy.linalg import lapack
 

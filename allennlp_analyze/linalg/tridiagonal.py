@@ -1,9 +1,9 @@
-"""Eigenvalues of a symmetric matrix by way of its tridiagonal form, as LAPACK reduces it.
+"""Computes the eigenvalues of a symmetric matrix from its tridiagonal form, with LAPACK.
 
-Reducing a large matrix in one step is bound by memory, one matrix-vector product per column. In
-two, by way of a band (Haidar, Ltaief & Dongarra 2011), most of the work is matrix products; numpy
-does not offer that. The steps are called one by one, since dsyevd_2stage takes a band that is too
-narrow for one thread.
+Reducing a large matrix in one stage is limited by memory bandwidth: one matrix-vector product per
+column. In two stages, through a band matrix (Haidar, Ltaief & Dongarra 2011), most of the work is
+matrix products; numpy does not offer that. The stages are called separately, because
+dsyevd_2stage chooses a band that is too narrow for one thread.
 """
 
 from functools import cache
@@ -17,22 +17,22 @@ ONE_STAGE = ("dsytrd", "dsterf")
 TWO_STAGES = ("dsytrd_sy2sb", "dsytrd_sb2st", "dsterf")
 # From this size on two stages are faster than one.
 TWO_STAGES_FROM = 1536
-# Diagonals of the band below the main one. Wider, the first step takes less and the second more.
+# Diagonals of the band below the main one. A wider band makes stage 1 cheaper and stage 2 dearer.
 BAND = 64
-_PROBE = 150  # rows of the matrix on which the routines are tried: more than one band is wide
+_PROBE = 150  # rows of the trial matrix for the routines: more than the width of the band
 
 Eigenvalues = Callable[[np.ndarray], np.ndarray]
 
 
 def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
-    """Eigenvalues (M,) ascending of the symmetric float64 `matrix` (M, M) in C order, from its
-    upper triangle.
+    """Eigenvalues (M,), ascending, of the symmetric `matrix` (M, M), from its upper triangle.
 
-    They agree with numpy.linalg.eigvalsh. Raises `numpy.linalg.LinAlgError` as it does.
+    `matrix` must be float64 in C order. The eigenvalues agree with numpy.linalg.eigvalsh, and the
+    function raises `numpy.linalg.LinAlgError` in the same cases.
     """
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     if not (square and matrix.dtype == np.float64 and matrix.flags.c_contiguous):
-        raise ValueError("needs a square float64 array in C order")
+        raise ValueError("expected a square float64 array in C order")
     solvers = (two_stages(), one_stage()) if len(matrix) >= TWO_STAGES_FROM else (one_stage(),)
     for solver in solvers:
         if solver is not None:
@@ -42,19 +42,19 @@ def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
 
 @cache
 def one_stage() -> Optional[Eigenvalues]:
-    """The function that destroys such a matrix, reducing it in one step; None without OpenBLAS."""
+    """Returns a one-stage solver, which overwrites its matrix; None without OpenBLAS."""
     found = find_routines(*ONE_STAGE)
     return _tried(_in_one_stage(*found)) if found is not None else None
 
 
 @cache
 def two_stages() -> Optional[Eigenvalues]:
-    """The same in two; it needs a matrix of more than `BAND` rows."""
+    """Returns a two-stage solver, for matrices of more than `BAND` rows; None without OpenBLAS."""
     found = find_routines(*TWO_STAGES)
     return _tried(_in_two_stages(*found)) if found is not None else None
 
 
-# LAPACK counts columns first: our upper triangle is its lower one.
+# LAPACK is column-major: our upper triangle is its lower one.
 
 
 def _in_one_stage(to_tridiagonal: Routine, of_tridiagonal: Routine) -> Eigenvalues:

@@ -1,1 +1,1 @@
-"""Named tensors -> weight matrices with their kinds."""
+"""Turns named tensors into weight matrices with their kinds."""

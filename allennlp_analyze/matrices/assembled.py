@@ -1,4 +1,4 @@
-"""Matrices that no stored tensor shows as they are, put together a block of rows at a time."""
+"""Assembles matrices that are not stored as one array, a block of rows at a time."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,14 +11,14 @@ from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.storage.mapped import mapped_copy
 
-# Up to this size a matrix is put together in memory, beyond it in a file.
+# A matrix up to this size is assembled in memory, a larger one in a file.
 IN_MEMORY_BYTES = 1 << 25
 
 
 def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
-    """(rows, columns): a row for each index of the `leading` axes, all other axes side by side.
+    """Reshape to (rows, columns): one row for each index of the `leading` axes.
 
-    A view where the values lie in memory like that. Raises `TensorError` when there is no room.
+    Returns a view if the memory layout allows it. Raises `TensorError` if there is no room.
     """
     flat = (math.prod(values.shape[:leading]), math.prod(values.shape[leading:]))
     axes = list(zip(values.shape, values.strides))
@@ -28,7 +28,7 @@ def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
 
 
 def _in_one_run(axes: Iterable[tuple[int, int]]) -> bool:
-    """Whether `axes`, (size, stride) each, can be seen as one."""
+    """Whether `axes`, each (size, stride), can be merged into one without a copy."""
     kept = [(size, stride) for size, stride in axes if size > 1]
     return all(stride == size * step for (_, stride), (size, step) in zip(kept, kept[1:]))
 
@@ -40,9 +40,9 @@ def _flat_rows(values: np.ndarray, leading: int) -> Iterator[np.ndarray]:
 
 
 def weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarray:
-    """g v / |v| of torch's weight_norm, shaped as v: one norm for each entry of g.
+    """Returns g v / |v| of torch's weight_norm, shaped as v, with one norm for each entry of g.
 
-    Raises `TensorError` when values cannot be had, or there is no room for them.
+    Raises `TensorError` if the values cannot be read, or there is no room for the result.
     """
     v, g = direction.stored(), magnitude.values().astype(np.float64)
     axes = tuple(axis for axis, size in enumerate(g.shape) if size == 1)
@@ -60,7 +60,7 @@ def weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarra
 
 
 def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
-    """The weight where the mask is 1, else 0; raises as `weight_normed`."""
+    """Returns the weight where the mask is 1, and 0 elsewhere. Raises as `weight_normed`."""
     stored, kept = weight.stored(), mask.stored()
 
     def masked(rows: slice) -> np.ndarray:
@@ -71,14 +71,14 @@ def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
 
 
 def _row_slices(values: np.ndarray) -> Iterator[slice]:
-    """The first axis of `values` in parts of at most BLOCK_ELEMENTS, or of one row."""
+    """Yields slices of the first axis with at most BLOCK_ELEMENTS each, or one row."""
     step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
     for start in range(0, len(values), step):
         yield slice(start, min(start + step, len(values)))
 
 
 def _gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """The `blocks`, at least one, one after the other as one array of `shape`."""
+    """Concatenate `blocks` (at least one) into one array of `shape`."""
     first = next(blocks)
     everything = chain([first], blocks)
     if math.prod(shape) * first.itemsize <= IN_MEMORY_BYTES:
@@ -86,5 +86,5 @@ def _gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarra
     try:
         written = mapped_copy(np.ascontiguousarray(block).data for block in everything)
     except OSError as error:
-        raise TensorError(f"cannot be put together: {error.strerror or error}") from None
+        raise TensorError(f"failed to assemble: {error.strerror or error}") from None
     return written.view(first.dtype).reshape(shape)

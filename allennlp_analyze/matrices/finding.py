@@ -1,4 +1,4 @@
-"""The weight matrices of a model: which tensors are matrices, and of what kind."""
+"""Finds the weight matrices of a model: which tensors are matrices, and of what kind."""
 
 import math
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ _BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinuso
 
 @dataclass(frozen=True)
 class WeightMatrix:
-    """One two-dimensional matrix to analyze, its values still in the file.
+    """One two-dimensional matrix to analyze, whose values are still in the file.
 
-    `name` is unique: the module's path (the parameter without ".weight", or the whole parameter
-    name where it ends otherwise), followed by "[part]" where a tensor holds several matrices.
-    `shape` is (rows, columns) as analyzed. `tied` names the other parameters that share it.
+    `name` is unique: the parameter's name without ".weight", followed by "[part]" if the tensor
+    contains several matrices. `shape` is (rows, columns) as analyzed. `tied` lists the other
+    parameters that share the matrix.
     """
 
     name: str
@@ -47,18 +47,17 @@ class WeightMatrix:
     decode: Decode = field(default=as_stored, repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
-        """(rows, columns) array, read only, whose parts `decode` makes numbers of. Raises
-        `TensorError`."""
+        """Returns a read-only array (rows, columns) for `decode`. Raises `TensorError`."""
         return self.load()
 
     def values(self) -> np.ndarray:
-        """(rows, columns) array of numbers, not to be written to. Raises `TensorError`."""
+        """Returns a read-only array of numbers (rows, columns). Raises `TensorError`."""
         return self.decode(self.load())
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One matrix of a tensor: its label, its shape, and how it is taken from the values."""
+    """One matrix of a tensor: its label, its shape, and how to take it from the values."""
 
     label: Optional[str]
     shape: tuple[int, int]
@@ -68,21 +67,21 @@ class _Part:
 def find_matrices(
     source: Source, modules: Optional[ModuleTable] = None, split_gates: bool = False
 ) -> tuple[list[WeightMatrix], list[Skipped]]:
-    """Every weight matrix of `source`, and every tensor that is none, each in state-dict order.
+    """Returns the weight matrices of `source` and its skipped tensors, both in state-dict order.
 
-    A two-dimensional tensor is a matrix as it stands, 1 x N too. Of more dimensions:
+    A two-dimensional tensor is one matrix, even if it is 1 x N. Tensors of more dimensions:
 
     - convolution: out x (in / groups * kernel), the map that it applies at each position;
     - bilinear (and AllenNLP's attention with labels): one matrix per slice, A_k of
-      y_k = x1^T A_k x2. Each is a map between the two inputs with singular values of its own;
-      unfolded to out x (in1 * in2), only out of the out * min(in1, in2) values would be seen;
-    - embedding: one row per index, the rest side by side;
-    - attention and other: leading dimensions of size 1 are dropped. Of three dimensions, a first
-      one that is larger than the others is the width of the model, against heads * head size
-      (XLNet); else it counts a stack (experts), one matrix each. Of more: first x rest.
+      y_k = x1^T A_k x2. Each is a map between the two inputs with its own singular values. An
+      unfolded matrix out x (in1 * in2) would have only `out` of the out * min(in1, in2) values;
+    - embedding: one row per index, the other dimensions are flattened;
+    - attention and other: leading dimensions of size 1 are dropped. With three dimensions, a first
+      one larger than the others is the width of the model, against heads * head size (XLNet);
+      otherwise it counts a stack (experts) of one matrix each. With more dimensions: first x rest.
 
-    The weight of a layer under weight normalisation or pruning is put together as torch does.
-    `split_gates` adds each gate of a recurrent layer after its whole matrix.
+    The weight of a layer with weight normalization or pruning is assembled as in torch.
+    `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix.
     """
     places = {split_name(name): tensor for name, tensor in source.tensors.items()}
     finder = _Finder(source, modules or ModuleTable(), infer_kinds(source), places, split_gates)
@@ -103,7 +102,7 @@ def find_matrices(
 
 @dataclass(frozen=True)
 class _Finder:
-    """The walk over one source: what is known of it, and the questions asked of each tensor."""
+    """Walks over one source and decides what each tensor is."""
 
     source: Source
     modules: ModuleTable
@@ -112,7 +111,7 @@ class _Finder:
     split_gates: bool
 
     def tied(self) -> dict[object, list[str]]:
-        """The names of the tensors to analyze by what they show of which memory."""
+        """Returns the names of the tensors to analyze, grouped by the memory that they share."""
         names: dict[object, list[str]] = {}
         for tensor in self.source.tensors.values():
             if self.why_not(tensor) is None:
@@ -120,7 +119,7 @@ class _Finder:
         return names
 
     def why_not(self, tensor: StoredTensor) -> Optional[str]:
-        """The reason why `tensor` is not analyzed, None when it is."""
+        """Returns the reason for skipping `tensor`, or None if it is analyzed."""
         if tensor.unsupported is not None:
             return tensor.unsupported
         if not tensor.dtype.startswith(("float", "bfloat")):
@@ -135,14 +134,14 @@ class _Finder:
         if not shape:
             return "scalar"
         if 0 in shape:
-            return "zero-size: no values"
+            return "no values: a dimension is 0"
         if "bias" in (words_of(leaf)[:1] + words_of(leaf)[-1:]) or leaf.endswith("biases"):
             return "bias"
         bias = self._beside(tensor, "weight", "bias")
         if bias is not None and bias.shape == shape:
-            return "normalisation: scales, no matrix"
+            return "normalization: a scale, not a matrix"
         if self._beside(tensor, "weight_g", "weight_v") is not None:
-            return f"weight normalisation: multiplied into {module}.weight_v"
+            return f"weight normalization: multiplied into {module}.weight_v"
         if len(shape) == 1:
             return "vector"
         if len(shape) > 2 and leaf != "weight" and sum(size > 1 for size in shape) < 2:
@@ -150,7 +149,7 @@ class _Finder:
         return None
 
     def matrices(self, tensor: StoredTensor, names: list[str]) -> Iterator[WeightMatrix]:
-        """The matrices of `tensor`, which all of `names` show."""
+        """Yields the matrices of `tensor`, which all of `names` share."""
         facts = next(filter(None, (self.modules.get(name) for name in names)), None)
         kind = facts.kind if facts else self.kinds[tensor.name]
         load, decode = self._loader(tensor)
@@ -207,9 +206,10 @@ class _Finder:
             yield _unfolded(shape)
 
     def _gates(self, tensor: StoredTensor, facts: Optional[ModuleFacts]) -> int:
-        """Gates of a recurrent layer, by its class, or by weight_hh: (gates * hidden) x hidden.
+        """Number of gates by the class of a layer, or by weight_hh: (gates * hidden) x hidden.
 
-        An LSTM's projection weight_hr (projected x hidden) has none; beside it, its columns count.
+        An LSTM's projection weight_hr (projected x hidden) has no gates. If the layer has one, its
+        columns give the hidden size.
         """
         module, leaf = split_name(tensor.name)
         layer = leaf[len("weight_ih") :]
@@ -223,7 +223,7 @@ class _Finder:
         return rows // columns if rows % columns == 0 else 0
 
     def _loader(self, tensor: StoredTensor) -> tuple[Callable[[], np.ndarray], Decode]:
-        """How the tensor's values are loaded, and then decoded."""
+        """Returns the functions that load and decode the tensor's values."""
         magnitude = self._beside(tensor, "weight_v", "weight_g")
         mask = self._beside(tensor, "weight_orig", "weight_mask")
         if magnitude is not None:
@@ -233,14 +233,14 @@ class _Finder:
         return tensor.stored, tensor.decode
 
     def _beside(self, tensor: StoredTensor, leaf: str, other: str) -> Optional[StoredTensor]:
-        """Where `tensor` is the `leaf` of a layer, the `other` parameter of that layer."""
+        """Returns the layer's parameter `other` if `tensor` is its parameter `leaf`."""
         module, own = split_name(tensor.name)
         found = self.places.get((module, other)) if own == leaf else None
         return found if found is not None and len(found.shape) == len(tensor.shape) else None
 
 
 def _buffer_by_name(name: str) -> Optional[str]:
-    """The reason to leave out a tensor whose name is that of a buffer or mask."""
+    """Returns the reason for skipping a tensor with the name of a buffer or mask."""
     leaf = name.rpartition(".")[2]
     words = words_of(leaf)
     if "mask" in words[-1:] or "masks" in words[-1:]:
@@ -264,19 +264,19 @@ def _whole(shape: tuple[int, ...]) -> _Part:
 
 
 def _unfolded(shape: tuple[int, ...]) -> _Part:
-    """The first dimension against all the others."""
+    """Returns the matrix first dimension x all other dimensions."""
     flat = (shape[0], math.prod(shape[1:]))
     return _Part(None, flat, lambda values: flattened(values.reshape(shape)))
 
 
 def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part:
-    """The matrix at `index` of a stack of `shape`, stored with more leading ones."""
+    """Returns the matrix at `index` of a stack of `shape`, stored with extra leading ones."""
     leading = (0,) * (len(stored) - len(shape))
     return _Part(str(index), (shape[1], shape[2]), lambda values: values[leading + (index,)])
 
 
 def _row_blocks(shape: tuple[int, ...], labels: tuple[str, ...]) -> Iterator[_Part]:
-    """Equal blocks of rows, one for each label."""
+    """Yields equal blocks of rows, one for each label."""
     rows = shape[0] // max(len(labels), 1)
     for index, label in enumerate(labels):
         yield _Part(label, (rows, shape[1]), partial(_rows, index * rows, (index + 1) * rows))

@@ -1,4 +1,4 @@
-"""What kind of layer each weight tensor belongs to, judged from names, shapes and the archive."""
+"""Infers the kind of layer of each weight tensor from names, shapes and the archive."""
 
 import fnmatch
 import re
@@ -16,7 +16,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _WRAPPERS = ("_module", "module")
 _LARGEST_KERNEL = 11
 
-# What a parameter of a reparametrised layer is called in the state dict, and what it stands for.
+# Names of a reparametrized layer's parameters in the state dict, and the names that they stand for.
 _PARAMETRIZED = {
     "parametrizations.weight.original0": "weight_g",
     "parametrizations.weight.original1": "weight_v",
@@ -24,7 +24,7 @@ _PARAMETRIZED = {
 }
 _LAYER_LEAVES = ("weight", "weight_v", "weight_orig")
 
-# The last word of a Linear's name says what it does; words of a table say what it holds.
+# The last word of a Linear's name says what it does; that of an Embedding says what it contains.
 _OPERATIONS = frozenset(
     "proj projs projection projections projector linear linears linearity lin dense fc ffn mlp"
     " feedforward head heads out output outputs classifier classifiers scorer score predictor"
@@ -46,9 +46,9 @@ _ATTENTION = frozenset("attention attentions attn".split())
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The path of the module ("" for the model itself) and the name of the parameter in it.
+    """Returns the path of the module ("" for the model itself) and the parameter's name in it.
 
-    The parts of a parametrised weight are given to the layer, under the names that
+    The parts of a parametrized weight belong to the layer, under the names that
     `torch.nn.utils.weight_norm` and `spectral_norm` use.
     """
     for ending, leaf in _PARAMETRIZED.items():
@@ -59,14 +59,14 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def words_of(component: str) -> list[str]:
-    """The words of an identifier, lower case, without digits: "lm_head" and "LmHead" are alike."""
+    """Returns the lower-case words of an identifier without digits: "lm_head" equals "LmHead"."""
     return [word.lower() for word in _WORD.findall(component)]
 
 
 def bare_parameter_kind(leaf: str, in_attention: bool) -> str:
-    """The kind of a parameter that is no layer's `weight`.
+    """Returns the kind of a parameter that is not the `weight` of a layer.
 
-    `in_attention` says that the module which holds it computes attention.
+    `in_attention` says that its module computes attention.
     """
     words = words_of(leaf)
     if _RECURRENT.fullmatch(leaf):
@@ -79,21 +79,22 @@ def bare_parameter_kind(leaf: str, in_attention: bool) -> str:
 
 
 def infer_kinds(source: Source) -> dict[str, str]:
-    """The kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
+    """Returns the kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
 
-    The rules, the first that applies decides:
+    The first rule that applies decides:
 
-    1. Names that torch fixes: `weight_ih_l0` (recurrent), `in_proj_weight` (attention); other
-       parameters that are not a layer's `weight` by their own words, else `other`.
+    1. Names that torch fixes: `weight_ih_l0` (recurrent), `in_proj_weight` (attention). Other
+       parameters that are not the `weight` of a layer: by the words of their name, else `other`.
     2. Three dimensions and more: see `_folded_kind`.
-    3. A bias of as many values as the weight has rows makes a Linear; as many as it has columns, a
-       Conv1D of transformers, which is a Linear stored transposed. An Embedding never has one.
-    4. Without a bias, by the words of the module's name, the last word first: "embed_proj" is one.
-    5. Rows that match the size of a vocabulary: an Embedding.
-    6. Within a numbered block, or in a model that has no biases at all: a Linear.
-    7. What is left stands alone among layers with biases: an Embedding.
+    3. A bias with as many values as the weight has rows: a Linear. With as many as it has columns:
+       a Conv1D of transformers, which is a Linear stored transposed. An Embedding never has a bias.
+    4. Without a bias: by the words of the module's name, the last word first, so "embed_proj" is a
+       Linear.
+    5. The number of rows is the size of a vocabulary: an Embedding.
+    6. Inside a numbered block, or in a model without any biases: a Linear.
+    7. Otherwise it is the only layer without a bias: an Embedding.
 
-    Tied tensors are of one kind: an Embedding when any of their names is one.
+    Tied tensors have the same kind: an Embedding if any of their names is one.
     """
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
     model = _Model(
@@ -111,7 +112,7 @@ def infer_kinds(source: Source) -> dict[str, str]:
 
 
 def transposed_groups(source: Source, name: str) -> int:
-    """Groups of the transposed convolution `name` as its bias shows them, 0 for another layer.
+    """Returns the groups of the transposed convolution `name`, 0 for another layer.
 
     torch stores in x out/groups x kernel, and the bias has `out` values.
     """
@@ -131,11 +132,11 @@ def transposed_groups(source: Source, name: str) -> int:
 
 @dataclass(frozen=True)
 class _Model:
-    """What the rules look at.
+    """The facts about a model that the rules use.
 
-    `table_sizes` are the row counts of an Embedding that vocabularies and configuration speak of;
+    `table_sizes` are the numbers of Embedding rows that vocabularies and configuration mention.
     `has_biases` says whether any layer with a two-dimensional weight has a bias. `norms` gives the
-    width of the first normalisation in each module, by the module's path.
+    width of the first normalization in each module, by the module's path.
     """
 
     shapes: Mapping[str, Shape]
@@ -147,7 +148,7 @@ class _Model:
         return self.shapes.get(_join(module, "bias"))
 
     def norm_width(self, module: str) -> Optional[int]:
-        """Width of the normalisation beside `module`, or beside the list that holds it, if any."""
+        """Width of the normalization beside `module` or beside the list that contains it."""
         parent = module.rpartition(".")[0]
         return self.norms.get(parent, self.norms.get(parent.rpartition(".")[0]))
 
@@ -167,12 +168,13 @@ def _kind(model: _Model, name: str) -> str:
 
 
 def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
-    """The kind of a layer's weight of three dimensions or more.
+    """Returns the kind of a layer's weight of three dimensions or more.
 
-    By name where it says bilinear, expert or convolution. Then four dimensions and more are a
-    convolution's; three (out x in x kernel, or out x in1 x in2) are told apart by the last: a
-    kernel is short, and the two inputs of a bilinear form are often of one size. A bias of `out`
-    values is no help, both have it; a long last dimension without one is a stack of matrices.
+    A name with bilinear, expert or convolution decides. Otherwise four dimensions and more are a
+    convolution. With three (out x in x kernel, or out x in1 x in2) the last one decides: a kernel
+    is short, and the two inputs of a bilinear form often have the same size. A bias of `out` values
+    does not help, because both have it; a long last dimension without a bias is a stack of
+    matrices.
     """
     words = {word for part in module.split(".") for word in words_of(part)}
     if _BILINEAR & words:
@@ -187,7 +189,7 @@ def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
 
 
 def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
-    """Rule 4. Words of the parent count where the module's own say nothing ("embeddings.word")."""
+    """Rule 4. The parent's name counts if the module's own is not known ("embeddings.word")."""
     component = _component(module)
     words = words_of(component)
     if words and words[-1] in _OPERATIONS:
@@ -197,8 +199,8 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
     if not table and _WEAK_OPERATIONS & set(words):
         return "linear"
     if table or _EMBEDDINGS & set(words_of(parent)[-1:]):
-        # An "embedding" whose rows, not columns, are the width that is normalised next maps
-        # features to that width: a Linear.
+        # If the rows of an "embedding", not its columns, match the width of the next normalization,
+        # it maps features to that width: a Linear.
         width = model.norm_width(module)
         return "linear" if shape[0] == width != shape[1] else "embedding"
     return None
@@ -228,7 +230,7 @@ def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
 
 
 def _component(module: str) -> str:
-    """The last part of a path that is a name: neither a number nor a wrapper such as `_module`."""
+    """Returns the last part of a path that is not a number or a wrapper such as `_module`."""
     for part in reversed(module.split(".")):
         if part not in _WRAPPERS and not part.isdigit():
             return part
@@ -240,10 +242,10 @@ def _join(module: str, leaf: str) -> str:
 
 
 def _table_sizes(source: Source) -> Iterator[int]:
-    """Row counts that an Embedding of this archive may have.
+    """Yields the numbers of rows that an Embedding of this archive may have.
 
-    AllenNLP writes a namespace's entries, the OOV token among them, one a line; the padding token
-    of a padded namespace is not written, so its Embedding has one row more.
+    AllenNLP writes the entries of a namespace, including the OOV token, one per line. It does not
+    write the padding token of a padded namespace, so that Embedding has one more row.
     """
     for namespace, lines in source.vocabulary.items():
         padded = not any(fnmatch.fnmatch(namespace, pattern) for pattern in source.non_padded)
@@ -252,7 +254,7 @@ def _table_sizes(source: Source) -> Iterator[int]:
 
 
 def _numbers_called(node: object, key: str) -> Iterator[int]:
-    """Every integer that stands under `key` anywhere in a parsed configuration."""
+    """Yields every integer under `key` anywhere in a parsed configuration."""
     pending = [node]
     while pending:
         node = pending.pop()

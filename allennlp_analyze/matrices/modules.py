@@ -1,4 +1,4 @@
-"""What the built modules say of each parameter: its class, its place, its kind."""
+"""Reads the class, index and kind of each parameter's module from a built model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from allennlp_analyze.matrices.kinds import bare_parameter_kind
 
-# Class names, looked for along the method resolution order: subclasses count.
+# Class names, searched along the method resolution order, so that subclasses count.
 _WEIGHT_KINDS = {
     "Linear": "linear",
     "Conv1D": "linear",
@@ -16,7 +16,7 @@ _WEIGHT_KINDS = {
     "Bilinear": "bilinear",
     "_ConvNd": "convolution",
 }
-# Layers that do not derive from torch's say in their name what they replace (QuantLinear).
+# Layers that do not derive from torch's name the layer that they replace (QuantLinear).
 _ENDINGS = {"Linear": "linear", "Embedding": "embedding"}
 _RECURRENT = ("RNNBase", "RNNCellBase")
 _ATTENTION = ("Attention", "SimilarityFunction")
@@ -49,7 +49,7 @@ class ModuleTable:
     buffers: frozenset[str] = frozenset()
 
     def get(self, parameter: str) -> Optional[ModuleFacts]:
-        """The facts of `parameter`, None when no module was found to own it."""
+        """Returns the facts about `parameter`, or None if no module owns it."""
         return self.parameters.get(parameter)
 
     def is_buffer(self, parameter: str) -> bool:
@@ -57,17 +57,18 @@ class ModuleTable:
 
 
 def table_from_model(model: Any) -> ModuleTable:
-    """The table of a `torch.nn.Module`, which is only asked for its named modules and parameters.
+    """Returns the table of a `torch.nn.Module`; only its named modules and parameters are used.
 
     A module that is registered twice is listed under its first name, as torch numbers it. A tied
-    parameter is listed under each module that holds it.
+    parameter is listed under each module that contains it.
     """
     parameters: dict[str, ModuleFacts] = {}
     buffers: set[str] = set()
     modules = dict(model.named_modules())
     index_of = {path: index for index, path in enumerate(modules)}
     for path, module in modules.items():
-        # The parts of a parametrised weight belong to the layer, not to the list that holds them.
+        # The parts of a parametrized weight belong to the layer, not to the list that contains
+        # them.
         layer = path.partition(_PARAMETRIZATIONS)[0]
         prefix = path + "." if path else ""
         for leaf, _ in module.named_parameters(recurse=False):
@@ -89,7 +90,7 @@ def _facts(module: Any, index: int, leaf: str) -> ModuleFacts:
 
 
 def _kind(classes: list[str], leaf: str) -> str:
-    """The kind by the class; of a parameter that only its own module knows, by its words too."""
+    """Returns the kind by the class, and by the parameter's name if the class is not known."""
     for name in classes:
         if name in _WEIGHT_KINDS:
             return _WEIGHT_KINDS[name]

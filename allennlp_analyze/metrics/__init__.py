@@ -1,1 +1,1 @@
-"""Numbers of one spectrum: ranks, norms, Marchenko-Pastur, power laws, distances."""
+"""Metrics of a spectrum: ranks, norms, Marchenko-Pastur, power laws and distances."""

@@ -1,21 +1,21 @@
-"""How far two spectra are apart: in the units of the weights, and in shape alone."""
+"""Distances between two spectra: in the units of the weights, and in shape only."""
 
 from typing import Optional
 
 import numpy as np
 
-# Eigenvalues this close, relatively, are ties: rounding alone sets them apart.
+# Eigenvalues within this relative difference are ties: they differ only by rounding.
 TIE = 1e-9
 
 
 def spectral_distance(baseline: np.ndarray, candidate: np.ndarray) -> Optional[float]:
     """2-Wasserstein distance of two sets of singular values, over the baseline's root mean square.
 
-    `baseline` (M,) and `candidate` (M',), both descending. Each set counts as a distribution with
-    equal weights, so M and M' may differ. For M = M' the distance is ||s - s'||_2 / ||s||_2, which
-    by Mirsky's theorem (Quart. J. Math. 11, 1960) is no more than ||W - W'||_F / ||W||_F: no
-    smaller relative change of the weights explains it. 0 for equal sets; None where the baseline
-    is 0 (or vanishes against the candidate).
+    `baseline` (M,) and `candidate` (M',) are descending. Each set is a distribution with equal
+    weights, so M and M' may differ. For M = M' the distance is ||s - s'||_2 / ||s||_2, which by
+    Mirsky's theorem (Quart. J. Math. 11, 1960) is at most ||W - W'||_F / ||W||_F: no smaller
+    relative change of the weights explains it. Returns 0 for equal sets, and None if the baseline
+    is 0 (or negligible against the candidate).
     """
     largest = float(max(baseline[0], candidate[0]))
     if largest == 0:
@@ -30,8 +30,8 @@ def spectral_distance(baseline: np.ndarray, candidate: np.ndarray) -> Optional[f
 def wasserstein_2(first: np.ndarray, second: np.ndarray) -> float:
     """2-Wasserstein distance of two samples (M,) and (M',), both descending.
 
-    The integral of the squared difference of the quantile functions, which are constant between
-    the multiples of 1/M and 1/M' (counted here in units of 1/(M M'), so that they are exact).
+    This integrates the squared difference of the quantile functions, which are constant between
+    the multiples of 1/M and 1/M' (counted in units of 1/(M M'), so that they are exact).
     """
     m, n = len(first), len(second)
     edges = np.union1d(np.arange(m + 1) * n, np.arange(n + 1) * m)
@@ -43,9 +43,10 @@ def wasserstein_2(first: np.ndarray, second: np.ndarray) -> float:
 def ks_distance(baseline: np.ndarray, candidate: np.ndarray) -> Optional[float]:
     """Kolmogorov-Smirnov distance of the two distributions of eigenvalues, each over its mean.
 
-    Of singular values (M,) and (M',), descending. In [0, 1], and 0 where one matrix is a multiple
-    of the other. The statistic of `scipy.stats.ks_2samp`, except that eigenvalues which agree to
-    `TIE` count as equal. None where one matrix is 0 and the other is not.
+    The arguments are singular values (M,) and (M',), descending. The distance is in [0, 1], and 0
+    if one matrix is a multiple of the other. It is the statistic of `scipy.stats.ks_2samp`, except
+    that eigenvalues within `TIE` of each other count as equal. Returns None if only one matrix is
+    0.
     """
     if baseline[0] == 0 or candidate[0] == 0:
         return 0.0 if baseline[0] == candidate[0] else None
@@ -57,7 +58,7 @@ def ks_distance(baseline: np.ndarray, candidate: np.ndarray) -> Optional[float]:
 
 
 def _root_mean_square(values: np.ndarray) -> float:
-    """Of descending values >= 0, whatever their range."""
+    """Root mean square of descending values >= 0 of any magnitude."""
     if values[0] == 0:
         return 0.0
     return float(values[0] * np.sqrt(np.mean((values / values[0]) ** 2)))

@@ -1,4 +1,4 @@
-"""The Marchenko-Pastur law of a matrix's bulk: its sigma, edges and the spikes beyond them."""
+"""Fits the Marchenko-Pastur law to a matrix's bulk: sigma, edges, and spikes beyond them."""
 
 import math
 from typing import Optional
@@ -9,7 +9,7 @@ from allennlp_analyze.results.layer import MarchenkoPastur, Tikhonov
 
 # The 99% quantile of the Tracy-Widom law for real matrices (Johnstone 2001, table 1: 2.02).
 TRACY_WIDOM_99 = 2.0234
-# The law is fitted to the eigenvalues between these quantiles of the bulk: away from both edges.
+# The law is fitted to the eigenvalues between these quantiles of the bulk, away from both edges.
 FITTED = (0.25, 0.75)
 MIN_EIGENVALUES = 5
 _GRID = 4001
@@ -24,8 +24,8 @@ def edges(sigma: float, n: int, m: int) -> tuple[float, float]:
 def quantiles(probabilities: np.ndarray, n: int, m: int) -> np.ndarray:
     """Quantiles of the Marchenko-Pastur law for sigma = 1, in eigenvalues not divided by N.
 
-    The density sqrt((b - x)(x - a)) / (2 pi M x) is integrated in the angle t of
-    x = (a + b)/2 - (b - a)/2 cos t, where it has no singular ends.
+    The density sqrt((b - x)(x - a)) / (2 pi M x) is integrated over the angle t of
+    x = (a + b)/2 - (b - a)/2 cos t, where it is not singular at the ends.
     """
     a, b = edges(1.0, n, m)
     angle = np.linspace(0.0, math.pi, _GRID)
@@ -40,7 +40,7 @@ def quantiles(probabilities: np.ndarray, n: int, m: int) -> np.ndarray:
 
 
 def tracy_widom_threshold(sigma: float, n: int, m: int) -> float:
-    """Largest eigenvalue that noise alone exceeds in 1% of draws (Johnstone 2001, theorem 1.1)."""
+    """Eigenvalue that pure noise exceeds in 1% of draws (Johnstone 2001, theorem 1.1)."""
     if n < 2:
         return edges(sigma, n, m)[1]
     root_n, root_m = math.sqrt(n - 1), math.sqrt(m)
@@ -49,10 +49,11 @@ def tracy_widom_threshold(sigma: float, n: int, m: int) -> float:
 
 
 def bulk_sigma(eigenvalues: np.ndarray, n: int) -> float:
-    """Standard deviation of the noise whose bulk the positive `eigenvalues` (r,) have.
+    """Standard deviation of the noise that explains the bulk of the positive `eigenvalues` (r,).
 
-    The middle half of the bulk is matched to the law's quantiles, so that spikes have no weight;
-    eigenvalues beyond the threshold leave the bulk and the match is repeated until none does.
+    The middle half of the bulk is matched to the law's quantiles, so that spikes have no weight.
+    Eigenvalues beyond the threshold are removed from the bulk, and the match is repeated until none
+    is beyond it.
     """
     ascending = np.sort(eigenvalues)
     spikes = -1
@@ -65,7 +66,7 @@ def bulk_sigma(eigenvalues: np.ndarray, n: int) -> float:
         expected = quantiles((np.arange(low, high) + 0.5) / m, n, m)
         sigma = math.sqrt(float(ascending[low:high].sum() / expected.sum()))
         beyond = int(np.count_nonzero(ascending > tracy_widom_threshold(sigma, n, m)))
-        # Half of the spectrum is no longer a few spikes on a bulk.
+        # Half of the spectrum cannot be a few spikes on a bulk.
         found = min(max(beyond, spikes), len(ascending) // 2)
     return sigma
 
@@ -75,7 +76,8 @@ def marchenko_pastur(
 ) -> Optional[MarchenkoPastur]:
     """Fit the law to the positive `eigenvalues` (r,) of W^T W, W being n x m (n >= m).
 
-    `entry_sigma` is the standard deviation of the entries. None with fewer than MIN_EIGENVALUES.
+    `entry_sigma` is the standard deviation of the entries. Returns None for fewer than
+    MIN_EIGENVALUES.
     """
     if len(eigenvalues) < MIN_EIGENVALUES:
         return None

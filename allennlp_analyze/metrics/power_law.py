@@ -1,4 +1,4 @@
-"""Power-law fit of a spectrum's tail: maximum likelihood, xmin by smallest KS distance."""
+"""Fits a power law to a spectrum's tail: maximum likelihood, xmin by smallest KS distance."""
 
 import contextlib
 import io
@@ -13,23 +13,23 @@ from allennlp_analyze.results.layer import Comparison, PowerLaw
 
 MIN_EIGENVALUES = 10
 FEW_EIGENVALUES = 50
-# A spectrum whose largest eigenvalue is within this factor of its smallest has no tail: an
+# A spectrum whose largest eigenvalue is within this factor of its smallest has no tail; an
 # orthogonal matrix would get an alpha of thousands.
 FLAT_RATIO = 1.05
 ALTERNATIVES = ("truncated_power_law", "exponential", "lognormal")
-# Clauset, Shalizi & Newman 2009, section 5: with a smaller p the sign of the ratio is no chance.
+# Below this p the sign of the ratio is significant (Clauset, Shalizi & Newman 2009, section 5).
 SIGNIFICANT = 0.1
-# Points of the spectrum at which a candidate for xmin is judged before all of them are looked at.
+# Number of points at which a candidate for xmin is checked first, before all points are used.
 SAMPLES = (32, 256)
-# Elements of the arrays in which candidates are compared: bounds memory.
+# Elements of the arrays in which candidates are compared; limits memory.
 BLOCK_ELEMENTS = 1 << 18
-# sys.stdout and warnings are the process's: of two threads that divert them at once, the later
-# would leave them diverted.
+# sys.stdout and warnings belong to the process: two threads that redirect them at the same time
+# would leave them redirected.
 _DIVERTED = threading.Lock()
 
 
 def why_no_fit(eigenvalues: np.ndarray) -> Optional[str]:
-    """The reason why positive `eigenvalues` (n,) cannot be fitted, None when they can."""
+    """Returns why the positive `eigenvalues` (n,) cannot be fitted, or None if they can."""
     count = len(eigenvalues)
     if count < MIN_EIGENVALUES:
         noun = "eigenvalue" if count == 1 else "eigenvalues"
@@ -43,10 +43,11 @@ def why_no_fit(eigenvalues: np.ndarray) -> Optional[str]:
 
 
 def fit_power_law(eigenvalues: np.ndarray) -> PowerLaw:
-    """Fit x >= xmin by (alpha - 1)/xmin (x/xmin)^-alpha, as powerlaw 1.5 does with its defaults.
+    """Fit (alpha - 1)/xmin (x/xmin)^-alpha to x >= xmin, as powerlaw 1.5 does by default.
 
-    `eigenvalues` (n,) positive, any order, at least two distinct. Every distinct value but the
-    largest is tried as xmin (Clauset, Shalizi & Newman 2009, equations 3.1 and 3.9).
+    `eigenvalues` (n,) must be positive, with at least two distinct values, in any order. Every
+    distinct value except the largest is tried as xmin (Clauset, Shalizi & Newman 2009, equations
+    3.1 and 3.9).
     """
     data = np.sort(np.asarray(eigenvalues, dtype=np.float64))
     values, first = np.unique(data, return_index=True)
@@ -64,9 +65,10 @@ def fit_power_law(eigenvalues: np.ndarray) -> PowerLaw:
 
 
 class _Candidates:
-    """Every distinct value but the largest as xmin: its alpha, and its distance from the data.
+    """Every distinct value except the largest as xmin, with its alpha and its distance to the data.
 
-    `logs` (n,) of the distinct values, ascending; `first` (n,) counts the `total` data below each.
+    `logs` (n,) are those of the distinct values, ascending; `first` (n,) counts the data below each
+    value, out of `total`.
     """
 
     def __init__(self, logs: np.ndarray, first: np.ndarray, total: int) -> None:
@@ -76,18 +78,20 @@ class _Candidates:
         self._exponents = self._log_slopes(total)
 
     def _log_slopes(self, total: int) -> np.ndarray:
-        """1 - alpha, by maximum likelihood. Logarithms are taken from the largest value down: near
-        the top the sums would otherwise cancel."""
+        """Returns 1 - alpha by maximum likelihood.
+
+        Logarithms are relative to the largest value; otherwise the sums would cancel near the top.
+        """
         depth = self._logs[-1] - self._logs
         repeats = np.diff(np.append(self._below, total))
         below_top = np.cumsum((depth * repeats)[::-1])[::-1]
         return np.asarray(-self._tail[:-1] / (self._tail * depth - below_top)[:-1])
 
     def nearest(self) -> tuple[int, float]:
-        """The first candidate of the smallest Kolmogorov-Smirnov distance, and that distance.
+        """Returns the first candidate with the smallest Kolmogorov-Smirnov distance, and it.
 
-        The distance at some of the points is a lower bound of the distance. A candidate whose bound
-        exceeds the distance of another is left out, so that few are compared at every point.
+        The distance at some of the points is a lower bound. A candidate whose bound exceeds the
+        distance of another is skipped, so only a few are compared at every point.
         """
         n = len(self._logs)
         alive = np.arange(n - 1)
@@ -97,15 +101,17 @@ class _Candidates:
             bounds = self._distances(alive, np.linspace(0, n - 1, samples).astype(np.intp))
             promising = alive[[int(np.argmin(bounds))]]
             limit = float(self._distances(promising, np.arange(int(promising[0]), n))[0])
-            # A bound may exceed its distance by rounding.
+            # Rounding may lift a bound above its distance.
             alive = alive[bounds <= limit + 1e-12]
         distances = self._distances(alive, np.arange(int(alive[0]), n))
         best = int(np.argmin(distances))
         return int(alive[best]), float(distances[best])
 
     def _distances(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Largest difference of the distributions at those of `points` that lie in the tail of each
-        of `candidates`; both ascending indices of distinct values."""
+        """Largest difference of the distributions at the `points` in the tail of each candidate.
+
+        `candidates` and `points` are ascending indices of distinct values.
+        """
         found = np.empty(len(candidates))
         rows = max(1, BLOCK_ELEMENTS // len(points))
         for start in range(0, len(candidates), rows):
@@ -115,10 +121,10 @@ class _Candidates:
         return found
 
     def _block(self, candidates: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The same for `candidates` (c, 1), none above the points' first.
+        """The same for `candidates` (c, 1) that are not above the first point.
 
-        The empirical distribution at a value is the share of the tail strictly below it, as
-        powerlaw has it.
+        The empirical distribution at a value is the share of the tail strictly below it, as in
+        powerlaw.
         """
         if not len(points):
             return np.zeros(len(candidates))
@@ -139,15 +145,16 @@ class _Candidates:
 def compare_distributions(
     eigenvalues: np.ndarray, xmin: float
 ) -> tuple[str, dict[str, Comparison]]:
-    """The best of four distributions for the tail, and the power law against each of the others.
+    """Returns the best of four distributions for the tail, and the power law against the others.
 
-    Normalised log-likelihood ratios and p-values of the powerlaw package at this xmin. The best is
-    the power law unless an alternative is significantly better; then the one that beats it most.
+    The comparisons are the powerlaw package's normalized log-likelihood ratios and p-values at this
+    xmin. The best is the power law unless an alternative is significantly better; then it is the
+    alternative with the largest lead.
     """
     import powerlaw
 
     found: dict[str, Comparison] = {}
-    # The package reports its numerical troubles by print, warnings and floating-point flags.
+    # The package reports numerical problems by print, warnings and floating-point flags.
     silence = io.StringIO()
     with _DIVERTED, contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
         with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Hard rank: how many singular values count as more than zero, under four tolerances."""
+"""Hard rank: the number of singular values above zero, under four tolerances."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from allennlp_analyze.metrics.norms import frobenius_norm
 from allennlp_analyze.results.layer import HardRank, Tolerances
 
-# Spacing of numbers just above 1 in what the weights are stored as.
+# Spacing of numbers just above 1 in the type in which the weights are stored.
 STORED_EPS = {
     "float64": 2.0**-52,
     "float32": 2.0**-23,
@@ -19,17 +19,18 @@ STORED_EPS = {
     "float8_e5m2fnuz": 2.0**-2,
 }
 
-# Rounding moves the zero singular values of a product of Gaussian factors to at most 1.1 of the
-# bound below for rank 10 and more, 2.1 for rank 1, whose rows differ in size (tests/test_ranks.py
-# draws them). A random matrix of Q = 1.1 stored in bfloat16 still has four times this tolerance.
+# Rounding moves the zero singular values of a product of Gaussian factors to at most 1.1 times the
+# bound below for rank 10 and more, and 2.1 times for rank 1, whose rows differ in size
+# (tests/metrics/test_ranks.py measures this). The smallest singular value of a random matrix of
+# Q = 1.1 stored in bfloat16 is still four times this tolerance.
 ROUNDING_MARGIN = 2.5
-# In float8 rounding comes so close to the smallest direction of a random matrix that only the bound
-# itself lies between them: rank 1 may keep a false direction there.
+# In float8, rounding comes so close to the smallest direction of a random matrix that only the
+# bound itself separates them; a matrix of rank 1 may keep a false direction there.
 FLOAT8_MARGIN = 1.1
 
 
 def compute_eps(dtype: str) -> float:
-    """The epsilon of the tolerances for computing: float64's for float64, else float32's."""
+    """Epsilon for the tolerances of computing: float64's for float64, otherwise float32's."""
     return STORED_EPS["float64"] if dtype == "float64" else STORED_EPS["float32"]
 
 
@@ -51,13 +52,13 @@ def tolerances(
     """The four tolerances for a matrix of `shape` stored as `dtype`, in units of singular values.
 
     `numpy` is that of numpy.linalg.matrix_rank, `numerical_recipes` that of Press et al. (section
-    2.6.4), `loose` the absolute one of the 2018 study, `rounding` see `rounding_tolerance`.
+    2.6.4), and `loose` the absolute one of the 2018 study; for `rounding` see `rounding_tolerance`.
     `singular_values` (M,) descending.
     """
     eps = compute_eps(dtype)
     sigma_max = float(singular_values[0])
     rms = frobenius_norm(singular_values) / math.sqrt(shape[0] * shape[1])
-    # No spectrum is known better than float64 arithmetic computes it.
+    # No spectrum is more accurate than float64 arithmetic.
     computing = sigma_max * max(shape) * STORED_EPS["float64"]
     return Tolerances(
         numpy=sigma_max * max(shape) * eps,

@@ -1,1 +1,1 @@
-"""Published numbers, and a report beside them."""
+"""Published numbers and the comparison of a report with them."""

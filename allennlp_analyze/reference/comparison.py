@@ -1,4 +1,4 @@
-"""Published numbers beside ours: how well each row agrees, and one verdict."""
+"""Compares a report with published numbers: the agreement of each row, and one verdict."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,30 +19,30 @@ from allennlp_analyze.results.reference import (
     relative_difference,
 )
 
-# The study of 2018 rounded its singular values to float32 and fitted in float32: six digits of its
-# singular values and of alpha are sure (1e-5), and D is a difference of float32 numbers up to 1, of
-# which 1e-6 is eight roundings. A smallest singular value near 0 is noise on both sides; ours is
-# within 1e-7 of the largest. Two digits (1e-2) are what a figure or a rounded table shows.
+# The study of 2018 rounded its singular values to float32 and fitted in float32. Six digits of its
+# singular values and of alpha are reliable (1e-5). D is a difference of float32 numbers up to 1,
+# for which 1e-6 is eight roundings. A smallest singular value near 0 is noise on both sides; ours
+# is within 1e-7 of the largest. A figure or a rounded table shows two digits (1e-2).
 TOLERANCE = ReferenceTolerance(relative=1e-5, D=1e-6, min_singular_value=1e-7, close=1e-2)
 _SAID = {"min_singular_value": "the smallest singular value"}
 
 
 def beside_reference(report: ModelReport, reference: Reference) -> ModelReport:
-    """`report` with its comparison with `reference`."""
+    """Returns `report` with the comparison with `reference` added."""
     return replace(report, reference=compare_with_reference(report.layers, reference))
 
 
 def compare_with_reference(
     layers: Sequence[LayerResult], reference: Reference
 ) -> ReferenceComparison:
-    """Set `layers` beside the rows of `reference`, paired as `pair_rows` says.
+    """Compare `layers` with the rows of `reference`, paired by `pair_rows`.
 
-    The verdict is "not_comparable" when no number can be compared, or when less than half of the
-    rows have a layer here and that by shape alone, which may be chance; else "differs" when any row
-    does, "incomplete" when any has no layer, "close" when any is, and "reproduced" otherwise.
-    Linear layers that the reference lacks do not weigh, nor do numbers that are known on one side
-    only: except a published fit of at least 10 singular values where there is none here, which
-    differs.
+    The verdict is "not_comparable" if no number can be compared, or if less than half of the rows
+    have a layer here and only by shape, which may be chance. Otherwise it is "differs" if any row
+    differs, "incomplete" if any row has no layer, "close" if any row is close, and "reproduced" in
+    all other cases. Linear layers without a row in the reference do not count. Numbers known on one
+    side only do not count either, with one exception: a published fit of at least 10 singular
+    values differs if there is no fit here.
     """
     rows = _rows(pair_rows(reference.rows, layers, _likeness))
     verdict = _verdict(rows)
@@ -58,7 +58,7 @@ def compare_with_reference(
 
 
 def _likeness(published: ReferenceNumbers, layer: LayerResult) -> int:
-    """2 for a row that agrees, 1 for one that is close, else 0."""
+    """Returns 2 for a row that agrees, 1 for one that is close, otherwise 0."""
     agreement = _least(_agreements(published, _numbers(layer), layer.max_singular_value))
     return {"agrees": 2, "close": 1}.get(agreement, 0)
 
@@ -94,8 +94,10 @@ def _numbers(layer: LayerResult) -> ReferenceNumbers:
 def _agreements(
     published: ReferenceNumbers, ours: ReferenceNumbers, sigma_max: float
 ) -> NumberAgreement:
-    """`sigma_max` is the largest singular value of ours. Matrices of two shapes have no more to
-    compare."""
+    """Compare the numbers of one row; different shapes leave nothing else to compare.
+
+    `sigma_max` is the largest singular value of our layer.
+    """
     M, N = _equal(published.M, ours.M), _equal(published.N, ours.N)
     if "differs" in (M, N):
         return NumberAgreement(M, N, "not_compared", "not_compared", "not_compared")
@@ -121,7 +123,7 @@ def _equal(published: Optional[int], ours: Optional[int]) -> str:
 def _near(
     published: Optional[float], ours: Optional[float], absolute: float, may_lack: bool = False
 ) -> str:
-    """`absolute` is a difference that agrees, whatever it is of the numbers."""
+    """Compare two numbers; an absolute difference up to `absolute` always agrees."""
     if published is None or (ours is None and may_lack):
         return "not_compared"
     if ours is None:
@@ -133,12 +135,12 @@ def _near(
 
 
 def _is_small(ours: ReferenceNumbers) -> bool:
-    """Whether the layer has too few singular values for a fit; the study fitted any number."""
+    """Whether the layer has too few singular values for our fit; the study fitted any number."""
     return ours.M is not None and ours.M < MIN_EIGENVALUES
 
 
 def _least(numbers: NumberAgreement) -> str:
-    """The agreement of a whole row. Equal shapes alone are not what a reference is for."""
+    """Returns the agreement of a whole row; equal shapes alone do not count as agreement."""
     found = {getattr(numbers, number) for number in NUMBERS}
     measured = {getattr(numbers, number) for number in NUMBERS if number not in ("M", "N")}
     if "differs" in found:
@@ -171,7 +173,7 @@ def _sentence(verdict: str, rows: Sequence[ReferenceRow], name: str) -> str:
 
 
 def _counts(published: Sequence[ReferenceRow], name: str) -> str:
-    """Such as "15 of 16 rows of ner-2018 agree and 1 differs"."""
+    """Returns such as "15 of 16 rows of ner-2018 agree and 1 differs"."""
     within = f"within {100 * TOLERANCE.close:g}%"
     verbs = {
         "agrees": ("agrees", "agree"),
@@ -203,7 +205,7 @@ def _why_not(published: Sequence[ReferenceRow], name: str) -> str:
     if 2 * len(without) <= len(published):
         return f"{name} and this model have no number in common"
     first = without[0]
-    beside = "" if first.ours is None else ", in whose place is another shape"
+    beside = "" if first.ours is None else " (the layer in its place has another shape)"
     lack = f"{len(without)} of {len(published)} rows of {name} have"
     if len(without) == len(published):
         lack = f"none of the rows of {name} has"
@@ -212,7 +214,7 @@ def _why_not(published: Sequence[ReferenceRow], name: str) -> str:
 
 
 def _worst(published: Sequence[ReferenceRow]) -> str:
-    """The number that agrees least, in words."""
+    """Describe the number that agrees least."""
     found = [
         (AGREEMENTS.index(getattr(row.numbers, number)), _deviation(row, number), row, number)
         for row in published
@@ -235,7 +237,7 @@ def _worst(published: Sequence[ReferenceRow]) -> str:
 
 
 def _deviation(row: ReferenceRow, number: str) -> float:
-    """Relative; 2, as much as it can be, where there is no number here."""
+    """Relative deviation; 2, the maximum, if there is no number here."""
     published, ours = getattr(row.published, number), getattr(row.ours, number)
     return 2.0 if ours is None else relative_difference(published, ours)
 
@@ -250,7 +252,7 @@ def _size(side: Optional[ReferenceNumbers]) -> str:
 
 
 def _not_fitted(published: Sequence[ReferenceRow]) -> str:
-    """What is left out of the comparison because nothing is fitted to so few eigenvalues."""
+    """Describe the rows whose fits are not compared, because they have too few eigenvalues."""
     rows = [
         row
         for row in published
@@ -263,4 +265,4 @@ def _not_fitted(published: Sequence[ReferenceRow]) -> str:
     if not rows:
         return ""
     of = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-    return f"; alpha and D of {of} not compared: nothing is fitted where M < {MIN_EIGENVALUES}"
+    return f"; alpha and D of {of} not compared (no fit for M < {MIN_EIGENVALUES})"

@@ -1,4 +1,4 @@
-"""Which layer belongs to which row of a reference: by name, else by order and shape."""
+"""Pairs the rows of a reference with layers by name, or else by order and shape."""
 
 from array import array
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Callable, Optional
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.reference import ReferenceNumbers
 
-# A published row and a layer; None on the side that has none.
+# A published row and a layer; one of them is None if it has no partner.
 Pair = tuple[Optional[ReferenceNumbers], Optional[LayerResult]]
 Likeness = Callable[[ReferenceNumbers, LayerResult], int]
 
@@ -17,12 +17,12 @@ Likeness = Callable[[ReferenceNumbers, LayerResult], int]
 def pair_rows(
     published: Sequence[ReferenceNumbers], layers: Sequence[LayerResult], likeness: Likeness
 ) -> list[Pair]:
-    """Every published row, in order, with its layer, and the linear layers that have no row.
+    """Returns every published row, in order, with its layer, and the linear layers without a row.
 
-    A row with a name takes the layer of that name, or else that of the parameter of that name. The
-    others take linear layers of their M and N, both sides in order: as many as can be, and among
-    equally many those of the largest total `likeness`, a small number >= 0. Where that leaves over
-    rows and layers in one place, these are paired too.
+    A row with a name is paired with the layer of that name, or of the parameter of that name. The
+    other rows are paired with linear layers of the same M and N, both sides in order: as many as
+    possible, and among equal numbers of pairs those with the largest total `likeness` (a small
+    number >= 0). Rows and layers left in the same place are then paired too.
     """
     named = _by_name(published, layers)
     taken = {id(layer) for layer in named.values()}
@@ -42,8 +42,8 @@ def pair_rows(
 def _by_name(
     published: Sequence[ReferenceNumbers], layers: Sequence[LayerResult]
 ) -> dict[int, LayerResult]:
-    """The layers of the named rows, by the index of the row; no layer twice."""
-    # What comes later counts: a whole tensor before its parts, a layer's name before a parameter's.
+    """Returns the layers of the named rows by the index of the row; no layer appears twice."""
+    # Later entries win: a whole tensor over its parts, a layer's name over a parameter's.
     by_name = {layer.parameter: layer for layer in layers if layer.part is not None}
     by_name.update({layer.parameter: layer for layer in layers if layer.part is None})
     by_name.update({layer.name: layer for layer in layers})
@@ -60,7 +60,7 @@ def _by_name(
 def _aligned(
     published: Sequence[ReferenceNumbers], layers: Sequence[LayerResult], likeness: Likeness
 ) -> list[Pair]:
-    """The longest common subsequence of the shapes; what lies between is paired in its order."""
+    """Pairs the longest common subsequence of the shapes, then the rest between them in order."""
     worth = _worth(published, layers, likeness)
     best = _best_from(worth, len(layers))
     pairs: list[Pair] = []
@@ -85,8 +85,10 @@ def _aligned(
 def _worth(
     published: Sequence[ReferenceNumbers], layers: Sequence[LayerResult], likeness: Likeness
 ) -> list[Sequence[int]]:
-    """What it is worth to pair row i with layer j: 0 where the shapes differ; elsewhere so much
-    that no sum of likenesses outweighs one pair more."""
+    """Returns the worth of pairing row i with layer j, 0 if the shapes differ.
+
+    One more pair always outweighs any sum of likenesses.
+    """
     alike = [
         [likeness(row, layer) if (row.M, row.N) == (layer.M, layer.N) else -1 for layer in layers]
         for row in published
@@ -96,7 +98,7 @@ def _worth(
 
 
 def _best_from(worth: Sequence[Sequence[int]], n_layers: int) -> list[Sequence[int]]:
-    """best[i][j]: the most that rows from i on and layers from j on are worth together."""
+    """Returns best[i][j]: the largest total worth of rows from i on and layers from j on."""
     best: list[Sequence[int]] = [array("q", bytes(8 * (n_layers + 1)))]
     for of_row in reversed(worth):
         below = best[-1]

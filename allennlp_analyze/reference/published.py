@@ -1,4 +1,4 @@
-"""What the study of 2018 published, as it stands in the tables that come with the package."""
+"""The published tables of the study of 2018, which come with the package."""
 
 import csv
 import math
@@ -14,16 +14,16 @@ from allennlp_analyze.errors import SourceError
 ALLENNLP_TABLE = "allennlp_2018.csv"
 ALPHA_TABLE = "imagenet_2018_alpha.csv"
 MIN_SINGULAR_VALUE_TABLE = "imagenet_2018_min_singular_value.csv"
-# The model that the study's histograms over all AllenNLP layers counted twice.
+# The study's histograms over all AllenNLP layers counted this model twice.
 COUNTED_TWICE = "ner"
 PUBLISHED = data.HERE / "published"
 
 
 @dataclass(frozen=True)
 class PublishedMatrix:
-    """One row: a fully connected matrix W (N x M, N >= M); None for what is not published.
+    """One row: a fully connected matrix W (N x M, N >= M); unpublished numbers are None.
 
-    `module_index` is its place in `model.modules()`; `best_fit` is "PL" or "TPL".
+    `module_index` is its position in `model.modules()`; `best_fit` is "PL" or "TPL".
     """
 
     model: str
@@ -42,15 +42,15 @@ class PublishedMatrix:
 
 
 def table_path(name: str) -> Path:
-    """Where the published table `name` is. Raises `SourceError` when the installation lacks it."""
+    """Returns the path of the published table `name`. Raises `SourceError` if it is missing."""
     path = PUBLISHED / name
     if path.is_file():
         return path
-    raise SourceError(f"{name}: not in this installation; install allennlp_analyze again")
+    raise SourceError(f"{name}: missing from this installation; reinstall allennlp_analyze")
 
 
 def allennlp_matrices() -> tuple[PublishedMatrix, ...]:
-    """The rows of the four AllenNLP models, each once, those of M = 1 (nothing fitted) too."""
+    """Returns the rows of the four AllenNLP models, each once, including M = 1 (no fit)."""
     return tuple(
         PublishedMatrix(
             model=row["model"],
@@ -66,14 +66,16 @@ def allennlp_matrices() -> tuple[PublishedMatrix, ...]:
 
 
 def as_counted(matrices: Iterable[PublishedMatrix]) -> tuple[PublishedMatrix, ...]:
-    """AllenNLP's `matrices` as the study's histograms counted them: one model twice, and without
-    the rows to which nothing was fitted."""
+    """Returns AllenNLP's `matrices` as the study's histograms counted them.
+
+    They count one model twice and omit the rows without a fit.
+    """
     fitted = [matrix for matrix in matrices if matrix.alpha is not None]
     return (*fitted, *(matrix for matrix in fitted if matrix.model == COUNTED_TWICE))
 
 
 def distinct(matrices: Iterable[PublishedMatrix]) -> tuple[PublishedMatrix, ...]:
-    """Those that differ in shape or any number: models that share a part show it once."""
+    """Returns the rows that differ in shape or any number; a part shared by models appears once."""
     found = {
         (matrix.N, matrix.M, matrix.alpha, matrix.D, matrix.min_singular_value): matrix
         for matrix in matrices
@@ -82,9 +84,10 @@ def distinct(matrices: Iterable[PublishedMatrix]) -> tuple[PublishedMatrix, ...]
 
 
 def imagenet_matrices() -> tuple[PublishedMatrix, ...]:
-    """The rows of torchvision's models; the smallest singular value is published for Q > 1.1 only.
+    """Returns the rows of torchvision's models.
 
-    The two tables belong together by model and shape, rows of the same in order.
+    The smallest singular value is published for Q > 1.1 only. The two tables are joined by model
+    and shape, and in order within these.
     """
     smallest: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for row in _rows(MIN_SINGULAR_VALUE_TABLE):

@@ -1,4 +1,4 @@
-"""A reference, read and checked: a table of the 2018 study, or the user's own CSV or JSON."""
+"""Reads and checks a reference: a table of the 2018 study, or the user's own CSV or JSON."""
 
 import csv
 import io
@@ -18,14 +18,14 @@ MAX_BYTES = 32 * 2**20
 MAX_ROWS = 10_000
 MEASURES = ("alpha", "D", "min_singular_value")
 
-# What the table calls the model of each reference, and what that is.
+# The name of each reference's model in the table, and its task.
 _MODELS = {
     "ner-2018": ("ner", "named entity recognition"),
     "parser-2018": ("cp", "constituency parsing"),
     "srl-2018": ("srl", "semantic role labelling"),
     "coref-2018": ("coref", "coreference resolution"),
 }
-# Columns and keys, in lower case, and what they are here.
+# Columns and keys in lower case, and their names here.
 _COLUMNS = {
     "name": "name",
     "layer": "name",
@@ -38,7 +38,7 @@ _COLUMNS = {
     "min_singular_value": "min_singular_value",
 }
 _UNKNOWN = {"", "-", "na", "n/a", "nan", "none", "null"}
-# The largest number up to which every integer is a float.
+# Every integer up to this number is exact as a float.
 _MAX_INTEGER = 2**53
 
 
@@ -46,8 +46,8 @@ _MAX_INTEGER = 2**53
 class Reference:
     """Published numbers of one model.
 
-    `name` is what the user called it, `title` says what it is, `archive` the file that the numbers
-    belong to (None: not known).
+    `name` is the name that the user gave, `title` describes it, and `archive` is the file to which
+    the numbers belong (None if unknown).
     """
 
     name: str
@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Record:
-    """One row as it was found: where, what a place in it is called, and its known columns."""
+    """One row as read: its place, the word for a column or key, and its known columns."""
 
     place: str
     noun: str
@@ -66,16 +66,16 @@ class _Record:
 
 
 def read_reference(name: str) -> Reference:
-    """The reference that `name` names: one of `REFERENCES`, or else a CSV or JSON file.
+    """Read the reference `name`: one of `REFERENCES`, or a CSV or JSON file.
 
-    A CSV has a header and is separated by commas, or by spaces as the output of `--table 2018` is.
-    A JSON is a list of objects, that list under `rows` or `layers`, or a report.json, of which the
-    linear layers count. Columns and keys, whatever their case: `name` or `layer`, `parameter`,
-    `module_index`, `M`, `N`, `alpha`, `D`, `min_singular_value`; others are left alone. Every row
-    needs a name or M and N; an empty cell, nan or null is a number that is not known.
+    A CSV file has a header and is separated by commas, or by spaces like the output of
+    `--table 2018`. A JSON file is a list of objects, such a list under `rows` or `layers`, or a
+    report.json, whose linear layers are used. Columns and keys, in any case: `name` or `layer`,
+    `parameter`, `module_index`, `M`, `N`, `alpha`, `D`, `min_singular_value`; others are ignored.
+    Every row needs a name, or M and N. An empty cell, nan or null is an unknown number.
 
-    Raises `UsageError` when there is nothing of that name, `SourceError` (with file, row and
-    column) for what cannot be read.
+    Raises `UsageError` if there is no such table or file, and `SourceError` (with file, row and
+    column) if it cannot be read.
     """
     if name in _MODELS:
         return _published(name)
@@ -87,7 +87,7 @@ def read_reference(name: str) -> Reference:
 
 
 def _published(name: str) -> Reference:
-    """Raises `SourceError` when the installation lacks the table."""
+    """Read a published table. Raises `SourceError` if the installation lacks it."""
     model, task = _MODELS[name]
     path = table_path(ALLENNLP_TABLE)
     text = path.read_text(encoding="utf-8")
@@ -104,16 +104,18 @@ def _contents(name: str) -> str:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise UsageError(
             f"--reference: {name!r} is neither a file nor a published table;"
-            f" the tables are {', '.join(REFERENCES)}"
+            f" choose a file or one of {', '.join(REFERENCES)}"
         ) from None
     except IsADirectoryError:
         raise UsageError(
-            f"--reference: {name or path} is a directory; name a CSV or JSON file in it"
+            f"--reference: {name or path} is a directory; expected a CSV or JSON file"
         ) from None
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror or error})") from None
     if len(data) > MAX_BYTES:
-        raise SourceError(f"{name}: has more than {MAX_BYTES >> 20} MiB: not a table of layers")
+        raise SourceError(
+            f"{name}: is larger than {MAX_BYTES >> 20} MiB; expected a table of layers"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -126,7 +128,7 @@ def _contents(name: str) -> str:
 
 
 def _csv_records(file: str, text: str) -> list[_Record]:
-    """The rows under the header, blank lines left out; columns in lower case."""
+    """Returns the rows under the header without blank lines; column names are in lower case."""
     lines = io.StringIO(text, newline="")
     delimiter = _delimiter(file, text)
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
@@ -140,11 +142,11 @@ def _csv_records(file: str, text: str) -> list[_Record]:
             place = f"line {reader.line_num}"
             if len(row) != len(header):
                 raise SourceError(
-                    f"{file}: {place}: has {len(row)} columns where the header has {len(header)}"
+                    f"{file}: {place}: has {len(row)} columns, but the header has {len(header)}"
                 )
             records.append(_Record(place, "column", dict(zip(header, row))))
     except csv.Error as error:
-        raise SourceError(f"{file}: line {reader.line_num}: is not CSV ({error})") from None
+        raise SourceError(f"{file}: line {reader.line_num}: is not valid CSV ({error})") from None
     return records
 
 
@@ -155,8 +157,8 @@ def _delimiter(file: str, text: str) -> str:
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if mark in first:
             raise SourceError(
-                f"{file}: line 1: its columns are separated by {name}; save it with commas between"
-                " the columns and points in the numbers"
+                f"{file}: line 1: columns are separated by {name}; use commas between columns and"
+                " points in numbers"
             )
     return " " if " " in first else ","
 
@@ -170,25 +172,25 @@ def _check_header(file: str, header: Sequence[str]) -> None:
 
 
 def _check_columns(file: str, place: str, known: Iterable[str], found: Sequence[str]) -> None:
-    """Raise `SourceError` unless `known` can be matched to layers, and say a number of them."""
+    """Raise `SourceError` unless the `known` columns identify a layer and contain a number."""
     known = set(known)
     names = ", ".join(found)[:80] or "nothing"
     if not known & {"name", "parameter"} and not known >= {"M", "N"}:
-        raise SourceError(f"{file}: {place}: needs the column name, or M and N; it has {names}")
+        raise SourceError(f"{file}: {place}: expected the column name, or M and N; got {names}")
     if not known & set(MEASURES):
         raise SourceError(
-            f"{file}: {place}: needs a column {', '.join(MEASURES[:-1])} or {MEASURES[-1]};"
-            f" it has {names}"
+            f"{file}: {place}: expected a column {', '.join(MEASURES[:-1])} or {MEASURES[-1]};"
+            f" got {names}"
         )
 
 
 def _from_json(file: str, text: str) -> Reference:
     try:
-        # Integers of any length as floats: the checks below are the same for both.
+        # Read integers of any length as floats, so that the checks below apply to both.
         contents: Any = json.loads(text, parse_int=float)
     except (ValueError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
-        raise SourceError(f"{file}: is not JSON{reason}") from None
+        raise SourceError(f"{file}: is not valid JSON{reason}") from None
     title, archive, items = "a table of the user's", None, contents
     if isinstance(contents, dict) and "schema_version" in contents and "layers" in contents:
         title, archive = "a report of this tool", _archive(contents)
@@ -197,7 +199,7 @@ def _from_json(file: str, text: str) -> Reference:
         items = contents.get("rows", contents.get("layers"))
     if not isinstance(items, list):
         raise SourceError(
-            f"{file}: holds no rows; name a JSON list of objects, or that list under 'rows' or"
+            f"{file}: contains no rows; expected a list of objects, or such a list under 'rows' or"
             " 'layers'"
         )
     records = [_json_record(file, number, item) for number, item in enumerate(items, start=1)]
@@ -211,12 +213,12 @@ def _archive(report: Mapping[str, Any]) -> Optional[str]:
 
 
 def _linear_layers(file: str, layers: object) -> list[object]:
-    """The linear layers of a report.json, their fits taken apart."""
+    """Returns the linear layers of a report.json, with the numbers of their fits."""
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
         raise SourceError(f"{file}: is a damaged report; analyze the archive again")
     linear = [layer for layer in layers if layer.get("kind") == "linear"]
     if not linear:
-        raise SourceError(f"{file}: is a report without a linear layer: nothing to compare with")
+        raise SourceError(f"{file}: is a report without linear layers; nothing to compare with")
     rows: list[object] = []
     for layer in linear:
         fit = layer.get("power_law")
@@ -242,11 +244,11 @@ def _json_record(file: str, number: int, item: object) -> _Record:
 
 
 def _rows(file: str, records: Sequence[_Record]) -> tuple[ReferenceNumbers, ...]:
-    """What the records say. Raises `SourceError` for none, too many, and two of one name."""
+    """Returns the numbers of the records. Raises `SourceError` if none, too many or duplicates."""
     if not records:
-        raise SourceError(f"{file}: holds no rows to compare with")
+        raise SourceError(f"{file}: contains no rows to compare with")
     if len(records) > MAX_ROWS:
-        raise SourceError(f"{file}: holds more than {MAX_ROWS} rows: not a table of layers")
+        raise SourceError(f"{file}: contains more than {MAX_ROWS} rows; expected a table of layers")
     rows = [_row(file, record) for record in records]
     places: dict[str, str] = {}
     for row, record in zip(rows, records):
@@ -254,7 +256,7 @@ def _rows(file: str, records: Sequence[_Record]) -> tuple[ReferenceNumbers, ...]
             continue
         if row.name in places:
             raise SourceError(
-                f"{file}: {record.place}: {_quoted(row.name)} is in {places[row.name]} already"
+                f"{file}: {record.place}: {_quoted(row.name)} is already in {places[row.name]}"
             )
         places[row.name] = record.place
     return tuple(rows)
@@ -274,8 +276,8 @@ def _row(file: str, record: _Record) -> ReferenceNumbers:
     row = ReferenceNumbers(name=name or parameter, **values)
     if row.M is not None and row.N is not None and row.M > row.N:
         raise SourceError(
-            f"{file}: {record.place}, {record.noun} M: {row.M} is more than N, {row.N}; M is the"
-            " smaller dimension"
+            f"{file}: {record.place}, {record.noun} M: {row.M} is more than N = {row.N}; M must be"
+            " the smaller dimension"
         )
     if row.name is None and (row.M is None or row.N is None):
         raise SourceError(f"{file}: {record.place}: has neither a name nor both M and N")
@@ -283,7 +285,7 @@ def _row(file: str, record: _Record) -> ReferenceNumbers:
 
 
 def _value(column: str, cell: object) -> Union[str, int, float, None]:
-    """The value of one cell. Raises `ValueError` with the reason that it cannot be."""
+    """Returns the value of one cell. Raises `ValueError` with the reason if it is invalid."""
     if column in ("name", "parameter"):
         if cell is not None and not isinstance(cell, str):
             raise ValueError(f"{_quoted(cell)} is not a name")
@@ -295,7 +297,7 @@ def _value(column: str, cell: object) -> Union[str, int, float, None]:
         if column != "alpha" and number < 0:
             raise ValueError(f"{_quoted(cell)} is negative")
         if column == "D" and number > 1:
-            raise ValueError(f"{_quoted(cell)} is more than 1, the largest of distances")
+            raise ValueError(f"{_quoted(cell)} is more than 1, the largest possible distance")
         return number
     least = 0 if column == "module_index" else 1
     if number != math.floor(number) or not least <= number <= _MAX_INTEGER:
@@ -304,13 +306,13 @@ def _value(column: str, cell: object) -> Union[str, int, float, None]:
 
 
 def _number(cell: object) -> Optional[float]:
-    """None for what is not known. Raises `ValueError`."""
+    """Returns the number of a cell, or None if it is unknown. Raises `ValueError`."""
     if cell is None or (isinstance(cell, str) and cell.strip().lower() in _UNKNOWN):
         return None
     if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
         raise ValueError(f"{_quoted(cell)} is not a number")
     try:
-        # Python would read 1_000, which no table means.
+        # Python would accept 1_000, which no table contains as a number.
         number = float("" if isinstance(cell, str) and "_" in cell else cell)
     except ValueError:
         raise ValueError(f"{_quoted(cell)} is not a number") from None

@@ -80,7 +80,7 @@ def test_real_archives_reproduce_the_method_of_2018(
         expected = "not_compared" if m < 10 or math.isnan(alpha) else "agrees"
         assert row.numbers.alpha == row.numbers.D == expected
     few = sum(m < 10 and not math.isnan(alpha) for _, _, m, _, alpha, *_ in rows)
-    assert ("nothing is fitted where M < 10" in found.sentence) == (few > 0)
+    assert ("no fit for M < 10" in found.sentence) == (few > 0)
 
 
 @pytest.mark.parametrize("name", names_with_numbers())
@@ -141,7 +141,7 @@ def test_beside_the_table_the_comparison_goes_to_standard_error(tmp_path: Path) 
 @pytest.mark.parametrize(
     "contents, code, reason",
     [
-        (None, 2, "the tables are ner-2018, parser-2018, srl-2018, coref-2018"),
+        (None, 2, "choose a file or one of ner-2018, parser-2018, srl-2018, coref-2018"),
         (b"name,alpha\nx,two\n", 1, "line 2, column alpha: 'two' is not a number"),
         (b"\xff\xfe", 1, "is not text"),
     ],

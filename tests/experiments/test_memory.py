@@ -39,7 +39,7 @@ FORMS = {
     "zip": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
     "deflated": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
     "bfloat16": lambda: {"embedding.weight": torch.randn(2 * ROWS, COLUMNS).bfloat16()},
-    "weight normalisation": lambda: {
+    "weight normalization": lambda: {
         "layer.weight_v": torch.randn(ROWS, COLUMNS),
         "layer.weight_g": torch.randn(ROWS, 1),
     },

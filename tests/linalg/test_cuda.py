@@ -47,7 +47,7 @@ def test_what_a_device_cannot_do_the_processor_does_and_one_line_says_so() -> No
             found.singular_values, spectrum(matrix, "float64").singular_values
         )
     assert len(notes) == 1
-    assert "on the processor" in notes[0] and "\n" not in notes[0]
+    assert "on the CPU" in notes[0] and "\n" not in notes[0]
 
 
 def test_absent_device_falls_back_and_says_so() -> None:

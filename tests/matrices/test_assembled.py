@@ -95,5 +95,5 @@ def test_no_file_is_left_while_a_copy_is_in_use(
 def test_a_full_disk_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
     monkeypatch.setattr(assembled, "IN_MEMORY_BYTES", 0)
-    with pytest.raises(TensorError, match="cannot be put together: No space left"):
+    with pytest.raises(TensorError, match="failed to assemble: No space left"):
         assembled.flattened(np.zeros((6, 5, 4)).swapaxes(1, 2))

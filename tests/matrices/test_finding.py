@@ -97,7 +97,7 @@ def test_a_single_row_or_column_is_a_matrix(shape: "tuple[int, int]") -> None:
         ("a.gamma", np.ones(()), "scalar"),
         ("a._weight_vector", np.ones(3), "vector"),
         ("a._head_sentinel", np.ones((1, 1, 4)), "vector"),
-        ("a.weight", np.ones((0, 4)), "zero-size: no values"),
+        ("a.weight", np.ones((0, 4)), "no values: a dimension is 0"),
         ("a.weight", np.ones((2, 4), np.int64), "int64: not floating point"),
         ("a.weight", np.ones((2, 4), bool), "bool: not floating point"),
         ("a.weight", np.ones((2, 4), np.complex64), "complex64: not floating point"),
@@ -139,7 +139,7 @@ def test_a_layer_norm_over_two_dimensions_is_no_matrix() -> None:
     torch = pytest.importorskip("torch")
     state = torch.nn.Sequential(torch.nn.LayerNorm([3, 4])).state_dict()
     assert reasons_of(source_of(state)) == {
-        "0.weight": "normalisation: scales, no matrix",
+        "0.weight": "normalization: a scale, not a matrix",
         "0.bias": "bias",
     }
 
@@ -322,7 +322,7 @@ def test_a_normalised_weight_is_put_together_as_torch_does(
     layer(torch.zeros((2, 5, 3)[: len(sizes)]))
     expected = layer.weight.detach().flatten(1).numpy()
     np.testing.assert_allclose(matrices_of(source)["a.weight_v"].values(), expected, rtol=1e-6)
-    assert reasons_of(source)["a.weight_g"] == "weight normalisation: multiplied into a.weight_v"
+    assert reasons_of(source)["a.weight_g"] == "weight normalization: multiplied into a.weight_v"
 
 
 def test_a_weight_normalised_by_parametrization_is_put_together() -> None:

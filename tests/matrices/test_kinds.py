@@ -123,7 +123,7 @@ def torch_models() -> "dict[str, Callable[[], Any]]":
         "attention": lambda: nn.ModuleDict(
             {"a": nn.MultiheadAttention(8, 2), "b": nn.MultiheadAttention(8, 2, kdim=5, vdim=7)}
         ),
-        "weight normalisation": lambda: nn.ModuleDict(
+        "weight normalization": lambda: nn.ModuleDict(
             {
                 "linear": torch.nn.utils.weight_norm(nn.Linear(5, 4)),
                 "conv": torch.nn.utils.weight_norm(nn.Conv1d(5, 4, 3)),
@@ -141,7 +141,7 @@ TORCH_MODELS = (
     "recurrent",
     "three dimensions",
     "attention",
-    "weight normalisation",
+    "weight normalization",
     "transformer",
 )
 

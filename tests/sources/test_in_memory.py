@@ -193,7 +193,7 @@ def test_tensors_without_values_are_left_out_with_a_reason() -> None:
     assert found["sparse"] == "sparse_coo: not a dense tensor"
     assert found["complex"] == "complex64: not floating point"
     assert found["integers"] == "int32: not floating point"
-    assert found["empty"] == "zero-size: no values"
+    assert found["empty"] == "no values: a dimension is 0"
     assert found["long double"].endswith("is not a torch type")
     assert found["masked"] == "a masked array: fill the masked values"
     assert set(found) == set(state) - {"plain"}
