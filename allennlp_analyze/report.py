@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Union
 from allennlp_analyze._keywords import in_keywords
 from allennlp_analyze.analysis.pipeline import Request, write_reports
 from allennlp_analyze.errors import UsageError
+from allennlp_analyze.reports.figures.model import MODEL_PLOTS
 from allennlp_analyze.reports.figures.plots import (
-    MODEL_PLOTS,
     draw_layer,
     draw_model,
     new_layer_figure,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-PLOTS = tuple(name for name, _, _ in MODEL_PLOTS)
+PLOTS = tuple(plot.name for plot in MODEL_PLOTS)
 
 
 class Layer(LayerResult):

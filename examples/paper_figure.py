@@ -8,7 +8,7 @@ import sys
 from matplotlib.figure import Figure
 
 from allennlp_analyze import analyze
-from allennlp_analyze.reports.figures.plots import plot_esd_loglog
+from allennlp_analyze.reports.figures.density_plots import plot_esd_loglog
 
 archive, file, *names = sys.argv[1:]
 report = analyze(archive)

@@ -1,10 +1,12 @@
 """One model at a glance: smallest singular values, exponents, aspect ratios, rank loss."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
+from allennlp_analyze.reports.figures.file import Caption
 from allennlp_analyze.reports.figures.layers import (
     Look,
     alpha_axis,
@@ -137,3 +139,53 @@ def _losses(layer: LayerResult) -> str:
     """The numbers of both bars; one where they are the same."""
     numbers = [f"{percent(layer):.3g}" for _, _, percent in LOSSES]
     return ", ".join(dict.fromkeys(numbers))
+
+
+@dataclass(frozen=True)
+class ModelPlot:
+    """A figure of a model: `name` is its file's under plots/, and what `Report.plot` takes."""
+
+    name: str
+    draw: "Callable[[Axes, ModelReport], Axes]"
+    caption: Caption
+
+
+# Every one of them, in the order in which they are written. The captions are in ASCII, so that they
+# can be read in a PDF too.
+MODEL_PLOTS = (
+    ModelPlot(
+        "min_singular_values",
+        plot_min_singular_values,
+        Caption(
+            "Smallest singular value of each layer",
+            "Histogram of the smallest singular value of each layer with Q above"
+            f" {MIN_Q}, by verdict.",
+        ),
+    ),
+    ModelPlot(
+        "alpha",
+        plot_alpha,
+        Caption(
+            "Power-law exponent alpha of each layer",
+            "Histogram of the exponents of the layers' power laws, with lines at 2 and 6.",
+        ),
+    ),
+    ModelPlot(
+        "q_alpha",
+        plot_q_alpha,
+        Caption(
+            "Power-law exponent alpha against aspect ratio Q",
+            "A point for each layer with a power law, by kind, with lines at alpha = 2, alpha = 6"
+            f" and Q = {MIN_Q}.",
+        ),
+    ),
+    ModelPlot(
+        "rank_loss",
+        plot_rank_loss,
+        Caption(
+            "Rank loss",
+            "Bars for the layers that lose most of their directions, by numpy's tolerance"
+            " and by the rule of the verdict.",
+        ),
+    ),
+)

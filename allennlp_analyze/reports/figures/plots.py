@@ -1,4 +1,4 @@
-"""The files under plots/: one figure per layer, four per model."""
+"""The files under plots/: a figure of each layer, and those of the whole model."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Optional, Union
 
 from allennlp_analyze.reports.figures.density_plots import plot_esd_linear, plot_esd_loglog
 from allennlp_analyze.reports.figures.file import Caption, drawn_figure
-from allennlp_analyze.reports.figures.model import (
-    plot_alpha,
-    plot_min_singular_values,
-    plot_q_alpha,
-    plot_rank_loss,
-)
+from allennlp_analyze.reports.figures.model import MODEL_PLOTS
 from allennlp_analyze.reports.figures.singular_values import plot_singular_values
 from allennlp_analyze.reports.figures.style import (
     GREY,
@@ -31,7 +26,6 @@ from allennlp_analyze.reports.figures.style import (
     wipe,
 )
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.results.verdict import MIN_Q
 from allennlp_analyze.storage.files import make_directory, write_atomically
 from allennlp_analyze.text.names import figure_name, file_name, printable
 
@@ -40,54 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "plot_alpha",
-    "plot_esd_linear",
-    "plot_esd_loglog",
-    "plot_min_singular_values",
-    "plot_q_alpha",
-    "plot_rank_loss",
-    "plot_singular_values",
-    "write_plots",
-]
-# In ASCII, so that they can be read in a PDF too.
-MODEL_PLOTS = (
-    (
-        "min_singular_values",
-        plot_min_singular_values,
-        Caption(
-            "Smallest singular value of each layer",
-            "Histogram of the smallest singular value of each layer with Q above"
-            f" {MIN_Q}, by verdict.",
-        ),
-    ),
-    (
-        "alpha",
-        plot_alpha,
-        Caption(
-            "Power-law exponent alpha of each layer",
-            "Histogram of the exponents of the layers' power laws, with lines at 2 and 6.",
-        ),
-    ),
-    (
-        "q_alpha",
-        plot_q_alpha,
-        Caption(
-            "Power-law exponent alpha against aspect ratio Q",
-            "A point for each layer with a power law, by kind, with lines at alpha = 2, alpha = 6"
-            f" and Q = {MIN_Q}.",
-        ),
-    ),
-    (
-        "rank_loss",
-        plot_rank_loss,
-        Caption(
-            "Rank loss",
-            "Bars for the layers that lose most of their directions, by numpy's tolerance"
-            " and by the rule of the verdict.",
-        ),
-    ),
-)
 # A figure's path, and what writes it.
 Drawn = tuple[Path, Callable[[BinaryIO], None]]
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
@@ -114,7 +60,7 @@ def write_plots(
     """Write every figure below `directory`/plots as `fmt`: png, svg or pdf; their paths.
 
     `directory` is the one that holds report.json. `progress` is called after each of the
-    len(report.layers) + 4 figures. Raises `OutputError`.
+    len(report.layers) + FIGURES_PER_MODEL figures. Raises `OutputError`.
     """
     plots = make_directory(Path(directory) / "plots")
     layers = make_directory(plots / "layers")
@@ -151,9 +97,9 @@ def _layer_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Dra
 
 
 def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Drawn]:
-    for name, _, caption in MODEL_PLOTS:
-        figure = draw_model(new_model_figure(), name, report)
-        yield directory / f"{name}.{fmt}", drawn_figure(figure, fmt, caption)
+    for plot in MODEL_PLOTS:
+        figure = draw_model(new_model_figure(), plot.name, report)
+        yield directory / f"{plot.name}.{fmt}", drawn_figure(figure, fmt, plot.caption)
 
 
 def new_model_figure() -> "Figure":
@@ -163,8 +109,8 @@ def new_model_figure() -> "Figure":
 
 def draw_model(figure: "Figure", name: str, report: ModelReport) -> "Figure":
     """Draw the one of `MODEL_PLOTS` that is called `name`. Raises `KeyError` for another name."""
-    plots = {known: plot for known, plot, _ in MODEL_PLOTS}
-    plots[name](figure.add_subplot(), report)
+    plots = {plot.name: plot for plot in MODEL_PLOTS}
+    plots[name].draw(figure.add_subplot(), report)
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from allennlp_analyze.reports.figures import plots
+from allennlp_analyze.reports.figures import density_plots as plots
 from allennlp_analyze.reports.figures.density import bulk_curve
 from allennlp_analyze.reports.figures.style import ALPHA
 from tests.support.figure_cases import CASES, axes, spiked

@@ -13,12 +13,8 @@ from PIL import Image
 
 from allennlp_analyze.reports.figures import plots
 from allennlp_analyze.reports.figures.file import save_figure
-from allennlp_analyze.reports.figures.plots import (
-    MODEL_HEIGHT,
-    MODEL_PLOTS,
-    layer_caption,
-    write_plots,
-)
+from allennlp_analyze.reports.figures.model import MODEL_PLOTS
+from allennlp_analyze.reports.figures.plots import MODEL_HEIGHT, layer_caption, write_plots
 from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from tests.support.figure_cases import LONG_NAME, MODELS, large
@@ -115,11 +111,11 @@ def test_many_values_do_not_make_large_files(fmt: str, limit: int, tmp_path: Pat
     for path in write_plots(make_report(large()), tmp_path, fmt):
         assert path.stat().st_size < limit
     report = MODELS["300 layers"]()
-    for name, plot, caption in MODEL_PLOTS:
+    for plot in MODEL_PLOTS:
         with house_style():
             figure = new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
-            plot(figure.add_subplot(), report)
-            path = save_figure(figure, tmp_path / name, fmt, caption)
+            plot.draw(figure.add_subplot(), report)
+            path = save_figure(figure, tmp_path / plot.name, fmt, plot.caption)
         assert path.stat().st_size < limit
 
 

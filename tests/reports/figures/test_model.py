@@ -6,7 +6,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from allennlp_analyze.reports.figures import plots
+from allennlp_analyze.reports.figures import model as plots
 from allennlp_analyze.reports.figures.plots import MODEL_HEIGHT
 from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
 from allennlp_analyze.results.layer import ModelReport
@@ -15,12 +15,7 @@ from allennlp_analyze.text.names import figure_name
 from tests.support.figure_cases import LONG_NAME, MODELS, axes, collisions, exact_zeros
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
-MODEL_PLOTS = (
-    plots.plot_min_singular_values,
-    plots.plot_alpha,
-    plots.plot_q_alpha,
-    plots.plot_rank_loss,
-)
+MODEL_PLOTS = tuple(plot.draw for plot in plots.MODEL_PLOTS)
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -1,4 +1,4 @@
-"""The figures under plots/: one per layer, four per model, in files that are always the same."""
+"""The figures under plots/: one per layer, some per model, in files that are always the same."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.console import print_report
 from allennlp_analyze.reports.figures import plots
+from allennlp_analyze.reports.figures.model import MODEL_PLOTS, plot_rank_loss
 from allennlp_analyze.reports.figures.plots import write_plots
 from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.text.names import NAME_WIDTH, figure_name, printable, shorten
@@ -63,7 +64,7 @@ def test_names_are_shortened_in_one_way() -> None:
     """The title of a layer's figure, the rows of the model's, and the terminal."""
     names = [*ODD_NAMES, LONG_NAME]
     layers = [make_layer(gaussian(40, 3) @ gaussian(3, 30, 1), name) for name in names]
-    rows = plots.plot_rank_loss(axes(), make_report(*layers)).get_yticklabels()
+    rows = plot_rank_loss(axes(), make_report(*layers)).get_yticklabels()
     for layer, row in zip(layers, rows):
         assert row.get_text() == figure_name(layer.name)
         assert row.get_text() in [text.get_text() for text in layer_figure(layer).texts]
@@ -128,10 +129,10 @@ def test_files_are_where_they_belong_and_the_same_every_time(fmt: str, tmp_path:
     calls: list[int] = []
     first = write_plots(report, tmp_path / "1", fmt, lambda: calls.append(1))
     second = write_plots(report, tmp_path / "2", fmt)
-    assert len(calls) == len(first) == len(report.layers) + 4
+    assert len(calls) == len(first) == len(report.layers) + len(MODEL_PLOTS)
     root = tmp_path / "1" / "plots"
     assert sorted(first) == sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
-    assert [path.parent for path in first] == [root / "layers"] * 2 + [root] * 4
+    assert [path.parent for path in first] == [root / "layers"] * 2 + [root] * len(MODEL_PLOTS)
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
@@ -161,7 +162,7 @@ def test_odd_names_are_drawn_without_a_word(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         written = write_plots(odd_report(), tmp_path, "svg")
-    assert len(set(written)) == len(odd_report().layers) + 4
+    assert len(set(written)) == len(odd_report().layers) + len(MODEL_PLOTS)
     assert "<script" not in "".join(path.read_text(encoding="utf-8") for path in written)
 
 

@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.reports.figures.density import shown_indices
-from allennlp_analyze.reports.figures.plots import plot_singular_values
-from allennlp_analyze.reports.figures.singular_values import MAX_POINTS, limits, spread
+from allennlp_analyze.reports.figures.singular_values import (
+    MAX_POINTS,
+    limits,
+    plot_singular_values,
+    spread,
+)
 from allennlp_analyze.results.layer import TOLERANCES, LayerResult, Tolerances
 from tests.support.figure_cases import CASES, axes, exact_zeros, large
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer
