@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = "page.html"
-CHECKOUT = FOLDER.parent
+CHECKOUT = FOLDER.parent.parent
 DOCUMENT = CHECKOUT / "docs" / "rank-collapse.md"
 # The sections that say more, by their anchors.
 SECTIONS = (

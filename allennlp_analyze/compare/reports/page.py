@@ -30,6 +30,8 @@ MARKS = {
     "better": Verdict.FULL_RANK.value,
     "recovered": Verdict.FULL_RANK.value,
 }
+# The first of these on any candidate marks the page.
+WORST_FIRST = (Verdict.INVALID.value, *MARKS.values())
 MEASURE_LABELS = {
     "min_singular_value": "smallest singular value",
     "max_singular_value": "largest singular value",
@@ -124,7 +126,7 @@ def compare_page_of(report: ComparisonReport) -> ComparePage:
     marks = [section.mark for section in sections]
     return ComparePage(
         title=f"{_file_name(report.baseline)} against {count(len(sections), 'other model')}",
-        mark=next((mark for mark in MARKS.values() if mark in marks), MARKS["same"]),
+        mark=next((mark for mark in WORST_FIRST if mark in marks), MARKS["same"]),
         models=tuple(_model(letter, model) for letter, model in models),
         sections=sections,
     )

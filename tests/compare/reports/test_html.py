@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
-from allennlp_analyze.compare.reports.page import MARKS, MEASURE_LABELS
+from allennlp_analyze.compare.reports.page import MARKS, MEASURE_LABELS, compare_page_of
 from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
 from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
@@ -46,6 +46,17 @@ def test_the_page_says_what_the_comparison_says() -> None:
                 expected = "–" if number is None else float(f"{number:.4g}")
                 found = shown[MEASURE_LABELS[name]][1]
                 assert (found if number is None else float(found)) == expected
+
+
+def test_the_page_has_the_mark_of_the_worst_candidate() -> None:
+    same = full_comparison().baseline
+    for candidates in ((full_comparison().candidates[0].candidate, same), (same, same)):
+        report = compare_models(same, candidates)
+        marks = [section.mark for section in compare_page_of(report).sections]
+        invalid = bool(report.candidates[0].new_invalid)
+        assert marks == ["invalid" if invalid else "not_assessed", "not_assessed"]
+        assert compare_page_of(report).mark == marks[0]
+        assert f'<header class="banner {marks[0]}">' in compare_html(report)
 
 
 def test_every_measure_and_change_has_its_words() -> None:
