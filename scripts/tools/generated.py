@@ -1,0 +1,33 @@
+"""Files that are made from the code: their scripts write them, or only check them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Optional
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def write_or_check(
+    documentation: Optional[str],
+    make: Callable[[], Mapping[Path, str]],
+    argv: Optional[list[str]] = None,
+) -> int:
+    """Write the files that `make` makes; with --check only name those that differ, and return 1.
+
+    `documentation` is that of the script; its first line says what --help says.
+    """
+    parser = argparse.ArgumentParser(description=(documentation or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    options = parser.parse_args(argv)
+    code = 0
+    for path, text in make().items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if options.check:
+            print(f"{path}: is not what the code says; run `make generated`", file=sys.stderr)
+            code = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+    return code
