@@ -19,7 +19,7 @@ import numpy as np
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.storage.files import make_directory, output_error
-from allennlp_analyze.storage.locks import held_file
+from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.storage.records import decoded
 
 JOURNAL = "journal.jsonl"
@@ -28,7 +28,7 @@ _KINDS = {"layer": LayerResult, "skipped": Skipped}
 
 
 class Journal:
-    """The journal of one run, held against every other run while it is open.
+    """The journal of one run, open while no other run may write to its directory.
 
     `finished` are the outcomes that an earlier run had written, by the index of their matrix.
     """
@@ -60,10 +60,8 @@ def open_journal(
     earlier run are kept. What holds no outcome in the end is removed. Raises `OutputError` when
     another process is at work there, or (without `force`) the journal there is that of another run.
     """
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
-    make_directory(directory)
     path = directory / JOURNAL
-    with held_file(path, _process) as file:
+    with _made(directory), _only_run(path), _opened(path) as file:
         found = _read(file)
         same = found.header == _header(run)
         if resume and found.finished and not same and not force:
@@ -85,9 +83,6 @@ def open_journal(
         finally:
             if not journal.finished:
                 journal.remove()
-                for path in made:
-                    with contextlib.suppress(OSError):
-                        path.rmdir()
 
 
 def finished_layers(directory: Path) -> int:
@@ -98,12 +93,45 @@ def finished_layers(directory: Path) -> int:
     path = directory / JOURNAL
     if not path.is_file():
         return 0
-    with held_file(path, _process) as file:
+    with _only_run(path), _opened(path) as file:
         return len(_read(file).finished)
 
 
-def _process(file: BinaryIO) -> Optional[int]:
-    return _read(file).process
+@contextlib.contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """Make `directory` and its parents; remove in the end what of that is still empty."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    make_directory(directory)
+    try:
+        yield
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _only_run(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep every other run out of the directory of the journal `path`, which knows its process."""
+
+    def process() -> Optional[int]:
+        try:
+            with path.open("rb") as file:
+                return _read(file).process
+        except OSError:
+            return None
+
+    return only_run(path.parent, process)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file of the journal `path`, made where it is missing, for reading and appending."""
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise output_error(path, error) from None
+    with file:
+        yield file
 
 
 def _header(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Optional
+
+from allennlp_analyze.storage.locks import LOCK, LockTaken, locked
 
 PREFIX = "allennlp-analyze-"
-# Held by the process at work. It gets its name when it is held: where it is free, its owner died.
-_HELD = ".held"
-# A directory without it belongs to a process that has only begun, or died then.
+# A directory without a lock belongs to a process that has only begun, or died then.
 _BEGINNING_SECONDS = 3600.0
 
 
@@ -20,46 +20,45 @@ _BEGINNING_SECONDS = 3600.0
 def workspace() -> Iterator[Path]:
     """A new directory, removed on leaving. A killed process leaves it to the next one's care."""
     sweep()
+    with contextlib.ExitStack() as stack:
+        directory: Optional[Path] = None
+        while directory is None:
+            with contextlib.suppress(LockTaken):  # someone sweeps it away: it looked abandoned
+                directory = stack.enter_context(_locked_directory())
+        yield directory
+
+
+@contextlib.contextmanager
+def _locked_directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        directory = Path(name)
-        with (directory / "held").open("xb") as held:
-            if _hold(held):
-                (directory / "held").rename(directory / _HELD)
-            yield directory
+        with locked(Path(name) / LOCK):
+            yield Path(name)
 
 
 def sweep() -> None:
     """Remove the directories of processes that no longer live. Never fails."""
-    if not hasattr(os, "getuid"):  # Windows, where nothing is held
-        return
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            with contextlib.suppress(OSError):
-                if _is_ours(path) and _is_abandoned(path):
-                    shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError, LockTaken):
+                if _is_ours(path):
+                    _remove_abandoned(path)
 
 
 def _is_ours(path: Path) -> bool:
-    status = path.lstat()
-    return path.is_dir() and not path.is_symlink() and status.st_uid == os.getuid()
-
-
-def _is_abandoned(path: Path) -> bool:
-    try:
-        with (path / _HELD).open("rb") as held:
-            return _hold(held)
-    except FileNotFoundError:
-        return time.time() - path.stat().st_mtime > _BEGINNING_SECONDS
-
-
-def _hold(file: BinaryIO) -> bool:
-    """Whether `file` is free, and held from now on until it is closed."""
-    try:
-        import fcntl
-    except ImportError:
+    if not path.is_dir() or path.is_symlink():
         return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    # Windows has a temporary directory for each user.
+    return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove it unless a process works in it. Raises `LockTaken`, `OSError`."""
+    if not (path / LOCK).exists():
+        if time.time() - path.stat().st_mtime > _BEGINNING_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    with locked(path / LOCK) as sure:
+        if sure:
+            shutil.rmtree(path, ignore_errors=True)
+    if sure:  # Windows keeps the lock's file until then
+        path.rmdir()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.pipeline import Request
@@ -18,8 +18,8 @@ from allennlp_analyze.errors import OutputError, UsageError
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.storage.files import check_directory, make_directory
-from allennlp_analyze.storage.locks import held_file
+from allennlp_analyze.storage.files import check_directory, make_directory, write_text
+from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.text.progress import progress_bar
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.engine.dask import Dask
@@ -113,7 +113,7 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     units = _units(manifest, zoo, settings)
     _check_output(root, zoo)
     engine = _engine(zoo, len(units))
-    with _held(root) as token:
+    with _only_run(root) as token:
         outcomes = _earlier(units, zoo)
         try:
             _analyze(units, outcomes, token, engine, zoo.request.quiet)
@@ -177,27 +177,23 @@ def _check_output(root: Path, zoo: ZooRequest) -> None:
 
 
 @contextlib.contextmanager
-def _held(root: Path) -> Iterator[Token]:
-    """Hold the directory against other runs; what workers know it by."""
+def _only_run(root: Path) -> Iterator[Token]:
+    """Keep other runs out of the directory; what workers know it by."""
     make_directory(root)
-    path = root.absolute() / RUNNING
-    with held_file(path, _process) as file:
-        token = Token(path, secrets.token_hex(16))
-        file.truncate(0)
-        file.write(json.dumps({"process": os.getpid(), "token": token.secret}).encode("ascii"))
-        file.flush()
+    token = Token(root.absolute() / RUNNING, secrets.token_hex(16))
+    with only_run(root, partial(_process, token.path)):
+        write_text(token.path, json.dumps({"process": os.getpid(), "token": token.secret}))
         try:
             yield token
         finally:
             with contextlib.suppress(OSError):
-                path.unlink()
+                token.path.unlink()
 
 
-def _process(file: BinaryIO) -> Optional[int]:
+def _process(path: Path) -> Optional[int]:
     try:
-        file.seek(0)
-        return int(json.load(file)["process"])
-    except (ValueError, LookupError, TypeError):
+        return int(json.loads(path.read_text(encoding="utf-8"))["process"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

@@ -17,6 +17,7 @@ from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import to_json_dict
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.storage.locks import LOCK
 from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
@@ -137,7 +138,6 @@ def test_an_archive_that_failed_leaves_nothing_to_go_on_with(tmp_path: Path) -> 
 
 
 def test_two_runs_in_one_directory_and_the_second_says_who_holds_it(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -166,3 +166,17 @@ def test_two_runs_in_one_directory_and_the_second_says_who_holds_it(tmp_path: Pa
     with open_journal(tmp_path, RUN, resume=False) as journal:
         assert journal.finished == {}
     assert holder.pid != os.getpid()
+
+
+def test_two_runs_of_one_process_in_one_directory(tmp_path: Path) -> None:
+    message = rf"{tmp_path}: another run \(process {os.getpid()}\) is writing there"
+    with open_journal(tmp_path, RUN, resume=False) as journal:
+        journal.add(0, Skipped("w", (3, 4), "too large"))
+        with pytest.raises(OutputError, match=message):
+            finished_layers(tmp_path)
+        with pytest.raises(OutputError, match=message):
+            with open_journal(tmp_path, RUN, resume=True):
+                pass
+        assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, JOURNAL]
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
+    assert finished_layers(tmp_path) == 1

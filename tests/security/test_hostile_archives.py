@@ -116,7 +116,7 @@ def test_only_what_is_needed_is_taken(name: str, place: Path) -> None:
         kept = set(everything(place)) - set(before)
         assert all(entry.startswith("tmp/allennlp-analyze-") for entry in kept)
         assert {Path(entry).name for entry in kept if entry.count("/") != 1} == {
-            ".held",
+            ".lock",
             "weights",
         }
     assert everything(place) == before

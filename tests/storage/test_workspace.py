@@ -12,7 +12,6 @@ import pytest
 from allennlp_analyze.storage.workspace import PREFIX, sweep, workspace
 from tests.support.commands import ROOT
 
-pytest.importorskip("fcntl")
 WORKER = (
     "import sys\n"
     "from allennlp_analyze.storage.workspace import workspace\n"
