@@ -116,7 +116,7 @@ SHARES = """
 from tests.support.zoo_work import Task, surroundings
 if __name__ == "__main__":
     import json
-    from allennlp_analyze.zoo_engine import Processes, completed
+    from allennlp_analyze.zoo.engine.processes import Processes, completed
     found = completed(surroundings, [Task(0)], [0], Processes(64))
     print(json.dumps([result() for _, result in found]))
 """
@@ -185,7 +185,7 @@ LINGERS = """
 from tests.support.zoo_work import Task, linger
 if __name__ == "__main__":
     import pathlib, sys
-    from allennlp_analyze.zoo_engine import Processes, completed
+    from allennlp_analyze.zoo.engine.processes import Processes, completed
     tasks = [Task(0, notes=pathlib.Path(sys.argv[1]))]
     list(completed(linger, tasks, [0], Processes(1)))
 """
