@@ -46,6 +46,7 @@ def square(task: Task) -> int:
 
 def surroundings(_: Task) -> dict[str, object]:
     """What a worker finds: its share of the machine, and BLAS's threads as they come out."""
+    import numpy  # noqa: F401  # loads BLAS, as every analysis does
     from threadpoolctl import threadpool_info
 
     from allennlp_analyze.linalg.machine import this_machine
