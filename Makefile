@@ -1,7 +1,7 @@
 # `make` lists the targets. Environments are made once; a second run installs nothing.
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-urllib3 lint clean
+.PHONY: help analyze test test-standalone test-urllib3 lint generated clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
@@ -33,6 +33,12 @@ lint: .venv-standalone/installed ## ruff, mypy, and which package imports which
 	.venv-standalone/bin/ruff format --check .
 	.venv-standalone/bin/mypy
 	.venv-standalone/bin/lint-imports
+
+generated: .venv-standalone/installed ## write what is made from the code: pages of docs/, the schemas
+	.venv-standalone/bin/python -m scripts.tools.make_cli_docs
+	.venv-standalone/bin/python -m scripts.tools.make_schemas
+	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs
+	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
 clean: ## remove both environments
 	rm -rf .venv .venv-standalone build/urllib3-1.26

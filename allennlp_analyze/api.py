@@ -10,12 +10,11 @@ from allennlp_analyze._keywords import in_keywords, settings_of
 from allennlp_analyze.analysis.pipeline import Request, analyze_archive, analyze_source
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.matrices.modules import table_from_model
-from allennlp_analyze.metrics import norms
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.report import Report
 from allennlp_analyze.reports.loader import load_report
-from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT, Settings
 from allennlp_analyze.sources.in_memory import (
     is_module,
@@ -107,9 +106,7 @@ def load(path: Union[str, "os.PathLike[str]"]) -> Report:
     Equal to what was written. Raises `SourceError` for what is not there, damaged, or of another
     version.
     """
-    report = load_report(Path(path))
-    layers = tuple(_with_entropy(layer) for layer in report.layers)
-    return Report.of(dataclasses.replace(report, layers=layers))
+    return Report.of(load_report(Path(path)))
 
 
 def _analyzed(model: Any, request: Request, settings: Settings) -> ModelReport:
@@ -153,9 +150,3 @@ def _refuse_reading(request: Request) -> None:
     ]
     if said:
         raise UsageError(f"{', '.join(said)}: only for a path or URL, not for what is in memory")
-
-
-def _with_entropy(layer: LayerResult) -> LayerResult:
-    """report.json lacks the entropy; it follows from what is there."""
-    entropy = norms.entropy(layer.singular_values, layer.hard_rank.numpy)
-    return dataclasses.replace(layer, entropy=entropy)

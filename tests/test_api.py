@@ -33,7 +33,6 @@ def numbers(report: Report) -> dict[str, Any]:
     return {
         f"{layer.parameter} {layer.part}": (
             {key: value for key, value in layer.to_dict().items() if key not in NAMING},
-            layer.entropy,
             layer.singular_values.tobytes(),
         )
         for layer in report.layers

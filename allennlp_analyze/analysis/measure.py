@@ -15,8 +15,9 @@ from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
 from allennlp_analyze.linalg.spectrum import Spectrum, spectrum
 from allennlp_analyze.matrices.finding import WeightMatrix
-from allennlp_analyze.metrics import norms
+from allennlp_analyze.metrics.catalogue import compute_metrics
 from allennlp_analyze.metrics.marchenko_pastur import marchenko_pastur, tikhonov
+from allennlp_analyze.metrics.metric import SpectrumFacts
 from allennlp_analyze.metrics.power_law import (
     FEW_EIGENVALUES,
     compare_distributions,
@@ -172,17 +173,9 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         shape=matrix.shape,
         dtype=matrix.dtype,
         singular_values=values,
-        condition_number=norms.condition_number(values),
         hard_rank=rank,
         tolerance=found.tolerance,
-        frobenius_norm=norms.frobenius_norm(values),
-        stable_rank=norms.stable_rank(values),
-        effective_rank=norms.effective_rank(values),
-        entropy=norms.entropy(values, rank.numpy),
-        log_norm=norms.log_norm(values),
-        log_spectral_norm=norms.log_spectral_norm(values),
-        alpha_weighted=_alpha_weighted(values, fit),
-        log_alpha_norm=norms.log_alpha_norm(values, fit.alpha) if fit else None,
+        metrics=compute_metrics(SpectrumFacts(values, n, m, rank.numpy, fit)),
         marchenko_pastur=bulk,
         tikhonov=split,
         power_law=fit,
@@ -219,9 +212,3 @@ def _fit(positive: np.ndarray, settings: Settings) -> tuple[Optional[PowerLaw], 
         best, comparisons = compare_distributions(positive, fit.xmin)
         fit = replace(fit, best_fit=best, comparisons=comparisons)
     return fit, None
-
-
-def _alpha_weighted(values: np.ndarray, fit: Optional[PowerLaw]) -> Optional[float]:
-    """alpha * log10 lambda_max, as WeightWatcher."""
-    log_largest = norms.log_spectral_norm(values)
-    return fit.alpha * log_largest if fit is not None and log_largest is not None else None

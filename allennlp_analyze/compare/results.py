@@ -3,8 +3,9 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
+from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
 
@@ -45,32 +46,7 @@ def _finite(number: float) -> Optional[float]:
     return number if math.isfinite(number) else None
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """How a number is read from a layer; `size_free` ones compare layers of different sizes."""
-
-    read: Callable[[LayerResult], Optional[float]]
-    size_free: bool = False
-
-
-def _of_fit(name: str) -> Callable[[LayerResult], Optional[float]]:
-    return lambda layer: getattr(layer.power_law, name) if layer.power_law else None
-
-
-_MEASURES = {
-    "min_singular_value": _Measure(lambda layer: layer.min_singular_value),
-    "max_singular_value": _Measure(lambda layer: layer.max_singular_value),
-    "hard_rank_rounding": _Measure(lambda layer: layer.hard_rank.rounding),
-    "hard_rank_numpy": _Measure(lambda layer: layer.hard_rank.numpy),
-    "lost_percent": _Measure(lambda layer: layer.lost_percent, True),
-    "rank_loss_percent_rounding": _Measure(lambda layer: layer.rank_loss_percent["rounding"], True),
-    "rank_loss_percent_numpy": _Measure(lambda layer: layer.rank_loss_percent["numpy"], True),
-    "frobenius_norm": _Measure(lambda layer: layer.frobenius_norm),
-    "stable_rank": _Measure(lambda layer: layer.stable_rank),
-    "effective_rank": _Measure(lambda layer: layer.effective_rank),
-    "alpha": _Measure(_of_fit("alpha"), True),
-    "D": _Measure(_of_fit("D"), True),
-}
+_MEASURES = {metric.names[0]: metric for metric in CATALOGUE if metric.compared}
 MEASURES = tuple(_MEASURES)
 
 

@@ -1,4 +1,4 @@
-"""Norms and soft ranks that follow from the singular values alone."""
+"""Norms and soft ranks that follow from the singular values (and the exponent of their tail)."""
 
 import math
 from typing import Optional
@@ -60,9 +60,20 @@ def log_norm(singular_values: np.ndarray) -> Optional[float]:
     return 2 * math.log10(norm) if norm > 0 else None
 
 
-def log_alpha_norm(singular_values: np.ndarray, alpha: float) -> float:
-    """log10 sum lambda^alpha, as WeightWatcher; taken relative to lambda_max against overflow."""
+def alpha_weighted(singular_values: np.ndarray, alpha: Optional[float]) -> Optional[float]:
+    """alpha * log10 lambda_max, as WeightWatcher; None without an alpha and for the zero matrix."""
+    log_largest = log_spectral_norm(singular_values)
+    return None if alpha is None or log_largest is None else alpha * log_largest
+
+
+def log_alpha_norm(singular_values: np.ndarray, alpha: Optional[float]) -> Optional[float]:
+    """log10 sum lambda^alpha, as WeightWatcher; None without an alpha and for the zero matrix.
+
+    The sum is taken relative to lambda_max against overflow.
+    """
     largest = float(singular_values[0])
+    if alpha is None or largest == 0:
+        return None
     relative = float(np.sum((singular_values / largest) ** (2 * alpha)))
     return 2 * alpha * math.log10(largest) + math.log10(relative)
 

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import TextIO
 
+from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.metrics.metric import Metric
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import count
@@ -21,14 +24,27 @@ VERDICT_STYLES = {
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
+def number_cell(metric: Metric, layer: LayerResult) -> str:
+    """A value of `layer` as a table on the terminal shows it, a dash where it is not defined."""
+    value, form = metric.read(layer), metric.terminal.format if metric.terminal else ""
+    if value is None:
+        return "-"
+    # Of a fixed number of decimals there would be no end to the width.
+    return f"{value:.0e}" if form.endswith("f") and value >= 1000 else f"{value:{form}}"
+
+
 COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("kind", lambda layer: layer.kind, left=True, rank_to_drop=2),
     Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
-    Column("Q", lambda layer: f"{layer.Q:.4g}", rank_to_drop=1),
-    Column("sigma_min", lambda layer: f"{layer.min_singular_value:.3g}"),
-    Column("lost", lambda layer: str(layer.lost_directions)),
-    Column("alpha", lambda layer: _fit_number(layer, "alpha", 2)),
-    Column("D", lambda layer: _fit_number(layer, "D", 3), rank_to_drop=3),
+    *(
+        Column(
+            m.terminal.title,
+            partial(number_cell, m),
+            rank_to_drop=m.terminal.rank_to_drop,
+        )
+        for m in CATALOGUE
+        if m.terminal is not None
+    ),
     Column(
         "verdict",
         lambda layer: layer.verdict,
@@ -78,13 +94,6 @@ def _cells_2018(layer: LayerResult) -> list[str]:
         "nan" if fit is None else repr(float(fit.D)),
         repr(layer.min_singular_value),
     ]
-
-
-def _fit_number(layer: LayerResult, name: str, digits: int) -> str:
-    if layer.power_law is None:
-        return "-"
-    number = getattr(layer.power_law, name)
-    return f"{number:.{digits}f}" if number < 1000 else f"{number:.0e}"
 
 
 def _notes(report: ModelReport) -> list[str]:

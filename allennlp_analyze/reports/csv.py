@@ -1,39 +1,18 @@
 """layers.csv: one row per matrix, for spreadsheets and data frames."""
 
 import csv
-import dataclasses
 import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from allennlp_analyze.reports.json import LAYER_KEYS, layer_to_dict
-from allennlp_analyze.results.layer import (
-    TOLERANCES,
-    LayerResult,
-    MarchenkoPastur,
-    ModelReport,
-    PowerLaw,
-    Tikhonov,
-)
+from allennlp_analyze.metrics.catalogue import in_report
+from allennlp_analyze.reports.json import plain
+from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.names import printable
 
-# What is an object in report.json, as (prefix of the columns, keys). The fit's own numbers have
-# the names that the field gives them; its sigma would be taken for a singular value.
-GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "hard_rank": ("hard_rank_", TOLERANCES),
-    "tolerance": ("tolerance_", TOLERANCES),
-    "rank_loss_percent": ("rank_loss_percent_", TOLERANCES),
-    "marchenko_pastur": ("mp_", tuple(f.name for f in dataclasses.fields(MarchenkoPastur))),
-    "tikhonov": ("tikhonov_", tuple(f.name for f in dataclasses.fields(Tikhonov))),
-    "power_law": (
-        "",
-        tuple(f.name for f in dataclasses.fields(PowerLaw) if f.name != "comparisons"),
-    ),
-}
-RENAMED = {"sigma": "alpha_sigma"}
 COMPARISON_PARTS = ("ratio", "p")
 COMPARISON = re.compile(f"comparison_(.+)_({'|'.join(COMPARISON_PARTS)})")
 FORMULA_STARTS = ("=", "+", "-", "@")
@@ -63,12 +42,7 @@ def columns(report: ModelReport) -> list[str]:
 
 def fixed_columns() -> list[str]:
     """The columns that every layers.csv has."""
-    header: list[str] = []
-    for key in LAYER_KEYS:
-        header += _columns_of(key)
-        if key == "effective_rank":
-            header.append("entropy")
-    return header
+    return [column for metric in in_report() for column in metric.names]
 
 
 def all_columns(headers: Iterable[Iterable[str]]) -> list[str]:
@@ -104,29 +78,15 @@ def rows(report: ModelReport) -> list[dict[str, Any]]:
     return [_row(layer) for layer in report.layers]
 
 
-def _columns_of(key: str) -> list[str]:
-    if key == "shape":
-        return ["rows", "columns"]
-    if key in GROUPS:
-        prefix, parts = GROUPS[key]
-        return [_column(prefix, part) for part in parts]
-    return [key]
-
-
-def _column(prefix: str, part: str) -> str:
-    return prefix + part if prefix else RENAMED.get(part, part)
-
-
 def _row(layer: LayerResult) -> dict[str, Any]:
-    row: dict[str, Any] = {"entropy": layer.entropy}
-    for key, value in layer_to_dict(layer).items():
-        if key == "shape":
-            row["rows"], row["columns"] = value
-        elif key in GROUPS:
-            prefix, parts = GROUPS[key]
-            row.update({_column(prefix, part): (value or {}).get(part) for part in parts})
+    row: dict[str, Any] = {}
+    for metric in in_report():
+        value = plain(metric.read(layer))
+        if isinstance(value, list):
+            values = value if len(metric.names) > 1 else ["; ".join(value)]
         else:
-            row[key] = "; ".join(value) if key == "warnings" else value
+            values = [value]
+        row.update(zip(metric.names, values))
     for name, comparison in _comparisons(layer).items():
         row.update({_comparison_column(name, part): comparison[part] for part in COMPARISON_PARTS})
     return row
@@ -135,8 +95,7 @@ def _row(layer: LayerResult) -> dict[str, Any]:
 def _comparisons(layer: LayerResult) -> dict[str, dict[str, Any]]:
     if layer.power_law is None or layer.power_law.comparisons is None:
         return {}
-    comparisons: dict[str, dict[str, Any]] = layer_to_dict(layer)["power_law"]["comparisons"]
-    return comparisons
+    return {name: plain(found) for name, found in layer.power_law.comparisons.items()}
 
 
 def cell(value: Any) -> Any:

@@ -2,21 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from allennlp_analyze.metrics.catalogue import in_report
+from allennlp_analyze.metrics.metric import COUNT, FLOAT, TEXT, WHOLE
 from allennlp_analyze.reports.csv import columns, rows
-from allennlp_analyze.results.layer import TOLERANCES, ModelReport
+from allennlp_analyze.results.layer import ModelReport
 
 if TYPE_CHECKING:
     import pandas
 
-TEXTS = frozenset(
-    "name parameter part kind kind_source module_class dtype best_fit power_law_note verdict"
-    " warnings".split()
-)
-WHOLE = frozenset(["rows", "columns", "M", "N", *(f"hard_rank_{name}" for name in TOLERANCES)])
-# Whole numbers that not every layer has.
-COUNTS = frozenset(
-    "module_index mp_n_spikes tikhonov_n_information tikhonov_n_noise n_tail".split()
-)
+_DTYPES = {FLOAT: "float64", WHOLE: "int64", COUNT: "Int64", TEXT: "object"}
+_COLUMNS = {column: _DTYPES[m.kind] for m in in_report() for column in m.names}
 
 
 def to_frame(report: ModelReport) -> "pandas.DataFrame":
@@ -35,15 +30,9 @@ def to_frame(report: ModelReport) -> "pandas.DataFrame":
     table = rows(report)
     return pandas.DataFrame(
         {
-            column: pandas.Series([row.get(column) for row in table], dtype=_dtype(column))
+            column: pandas.Series(
+                [row.get(column) for row in table], dtype=_COLUMNS.get(column, "float64")
+            )
             for column in columns(report)
         }
     )
-
-
-def _dtype(column: str) -> str:
-    if column in TEXTS:
-        return "object"
-    if column in WHOLE:
-        return "int64"
-    return "Int64" if column in COUNTS else "float64"

@@ -12,45 +12,14 @@ import numpy as np
 
 from allennlp_analyze.data import read_schema
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
 # `reference` is not in the first reports of version 1: readers take a key that is missing for null.
 SCHEMA_VERSION = 1
-LAYER_KEYS = (
-    "name",
-    "parameter",
-    "part",
-    "module_index",
-    "kind",
-    "kind_source",
-    "module_class",
-    "shape",
-    "dtype",
-    "M",
-    "N",
-    "Q",
-    "min_singular_value",
-    "max_singular_value",
-    "condition_number",
-    "hard_rank",
-    "tolerance",
-    "rank_loss_percent",
-    "frobenius_norm",
-    "spectral_norm",
-    "stable_rank",
-    "effective_rank",
-    "log_norm",
-    "log_spectral_norm",
-    "alpha_weighted",
-    "log_alpha_norm",
-    "marchenko_pastur",
-    "tikhonov",
-    "power_law",
-    "power_law_note",
-    "verdict",
-    "warnings",
-)
+# An object's numbers are entries of the catalogue each: it is there once.
+LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_report()))
 
 
 def to_json_dict(report: ModelReport) -> dict[str, Any]:
@@ -73,7 +42,8 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
 
 def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
     """One entry of `layers` in report.json."""
-    return {key: plain(getattr(layer, key)) for key in LAYER_KEYS}
+    whole = {m.key: m.read(layer) for m in in_report() if "." not in m.key}
+    return {k: plain(whole[k] if k in whole else getattr(layer, k)) for k in LAYER_KEYS}
 
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Union
 import numpy as np
 
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.reports.json import read_json
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
@@ -28,8 +29,8 @@ def report_directory(path: Union[str, Path]) -> Path:
 def load_report(path: Union[str, Path]) -> ModelReport:
     """The report in the output directory `path` (or the report.json in one).
 
-    Equal to what was written, but for `entropy`, which report.json does not hold. Raises
-    `SourceError` for what is not there, damaged, or of another schema version.
+    Equal to what was written. Raises `SourceError` for what is not there, damaged, or of another
+    schema version.
     """
     directory = report_directory(path)
     if not (directory / REPORT).is_file():
@@ -73,7 +74,10 @@ def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
         raise ValueError(f"{entry['name']!r:.60}: {values.shape} singular values")
     if not (np.isfinite(values).all() and values[-1] >= 0 and (values[1:] <= values[:-1]).all()):
         raise ValueError(f"{entry['name']!r:.60}: not singular values in descending order")
-    layer: LayerResult = decoded(LayerResult, {**entry, "singular_values": values})
+    metrics = {m.key: entry.get(m.key) for m in CATALOGUE if m.compute is not None}
+    layer: LayerResult = decoded(
+        LayerResult, {**entry, "singular_values": values, "metrics": metrics}
+    )
     if layer.verdict not in LAYER_VERDICTS:
         raise ValueError(f"{layer.name!r:.60}: {layer.verdict} is no verdict on a layer")
     return layer

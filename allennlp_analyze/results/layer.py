@@ -1,6 +1,7 @@
 """What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
@@ -103,12 +104,24 @@ class PowerLaw:
     comparisons: Optional[dict[str, Comparison]] = None
 
 
+class _Scalar:
+    """An attribute of a layer that is one of its `metrics`, of the same name."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = name
+
+    def __get__(self, layer: "LayerResult", owner: Optional[type] = None) -> Optional[float]:
+        return layer.metrics.get(self._key)
+
+
 @dataclass(frozen=True)
 class LayerResult:
     """Everything measured on one matrix W (N x M, N >= M).
 
     `singular_values` (M,) float64, descending. `shape` is the shape of the analyzed matrix as it
-    stands in the model (rows x columns). None stands for what is not defined, never NaN.
+    stands in the model (rows x columns). `metrics` are the scalars of the catalogue that follow
+    from the spectrum, by their keys; the well-known ones are attributes, too. None stands for what
+    is not defined, never NaN.
     """
 
     name: str
@@ -121,23 +134,25 @@ class LayerResult:
     shape: tuple[int, int]
     dtype: str
     singular_values: np.ndarray = field(repr=False, compare=False)
-    condition_number: Optional[float]
     hard_rank: HardRank
     tolerance: Tolerances
-    frobenius_norm: Optional[float]
-    stable_rank: Optional[float]
-    effective_rank: Optional[float]
-    entropy: Optional[float]
-    log_norm: Optional[float]
-    log_spectral_norm: Optional[float]
-    alpha_weighted: Optional[float]
-    log_alpha_norm: Optional[float]
+    metrics: Mapping[str, Optional[float]] = field(hash=False)
     marchenko_pastur: Optional[MarchenkoPastur]
     tikhonov: Optional[Tikhonov]
     power_law: Optional[PowerLaw]
     power_law_note: Optional[str]
     verdict: Verdict
     warnings: tuple[str, ...] = ()
+
+    condition_number = _Scalar()
+    frobenius_norm = _Scalar()
+    stable_rank = _Scalar()
+    effective_rank = _Scalar()
+    entropy = _Scalar()
+    log_norm = _Scalar()
+    log_spectral_norm = _Scalar()
+    alpha_weighted = _Scalar()
+    log_alpha_norm = _Scalar()
 
     @property
     def M(self) -> int:

@@ -36,7 +36,7 @@ def decoded(kind: Any, value: Any) -> Any:
         return None if value is None else decoded(arguments[0], value)
     if origin is tuple:
         return _tuple(arguments, value)
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise TypeError(f"{value!r:.40} where a mapping belongs")
         return {

@@ -9,11 +9,11 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Optional, Union
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from scripts.tools.generated import ROOT, write_or_check
+
 PAGE = ROOT / "docs" / "cli.md"
 WIDTH = 100
 HEADER = """# The command line
@@ -138,20 +138,7 @@ def _cell(text: str) -> str:
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the page, or check it; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
-    options = parser.parse_args(argv)
-    sys.path.insert(0, str(ROOT))
-    page = make_page()
-    if not options.check:
-        PAGE.write_text(page, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:
-        return 0
-    print(
-        f"{PAGE}: is not what the parsers say; run scripts/tools/make_cli_docs.py", file=sys.stderr
-    )
-    return 1
+    return write_or_check(__doc__, lambda: {PAGE: make_page()}, argv)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def script() -> Any:
 
 def test_the_page_is_up_to_date(script: Any) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert script.make_page() == page, "run scripts/tools/make_cli_docs.py"
+    assert script.make_page() == page, "run `make generated`"
     assert script.main(["--check"]) == 0
 
 
@@ -37,7 +37,7 @@ def test_a_page_that_is_not_is_told(
 ) -> None:
     monkeypatch.setattr(script, "PAGE", tmp_path / "cli.md")
     assert script.main(["--check"]) == 1
-    assert "run scripts/tools/make_cli_docs.py" in capsys.readouterr().err
+    assert "run `make generated`" in capsys.readouterr().err
     assert script.main([]) == 0 and script.main(["--check"]) == 0
     (tmp_path / "cli.md").write_text("# The command line\n")
     assert script.main(["--check"]) == 1

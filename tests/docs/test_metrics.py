@@ -21,6 +21,7 @@ from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo import results as zoo_results
 from allennlp_analyze.zoo.reports.csv import write_zoo_models
 from allennlp_analyze.zoo.reports.json import zoo_to_dict
+from scripts.tools import make_metrics_docs
 from tests.support.commands import ROOT, SMALL
 from tests.support.zoo_factory import sample_zoo
 
@@ -43,6 +44,23 @@ def measured() -> list[tuple[Layer, np.ndarray]]:
         matrices = {x.name: np.array(x.values(), np.float64) for x in find_matrices(source)[0]}
     tall = {name: w if len(w) >= w.shape[1] else w.T for name, w in matrices.items()}
     return [(layer, tall[layer.name]) for layer in report.layers]
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert make_metrics_docs.make_page() == PAGE, "run `make generated`"
+
+
+def test_a_page_that_is_not_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = PAGE.replace("| `Q` | 1.455 |", "| `Q` | 1.5 |").replace("### `entropy`", "### `e`")
+    page = tmp_path / "metrics.md"
+    page.write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(make_metrics_docs, "PAGE", page)
+    assert make_metrics_docs.main(["--check"]) == 1
+    assert "run `make generated`" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == changed
+    assert make_metrics_docs.main([]) == 0 and page.read_text(encoding="utf-8") == PAGE
 
 
 def test_every_key_and_every_column_is_documented() -> None:

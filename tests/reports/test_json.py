@@ -34,7 +34,7 @@ OPTIONAL = ((), "reference")
 LAYER_KEYS = (
     "name parameter part module_index kind kind_source module_class shape dtype M N Q "
     "min_singular_value max_singular_value condition_number hard_rank tolerance "
-    "rank_loss_percent frobenius_norm spectral_norm stable_rank effective_rank log_norm "
+    "rank_loss_percent frobenius_norm spectral_norm stable_rank effective_rank entropy log_norm "
     "log_spectral_norm alpha_weighted log_alpha_norm marchenko_pastur tikhonov power_law "
     "power_law_note verdict warnings"
 )

@@ -56,7 +56,10 @@ def heavy_tailed(rows: int, columns: int, seed: int = 0) -> np.ndarray:
 
 
 def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> LayerResult:
-    """A `LayerResult` with numpy's singular values, simple theory, and `changes` over it."""
+    """A `LayerResult` with numpy's singular values, simple theory, and `changes` over it.
+
+    `changes` are fields, or scalars by their keys in the catalogue.
+    """
     s = np.linalg.svd(matrix, compute_uv=False)
     M, N = min(matrix.shape), max(matrix.shape)
     eps = float(np.finfo(np.float64).eps)
@@ -75,6 +78,17 @@ def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> Layer
         )
     )
     total = float((s**2).sum())
+    metrics = {
+        "condition_number": float(s[0] / s[-1]) if s[-1] > 0 else None,
+        "frobenius_norm": float(np.linalg.norm(matrix)),
+        "stable_rank": total / float(s[0]) ** 2 if s[0] > 0 else None,
+        "effective_rank": None,
+        "entropy": 0.5,
+        "log_norm": float(np.log10(total)) if total > 0 else None,
+        "log_spectral_norm": None,
+        "alpha_weighted": None,
+        "log_alpha_norm": None,
+    }
     layer = LayerResult(
         name=name,
         parameter=name + ".weight",
@@ -86,17 +100,9 @@ def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> Layer
         shape=(matrix.shape[0], matrix.shape[1]),
         dtype="float64",
         singular_values=s,
-        condition_number=float(s[0] / s[-1]) if s[-1] > 0 else None,
         hard_rank=rank,
         tolerance=tolerance,
-        frobenius_norm=float(np.linalg.norm(matrix)),
-        stable_rank=total / float(s[0]) ** 2 if s[0] > 0 else None,
-        effective_rank=None,
-        entropy=0.5,
-        log_norm=float(np.log10(total)) if total > 0 else None,
-        log_spectral_norm=None,
-        alpha_weighted=None,
-        log_alpha_norm=None,
+        metrics={**metrics, **{key: changes.pop(key) for key in metrics if key in changes}},
         marchenko_pastur=marchenko_pastur(matrix, s),
         tikhonov=Tikhonov(1.0, M - 1, 1, 0.9, 0.1) if M > 1 else None,
         power_law=power_law(s**2),

@@ -1,7 +1,8 @@
 """What the terminal shows of a comparison: for each candidate a table of pairs and one sentence."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Optional, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Callable, TextIO
 
 from allennlp_analyze.compare.results import (
     MATCHED_BY,
@@ -11,7 +12,8 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.console import VERDICT_STYLES
+from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.terminal import make_console, print_wrapped
@@ -91,12 +93,7 @@ def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:
 def _columns(name: str) -> tuple[Column[LayerPair], ...]:
     return (
         Column("N x M", lambda pair: f"{pair.baseline.N} x {pair.baseline.M}", rank_to_drop=1),
-        Column("sigma_min A", lambda pair: f"{pair.baseline.min_singular_value:.3g}"),
-        Column(name, lambda pair: f"{pair.candidate.min_singular_value:.3g}"),
-        Column("lost A", lambda pair: str(pair.baseline.lost_directions)),
-        Column(name, lambda pair: str(pair.candidate.lost_directions)),
-        Column("alpha A", lambda pair: _alpha(pair.measure("alpha").baseline), rank_to_drop=2),
-        Column(name, lambda pair: _alpha(pair.measure("alpha").candidate), rank_to_drop=2),
+        *_numbers(name),
         Column("moved", lambda pair: percent(pair.spectral_distance)),
         Column(
             "change",
@@ -107,10 +104,21 @@ def _columns(name: str) -> tuple[Column[LayerPair], ...]:
     )
 
 
-def _alpha(number: Optional[float]) -> str:
-    if number is None:
-        return "-"
-    return f"{number:.2f}" if number < 1000 else f"{number:.0e}"
+def _numbers(name: str) -> Iterator[Column[LayerPair]]:
+    """A column for A and one for the candidate."""
+    for metric in CATALOGUE:
+        if metric.terminal is not None and metric.terminal.compared is not None:
+            cell, rank = partial(number_cell, metric), metric.terminal.compared
+            yield Column(f"{metric.terminal.title} A", partial(_before, cell), rank_to_drop=rank)
+            yield Column(name, partial(_after, cell), rank_to_drop=rank)
+
+
+def _before(cell: Callable[[LayerResult], str], pair: LayerPair) -> str:
+    return cell(pair.baseline)
+
+
+def _after(cell: Callable[[LayerResult], str], pair: LayerPair) -> str:
+    return cell(pair.candidate)
 
 
 def _notes(comparison: ModelComparison, hidden: int, show_all: bool) -> list[str]:

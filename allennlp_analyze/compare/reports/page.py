@@ -1,22 +1,24 @@
 """What the page says of a comparison, in texts: its sections, tables and lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Callable, Optional
+from typing import Callable
 
 from allennlp_analyze.compare.results import (
     CHANGES,
     ComparedModel,
     ComparisonReport,
-    Difference,
     LayerPair,
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.reports.html.page import without_word
+from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.html.page import title_of_column, without_word
 from allennlp_analyze.reports.html.table import Column, Row, table_row
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
@@ -32,20 +34,7 @@ MARKS = {
 }
 # The first of these on any candidate marks the page.
 WORST_FIRST = (Verdict.INVALID.value, *MARKS.values())
-MEASURE_LABELS = {
-    "min_singular_value": "smallest singular value",
-    "max_singular_value": "largest singular value",
-    "hard_rank_rounding": "hard rank, rounding",
-    "hard_rank_numpy": "hard rank, numpy",
-    "lost_percent": "directions lost in percent, by the verdict's rule",
-    "rank_loss_percent_rounding": "rank loss in percent, rounding",
-    "rank_loss_percent_numpy": "rank loss in percent, numpy",
-    "frobenius_norm": "Frobenius norm",
-    "stable_rank": "stable rank",
-    "effective_rank": "effective rank",
-    "alpha": "alpha",
-    "D": "D",
-}
+MEASURE_LABELS = {metric.names[0]: metric.label for metric in CATALOGUE if metric.compared}
 TERMS = (
     (
         "moved",
@@ -138,9 +127,7 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
         Column("layer", "name in A", _name, _name, ""),
         Column("kind", "what the layer does", _kind, _kind, "less"),
         Column("N × M", "the sizes", _sizes, lambda p: p.baseline.N * p.baseline.M, "number less"),
-        *_both("σ_min", "smallest singular value", letter, "min_singular_value", 3, " less"),
-        *_both("lost %", "directions lost", letter, "lost_percent", 3, " less"),
-        *_both("α", "power-law exponent", letter, "alpha", 3, " less"),
+        *_numbers(letter),
         Column(
             "moved",
             "distance of the singular values, in percent of A's",
@@ -211,21 +198,25 @@ def _sizes(pair: LayerPair) -> str:
     return before if pair.same_size else f"{before} → {after}"
 
 
-def _both(
-    label: str, title: str, letter: str, measure: str, digits: int, style: str = ""
-) -> tuple[Column[LayerPair], Column[LayerPair]]:
-    """A column for A and one for the candidate."""
+def _numbers(letter: str) -> Iterator[Column[LayerPair]]:
+    """A column for A and one for the candidate, of each number that the table has."""
+    for metric in CATALOGUE:
+        if metric.page is not None and metric.page.compared:
+            yield _number_column(metric, metric.page, "A", lambda pair: pair.baseline)
+            yield _number_column(metric, metric.page, letter, lambda pair: pair.candidate)
 
-    def column(name: str, take: Callable[[Difference], Optional[float]]) -> Column[LayerPair]:
-        return Column(
-            f"{label} {name}",
-            f"{title} in {name}",
-            lambda pair: text(take(pair.measure(measure)), digits),
-            lambda pair: take(pair.measure(measure)),
-            f"number{style}",
-        )
 
-    return column("A", lambda d: d.baseline), column(letter, lambda d: d.candidate)
+def _number_column(
+    metric: Metric, column: PageColumn, name: str, side: Callable[[LayerPair], LayerResult]
+) -> Column[LayerPair]:
+    percent = " %" if column.percent else ""
+    return Column(
+        f"{column.title}{percent} {name}",
+        f"{title_of_column(metric)}: in {name}",
+        lambda pair: text(metric.read(side(pair)), column.digits),
+        lambda pair: metric.read(side(pair)),
+        "number less",
+    )
 
 
 def _file_name(model: ComparedModel) -> str:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.html.findings import findings
 from allennlp_analyze.reports.html.table import Column, Row, short_name, table_row
-from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, fit_number, text
+from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, worst_first
 from allennlp_analyze.text.counts import count
@@ -77,6 +79,21 @@ class Page:
     terms: tuple[Term, ...] = TERMS
 
 
+def title_of_column(metric: Metric) -> str:
+    """What the metric is, as the title of a column says it."""
+    return metric.description[:1].lower() + metric.description[1:].rstrip(".")
+
+
+def _number_column(metric: Metric, column: PageColumn) -> Column[LayerResult]:
+    def show(layer: LayerResult) -> str:
+        value = metric.read(layer)
+        percent = "%" if column.percent and value else ""
+        return text(value, column.digits) + percent
+
+    style = "number" if column.narrow else "number less"
+    return Column(column.title, title_of_column(metric), show, metric.read, style)
+
+
 COLUMNS: tuple[Column[LayerResult], ...] = (
     Column("layer", "name", lambda x: printable(x.name), lambda x: printable(x.name), ""),
     Column("kind", "what the layer does", lambda x: x.kind, lambda x: x.kind, "less"),
@@ -87,36 +104,7 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
         lambda x: x.N * x.M,
         "number less",
     ),
-    Column("Q", "N / M", lambda x: text(x.Q), lambda x: x.Q, "number less"),
-    Column(
-        "σ_min",
-        "smallest singular value",
-        lambda x: text(x.min_singular_value, 3),
-        lambda x: x.min_singular_value,
-    ),
-    Column(
-        "lost",
-        "share of the directions that are gone by the rule of the verdict",
-        lambda x: f"{x.lost_percent:.3g}%" if x.lost_percent else "0",
-        lambda x: x.lost_percent,
-    ),
-    Column(
-        "α", "power-law exponent", lambda x: text(fit_number("alpha")(x), 3), fit_number("alpha")
-    ),
-    Column(
-        "D",
-        "Kolmogorov-Smirnov distance of the power law",
-        lambda x: text(fit_number("D")(x), 2),
-        fit_number("D"),
-        "number less",
-    ),
-    Column(
-        "stable rank",
-        "squared Frobenius norm over squared spectral norm",
-        lambda x: text(x.stable_rank, 3),
-        lambda x: x.stable_rank,
-        "number less",
-    ),
+    *(_number_column(m, m.page) for m in CATALOGUE if m.page is not None),
     Column(
         "verdict",
         "has the layer lost rank?",

@@ -60,7 +60,7 @@ def test_the_page_has_the_mark_of_the_worst_candidate() -> None:
 
 
 def test_every_measure_and_change_has_its_words() -> None:
-    assert set(MEASURE_LABELS) == set(MEASURES)
+    assert list(MEASURE_LABELS) == list(MEASURES) and all(MEASURE_LABELS.values())
     assert tuple(MARKS) == CHANGES
 
 

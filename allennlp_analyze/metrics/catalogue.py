@@ -1,0 +1,35 @@
+"""The catalogue: every number of a layer once, in the order of report.json.
+
+What it says is read by report.json and its schema, layers.csv, data frames, the tables of the
+terminal and the page, the page's terms, `compare`, and docs/metrics.md. A new scalar is a function
+of the `SpectrumFacts`, and an entry here; `make generated` writes the files that follow from it.
+"""
+
+from typing import Optional
+
+from allennlp_analyze.metrics.entries.laws import MARCHENKO_PASTUR, POWER_LAW, TIKHONOV
+from allennlp_analyze.metrics.entries.matrix import IN_WORDS, MATRIX
+from allennlp_analyze.metrics.entries.ranks import RANKS
+from allennlp_analyze.metrics.entries.scalars import NORMS, SPECTRUM
+from allennlp_analyze.metrics.metric import Metric, SpectrumFacts
+
+CATALOGUE: tuple[Metric, ...] = (
+    *MATRIX,
+    *SPECTRUM,
+    *RANKS,
+    *NORMS,
+    *MARCHENKO_PASTUR,
+    *TIKHONOV,
+    *POWER_LAW,
+    *IN_WORDS,
+)
+
+
+def compute_metrics(facts: SpectrumFacts) -> dict[str, Optional[float]]:
+    """Every scalar that follows from the spectrum, by its key; None where it is not defined."""
+    return {m.key: m.compute(facts) for m in CATALOGUE if m.compute is not None}
+
+
+def in_report() -> tuple[Metric, ...]:
+    """Those of report.json and layers.csv."""
+    return tuple(metric for metric in CATALOGUE if metric.in_report)

@@ -1,0 +1,213 @@
+"""Entries of the catalogue: the scalars that follow from the singular values and the power law."""
+
+from allennlp_analyze.metrics import norms
+from allennlp_analyze.metrics.metric import (
+    LOGARITHM,
+    WEIGHTS,
+    Metric,
+    PageColumn,
+    TerminalColumn,
+)
+
+SPECTRUM_SECTION = "singular values"
+NORMS_SECTION = "norms"
+_FROM_ZERO = {"minimum": 0}
+_ZERO_MATRIX = "for the zero matrix"
+
+SPECTRUM = (
+    Metric(
+        "min_singular_value",
+        "Smallest singular value.",
+        schema=_FROM_ZERO,
+        label="smallest singular value",
+        formula="σ_min = √λ_min(WᵀW)",
+        meaning="How much is left of the input direction that the layer weakens most.",
+        section=SPECTRUM_SECTION,
+        unit=WEIGHTS,
+        details="0 says that W loses it. Marchenko-Pastur theory keeps it near s (√N − √M) for"
+        " independent entries of standard deviation s.",
+        agrees="`numpy.linalg.svd`",
+        distrust="as a sign of health where Q ≤ 1.1, since there it goes to 0 for healthy matrices"
+        " too; and to compare layers of different size or scale.",
+        term=True,
+        terminal=TerminalColumn("sigma_min", compared=0),
+        page=PageColumn("σ_min", compared=True),
+        compared=True,
+    ),
+    Metric(
+        "max_singular_value",
+        "Largest singular value.",
+        schema=_FROM_ZERO,
+        label="largest singular value",
+        formula="σ_max = ‖W‖₂",
+        meaning="The spectral norm: how much the layer can stretch an input.",
+        section=SPECTRUM_SECTION,
+        unit=WEIGHTS,
+        agrees="`numpy.linalg.norm(W, 2)`",
+        distrust="as a bound on what a *layer* amplifies where a normalisation follows, which takes"
+        " any scale away.",
+        term=True,
+        compared=True,
+    ),
+    Metric(
+        "condition_number",
+        "max_singular_value / min_singular_value; null where it is not finite.",
+        compute=lambda facts: norms.condition_number(facts.singular_values),
+        schema={"minimum": 1},
+        label="condition number",
+        formula="σ_max / σ_min",
+        meaning="How unevenly directions are treated; large where some are nearly lost.",
+        section=SPECTRUM_SECTION,
+        details="How much a relative error can grow when W is inverted.",
+        undefined="where σ_min is 0",
+        agrees="`numpy.linalg.cond`",
+        distrust="above about 1 / eps (8 million for float32) it is made of rounding errors: read"
+        " `hard_rank_rounding` instead.",
+        term=True,
+    ),
+)
+
+NORMS = (
+    Metric(
+        "frobenius_norm",
+        "Frobenius norm: square root of the sum of the eigenvalues.",
+        compute=lambda facts: norms.frobenius_norm(facts.singular_values),
+        schema=_FROM_ZERO,
+        label="Frobenius norm",
+        formula="‖W‖_F = √Σσ²",
+        meaning="The size of all entries together.",
+        section=NORMS_SECTION,
+        unit=WEIGHTS,
+        details="Equal to √(Σ Wᵢⱼ²).",
+        agrees="`numpy.linalg.norm(W)`",
+        distrust="to compare layers of different shapes: for entries of the same size it grows with"
+        " √(N M).",
+        term=True,
+        compared=True,
+    ),
+    Metric(
+        "spectral_norm",
+        "Largest singular value (its square has this name in WeightWatcher).",
+        nullable=True,
+        schema=_FROM_ZERO,
+        formula="σ_max",
+        meaning="The largest singular value again, under its usual name.",
+        section=NORMS_SECTION,
+        unit=WEIGHTS,
+        details="WeightWatcher gives this name to λ_max = σ_max².",
+        distrust="as `max_singular_value`.",
+    ),
+    Metric(
+        "stable_rank",
+        "Squared Frobenius norm over the squared spectral norm.",
+        compute=lambda facts: norms.stable_rank(facts.singular_values),
+        schema=_FROM_ZERO,
+        label="stable rank",
+        formula="‖W‖²_F / σ²_max",
+        meaning="A rank that small singular values hardly change; at most M.",
+        section=NORMS_SECTION,
+        details="How many directions as strong as the strongest the matrix amounts to, at least 1.",
+        undefined=_ZERO_MATRIX,
+        source='Rudelson & Vershynin, *Sampling from large matrices*, 2007 ("numerical rank")',
+        distrust="as a rank: a single large σ_max makes it small although no direction is lost. A"
+        " heavy-tailed, well-trained layer has a low one.",
+        term=True,
+        page=PageColumn("stable rank", narrow=False),
+        compared=True,
+    ),
+    Metric(
+        "effective_rank",
+        "Exponential of the entropy of the singular values' shares (Roy and Vetterli 2007).",
+        compute=lambda facts: norms.effective_rank(facts.singular_values),
+        schema=_FROM_ZERO,
+        label="effective rank",
+        formula="exp(−Σ pᵢ ln pᵢ), p = σ / Σσ",
+        meaning="How many directions share the weight evenly, in the sense of entropy.",
+        section=NORMS_SECTION,
+        details="Between 1 and M: the number of equal singular values that have the entropy of"
+        " these.",
+        undefined=_ZERO_MATRIX,
+        source="Roy & Vetterli, *The effective rank: a measure of effective dimensionality*,"
+        " EUSIPCO 2007",
+        distrust="beside other tools: many put λ where this has σ, which gives smaller numbers.",
+        term=True,
+        compared=True,
+    ),
+    Metric(
+        "entropy",
+        "Entropy of the eigenvalues' shares over the logarithm of hard_rank numpy; 0 for rank 1.",
+        compute=lambda facts: norms.entropy(facts.singular_values, facts.rank),
+        schema=_FROM_ZERO,
+        label="entropy",
+        formula="−Σ pᵢ ln pᵢ / ln r, p = λ / Σλ, r = hard rank (numpy)",
+        meaning="How evenly the eigenvalues are spread: 1 where all are equal.",
+        section=NORMS_SECTION,
+        details="0 for r = 1.",
+        undefined="for r = 0",
+        agrees="WeightWatcher's `matrix_entropy`",
+        distrust="to compare matrices of different r: dividing by ln r takes most of the size out,"
+        " not all.",
+        term=True,
+    ),
+    Metric(
+        "log_norm",
+        "log10 of the sum of the eigenvalues.",
+        compute=lambda facts: norms.log_norm(facts.singular_values),
+        label="log norm",
+        formula="log₁₀ Σλ",
+        meaning="The size of all entries together, on a logarithmic scale.",
+        section=NORMS_SECTION,
+        unit=LOGARITHM,
+        details="Equal to 2 log ‖W‖_F.",
+        undefined=_ZERO_MATRIX,
+        source="WeightWatcher's `log_norm`",
+        distrust="as `frobenius_norm`.",
+        term=True,
+    ),
+    Metric(
+        "log_spectral_norm",
+        "log10 of the largest eigenvalue.",
+        compute=lambda facts: norms.log_spectral_norm(facts.singular_values),
+        label="log spectral norm",
+        formula="log₁₀ λ_max",
+        meaning="The largest eigenvalue on a logarithmic scale.",
+        section=NORMS_SECTION,
+        unit=LOGARITHM,
+        details="Equal to 2 log σ_max.",
+        undefined=_ZERO_MATRIX,
+        source="WeightWatcher's `log_spectral_norm`",
+        distrust="as `max_singular_value`.",
+        term=True,
+    ),
+    Metric(
+        "alpha_weighted",
+        "alpha * log10 of the largest eigenvalue.",
+        compute=lambda facts: norms.alpha_weighted(facts.singular_values, facts.alpha),
+        label="alpha weighted",
+        formula="α · log₁₀ λ_max",
+        meaning="The exponent weighted with the size of the layer.",
+        section=NORMS_SECTION,
+        undefined="without a fit",
+        source="Martin, Peng & Mahoney, *Predicting trends in the quality of state-of-the-art"
+        " neural networks without access to training or testing data*, Nature Communications 2021"
+        " (α̂); WeightWatcher's `alpha_weighted`",
+        distrust="wherever `alpha` is not to be trusted; where λ_max is near 1, so that it is near"
+        " 0 whatever `alpha` is; and since WeightWatcher's own `alpha` is not always this one (it"
+        " fits with other bounds).",
+        term=True,
+    ),
+    Metric(
+        "log_alpha_norm",
+        "log10 of the sum of eigenvalue^alpha.",
+        compute=lambda facts: norms.log_alpha_norm(facts.singular_values, facts.alpha),
+        label="log alpha norm",
+        formula="log₁₀ Σλ^α",
+        meaning="A norm in which the tail decides.",
+        section=NORMS_SECTION,
+        details="Over all M eigenvalues: the same idea with the whole spectrum.",
+        undefined="without a fit",
+        source="as `alpha_weighted` (the α-Schatten norm); WeightWatcher's `log_alpha_norm`",
+        distrust="as `alpha_weighted`; for a large `alpha` it *is* `alpha_weighted`.",
+        term=True,
+    ),
+)

@@ -1,0 +1,91 @@
+"""Write what the schemas of report.json and compare.json say of metrics, from their catalogue.
+
+    python -m scripts.tools.make_schemas [--check]
+
+Everything else in the two files stays as it is: it is written by hand. With --check nothing is
+written; the exit code is 1 where a file is not what would be written.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
+
+from allennlp_analyze.metrics.catalogue import CATALOGUE, in_report
+from allennlp_analyze.metrics.metric import COUNT, EIGENVALUES, FLOAT, TEXT, WEIGHTS, WHOLE, Metric
+from scripts.tools.generated import ROOT, write_or_check
+
+SCHEMAS = ROOT / "allennlp_analyze" / "data" / "schemas"
+REPORT = SCHEMAS / "report.schema.json"
+COMPARISON = SCHEMAS / "compare.schema.json"
+UNITS = {WEIGHTS: "the weights", EIGENVALUES: "the eigenvalues of W^T W (weights squared)"}
+TYPES = {FLOAT: "number", WHOLE: "integer", COUNT: "integer", TEXT: "string"}
+
+
+def report_schema() -> dict[str, Any]:
+    """The schema of report.json. What an object of several numbers is stands in the file."""
+    schema: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8"))
+    definitions = schema["$defs"]
+    layer = definitions["layer"]
+    objects: dict[str, list[Metric]] = {}
+    properties = {}
+    for metric in in_report():
+        name, _, part = metric.key.partition(".")
+        if part:
+            objects.setdefault(name, []).append(metric)
+        properties[name] = layer["properties"][name] if part else _property(metric)
+    _fill(layer, properties.items())
+    for name, metrics in objects.items():
+        _fill(definitions[name], ((m.key.partition(".")[2], _property(m)) for m in metrics))
+    return schema
+
+
+def comparison_schema() -> dict[str, Any]:
+    """The schema of compare.json."""
+    schema: dict[str, Any] = json.loads(COMPARISON.read_text(encoding="utf-8"))
+    _fill(schema["$defs"]["pair"]["properties"]["differences"], _differences())
+    return schema
+
+
+def _differences() -> Iterator[tuple[str, Any]]:
+    for metric in CATALOGUE:
+        if metric.compared:
+            text = _description(metric)
+            if metric.size_free:
+                text = f"{text[:-1]}; comparable whatever the size."
+            yield metric.names[0], {"$ref": "#/$defs/difference", "description": text}
+
+
+def _fill(node: dict[str, Any], properties: Iterable[tuple[str, Any]]) -> None:
+    node["properties"] = dict(properties)
+    node["required"] = list(node["properties"])
+
+
+def _property(metric: Metric) -> dict[str, Any]:
+    given = dict(metric.schema)
+    if not given.keys() & {"type", "enum", "oneOf"}:
+        nullable = metric.nullable or metric.compute is not None
+        given["type"] = [TYPES[metric.kind], "null"] if nullable else TYPES[metric.kind]
+    first = {key: given.pop(key) for key in ("type", "enum") if key in given}
+    return {**first, "description": _description(metric), **given}
+
+
+def _description(metric: Metric) -> str:
+    unit = UNITS.get(metric.unit)
+    return f"{metric.description[:-1]}, in units of {unit}." if unit else metric.description
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Write the schemas, or check them; the exit code."""
+    return write_or_check(
+        __doc__,
+        lambda: {
+            path: json.dumps(schema, indent=2) + "\n"
+            for path, schema in ((REPORT, report_schema()), (COMPARISON, comparison_schema()))
+        },
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
