@@ -10,6 +10,7 @@ from pathlib import Path
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.source import Source
+from allennlp_analyze.text.lines import one_line
 
 CONFIG = "config.json"
 
@@ -35,7 +36,8 @@ def build_model(source: Source, overrides: str, packages: Sequence[str]) -> obje
             weights = _weights_path(source, directory)
             return models.Model.load(config, str(directory), weights_file=weights, cuda_device=-1)
     except Exception as error:  # whatever the archive's own code raises
-        raise SourceError(_one_line(error)) from error
+        reason = one_line(error, 300) or "no message"
+        raise SourceError(f"{type(error).__name__}: {reason}") from error
 
 
 def _register(packages: Sequence[str]) -> None:
@@ -60,11 +62,6 @@ def _weights_path(source: Source, directory: Path) -> str:
     """The weights file that was analyzed, as it lies in `directory`."""
     inside = directory / source.weights_file  # an absolute path stays what it is
     return str(inside) if inside.is_file() else source.weights_file
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text[:300]}"
 
 
 @contextlib.contextmanager

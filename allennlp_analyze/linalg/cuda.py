@@ -8,6 +8,7 @@ import numpy as np
 
 from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum, squares_are_safe
 from allennlp_analyze.sources.blocks import Entries
+from allennlp_analyze.text.lines import one_line
 
 
 def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
@@ -41,7 +42,7 @@ class OnDevice:
             try:
                 return torch_spectrum(entries, scale, self._device)
             except RuntimeError as error:  # includes torch's out-of-memory error, in every version
-                self._say(" ".join(str(error).split())[:120])
+                self._say(one_line(error, 120))
         return gram_spectrum(entries, scale)
 
     def _say(self, reason: str) -> None:

@@ -25,6 +25,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
+from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.text.names import printable
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class RankMonitor:
     def _warn_of_failure(self, what: str, error: Exception) -> None:
         logger.debug("%s", what, exc_info=True)
         kind = "" if isinstance(error, AnalyzeError) else f"{type(error).__name__}: "
-        self._warn_once(what, f"{what} ({kind}{' '.join(str(error).split())}); training goes on")
+        self._warn_once(what, f"{what} ({kind}{one_line(error)}); training goes on")
 
     def _warn_once(self, about: str, line: str) -> None:
         if ("warned", about) not in self._said:

@@ -13,9 +13,9 @@ from allennlp_analyze.settings import MAX_UNPACKED_SIZE
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
-from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.streams.gzip import GzipStream
 from allennlp_analyze.sources.streams.tar import TarStream
+from allennlp_analyze.text.lines import excerpt
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_NAMESPACES = 10_000
@@ -83,7 +83,7 @@ def parse_config(text: Optional[bytes]) -> tuple[dict[str, object], tuple[str, .
     try:
         config = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        return {}, (f"{CONFIG} is not plain JSON and is ignored ({printable(error)})",)
+        return {}, (f"{CONFIG} is not plain JSON and is ignored ({excerpt(error)})",)
     if not isinstance(config, dict):
         return {}, (f"{CONFIG} is not a JSON object and is ignored",)
     return config, ()
@@ -195,5 +195,5 @@ def _kind(member: tarfile.TarInfo) -> str:
     if member.issparse():
         return "a sparse file"
     if member.issym() or member.islnk():
-        return f"a link to {printable(member.linkname, 60)}"
+        return f"a link to {excerpt(member.linkname, 60)}"
     return "a directory" if member.isdir() else "a device or pipe"

@@ -12,9 +12,10 @@ from allennlp_analyze.errors import CheckpointError, TensorError, UsageError
 from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.state_dict import find_state_dict
-from allennlp_analyze.sources.pickles.description import Inert, TensorRef, printable
+from allennlp_analyze.sources.pickles.description import Inert, TensorRef
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.text.lines import excerpt
 
 MEMORY = "(in memory)"
 STATE_DICT = "state dict"
@@ -77,7 +78,7 @@ def module_source(model: Any) -> tuple[Source, Any]:
     name = type(model).__name__
     tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
     if not tensors:
-        raise UsageError(f"the module {printable(name)} has no parameters")
+        raise UsageError(f"the module {excerpt(name)} has no parameters")
     return _source(name, tensors), model
 
 
@@ -208,7 +209,7 @@ def _torch_values(name: str, tensor: Any, dtype: str) -> np.ndarray:
         return _bits(tensor.detach().cpu().resolve_conj().resolve_neg(), dtype)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         line = (str(error).splitlines() or [""])[0]
-        raise TensorError(f"{name}: failed to read its values ({printable(line)})") from None
+        raise TensorError(f"{name}: failed to read its values ({excerpt(line)})") from None
 
 
 def _bits(plain: Any, dtype: str) -> np.ndarray:

@@ -11,8 +11,9 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError, TensorError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, printable
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.text.lines import excerpt
 
 MAX_DIMENSIONS = 32  # the limit of numpy 1.x
 # A view that repeats elements has values up to this size; a larger one is only described.
@@ -56,12 +57,12 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
     if reason is None:
         reason = why_unsupported(ref.dtype)
     if any(n < 0 for n in ref.shape):
-        raise CheckpointError(f"tensor {printable(name)} has a negative dimension")
+        raise CheckpointError(f"tensor {excerpt(name)} has a negative dimension")
     if ref.storage is None:
         return _described(name, ref, (name,), reason or "has no storage")
     if block is None:
         raise CheckpointError(
-            f"tensor {printable(name)}: its storage {printable(ref.storage.key)} is missing"
+            f"tensor {excerpt(name)}: its storage {excerpt(ref.storage.key)} is missing"
         )
     offset = _checked_offset(name, ref, ref.storage, block)
     stride = tuple(s if n > 1 else 0 for n, s in zip(ref.shape, ref.stride))
@@ -83,11 +84,11 @@ def _checked_offset(name: str, ref: TensorRef, storage: StorageRef, block: Block
     """Returns the byte offset of the view in its block, after checking that the view fits."""
     if len(ref.stride) != len(ref.shape):
         raise CheckpointError(
-            f"tensor {printable(name)}: {len(ref.stride)} strides for {len(ref.shape)} dimensions"
+            f"tensor {excerpt(name)}: {len(ref.stride)} strides for {len(ref.shape)} dimensions"
         )
     if storage_bytes(storage) > block.nbytes:
         raise CheckpointError(
-            f"tensor {printable(name)}: expected a storage of {storage_bytes(storage)} bytes,"
+            f"tensor {excerpt(name)}: expected a storage of {storage_bytes(storage)} bytes,"
             f" got {block.nbytes}"
         )
     item = ITEM_SIZE[ref.dtype]
@@ -98,14 +99,14 @@ def _checked_offset(name: str, ref: TensorRef, storage: StorageRef, block: Block
     high = begin + item * (ref.offset + sum(span for span in spans if span > 0) + 1)
     if 0 not in ref.shape and (low < begin or high > end):
         raise CheckpointError(
-            f"tensor {printable(name)}: shape {_short(ref.shape)} with strides"
+            f"tensor {excerpt(name)}: shape {_short(ref.shape)} with strides"
             f" {_short(ref.stride)} reaches outside its storage of {end - begin} bytes"
         )
     return begin + item * ref.offset
 
 
 def _short(numbers: tuple[int, ...]) -> str:
-    return printable(numbers, 60)
+    return excerpt(numbers, 60)
 
 
 def _why_not_materialised(ref: TensorRef, block: Block) -> Optional[str]:

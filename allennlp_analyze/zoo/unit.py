@@ -16,6 +16,7 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.storage.files import make_directory, write_atomically
 from allennlp_analyze.storage.workspace import workspace
+from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.zoo.outcome import OUTCOME, write_outcome
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooLayer
 
@@ -154,7 +155,7 @@ def kept(outcome: ModelOutcome, directory: Path) -> ModelOutcome:
 
 def failure(digest: str, reason: str) -> ModelOutcome:
     """The outcome of a model that could not be analyzed, its reason on one line."""
-    return ModelOutcome(FAILED, digest, reason=" ".join(reason.split()))
+    return ModelOutcome(FAILED, digest, reason=one_line(reason))
 
 
 def _done(report: ModelReport, digest: str) -> ModelOutcome:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Optional
 
 from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.settings import TIMEOUT
-from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
 
 if TYPE_CHECKING:
@@ -245,16 +245,16 @@ def _reason(error: BaseException) -> str:
         return reason_of_status(status)
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return (
-            f"cannot be written to the cache {cache_directory()} ({printable(error.strerror)});"
+            f"cannot be written to the cache {cache_directory()} ({excerpt(error.strerror)});"
             f" set {CACHE_ROOT} to use another directory"
         )
     if type(error) is FileNotFoundError:  # cached_path's form of a 404
         return reason_of_status(404)
-    text = printable(error, 2000)
+    text = excerpt(error, 2000)
     for sign, meaning in _NETWORK:
         if sign in text:
             return meaning
-    return f"cannot be downloaded ({printable(f'{type(error).__name__}: {error}', 200)})"
+    return f"cannot be downloaded ({excerpt(f'{type(error).__name__}: {error}', 200)})"
 
 
 _STORAGE = (

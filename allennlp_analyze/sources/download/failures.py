@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.text.lines import excerpt
 
 ATTEMPTS = 5
 ATTEMPTS_AFTER_SILENCE = 2
@@ -98,10 +98,10 @@ def of_request(error: Exception, timeout: float) -> DownloadError:
         return DownloadError("too many redirects")
     if isinstance(error, requests.exceptions.InvalidSchema):
         return DownloadError(
-            f"redirects to a URL that is not http:// or https:// ({printable(error)})"
+            f"redirects to a URL that is not http:// or https:// ({excerpt(error)})"
         )
     if isinstance(error, ValueError):  # covers requests' own errors and those it passes on
-        return DownloadError(f"is not a valid URL ({printable(error)})")
+        return DownloadError(f"is not a valid URL ({excerpt(error)})")
     if isinstance(error, requests.ConnectTimeout):
         return ConnectError(_silence(timeout))
     if isinstance(error, requests.Timeout):
@@ -109,7 +109,7 @@ def of_request(error: Exception, timeout: float) -> DownloadError:
     if isinstance(error, requests.ConnectionError):
         return _of_connection(error)
     return DownloadError(
-        f"cannot be downloaded ({printable(f'{type(error).__name__}: {error}', 200)})"
+        f"cannot be downloaded ({excerpt(f'{type(error).__name__}: {error}', 200)})"
     )
 
 
@@ -144,10 +144,10 @@ def _words(error: BaseException) -> str:
                 return "unknown host"
             return "failed to resolve the host name"
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"invalid certificate ({printable(cause.verify_message)})"
+            return f"invalid certificate ({excerpt(cause.verify_message)})"
         if isinstance(cause, OSError) and cause.strerror:
-            return printable(cause.strerror).lower()
-    return printable(list(_causes(error))[-1]) or type(error).__name__
+            return excerpt(cause.strerror).lower()
+    return excerpt(list(_causes(error))[-1]) or type(error).__name__
 
 
 def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ import requests
 
 from allennlp_analyze.sources.download import failures as http_errors
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
-from allennlp_analyze.sources.pickles.description import printable
+from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import Progress, progress_bar
 
 MAX_REDIRECTS = 10
@@ -262,4 +262,4 @@ class _Arrived:
 def _title(url: str) -> str:
     """Returns the name of the file at `url` for the progress bar."""
     parts = urlsplit(url)
-    return printable(PurePosixPath(parts.path).name or parts.netloc, 40)
+    return excerpt(PurePosixPath(parts.path).name or parts.netloc, 40)

@@ -7,9 +7,10 @@ from typing import Any, Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, printable
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import map_file, mapped_block, stored_tensor
+from allennlp_analyze.text.lines import excerpt
 
 _LENGTH_BYTES = 8
 _DTYPES = {
@@ -52,7 +53,7 @@ def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, Store
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{label}: is damaged ({printable(error)})") from None
+        raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
 
 
 def _validate(path: Path) -> None:
@@ -62,7 +63,7 @@ def _validate(path: Path) -> None:
         with safe_open(str(path), framework="np") as file:
             file.keys()
     except SafetensorError as error:
-        raise CheckpointError(f"is not a valid safetensors file ({printable(error)})") from None
+        raise CheckpointError(f"is not a valid safetensors file ({excerpt(error)})") from None
 
 
 def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
@@ -79,7 +80,7 @@ def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) ->
     shape = tuple(entry["shape"])
     dtype = _DTYPES.get(entry["dtype"])
     if dtype is None:
-        reason = f"safetensors type {printable(entry['dtype'], 20)} is not supported"
+        reason = f"safetensors type {excerpt(entry['dtype'], 20)} is not supported"
         return stored_tensor(name, TensorRef("unknown", shape, unsupported=reason), None)
     # The tensor's name identifies its storage, because tensors cannot overlap in this format.
     size = (end - begin) // ITEM_SIZE[dtype]

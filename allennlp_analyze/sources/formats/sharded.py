@@ -8,8 +8,8 @@ from pathlib import Path
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
-from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
 PREFERRED_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -40,7 +40,7 @@ def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
         other = [tensor for tensor in tensors if places.get(tensor) != name]
         if other:
             raise CheckpointError(
-                f"{label}: {name} contains {printable(other[0])}, which the index does not list"
+                f"{label}: {name} contains {excerpt(other[0])}, which the index does not list"
             )
     return {name: _found(label, shards, name, file) for name, file in places.items()}
 
@@ -61,7 +61,7 @@ def _places(index: Path, label: str) -> dict[str, str]:
     for file in places.values():
         if not isinstance(file, str) or not _is_plain(file):
             raise CheckpointError(
-                f"{label}: lists {printable(file)!r}, which is not a file in the same directory"
+                f"{label}: lists {excerpt(file)!r}, which is not a file in the same directory"
             )
     if len(set(places.values())) > MAX_SHARDS:
         raise CheckpointError(f"{label}: lists more than {MAX_SHARDS} files")
@@ -85,6 +85,6 @@ def _found(
 ) -> StoredTensor:
     tensor = shards[file].get(name)
     if tensor is None:
-        raise CheckpointError(f"{label}: {file} does not contain {printable(name)}")
+        raise CheckpointError(f"{label}: {file} does not contain {excerpt(name)}")
     # Storage keys are unique only within one file.
     return replace(tensor, storage=(file, tensor.storage))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import TensorRef, printable
+from allennlp_analyze.sources.pickles.description import TensorRef
+from allennlp_analyze.text.lines import excerpt
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net")
 # Keys beside the model in a training checkpoint; their tensors do not belong to the model.
@@ -29,7 +30,7 @@ def find_state_dict(described: object) -> dict[str, TensorRef]:
         raise CheckpointError(f"contains a {_kind(described)}, not a state dict of named tensors")
     tensors = _tensors(described)
     if described and not tensors:
-        keys = ", ".join(printable(key, 40) for key in list(described)[:8] if isinstance(key, str))
+        keys = ", ".join(excerpt(key, 40) for key in list(described)[:8] if isinstance(key, str))
         raise CheckpointError(f"contains no model tensors; its keys are: {keys or 'not strings'}")
     if any(len(name) > _MAX_NAME for name in tensors):
         raise CheckpointError(f"has a tensor name of more than {_MAX_NAME} characters")

@@ -11,9 +11,9 @@ from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.state_dict import find_state_dict
 from allennlp_analyze.sources.formats.torch_legacy import read_legacy
 from allennlp_analyze.sources.formats.torch_zip import read_zipped
-from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import Block, map_file, stored_tensor
+from allennlp_analyze.text.lines import excerpt
 
 MAX_TENSORS = 200_000
 
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, Stored
     except (RecursionError, MemoryError):
         raise CheckpointError(f"{label}: needs too much memory to read") from None
     except _DAMAGE as error:
-        raise CheckpointError(f"{label}: is damaged ({printable(error)})") from None
+        raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
 
 
 def _read(path: Path) -> dict[str, StoredTensor]:

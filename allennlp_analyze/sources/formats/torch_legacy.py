@@ -4,9 +4,10 @@ import mmap
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
-from allennlp_analyze.sources.pickles.description import StorageRef, printable
+from allennlp_analyze.sources.pickles.description import StorageRef
 from allennlp_analyze.sources.pickles.machine import unpickle
 from allennlp_analyze.sources.views import Block, mapped_block
+from allennlp_analyze.text.lines import excerpt
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -55,7 +56,7 @@ def _locate(
     blocks: dict[str, Block] = {}
     for key in keys:
         if key not in storages:
-            raise CheckpointError(f"storage {printable(key)} is not used by any tensor")
+            raise CheckpointError(f"storage {excerpt(key)} is not used by any tensor")
         blocks[key] = _block(mapping, position, storages[key])
         position += _LENGTH_BYTES + blocks[key].nbytes
     if position < len(mapping):
@@ -66,10 +67,10 @@ def _locate(
 def _block(mapping: mmap.mmap, position: int, storage: StorageRef) -> Block:
     length = mapping[position : position + _LENGTH_BYTES]
     if len(length) < _LENGTH_BYTES:
-        raise CheckpointError(f"is truncated: storage {printable(storage.key)} is missing")
+        raise CheckpointError(f"is truncated: storage {excerpt(storage.key)} is missing")
     size = int.from_bytes(length, "little", signed=True)
     if size != storage.whole:
         raise CheckpointError(
-            f"storage {printable(storage.key)}: expected {storage.whole} elements, got {size}"
+            f"storage {excerpt(storage.key)}: expected {storage.whole} elements, got {size}"
         )
     return mapped_block(mapping, position + _LENGTH_BYTES, size * ITEM_SIZE[storage.dtype])

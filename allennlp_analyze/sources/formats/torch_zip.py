@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.pickles.machine import MAX_PICKLE_BYTES, unpickle
 from allennlp_analyze.sources.views import Block, mapped_block
 from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.text.lines import excerpt
 
 MAX_INFLATED_BYTES = 4 * 2**30
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -43,7 +43,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
         with zipfile.ZipFile(path) as archive:
             records = _by_name(archive)
     except _ZIP_DAMAGE as error:
-        raise CheckpointError(f"is a damaged zip file ({printable(error)})") from None
+        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
     prefix = _prefix(records)
     _check_byte_order(mapping, records, prefix)
     pickled = _read(mapping, records[f"{prefix}data.pkl"], MAX_PICKLE_BYTES)
@@ -52,7 +52,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     for key in described.storages:
         record = records.get(f"{prefix}data/{key}")
         if record is None:
-            raise CheckpointError(f"the record of storage {printable(key)} is missing")
+            raise CheckpointError(f"the record of storage {excerpt(key)} is missing")
         blocks[key] = _block(mapping, record)
     return described.value, blocks
 
@@ -61,7 +61,7 @@ def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     records: dict[str, zipfile.ZipInfo] = {}
     for record in archive.infolist():
         if record.filename in records:
-            raise CheckpointError(f"contains the record {printable(record.filename)} twice")
+            raise CheckpointError(f"contains the record {excerpt(record.filename)} twice")
         records[record.filename] = record
     return records
 
@@ -90,7 +90,7 @@ def _check_byte_order(
 
 
 def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
-    name = printable(record.filename)
+    name = excerpt(record.filename)
     start = _data_offset(mapping, record)
     if record.compress_type == zipfile.ZIP_STORED:
         if record.compress_size != record.file_size:
@@ -107,14 +107,14 @@ def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
 def _read(mapping: mmap.mmap, record: zipfile.ZipInfo, limit: int) -> bytes:
     """Returns the contents of a small record."""
     if record.file_size > limit:
-        name = printable(record.filename)
+        name = excerpt(record.filename)
         raise CheckpointError(f"record {name} has {record.file_size} bytes, more than {limit}")
     return _block(mapping, record).read().tobytes()
 
 
 def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
     """Returns the offset of a record's bytes, after checking the local header before them."""
-    name = printable(record.filename)
+    name = excerpt(record.filename)
     header = mapping[record.header_offset : record.header_offset + _LOCAL_HEADER.size]
     if record.header_offset < 0 or len(header) < _LOCAL_HEADER.size:
         raise CheckpointError(f"is truncated: record {name} is missing")
@@ -132,7 +132,7 @@ def _data_offset(mapping: mmap.mmap, record: zipfile.ZipInfo) -> int:
 
 def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
     """Inflate a record into a mapped array of shape (file_size,), which may exceed the memory."""
-    name = printable(record.filename)
+    name = excerpt(record.filename)
     try:
         return mapped_copy(_checked(_inflated(packed), record))
     except zlib.error as error:
@@ -151,7 +151,7 @@ def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes
             break
         yield data
     if size != record.file_size or checksum != record.CRC:
-        raise CheckpointError(f"record {printable(record.filename)} fails its checksum")
+        raise CheckpointError(f"record {excerpt(record.filename)} fails its checksum")
 
 
 def _inflated(packed: np.ndarray) -> Iterator[bytes]:

@@ -62,11 +62,3 @@ class Builder:
 
     name: str
     build: Callable[[tuple[object, ...]], object]
-
-
-def printable(text: object, limit: int = 120) -> str:
-    """`text` on one line without control characters, for messages about untrusted files."""
-    # Cut first: a name may have as many characters as its file.
-    start = str(text)[: limit + 1]
-    line = "".join(c if c.isprintable() else "?" for c in start)
-    return line if len(line) <= limit else line[: limit - 3] + "..."

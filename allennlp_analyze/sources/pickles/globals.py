@@ -16,8 +16,8 @@ from allennlp_analyze.sources.pickles.description import (
     StorageRef,
     StorageType,
     TensorRef,
-    printable,
 )
+from allennlp_analyze.text.lines import excerpt
 
 Args = tuple[object, ...]
 
@@ -55,7 +55,7 @@ def resolve(module: str, name: str) -> object:
     found = _TABLE.get((module, name))
     if found is None:
         raise CheckpointError(
-            f"uses the disallowed global {printable(module)}.{printable(name)}, which plain tensors"
+            f"uses the disallowed global {excerpt(module)}.{excerpt(name)}, which plain tensors"
             " do not need; save the model's state_dict() instead"
         )
     return found

@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from typing import Callable, Union
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import (
-    Builder,
-    Inert,
-    StorageRef,
-    StorageType,
-    printable,
-)
+from allennlp_analyze.sources.pickles.description import Builder, Inert, StorageRef
 from allennlp_analyze.sources.pickles.globals import integer, resolve, safe_key
+from allennlp_analyze.sources.pickles.storages import storage_of
+from allennlp_analyze.text.lines import excerpt
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_OPERATIONS = 3_000_000
@@ -51,7 +47,7 @@ def unpickle(data: Buffer, start: int = 0) -> Unpickled:
     try:
         return Machine(data, start).run()
     except _DAMAGE as error:
-        raise CheckpointError(f"its pickle is damaged ({printable(error)})") from None
+        raise CheckpointError(f"its pickle is damaged ({excerpt(error)})") from None
     except _RESOURCES:
         raise CheckpointError("its pickle needs too much memory") from None
 
@@ -261,30 +257,9 @@ class Machine:
             raise CheckpointError("its pickle sets attributes, but not those of a state dict")
 
     def persistent(self) -> None:
-        storage = _storage(self._stack.pop())
+        storage = storage_of(self._stack.pop())
         self._storages.setdefault(storage.key, storage)
         self.push(storage)
-
-
-def _storage(pid: object) -> StorageRef:
-    """Returns the storage of a persistent id: ("storage", type, key, location, size[, view])."""
-    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
-        kind = pid[0] if isinstance(pid, tuple) and pid and isinstance(pid[0], str) else "unknown"
-        raise CheckpointError(
-            f"contains a {printable(kind)!r} object; save only the model's state_dict()"
-        )
-    kind, key, whole = pid[1], pid[2], integer(pid[4], "storage's size")
-    if not isinstance(kind, StorageType) or not isinstance(key, (str, int)):
-        raise CheckpointError("a storage must be described by its type and key")
-    start, size = 0, whole
-    if len(pid) > 5 and pid[5] is not None:
-        view = pid[5]
-        if not (isinstance(view, (tuple, list)) and len(view) == 3):
-            raise CheckpointError(f"storage {printable(key)}: its view must have three parts")
-        start, size = integer(view[1], "storage view"), integer(view[2], "storage view")
-    if start + size > whole:
-        raise CheckpointError(f"storage {printable(key)}: its view reaches outside the storage")
-    return StorageRef(str(key), kind.dtype, whole, start, size)
 
 
 def _constant(value: object) -> Callable[[Machine], None]:

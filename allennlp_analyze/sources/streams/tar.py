@@ -6,8 +6,8 @@ from typing import BinaryIO, Optional, Union, cast
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.damaged import DamagedError
-from allennlp_analyze.sources.pickles.description import printable
 from allennlp_analyze.sources.streams.gzip import GzipStream
+from allennlp_analyze.text.lines import excerpt
 
 MAX_MEMBERS = 100_000
 MAX_HEADER_BYTES = 2**20
@@ -34,7 +34,7 @@ class TarStream:
             if member is None:
                 return
             if member.size < 0:
-                raise SourceError(f"member {printable(member.name)} has a negative size")
+                raise SourceError(f"member {excerpt(member.name)} has a negative size")
             self._file.limit_headers(None)
             yield member
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
@@ -46,7 +46,7 @@ class TarStream:
         while left:
             data = self._file.read(min(left, _CHUNK))
             if not data:
-                raise DamagedError(f"is truncated: member {printable(member.name)} is incomplete")
+                raise DamagedError(f"is truncated: member {excerpt(member.name)} is incomplete")
             left -= len(data)
             yield data
 
@@ -61,13 +61,13 @@ class TarStream:
         try:
             return tarfile.TarFile(fileobj=cast(BinaryIO, self._file), mode="r")
         except _TAR_DAMAGE as error:
-            raise DamagedError(f"contains no tar archive ({printable(error)})") from None
+            raise DamagedError(f"contains no tar archive ({excerpt(error)})") from None
 
     def _guarded_next(self, tar: tarfile.TarFile) -> Optional[tarfile.TarInfo]:
         try:
             return tar.next()
         except _TAR_DAMAGE as error:
-            raise DamagedError(f"contains a damaged tar archive ({printable(error)})") from None
+            raise DamagedError(f"contains a damaged tar archive ({excerpt(error)})") from None
 
 
 class _ForwardFile:

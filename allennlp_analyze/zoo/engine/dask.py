@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -74,9 +75,8 @@ class Dask:
         try:
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise SourceError(
-                f"--dask {self._address}: no scheduler answers there ({reason})"
+                f"--dask {self._address}: no scheduler answers there ({one_line(error, 200)})"
             ) from None
 
     def _check_workers(self, client: "Client") -> None:
