@@ -61,7 +61,7 @@ ABOUT = (
 COLLAPSE_TEXT = (
     "The rank-collapse experiment: networks trained anew; those that diverged are left out."
 )
-NO_EXPERIMENT = "give the results of scripts/rank_collapse/__main__.py with --rank-collapse"
+NO_EXPERIMENT = "give the results of scripts.rank_collapse with --rank-collapse"
 SCHEMA_VERSION = 1
 # What a comparison row by row is to the claim that the numbers come out again; of two models that
 # have nothing in common, there is nothing to say.

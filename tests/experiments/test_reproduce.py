@@ -171,7 +171,7 @@ def test_without_network_everything_says_why(tmp_path: Path) -> None:
     for claim in claims[:4]:
         assert claim["note"].startswith("none of the 2 models could be analyzed; the first: http")
         assert claim["published"] and not claim["ours"]
-    assert "scripts/rank_collapse/__main__.py" in claims[-1]["note"]
+    assert "scripts.rank_collapse" in claims[-1]["note"]
     assert done.stdout.count("none of the 2 models") == 2  # once in each section
 
 
