@@ -38,6 +38,7 @@ generated: .venv-standalone/installed ## write what is made from the code: pages
 	.venv-standalone/bin/python -m scripts.tools.make_cli_docs
 	.venv-standalone/bin/python -m scripts.tools.make_schemas
 	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs
+	.venv-standalone/bin/python -m scripts.tools.make_figure_docs
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
 clean: ## remove both environments

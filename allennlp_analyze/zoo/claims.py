@@ -11,7 +11,7 @@ from allennlp_analyze.zoo.results import CLAIM_VERDICTS, Claim, ZooModel
 
 # The largest Kolmogorov-Smirnov distance of a fit that counts. With M >= 50 the study's are at most
 # 0.078; Gaussian matrices of its shapes, whose spectra have no heavy tail, are nearly all at 0.1 to
-# 0.15 (tests/test_claims.py draws some). Of fewer eigenvalues the distance is large by chance.
+# 0.15 (tests/zoo/test_claims.py draws some). Of fewer eigenvalues the distance is large by chance.
 MAX_D = 0.1
 NEARLY_ALL = 0.95
 ALPHA_RANGE = (2.0, 4.0)
