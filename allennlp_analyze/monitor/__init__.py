@@ -1,4 +1,4 @@
-"""The ranks of a network while it trains. `RankMonitor` and the callbacks are the way in."""
+"""Monitors the ranks of a network during training: `RankMonitor` and the trainer callbacks."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The monitor of rank collapse in `allennlp train`: the trainer callback `rank_monitor`."""
+"""The rank monitor for `allennlp train`: the trainer callback `rank_monitor`."""
 
 import contextlib
 import json
@@ -32,29 +32,30 @@ NAME = "rank_monitor"
 
 @TrainerCallback.register(NAME)
 class RankMonitorCallback(TrainerCallback):
-    """Measures the model's matrices at the start and at the end of each epoch, and warns.
+    """Measures the model's matrices at the start and at the end of each epoch, and logs warnings.
 
-    In a configuration, all but `type` may be left out:
+    In a configuration, every key except `type` is optional:
 
         "callbacks": [{"type": "rank_monitor", "layers": "encoder", "kinds": ["linear"],
                        "max_seconds": 5, "every_batches": 100, "stop": false}]
 
-    `layers`, `kinds` and `max_seconds` (for one check) are those of `RankMonitor`;
-    `every_batches` adds a check after so many batches, and `stop` ends the training after the epoch
-    in which a layer that had been well is found collapsed; the model is archived all the same.
+    `layers`, `kinds` and `max_seconds` (for one check) are those of `RankMonitor`.
+    `every_batches` adds a check after that many batches. `stop` ends training after the epoch in
+    which a layer that was healthy has collapsed; the model is still archived.
 
-    The numbers of an epoch go to its `metrics_epoch_N.json` and to TensorBoard, W&B and every other
-    `LogWriterCallback` of the trainer, as `rank_monitor/<layer>/<measure>`; `metrics.json` has the
-    last epoch's. Where the trainer keeps moving averages the averages are measured: these are what
-    it validates and archives. In distributed training the first process measures; parameters that
-    are sharded over the processes cannot be watched, which one warning says.
+    The numbers of an epoch are written to its `metrics_epoch_N.json` and to TensorBoard, W&B and
+    every other `LogWriterCallback` of the trainer, as `rank_monitor/<layer>/<measure>`;
+    `metrics.json` has those of the last epoch. If the trainer keeps moving averages, the averages
+    are measured, because the trainer validates and archives them. In distributed training the first
+    process measures. Parameters that are sharded over the processes cannot be monitored; one
+    warning says so.
 
-    Training goes on as without: weights, gradients and random numbers are those that it would have
-    had, and what fails in here is logged. Raises `ConfigurationError`, before the training starts,
-    for a value that makes no sense and for a model in which nothing was chosen.
+    Training is bit-for-bit identical with or without the callback, and errors in it are only
+    logged. Raises `ConfigurationError` before training starts for an invalid value, and for a model
+    in which no layer is selected.
     """
 
-    # `Any`: AllenNLP passes these on as they are in the configuration, and the checks are ours.
+    # `Any`: AllenNLP passes these on unchecked from the configuration; they are checked here.
     def __init__(
         self,
         serialization_dir: str,
@@ -85,8 +86,8 @@ class RankMonitorCallback(TrainerCallback):
             return
         if trainer._ddp_wrapped_model is not None and trainer._ddp_wrapped_model.is_sharded:
             logger.warning(
-                "%s: the parameters are sharded over the processes, and sharded parameters cannot"
-                " be watched; the training goes on without",
+                "%s: the parameters are sharded over the processes and cannot be monitored;"
+                " training continues without the monitor",
                 NAME,
             )
             return
@@ -98,8 +99,8 @@ class RankMonitorCallback(TrainerCallback):
                 self._monitor.load_state_dict(self._recovered)
 
     def on_backward(self, trainer: "GradientDescentTrainer", *args: Any, **kwargs: Any) -> bool:
-        # Log writers whose `on_start` comes after ours can write from here on, and the first batch
-        # is not counted yet. What was seen before epoch 0 is logged as epoch -1.
+        # From here on, log writers whose `on_start` runs after ours can write, and the first batch
+        # is not counted yet. Readings from before epoch 0 are logged as epoch -1.
         if self._baseline is not None:
             self._write(trainer, self._baseline, trainer._epochs_completed - 1)
             self._baseline = None
@@ -136,8 +137,8 @@ class RankMonitorCallback(TrainerCallback):
         if self._stop and first_process_says(self._last.stop):
             if self._last.stop:
                 logger.warning(
-                    "%s: the training ends after epoch %d: a layer has collapsed and `stop` is set"
-                    " (AllenNLP itself will speak of patience)",
+                    "%s: training ends after epoch %d because a layer has collapsed and `stop` is"
+                    " set (AllenNLP's own message mentions patience)",
                     NAME,
                     epoch,
                 )
@@ -146,16 +147,16 @@ class RankMonitorCallback(TrainerCallback):
     def state_dict(self) -> dict[str, Any]:
         kept = {}
         if self._monitor is not None:
-            with self._going_on("keeping the state for --recover"):
+            with self._going_on("saving the state for --recover"):
                 kept[NAME] = self._monitor.state_dict()
         return kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # AllenNLP pairs states with callbacks by position: it may be another callback's.
+        # AllenNLP matches states to callbacks by position, so this may be another callback's state.
         self._recovered = state_dict.get(NAME)
 
     def _check(self, trainer: "GradientDescentTrainer", epoch: Optional[int]) -> Check:
-        """Measure now; an empty check where that fails."""
+        """Measure now; returns an empty check if that fails."""
         assert self._monitor is not None
         self._last, self._last_at = Check(epoch), trainer._total_batches_completed
         with self._going_on("a check"), _averages(trainer._moving_average):
@@ -163,38 +164,38 @@ class RankMonitorCallback(TrainerCallback):
         return self._last
 
     def _write(self, trainer: "GradientDescentTrainer", check: Check, epoch: int) -> None:
-        """Pass the numbers on to the trainer's log writers.
+        """Pass the numbers to the trainer's log writers.
 
-        Against epochs, as AllenNLP's own of an epoch; where there are checks between, all against
-        batches: one curve has one axis.
+        They are logged against epochs, like AllenNLP's own metrics of an epoch. If there are checks
+        between epochs, all are logged against batches, so that a curve has one axis.
         """
         at = None if self._every_batches else epoch
         for callback in trainer._callbacks:
             if check.readings and isinstance(callback, LogWriterCallback):
                 with self._going_on(f"writing to {type(callback).__name__}"):
-                    # A new dict for each: W&B's adds to it.
+                    # Each writer gets a new dict, because that of W&B adds to it.
                     callback.log_scalars(dict(check.metrics), epoch=at)
 
     @contextlib.contextmanager
     def _going_on(self, what: str) -> Iterator[None]:
-        """Log what goes wrong, once: no training may end because of its monitor."""
+        """Log an error once; the monitor must never end the training."""
         try:
             yield
         except ConfigurationError:
             raise
         except Exception as error:
-            line = f"{what} failed ({type(error).__name__}: {error}); the training goes on"
+            line = f"{what} failed ({type(error).__name__}: {error}); training continues"
             if line not in self._said:
                 self._said.add(line)
                 logger.warning("%s: %s", NAME, one_line(line))
-            logger.debug("%s: where it failed", NAME, exc_info=True)
+            logger.debug("%s: traceback", NAME, exc_info=True)
 
     def _add_to_metrics(
         self, trainer: "GradientDescentTrainer", metrics: dict[str, Any], epoch: int
     ) -> None:
-        """Into what the trainer returns, and into the file that it has written by now.
+        """Add the numbers to the trainer's metrics, and to the file that it has already written.
 
-        The trainer goes on with the same dict in the next epoch: what was put off must not stay.
+        The trainer reuses the dict in the next epoch, so numbers of postponed layers are removed.
         """
         before, found = self._keys, self._last.metrics
         self._keys = set(found)
@@ -208,7 +209,7 @@ class RankMonitorCallback(TrainerCallback):
 def _check_values(
     layers: object, kinds: object, max_seconds: object, every_batches: object, stop: object
 ) -> None:
-    """Raise `ConfigurationError` for a value that makes no sense for any model."""
+    """Raise `ConfigurationError` for a value that is invalid for every model."""
     from allennlp_analyze._keywords import in_keywords, settings_of
     from allennlp_analyze.monitor.budget import refuse_no_time
 
@@ -231,7 +232,7 @@ def _configuration_error(reason: object) -> ConfigurationError:
 
 
 def _monitor(trainer: "GradientDescentTrainer", choices: dict[str, Any]) -> "RankMonitor":
-    """A monitor of the trainer's model. Raises `ConfigurationError`."""
+    """Returns a monitor of the trainer's model. Raises `ConfigurationError`."""
     from allennlp_analyze.monitor.monitor import RankMonitor
 
     try:
@@ -242,9 +243,9 @@ def _monitor(trainer: "GradientDescentTrainer", choices: dict[str, Any]) -> "Ran
 
 
 def _penalty(model: "Model") -> Optional[Callable[[str], Optional[float]]]:
-    """The weight of a parameter's L2 penalty, by its name; None where the model has no regularizer.
+    """Returns a function from a parameter's name to its L2 penalty; None without a regularizer.
 
-    As AllenNLP's `RegularizerApplicator` applies it: the first expression that matches counts, and
+    This follows AllenNLP's `RegularizerApplicator`: the first matching expression counts, and
     `L2Regularizer` adds alpha * sum w^2 to the loss.
     """
     applicator = getattr(model, "_regularizer", None)
@@ -263,17 +264,17 @@ def _penalty(model: "Model") -> Optional[Callable[[str], Optional[float]]]:
 def _end_after_this_epoch(trainer: "GradientDescentTrainer") -> None:
     """Make the trainer leave its loop as it does when it runs out of patience.
 
-    That is the one way out after which it has saved this epoch, loads the best weights, writes
-    metrics.json and archives the model. It asks its metric tracker once, at the end of each epoch;
-    the number of epochs was read at the start, and an exception would skip all of these. What the
-    tracker holds stays as it is, so a recovered training does not begin with an answer of ours.
+    Only then does it save this epoch, load the best weights, write metrics.json and archive the
+    model. The trainer asks its metric tracker once, at the end of each epoch; it reads the number
+    of epochs only at the start, and an exception would skip all these steps. The tracker's state is
+    not changed, so a recovered training does not start with our answer.
     """
     trainer._metric_tracker.should_stop_early = lambda: True
 
 
 @contextlib.contextmanager
 def _averages(moving_average: Optional["MovingAverage"]) -> Iterator[None]:
-    """Meanwhile the model has its averaged weights, as when the trainer validates and archives."""
+    """Give the model its averaged weights inside this context, as the trainer does to validate."""
     if moving_average is None:
         yield
         return
@@ -291,7 +292,7 @@ def _replace(metrics: dict[str, Any], before: set[str], found: dict[str, float])
 
 
 def _replace_in_file(path: Path, before: set[str], found: dict[str, float]) -> None:
-    """`_replace` in a metrics file, which is written again as AllenNLP writes it."""
+    """Apply `_replace` to a metrics file and write it again in AllenNLP's format."""
     from allennlp_analyze.storage.files import write_text
 
     written = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Which layers a check of a training has time for: by their cost, and by how long they waited."""
+"""Chooses the layers that a check has time for, by their cost and by how long they have waited."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,22 +10,23 @@ Shape = tuple[int, int]
 
 
 def refuse_no_time(max_seconds: object) -> None:
-    """Raise `UsageError` for what is no time that a check may take."""
+    """Raise `UsageError` unless `max_seconds` is a finite number above 0."""
     if isinstance(max_seconds, bool) or not (
         isinstance(max_seconds, (int, float)) and 0 < max_seconds <= sys.float_info.max
     ):
-        raise UsageError(f"max_seconds: {max_seconds!r:.40} is not a finite number > 0")
+        raise UsageError(f"max_seconds: {max_seconds!r:.40} must be a finite number > 0")
 
 
 class Budget:
-    """Seconds for one check, and what is remembered of each layer from check to check.
+    """The seconds for one check, and what each layer cost in earlier checks.
 
-    A layer costs what its shape says until it has been measured, then what it took last. The one
-    that has waited for most checks comes first, the cheapest first among those; one is put off
-    when the time that is left does not suffice for it. So the costliest are put off first, and none
-    starves: the first always begins. A layer that alone takes more than `max_seconds` is too
-    costly: by its shape, or by having taken more twice in a row, since once may be a hiccup.
-    `cores` is for the estimates: a large layer gets them all.
+    The cost of a layer is estimated from its shape until it has been measured; then its last
+    duration counts. The layer that has waited for the most checks comes first, and the cheapest
+    first among equals. A layer is postponed if the remaining time is too short for it. So the most
+    expensive layers are postponed first, and none starves, because the first one always starts. A
+    layer is too costly if it alone takes more than `max_seconds`: by its shape, or twice in a row
+    by its duration, since once may be an accident. `cores` is used in the estimates, because a
+    large layer gets all cores.
     """
 
     def __init__(self, max_seconds: float, cores: int = 1) -> None:
@@ -35,16 +36,16 @@ class Budget:
         self._waited: dict[str, int] = {}
 
     def cost(self, name: str, shape: Shape) -> float:
-        """Seconds that layer `name`, of `shape`, is expected to take."""
+        """Returns the expected seconds for the layer `name` of `shape`."""
         return self._lately(name, shape)[-1]
 
     def too_costly(self, shapes: Mapping[str, Shape]) -> dict[str, float]:
-        """The layers that no check has time for, and the seconds that each would take."""
+        """Returns the layers that are too costly for any check, with the seconds they take."""
         least = {name: min(self._lately(name, shape)) for name, shape in shapes.items()}
         return {name: cost for name, cost in least.items() if cost > self.max_seconds}
 
     def order(self, shapes: Mapping[str, Shape]) -> list[str]:
-        """The layers in the order in which they are to begin, without those that are too costly."""
+        """Returns the layers in the order in which to start them, without those too costly."""
         costly = self.too_costly(shapes)
         names = [name for name in shapes if name not in costly]
         return sorted(
@@ -52,23 +53,23 @@ class Budget:
         )
 
     def fits(self, name: str, shape: Shape, left: float) -> bool:
-        """Whether `left` seconds suffice for the layer."""
+        """Whether `left` seconds are enough for the layer."""
         return self.cost(name, shape) <= left
 
     def took(self, name: str, shape: Shape, spent: float) -> None:
-        """Layer `name` has been measured, in `spent` seconds."""
+        """Record that the layer `name` was measured in `spent` seconds."""
         self._known[name] = (*self._lately(name, shape)[-1:], spent)
 
     @property
     def waiting(self) -> frozenset[str]:
-        """The layers that the last check has put off."""
+        """Returns the layers that the last check postponed."""
         return frozenset(name for name, checks in self._waited.items() if checks)
 
     def checked(self, measured: Iterable[str], put_off: Iterable[str]) -> None:
-        """A check is over."""
+        """Record the end of a check."""
         self._waited.update((name, self._waited.get(name, 0) + 1) for name in put_off)
         self._waited.update((name, 0) for name in measured)
 
     def _lately(self, name: str, shape: Shape) -> tuple[float, ...]:
-        """What the layer cost the last two times, or its estimate for times that there were not."""
+        """Returns the layer's last two durations, or its estimate for missing ones."""
         return self._known.get(name) or (seconds(shape, self._cores if is_large(shape) else 1),)

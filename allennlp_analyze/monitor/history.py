@@ -1,4 +1,4 @@
-"""What is remembered of each layer of a training, and when it has to be warned of."""
+"""The history of each layer during training, and when a layer needs a warning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from allennlp_analyze.monitor.results import Reading
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.storage.records import decoded
 
-# A layer that theory lets lose directions (Q <= MIN_Q) does so when healthy, a few of them, and
-# more the coarser its weights are stored: bfloat16 costs random square matrices 0.7%, see
-# tests/monitor/test_history.py. Only more than this share of them, and more than one, is a loss.
+# By theory a healthy layer of Q <= MIN_Q may lose a few directions, and more if its weights are
+# stored coarsely: bfloat16 costs random square matrices 0.7% (see tests/monitor/test_history.py).
+# Only a loss of more than this fraction, and of more than one direction, counts.
 NOTABLE_SHARE = 0.05
-# What a checkpoint says of a layer that was not warned of.
+# The value in a checkpoint for a layer without a warning.
 WELL = "well"
 
 
 class When(NamedTuple):
-    """A check: the `number` of an "epoch", or of a "check" where no epochs were given."""
+    """The time of a check: the `number` of an "epoch", or of a "check" if epochs are unknown."""
 
     unit: str
     number: float
@@ -25,11 +25,11 @@ class When(NamedTuple):
 
 @dataclass(frozen=True)
 class Trouble:
-    """A layer has to be warned of: it is `state`, worse than FULL_RANK.
+    """A layer needs a warning: its `state` is worse than FULL_RANK.
 
-    `since` is the last check at which it was well, None when it never was; `at_first` says that
-    this is the first look at it. `smallest` is the largest that its smallest singular value has
-    been while it was well, None when it never was.
+    `since` is the last check at which it was healthy, or None if it never was. `at_first` says that
+    this is its first check. `smallest` is the largest value of its smallest singular value while it
+    was healthy, or None if it never was.
     """
 
     state: Verdict
@@ -40,7 +40,7 @@ class Trouble:
 
 @dataclass
 class LayerHistory:
-    """One layer, from check to check. `warned` is what was warned of last, FULL_RANK: nothing."""
+    """The history of one layer. `warned` is the state of the last warning (FULL_RANK: none yet)."""
 
     since: Optional[When] = None
     warned: Verdict = Verdict.FULL_RANK
@@ -48,7 +48,7 @@ class LayerHistory:
     smallest: Optional[float] = None
 
     def state(self) -> dict[str, Any]:
-        """In plain values, as checkpoints and JSON hold them."""
+        """Returns the history in plain values, fit for checkpoints and JSON."""
         return {
             "since": None if self.since is None else list(self.since),
             "warned": self.warned.value if _is_trouble(self.warned) else WELL,
@@ -58,10 +58,10 @@ class LayerHistory:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "LayerHistory":
-        """The history of which this is the `state`.
+        """Restore a history from its `state`.
 
-        Raises `AttributeError`, `LookupError`, `OverflowError`, `TypeError` or `ValueError` for
-        anything else.
+        Raises `AttributeError`, `LookupError`, `OverflowError`, `TypeError` or `ValueError` if
+        `state` is invalid.
         """
         since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
         smallest = state.get("smallest")
@@ -73,9 +73,9 @@ class LayerHistory:
         )
 
     def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
-        """Take note of a check's reading; what has to be warned of now, each state once.
+        """Record a reading. Returns the trouble to warn about now; each state is reported once.
 
-        A layer that has been zero all along has not begun to learn: it is neither well nor lost.
+        A layer that has always been zero has not started to learn: it is neither healthy nor lost.
         """
         at_first = self.lost_at_first is None
         if at_first and reading.stable_rank is None:
@@ -92,7 +92,7 @@ class LayerHistory:
         return Trouble(state, self.since, at_first, self.smallest)
 
     def _state(self, reading: Reading) -> Verdict:
-        """A judgement, on layers too that are not assessed."""
+        """Returns a state for every layer, including those that the verdict does not assess."""
         if reading.verdict.is_judgement:
             return reading.verdict
         lost = reading.lost - (self.lost_at_first or 0)
@@ -105,7 +105,7 @@ def _is_trouble(state: Verdict) -> bool:
 
 
 def _warned(text: Any) -> Verdict:
-    """What a checkpoint says was warned of. Raises `ValueError` for what never is."""
+    """Returns the warned state in a checkpoint. Raises `ValueError` if it is invalid."""
     if text == WELL:
         return Verdict.FULL_RANK
     warned: Verdict = decoded(Verdict, text)

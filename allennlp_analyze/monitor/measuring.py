@@ -1,4 +1,4 @@
-"""Measures as many weight matrices as there is time for, in the order of a budget."""
+"""Measures as many weight matrices as the time budget allows, in its order."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Timed(Generic[Found]):
-    """What became of a layer, and the seconds that it took."""
+    """The outcome for one layer, and the seconds that it took."""
 
     found: Found
     seconds: float
@@ -36,10 +36,10 @@ def measure_in_time(
     started: float,
     jobs: int,
 ) -> dict[str, Timed[LayerOutcome]]:
-    """What became of the matrices, by name, that `budget` has time for since `started`.
+    """Returns the outcomes, by name, of the matrices that `budget` has time for since `started`.
 
-    Up to `jobs` are in work at a time. A matrix that cannot be measured is `Skipped`, whatever the
-    error.
+    Up to `jobs` matrices are measured at the same time. A matrix that cannot be measured is
+    `Skipped`, for any error.
     """
 
     def measured(name: str) -> LayerOutcome:
@@ -57,9 +57,9 @@ def in_time(
     jobs: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timed[Found]]:
-    """`work` of the layers with these `shapes` that `budget` has time for, which takes note of it.
+    """Run `work` on the layers of `shapes` that `budget` has time for, and record the times.
 
-    The time began when `clock` was at `started`.
+    The time is counted from `started`, a value of `clock`.
     """
     order = budget.order(shapes)
 
@@ -82,7 +82,7 @@ def in_time(
 def _in_turn(
     work: Callable[[int], Found], shapes: Sequence[Shape], jobs: int
 ) -> Iterator[tuple[int, Found]]:
-    """As `schedule.in_parallel`, but in the order of `shapes`: large ones alone, on all cores."""
+    """Like `schedule.in_parallel`, but in the order of `shapes`; large ones run alone."""
     for large, turns in groupby(range(len(shapes)), key=lambda turn: is_large(shapes[turn])):
         if large:
             yield from in_threads(work, list(turns), 1)
@@ -94,7 +94,7 @@ def _in_turn(
 def _outcome(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> LayerOutcome:
     try:
         return measure(matrix, settings, solver).outcome
-    except Exception as error:  # the other matrices can still be measured
+    except Exception as error:  # continue with the other matrices
         logger.debug("%r", matrix.name, exc_info=True)
         reason = f"unexpected {type(error).__name__}: {error}"
         return Skipped(matrix.parameter, matrix.shape, reason)

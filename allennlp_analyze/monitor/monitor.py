@@ -1,4 +1,4 @@
-"""Watches the ranks of a network's weight matrices while it trains."""
+"""Monitors the ranks of a network's weight matrices during training."""
 
 import logging
 import math
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("allennlp_analyze.monitor")
 
-# Matrices in work at a time: on larger machines the other cores have data to load.
+# Matrices to measure at the same time; on larger machines the other cores load data.
 MAX_JOBS = 8
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule")
 _NAMES_SHOWN = 3
 
 
 class RankMonitor:
-    """Watches the weight matrices of `model`, a `torch.nn.Module`, from `step` to `step`.
+    """Monitors the weight matrices of `model`, a `torch.nn.Module`; call `step` to check them.
 
-    `layers` (a regular expression, searched in the names) and `kinds` choose among them as
-    `analyze` does. A check takes about `max_seconds` at most: layers that it has no time for are
-    put off, and come first at the next one. `optimizer`, or a list of them, tells the warnings
-    which weight decay acts on a layer; `penalty` does for an L2 penalty in the loss: given the name
-    of a parameter it returns the lambda of lambda * sum w^2, or None. With `stop`, checks ask for
-    the end of the training once a layer has collapsed that was well before. With `cuda_device` >= 0
-    that GPU computes.
+    `layers` (a regular expression, searched in the names) and `kinds` select layers as in
+    `analyze`. A check takes about `max_seconds` at most: layers that do not fit are postponed and
+    come first at the next check. `optimizer`, one or a list, supplies the weight decay of a layer
+    for the warnings. `penalty` does so for an L2 penalty in the loss: it takes the name of a
+    parameter and returns the lambda of lambda * sum w^2, or None. With `stop`, a check requests the
+    end of training once a layer that was healthy has collapsed. With `cuda_device` >= 0 that GPU
+    computes.
 
-    Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for a
-    choice that makes no sense, and for a model of which nothing can be watched.
+    Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for an
+    invalid argument, and for a model without layers to monitor.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RankMonitor:
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
         refuse_no_time(max_seconds)
         if penalty is not None and not callable(penalty):
-            raise UsageError(f"penalty: {penalty!r:.40} is no function of a parameter's name")
+            raise UsageError(f"penalty: {penalty!r:.40} is not a function of a parameter's name")
         self._model = model
         self._penalty = penalty
         self._stop = bool(stop)
@@ -95,9 +95,9 @@ class RankMonitor:
 
     @property
     def optimizer(self) -> Any:
-        """The optimizers whose weight decay the warnings name: a tuple, empty where none is known.
+        """The optimizers whose weight decay appears in warnings: a tuple, empty if none is known.
 
-        May be set to one or several when they exist. Raises `UsageError` for what is none.
+        Set it to one or several once they exist. Raises `UsageError` for another object.
         """
         return self._optimizers
 
@@ -111,10 +111,10 @@ class RankMonitor:
         self._optimizers = found
 
     def step(self, epoch: Optional[float] = None) -> Check:
-        """Check the layers now; `epoch` is what the warnings call this moment.
+        """Check the layers now; warnings refer to this moment as `epoch`.
 
-        Does nothing on any process of a distributed training but the first. Never raises: a monitor
-        must not end a training, so what goes wrong is logged, once.
+        In distributed training only the first process checks. This method never raises: a monitor
+        must not end the training, so an error is logged once.
         """
         if not is_first_process():
             return Check(epoch)
@@ -127,18 +127,18 @@ class RankMonitor:
             return Check(None, stop=self._stopping, seconds=time.perf_counter() - started)
 
     def stops(self, check: Check) -> bool:
-        """Whether the training is to end after `check`, on every process of a distributed one.
+        """Whether training should end after `check`; the same on every process.
 
-        There, with `stop`, all of them must call this: the first one's answer is sent to the
-        others, so that none waits for one that has left.
+        With `stop`, all processes of a distributed training must call this: the first one sends its
+        answer to the others, so that none waits for a process that has ended.
         """
         return first_process_says(check.stop) if self._stop else check.stop
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the training has to hold for `load_state_dict`: of each layer, when
-        it was well and what was warned of; and what else was said. Plain values, fit for JSON.
+        """Returns the state for `load_state_dict`, in plain values fit for JSON.
 
-        Not that the training was asked to end: one that goes on all the same was meant to.
+        It contains when each layer was healthy and which warnings were given, but not whether the
+        end of training was requested: a training that is resumed is meant to continue.
         """
         return {
             "checks": self._checks,
@@ -147,10 +147,10 @@ class RankMonitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the monitor was of which this is the `state_dict`: nothing is said twice, and
-        only a layer that collapses from now on asks for the end of the training.
+        """Resume from the `state_dict` of another monitor.
 
-        Raises `UsageError` for anything else.
+        Warnings are not repeated, and only a layer that collapses from now on requests the end of
+        training. Raises `UsageError` if `state` is not such a state.
         """
         try:
             histories = {
@@ -159,7 +159,7 @@ class RankMonitor:
             said = {(str(what), str(about)) for what, about in state.get("said", ())}
             checks = int(state["checks"])
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
-            raise UsageError("state_dict: not that of a RankMonitor") from None
+            raise UsageError("state_dict: not the state of a RankMonitor") from None
         self._histories, self._said, self._checks = histories, said, checks
         self._stopping = False
 
@@ -183,7 +183,7 @@ class RankMonitor:
             elif outcome.invalid:
                 invalid.append(name)
             else:
-                self._warn_once(name, f"{name}: not watched: {outcome.reason}")
+                self._warn_once(name, f"{name}: not monitored: {outcome.reason}")
         self._say_what_is_invalid(invalid)
         waiting = self._budget.waiting
         return Check(
@@ -197,9 +197,9 @@ class RankMonitor:
         )
 
     def _find(self) -> tuple[Any, list[WeightMatrix]]:
-        """The model without what only wraps it, and its chosen matrices as they are now.
+        """Returns the model without its wrappers, and its selected matrices as they are now.
 
-        Raises `UsageError` or `SourceError` when there is none.
+        Raises `UsageError` or `SourceError` if there are none.
         """
         _refuse_sharded(self._model)
         source, model = module_source(self._model)
@@ -212,7 +212,7 @@ class RankMonitor:
     def _collapse(
         self, layer: LayerResult, reading: Reading, trouble: Trouble, model: Any
     ) -> Collapse:
-        """Warn of `layer`, and stop for it."""
+        """Warn about `layer`, and request the end of training if `stop` is set."""
         is_collapse = layer.verdict is trouble.state is Verdict.COLLAPSED
         if self._stop and is_collapse and trouble.since is not None:
             self._stopping = True
@@ -227,7 +227,7 @@ class RankMonitor:
             decays = weight_decays(self._optimizers)
             return decays.get(id(parameters_by_name(model).get(parameter)))
         except Exception as error:
-            self._warn_of_failure("the weight decay cannot be read from the optimizer", error)
+            self._warn_of_failure("failed to read the weight decay from the optimizer", error)
             return None
 
     def _penalty_on(self, parameter: str) -> Optional[float]:
@@ -243,12 +243,12 @@ class RankMonitor:
         for name, cost in self._budget.too_costly(shapes).items():
             self._warn_once(
                 name,
-                f"{name}: not watched: it takes about {cost:.2g} s and max_seconds is"
-                f" {self._budget.max_seconds:g}; {math.ceil(1.2 * cost)} would do",
+                f"{name}: not monitored: it takes about {cost:.2g} s; raise max_seconds from"
+                f" {self._budget.max_seconds:g} to {math.ceil(1.2 * cost)}",
             )
 
     def _say_what_is_invalid(self, names: Sequence[str]) -> None:
-        """One line for all that are new."""
+        """Log one line for all newly invalid layers."""
         new = [name for name in names if ("invalid", name) not in self._said]
         self._said.update(("invalid", name) for name in new)
         if new:
@@ -263,7 +263,7 @@ class RankMonitor:
     def _warn_of_failure(self, what: str, error: Exception) -> None:
         logger.debug("%s", what, exc_info=True)
         kind = "" if isinstance(error, AnalyzeError) else f"{type(error).__name__}: "
-        self._warn_once(what, f"{what} ({kind}{one_line(error)}); training goes on")
+        self._warn_once(what, f"{what} ({kind}{one_line(error)}); training continues")
 
     def _warn_once(self, about: str, line: str) -> None:
         if ("warned", about) not in self._said:
@@ -272,10 +272,10 @@ class RankMonitor:
 
 
 def _refuse_sharded(model: Any) -> None:
-    """Raise `UsageError` for a model of which each process holds only a part."""
+    """Raise `UsageError` for a model that is sharded over the processes."""
     for module in model.modules():
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
-            raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be watched")
+            raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be monitored")
 
 
 def _reading(layer: LayerResult, seconds: float) -> Reading:

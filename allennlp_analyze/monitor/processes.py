@@ -1,26 +1,26 @@
-"""Who of the processes of a distributed training watches, and how the others hear of it."""
+"""Which process of a distributed training runs the monitor, and how the others get its answer."""
 
 import sys
 from typing import Any
 
-# The last answer. A thread of gloo that lets go of a tensor last waits for Python, which may wait
-# for that thread while it leaves the process group.
+# The last answer, kept alive on purpose. If a thread of gloo frees the last reference to a tensor,
+# it waits for the GIL, while Python may wait for that thread when it leaves the process group.
 _kept: Any = None
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several; torch has been imported."""
+    """Whether this process is one of several; torch must have been imported."""
     distributed = sys.modules["torch"].distributed
     return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def is_first_process() -> bool:
-    """Of all processes, on whatever machine."""
+    """Whether this is the first of all processes on all machines."""
     return not is_distributed() or bool(sys.modules["torch"].distributed.get_rank() == 0)
 
 
 def first_process_says(said: bool) -> bool:
-    """What the first process says, on every process. All have to call this at the same time."""
+    """Returns the first process's answer on every process; all must call this together."""
     global _kept
     if not is_distributed():
         return said

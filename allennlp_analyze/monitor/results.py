@@ -1,20 +1,20 @@
-"""What a training monitor saw of the layers, as frozen dataclasses."""
+"""The results of a training monitor as frozen dataclasses."""
 
 from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.results.verdict import Verdict
 
-# The key under which every number of a check is logged.
+# The prefix of the keys under which the numbers of a check are logged.
 PREFIX = "rank_monitor"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One layer at one check; the numbers are those that a report on these weights has.
+    """One layer at one check, with the same numbers as a report on these weights.
 
-    `lost` of the M directions are gone by the verdict's rule (`verdict.count_lost`);
-    None stands for what is not defined. `seconds` is what the reading took.
+    `lost` counts the lost directions out of M by the verdict's rule (`verdict.count_lost`).
+    An undefined number is None. `seconds` is the duration of the reading.
     """
 
     layer: str
@@ -29,16 +29,16 @@ class Reading:
 
     @property
     def rank_loss_percent(self) -> float:
-        """Share of the M directions that are lost."""
+        """Percentage of the M directions that are lost."""
         return 100.0 * self.lost / self.M
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """A layer begins to collapse: `sentence` says it once, for people.
+    """A layer has started to collapse; `sentence` is the warning.
 
-    `since` is the epoch of the last check before at which the layer was well, None when it never
-    was. `weight_decay` is the optimizer's for this layer, None where it is not known.
+    `since` is the epoch of the last check at which the layer was healthy, or None if it never was.
+    `weight_decay` is the optimizer's value for this layer, or None if unknown.
     """
 
     reading: Reading
@@ -49,12 +49,12 @@ class Collapse:
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
-    `put_off` names the layers that the time budget left for a later check, `invalid` those that
-    hold NaN or infinity; `collapses` are the layers warned of now: each once, and one that was near
-    collapse once more when it collapses. `stop` asks the training loop to end. `seconds` is what
-    the whole check took.
+    `put_off` lists the layers that the time budget postponed, `invalid` those that contain NaN or
+    infinity. `collapses` are the new warnings: one per layer, and a second one if a layer near
+    collapse collapses. `stop` asks the training loop to end. `seconds` is the duration of the
+    check.
     """
 
     epoch: Optional[float]
@@ -67,7 +67,7 @@ class Check:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every number by `rank_monitor/<layer>/<measure>`, as loggers take them; and
+        """Returns all numbers for loggers: `rank_monitor/<layer>/<measure>` and
         `rank_monitor/seconds`."""
         found = {f"{PREFIX}/seconds": self.seconds} if self.readings else {}
         for reading in self.readings:

@@ -1,4 +1,4 @@
-"""The monitor of rank collapse as a callback of Hugging Face's Trainer and of Lightning's."""
+"""The rank monitor as a callback for the trainers of Hugging Face and Lightning."""
 
 import logging
 import math
@@ -26,25 +26,25 @@ def hugging_face_callback(
     log: "Optional[Log]" = None,
     **choices: Any,
 ) -> Any:
-    """A `transformers.TrainerCallback` that checks the layers when training starts and at the end
-    of each epoch; with `every`, besides, whenever the trainer's `global_step`, its optimizer steps,
-    is a multiple of it.
+    """Returns a `transformers.TrainerCallback` that checks the layers during training.
 
-    Without a `monitor` it makes one of the trainer's model and optimizer, with the `choices` of
-    `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go into the trainer's
-    `state.log_history`, with its epoch and step; with `log=trainer.log` to TensorBoard, W&B and
-    every other place that the trainer reports to as well. With `stop` the training ends as
-    `EarlyStoppingCallback` ends it.
+    It checks when training starts and at the end of each epoch. With `every` it also checks
+    whenever the trainer's `global_step` (the number of optimizer steps) is a multiple of it.
 
-    Checkpoints keep nothing of what it saw. To a training that is resumed from one the start is
-    where it goes on: a layer that had collapsed before is said to have been "already collapsed when
-    first looked at", and does not end it. A `monitor` that knows better, by its `load_state_dict`,
-    may be given.
+    Without a `monitor` it creates one for the trainer's model and optimizer, with the `choices` of
+    `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers are added to the trainer's
+    `state.log_history` with its epoch and step. With `log=trainer.log` they also go to TensorBoard,
+    W&B and every other destination of the trainer. With `stop`, training ends as with
+    `EarlyStoppingCallback`.
+
+    Checkpoints do not contain the state of the monitor, so a resumed training counts as a new one:
+    a layer that had collapsed before is reported as "already collapsed at the first check" and does
+    not end training. To keep the state, pass a `monitor` restored with `load_state_dict`.
 
         trainer = Trainer(...)
         trainer.add_callback(hugging_face_callback(log=trainer.log))
 
-    Raises `UsageError` where transformers is not installed, and for a choice that makes no sense.
+    Raises `UsageError` if transformers is not installed, and for an invalid argument.
     """
     base = _first_of(("transformers",), "hugging_face_callback").TrainerCallback
     return _made(_HuggingFace, base, monitor, every, choices, log)
@@ -53,36 +53,38 @@ def hugging_face_callback(
 def lightning_callback(
     monitor: Optional[RankMonitor] = None, *, every: Optional[int] = None, **choices: Any
 ) -> Any:
-    """A Lightning `Callback` that checks the layers when training starts and at the end of each
-    epoch; with `every`, besides, after so many batches. It is one of `lightning.pytorch` or of
-    `pytorch_lightning`, whichever the program has imported, or else is there.
+    """Returns a Lightning `Callback` that checks the layers during training.
 
-    Batches are counted over the whole training, before and after it was resumed, and each of them
-    where gradients are accumulated: then there are fewer optimizer steps, which is what Lightning's
-    `global_step` counts.
+    It checks when training starts and at the end of each epoch, and with `every` also after that
+    many batches. Its base class comes from `lightning.pytorch` or `pytorch_lightning`: the one that
+    the program has imported, or the one that is installed.
 
-    Without a `monitor` it makes one of the trainer's module and optimizers, with the `choices` of
-    `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go to all of the trainer's
-    loggers; those since the start also to its `callback_metrics`, where one process trains. With
-    `stop` the training ends as `EarlyStopping` ends it, not before the trainer's `min_epochs`. What
-    the monitor remembers is kept in Lightning's checkpoints.
+    Batches are counted over the whole training, including the time before it was resumed. Every
+    batch counts even if gradients are accumulated, unlike in Lightning's `global_step`, which
+    counts optimizer steps.
+
+    Without a `monitor` it creates one for the trainer's module and optimizers, with the `choices`
+    of `RankMonitor` (`layers`, `max_seconds`, `stop`, ...). The numbers go to all loggers of the
+    trainer, and to its `callback_metrics` if there is only one process (except those of the start).
+    With `stop`, training ends as with `EarlyStopping`, but not before the trainer's `min_epochs`.
+    Lightning's checkpoints contain the state of the monitor.
 
         trainer = Trainer(callbacks=[lightning_callback(max_seconds=2)])
 
-    Raises `UsageError` where Lightning is not installed, and for a choice that makes no sense.
+    Raises `UsageError` if Lightning is not installed, and for an invalid argument.
     """
     base = _first_of(("lightning.pytorch", "pytorch_lightning"), "lightning_callback").Callback
     return _made(_Lightning, base, monitor, every, choices)
 
 
 class _Watching:
-    """What the callbacks have in common. `monitor` is None until training starts, unless given."""
+    """The common part of the callbacks. `monitor` is None until training starts, unless given."""
 
     def __init__(
         self, monitor: Optional[RankMonitor], every: Optional[int], choices: dict[str, Any]
     ) -> None:
         if monitor is not None and choices:
-            raise UsageError(f"{', '.join(choices)}: say that to the RankMonitor that you give")
+            raise UsageError(f"{', '.join(choices)}: pass this to the RankMonitor instead")
         if every is not None and not (type(every) is int and every > 0):
             raise UsageError(f"every: {every!r:.40} is not a whole number > 0")
         self.monitor = self._given = monitor
@@ -91,7 +93,7 @@ class _Watching:
         self._looked_at: Optional[int] = None
 
     def _start(self, model: Any, optimizers: Any) -> None:
-        """Have a monitor of this training, which knows its optimizers. Raises `UsageError`."""
+        """Create a monitor for this training, or set its optimizers. Raises `UsageError`."""
         known = [one for one in optimizers if hasattr(one, "param_groups")]
         if self._given is None:
             self.monitor = RankMonitor(model, **{"optimizer": known, **self._choices})
@@ -99,11 +101,11 @@ class _Watching:
             self._given.optimizer = known
 
     def _due(self, at: int) -> bool:
-        """Whether `every` wants a check after so many steps or batches of the training."""
+        """Whether `every` asks for a check after this many steps or batches of training."""
         return self.every is not None and at % self.every == 0
 
     def _step(self, epoch: float, at: int) -> tuple[Check, bool]:
-        """A check, and whether training is to end, on this and every other process."""
+        """Run a check. Returns it, and whether training should end, the same on every process."""
         assert self.monitor is not None
         self._looked_at = at
         check = self.monitor.step(epoch)
@@ -142,7 +144,7 @@ class _HuggingFace(_Watching):
     def _look(self, state: Any, control: Any) -> None:
         check, stops = self._step(state.epoch or 0.0, state.global_step)
         if check.metrics and self.log is not None:
-            # Whatever is logged, the trainer takes it for what it was about to log itself.
+            # The trainer treats every logged entry as the one that it was about to log itself.
             due = control.should_log
             self.log(dict(check.metrics))
             control.should_log = due
@@ -156,7 +158,7 @@ class _HuggingFace(_Watching):
 class _Lightning(_Watching):
     """The hooks of Lightning's `Callback`."""
 
-    # What a checkpoint held, until training goes on with it.
+    # The state in a checkpoint, until training resumes with it.
     _resumed: Mapping[str, Any] = MappingProxyType({})
 
     def __reduce__(self) -> Any:
@@ -174,7 +176,7 @@ class _Lightning(_Watching):
             try:
                 self.monitor.load_state_dict(self._resumed)
             except UsageError as error:
-                logger.warning("%s; the rank monitor begins anew", error)
+                logger.warning("%s; the rank monitor starts without its earlier state", error)
             self._resumed = MappingProxyType({})
         self._look(trainer, trainer.current_epoch)
 
@@ -195,7 +197,7 @@ class _Lightning(_Watching):
     def _look(self, trainer: Any, epoch: float) -> Check:
         check, stops = self._step(epoch, _batches_of(trainer))
         if check.metrics:
-            # Not by `log_dict`: that would round to float32, and leaves out most batches.
+            # Not by `log_dict`, which rounds to float32 and skips most batches.
             for logger in trainer.loggers:
                 logger.log_metrics(dict(check.metrics), step=trainer.global_step)
         if stops:
@@ -203,18 +205,18 @@ class _Lightning(_Watching):
         return check
 
     def _tell(self, trainer: Any, pl_module: Any, check: Check, **when: bool) -> None:
-        # Of several processes the first alone would have them, of which Lightning warns.
+        # With several processes only the first would have them, and Lightning warns about that.
         if check.metrics and trainer.world_size == 1:
             pl_module.log_dict(dict(check.metrics), logger=False, **when)
 
 
 def _batches_of(trainer: Any) -> int:
-    """How many batches the training has had, those before it was resumed included."""
+    """Returns the number of batches of the training, including those before it was resumed."""
     return int(trainer.fit_loop.total_batch_idx) + 1
 
 
 def _made(events: type, base: type, *arguments: Any) -> Any:
-    """An instance of a class that derives from `events` and the framework's own `base`."""
+    """Returns an instance of a class that derives from `events` and the framework's `base`."""
     return _derived(events, base)(*arguments)
 
 
@@ -224,9 +226,9 @@ def _derived(events: type, base: type) -> type:
 
 
 def _first_of(packages: tuple[str, ...], what: str) -> Any:
-    """The first of `packages` that the program has imported already, else that can be imported.
+    """Returns the first of `packages` that is already imported, or else can be imported.
 
-    Raises `UsageError`.
+    Raises `UsageError` if none can.
     """
     failures = []
     for package in sorted(packages, key=lambda name: name not in sys.modules):
@@ -237,5 +239,5 @@ def _first_of(packages: tuple[str, ...], what: str) -> Any:
     root = packages[0].partition(".")[0]
     broken = [error for error in failures if not isinstance(error, ModuleNotFoundError)]
     if broken:
-        raise UsageError(f"{what}: {root} cannot be imported ({broken[0]})")
+        raise UsageError(f"{what}: failed to import {root} ({broken[0]})")
     raise UsageError(f"{what}: {root} is not installed; pip install {root}")

@@ -1,1 +1,1 @@
-"""What an analysis found, as frozen dataclasses."""
+"""The results of an analysis as frozen dataclasses."""

@@ -1,4 +1,4 @@
-"""What an analysis found, as frozen dataclasses: measurements are stored, ratios are properties."""
+"""The results of an analysis: frozen dataclasses with measurements; ratios are properties."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
-# How the warnings on a layer begin of which reports have more to say.
+# The beginnings of the layer warnings that reports explain further.
 TIED_WARNING = "tied: "
 FEW_WARNING = "power law fitted to only "
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """One number per way to decide which singular values count as zero."""
+    """One number per rule that decides which singular values count as zero."""
 
     numpy: float
     numerical_recipes: float
@@ -27,10 +27,10 @@ class Tolerances:
 
     @property
     def zero(self) -> float:
-        """What rounding and computing in the stored precision can leave of a lost direction.
+        """The largest singular value of a lost direction, from rounding in the stored precision.
 
-        Without the `numpy` tolerance: it grows with N, and would call the smallest directions of a
-        healthy, large embedding lost.
+        The `numpy` tolerance is not used: it grows with N, and would count the smallest directions of
+        a healthy, large embedding as lost.
         """
         return max(self.rounding, self.numerical_recipes)
 
@@ -49,8 +49,8 @@ class HardRank:
 class MarchenkoPastur:
     """The Marchenko-Pastur law of the bulk, in the units of the eigenvalues of W^T W.
 
-    `sigma`, `lambda_minus` and `lambda_plus` belong to the bulk, fitted robustly against spikes;
-    the `entry_*` fields to the standard deviation of all entries. `n_spikes` counts eigenvalues
+    `sigma`, `lambda_minus` and `lambda_plus` are those of the bulk, fitted so that spikes have no
+    weight; the `entry_*` fields use the standard deviation of all entries. `n_spikes` counts eigenvalues
     above `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
     """
 
@@ -80,7 +80,7 @@ class Tikhonov:
 class Comparison:
     """Log-likelihood ratio of the power law against another distribution, and its p-value.
 
-    `ratio` > 0 favours the power law (normalised as the powerlaw package does).
+    `ratio` > 0 favours the power law (normalized as in the powerlaw package).
     """
 
     ratio: Optional[float]
@@ -179,15 +179,15 @@ class LayerResult:
 
     @property
     def spectral_norm(self) -> float:
-        """sigma_max, the standard meaning (WeightWatcher gives lambda_max this name)."""
+        """sigma_max, as usual (WeightWatcher uses this name for lambda_max)."""
         return self.max_singular_value
 
     @property
     def lower_edge(self) -> Optional[float]:
-        """Where the singular values of noise of the same size and variance begin, see `lost`.
+        """The smallest singular value of noise of the same size and variance, see `verdict`.
 
-        Without a Marchenko-Pastur law the root mean square of the entries stands for their standard
-        deviation; None where there is neither.
+        Without a Marchenko-Pastur law, the root mean square of the entries replaces their standard
+        deviation. None if neither is known.
         """
         if self.marchenko_pastur is not None:
             return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
@@ -197,8 +197,10 @@ class LayerResult:
 
     @property
     def lost_directions(self) -> int:
-        """How many of the M directions are gone: those that made the verdict `collapsed`, by
-        `verdict.count_lost`; of a layer that is not assessed those that rounding alone leaves."""
+        """Number of lost directions out of M, by the rule of the verdict (`verdict.count_lost`).
+
+        For a layer that is not assessed, only the directions within rounding count.
+        """
         if self.verdict is Verdict.NOT_ASSESSED:
             return count_lost(self.singular_values, self.tolerance.zero, 0.0)
         if self.verdict is not Verdict.COLLAPSED:
@@ -208,12 +210,12 @@ class LayerResult:
 
     @property
     def lost_percent(self) -> float:
-        """Share of the M directions that are gone, as `lost_directions` counts them."""
+        """Percentage of the M directions that are lost, as `lost_directions` counts them."""
         return 100.0 * self.lost_directions / self.M
 
     @property
     def rank_loss_percent(self) -> dict[str, float]:
-        """Share of the M directions that count as zero under each tolerance, in percent."""
+        """Percentage of the M directions that count as zero under each tolerance."""
         return {t: 100.0 * (self.M - getattr(self.hard_rank, t)) / self.M for t in TOLERANCES}
 
     @property
@@ -224,7 +226,7 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A tensor that was not analyzed, and why; `invalid` marks one that holds NaN or infinity."""
+    """A skipped tensor and the reason; `invalid` marks a tensor with NaN or infinity."""
 
     parameter: str
     shape: tuple[int, ...]
@@ -232,13 +234,13 @@ class Skipped:
     invalid: bool = False
 
 
-# What becomes of a matrix.
+# The outcome for one matrix.
 LayerOutcome = Union[LayerResult, Skipped]
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """Where the weights came from. `walk` is "weights" or "modules" (modules were built)."""
+    """The origin of the weights. `walk` is "weights", or "modules" if modules were built."""
 
     archive: str
     resolved: str
@@ -250,7 +252,7 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class ToolInfo:
-    """Versions in use; None for what is not installed."""
+    """Versions of the packages in use; None if not installed."""
 
     version: str
     python: str
@@ -262,10 +264,10 @@ class ToolInfo:
 
 @dataclass(frozen=True)
 class Summary:
-    """The model in a few numbers. Means leave out layers where the number is not defined.
+    """The model in a few numbers. Means skip layers without the number.
 
-    `verdict` is INVALID where a matrix holds NaN or infinity; `n_invalid` counts those.
-    `max_rank_loss_percent` is the largest `lost_percent` of the assessed.
+    `verdict` is INVALID if a matrix contains NaN or infinity; `n_invalid` counts such matrices.
+    `max_rank_loss_percent` is the largest `lost_percent` of the assessed layers.
     """
 
     verdict: Verdict
@@ -286,9 +288,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall seconds of each stage; together, the time that the command takes.
+    """Wall seconds of each stage, which add up to the time of the command.
 
-    `startup` is what passed before the command's own work, 0 when used as a library.
+    `startup` is the time before the command's own work, 0 when used as a library.
     """
 
     startup: float = 0.0
@@ -301,7 +303,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """The analysis of one model: what every report format is written from."""
+    """The analysis of one model, from which every report format is written."""
 
     tool: ToolInfo
     source: SourceInfo

@@ -1,9 +1,9 @@
-"""A model set beside published numbers, row by row, as frozen dataclasses."""
+"""The comparison of a model with published numbers, row by row, as frozen dataclasses."""
 
 from dataclasses import dataclass
 from typing import Optional, Union
 
-# Of one number; then of one row.
+# The agreements of one number, then of one row.
 AGREEMENTS = ("agrees", "close", "differs", "not_compared")
 ROW_AGREEMENTS = (*AGREEMENTS, "missing", "extra")
 REFERENCE_VERDICTS = ("reproduced", "close", "incomplete", "differs", "not_comparable")
@@ -12,10 +12,10 @@ NUMBERS = ("M", "N", "alpha", "D", "min_singular_value")
 
 @dataclass(frozen=True)
 class ReferenceNumbers:
-    """What one side says of one matrix; None for what it does not say.
+    """The numbers of one matrix on one side; unknown numbers are None.
 
-    `name` is the layer's (or its parameter's, where a reference gives that), `module_index` its
-    place in `model.modules()`. M <= N; `min_singular_value` is in the units of the weights.
+    `name` is that of the layer (or of its parameter, if the reference gives that), `module_index`
+    its position in `model.modules()`. M <= N; `min_singular_value` is in the units of the weights.
     """
 
     name: Optional[str] = None
@@ -28,7 +28,7 @@ class ReferenceNumbers:
 
     @property
     def size(self) -> str:
-        """M x N, with ? for what is not known."""
+        """M x N, with ? for an unknown dimension."""
         return " x ".join("?" if size is None else str(size) for size in (self.M, self.N))
 
 
@@ -45,11 +45,11 @@ class NumberAgreement:
 
 @dataclass(frozen=True)
 class ReferenceTolerance:
-    """What the agreements mean. M and N agree when they are equal.
+    """The limits of the agreements. M and N agree if they are equal.
 
-    The other numbers agree within `relative` of the larger, D also within `D` and
-    min_singular_value also within `min_singular_value` times the largest singular value. What does
-    not agree is close within `close` of the larger.
+    Other numbers agree if they differ by at most `relative` of the larger one. D also agrees within
+    `D`, and min_singular_value within `min_singular_value` times the largest singular value.
+    Numbers that do not agree are close if they differ by at most `close` of the larger one.
     """
 
     relative: float
@@ -60,11 +60,11 @@ class ReferenceTolerance:
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A published row and the layer of ours in its place; None on the side that has none.
+    """A published row and our layer for it; one of them is None if it has no partner.
 
     `number` counts the published rows from 1. `agreement` is one of `ROW_AGREEMENTS`: that of the
-    number that agrees least; "missing" when there is no such layer here, "extra" when the reference
-    has no such row. `numbers` is None for these two.
+    number that agrees least, "missing" if there is no such layer here, or "extra" if the reference
+    has no such row. `numbers` is None for the last two.
     """
 
     number: Optional[int]
@@ -75,21 +75,21 @@ class ReferenceRow:
 
     @property
     def same_shape(self) -> bool:
-        """Whether both sides are there, with equal M and N as far as the reference gives them."""
+        """Whether both sides exist, with equal M and N as far as the reference gives them."""
         if self.published is None or self.ours is None:
             return False
         return self.published.M in (None, self.ours.M) and self.published.N in (None, self.ours.N)
 
     @property
     def matched(self) -> bool:
-        """Whether this is the same layer on both sides: by its name, else by its shape."""
+        """Whether both sides are the same layer, by name or else by shape."""
         if self.published is None or self.ours is None:
             return False
         return self.same_shape or self.published.name is not None
 
     @property
     def label(self) -> str:
-        """What to call the row: the layer's name, the module's index, or the row's number."""
+        """A label for the row: the layer's name, the module's index, or the row's number."""
         here = "" if self.ours is None else self.ours.name or ""
         if self.published is None:
             return here
@@ -99,12 +99,12 @@ class ReferenceRow:
 
     @property
     def place(self) -> str:
-        """The module that a published row without a name says it is, or else its number."""
+        """The module index of a published row without a name, or else its number."""
         index = None if self.published is None else self.published.module_index
         return f"row {self.number}" if index is None else f"module {index}"
 
     def difference(self, number: str) -> Optional[float]:
-        """Ours less published of one of `NUMBERS`; None unless both are known, of equal shape."""
+        """Our number minus the published one; None unless both are known and the shapes agree."""
         pair = self._pair(number)
         return None if pair is None else pair[1] - pair[0]
 
@@ -122,11 +122,11 @@ class ReferenceRow:
 
 @dataclass(frozen=True)
 class ReferenceComparison:
-    """A model beside a reference.
+    """The comparison of a model with a reference.
 
-    `name` is what `--reference` was given, `title` says what that is, `archive` the file that the
-    published numbers belong to (None: not known). `verdict` is one of `REFERENCE_VERDICTS`, in
-    words in `sentence`. `rows` are in the order of the reference.
+    `name` is the argument of `--reference`, `title` describes it, and `archive` is the file to
+    which the published numbers belong (None if unknown). `verdict` is one of `REFERENCE_VERDICTS`,
+    and `sentence` explains it. `rows` are in the order of the reference.
     """
 
     name: str
@@ -146,11 +146,11 @@ class ReferenceComparison:
         return sum(row.matched for row in self.rows)
 
     def n_rows(self, agreement: str) -> int:
-        """The number of rows with this one of `ROW_AGREEMENTS`."""
+        """The number of rows with this agreement, one of `ROW_AGREEMENTS`."""
         return sum(row.agreement == agreement for row in self.rows)
 
     def largest_difference(self, number: str) -> Optional[float]:
-        """The largest `relative_difference` of one of `NUMBERS`; None where none is known."""
+        """The largest `relative_difference` of one of `NUMBERS`, or None if none is known."""
         found = (row.relative_difference(number) for row in self.rows)
         return max((value for value in found if value is not None), default=None)
 

@@ -1,8 +1,8 @@
 """The verdicts on a layer or a model, and the rule that decides between them.
 
-The limits are calibrated on 146 linear layers of real models, whose smallest singular value is 0.21
-of the lower edge and more, and on networks trained to collapse: see docs/rank-collapse.md. Texts
-quote the limits from here, those of the command line too: so numpy is not imported.
+The limits are calibrated on 146 linear layers of real models, whose smallest singular value is at
+least 0.21 of the lower edge, and on networks trained to collapse: see docs/rank-collapse.md. All
+texts quote the limits from here, including the command's help, so numpy is not imported.
 """
 
 import math
@@ -13,31 +13,32 @@ from typing import TYPE_CHECKING, Optional
 if TYPE_CHECKING:
     import numpy as np
 
-# Marchenko-Pastur theory keeps the smallest singular value from 0 only when Q is clear of 1.
+# Marchenko-Pastur theory keeps the smallest singular value above 0 only if Q is clearly above 1.
 MIN_Q = 1.1
-# In shares of the Marchenko-Pastur lower edge: what a direction has lost alone, and what it has
-# lost with many others.
+# Fractions of the Marchenko-Pastur lower edge: below the first a single direction is lost, below
+# the second it is lost if many others are, too.
 LOST_SHARE = 0.01
 NEAR_SHARE = 0.05
-# When this share of all directions, and two, are below NEAR_SHARE the bulk has sunk as a whole.
+# If this fraction of all directions, and at least two, are below NEAR_SHARE, the whole bulk has
+# sunk.
 MANY_SHARE = 0.1
 
 
 class Verdict(str, Enum):
-    """What is said of a layer, or of a model; a string, so that files hold its value.
+    """The verdict on a layer or a model; a string, so that files contain its value.
 
-    `severity` orders the judgements, the worst has the largest. NOT_ASSESSED is no judgement: its
-    severity is None, and it is neither worse nor better than any other. (`<` compares the texts, as
-    of any strings.) `words` is what people read of a layer, `model_words` of a whole model.
+    `severity` orders the judgements; the worst has the largest. NOT_ASSESSED is not a judgement:
+    its severity is None, and it is neither worse nor better than any other. (`<` compares the
+    strings.) `words` is the text for a layer, `model_words` that for a whole model.
 
-    INVALID is said of models alone: a matrix that holds NaN or infinity is no layer of a report.
+    INVALID applies only to models: a matrix with NaN or infinity is not a layer of a report.
     """
 
     severity: Optional[int]
     words: str
     model_words: str
 
-    # In the order in which files count them and figures stack them.
+    # The order in which files count them and figures stack them.
     FULL_RANK = "full_rank", 0, "full rank", "healthy"
     NEAR_COLLAPSE = "near_collapse", 1, "near collapse"
     COLLAPSED = "collapsed", 2, "collapsed"
@@ -54,7 +55,7 @@ class Verdict(str, Enum):
         verdict.model_words = model_words or words
         return verdict
 
-    # What `str` and `format` give by default is not the same in Python 3.10, 3.11 and 3.12.
+    # The defaults of `str` and `format` differ between Python 3.10, 3.11 and 3.12.
     def __str__(self) -> str:
         return str(self.value)
 
@@ -67,7 +68,7 @@ class Verdict(str, Enum):
         return self.severity is not None
 
     def is_worse_than(self, other: "Verdict") -> bool:
-        """By severity; False unless both are judgements."""
+        """Compares by severity; False unless both are judgements."""
         if self.severity is None or other.severity is None:
             return False
         return self.severity > other.severity
@@ -81,27 +82,27 @@ def _weight(verdict: Verdict) -> int:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst judgement among `verdicts`; NOT_ASSESSED where there is none."""
+    """Returns the worst judgement among `verdicts`, or NOT_ASSESSED if there is none."""
     return max(verdicts, key=_weight, default=Verdict.NOT_ASSESSED)
 
 
 def worst_first(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
-    """In the order of tables: the worst judgement first, and last what is no judgement."""
+    """Sort for tables: the worst judgement first, and NOT_ASSESSED last."""
     return tuple(sorted(verdicts, key=_weight, reverse=True))
 
 
 def lower_edge(entry_std: float, n: int, m: int) -> float:
-    """sigma (sqrt N - sqrt M): where the singular values of independent entries begin."""
+    """sigma (sqrt N - sqrt M), the smallest singular value of independent entries in the limit."""
     return entry_std * (math.sqrt(n) - math.sqrt(m))
 
 
 def count_lost(singular_values: "np.ndarray", rounding: float, edge: float) -> int:
-    """How many of the M directions are gone; `singular_values` (M,).
+    """Count the lost directions out of M; `singular_values` is (M,).
 
-    A direction is when its singular value is no larger than `rounding`, which is what rounding and
-    computing can leave behind, or than LOST_SHARE of `edge`, the lower edge of a random matrix of
-    the same size and variance. Where many are below NEAR_SHARE of it those are gone, too: what the
-    layer does comes from the few directions above.
+    A direction is lost if its singular value is at most `rounding`, which rounding and computing
+    can leave behind, or at most LOST_SHARE of `edge`, the lower edge of a random matrix of the same
+    size and variance. If many are below NEAR_SHARE of the edge, these are lost, too: the layer
+    works only through the few directions above.
     """
     limit = max(rounding, LOST_SHARE * edge)
     near = int((singular_values < NEAR_SHARE * edge).sum())
@@ -113,12 +114,12 @@ def count_lost(singular_values: "np.ndarray", rounding: float, edge: float) -> i
 def layer_verdict(
     singular_values: "np.ndarray", entry_std: float, n: int, m: int, rounding: float
 ) -> Verdict:
-    """The verdict on an n x m matrix (n >= m) with `singular_values` (m,), descending.
+    """Returns the verdict on an n x m matrix (n >= m) with `singular_values` (m,), descending.
 
-    A random matrix has sigma_min close to the lower edge, and training moves it by a small factor;
-    below NEAR_SHARE of it a layer is near collapse, with a direction lost (`count_lost`, which
-    takes `rounding`) it has collapsed. Every limit is proportional to the weights: their scale does
-    not matter.
+    A random matrix has sigma_min close to the lower edge, and training moves it by a small factor.
+    Below NEAR_SHARE of the edge a layer is near collapse; with a lost direction (`count_lost`,
+    which takes `rounding`) it has collapsed. Every limit is proportional to the weights, so their
+    scale does not matter.
     """
     if m == 1 or n / m <= MIN_Q:
         return Verdict.NOT_ASSESSED

@@ -1,1 +1,1 @@
-"""Files that are whole or not there: atomic writing, locks, records, temporary space."""
+"""File storage: atomic writing, locks, records and temporary space."""

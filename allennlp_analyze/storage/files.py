@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files atomically: a file is complete or does not exist."""
 
 import os
 import secrets
@@ -13,16 +13,16 @@ PathLike = Union[str, Path]
 
 
 def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
-    """Call `write` with a new binary file that takes the place of `path` once it is complete.
+    """Call `write` with a new binary file that replaces `path` once it is complete.
 
-    Whatever goes wrong (an interrupt included), an existing `path` is untouched and nothing new is
+    After any error (including an interrupt), an existing `path` is unchanged and no new file is
     left. Raises `OutputError` for an `OSError`; other exceptions of `write` pass through.
     """
     target = Path(path)
     temporary = target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     try:
         try:
-            # Not tempfile: its files are private to the user, a report follows the umask.
+            # tempfile is not used, because its files are private; a report must follow the umask.
             with open(temporary, "xb") as file:
                 write(file)
                 file.flush()
@@ -45,7 +45,7 @@ def write_text(path: PathLike, text: str) -> None:
 
 
 def make_directory(path: PathLike) -> Path:
-    """Create the directory `path` and its parents where missing. Raises `OutputError`."""
+    """Create the directory `path` and its missing parents. Raises `OutputError`."""
     directory = Path(path)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -55,24 +55,26 @@ def make_directory(path: PathLike) -> Path:
 
 
 def check_directory(path: PathLike) -> None:
-    """Find out, without a trace, that files can be written to the directory `path`, which need not
-    be there yet. Raises `OutputError`."""
+    """Check that files can be written to the directory `path`, which may not exist yet.
+
+    Nothing is created. Raises `OutputError` if files cannot be written.
+    """
     nearest = Path(path).absolute()
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
         raise OutputError(f"{path}: {nearest} is not a directory; choose another --output-dir")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: {nearest} cannot be written to; choose another --output-dir")
+        raise OutputError(f"{path}: {nearest} is not writable; choose another --output-dir")
 
 
 def _remove(path: Path) -> None:
-    # Another error brought us here, and that is the one to report.
+    # The error that led here is the one to report.
     with suppress(OSError):
         path.unlink()
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """The one line that says that `path` cannot be written, and why."""
+    """Returns the error that says that `path` cannot be written, and why."""
     reason = error.strerror or str(error) or type(error).__name__
     return OutputError(f"{path}: cannot be written ({reason}); choose another --output-dir")

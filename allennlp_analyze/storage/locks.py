@@ -1,4 +1,4 @@
-"""Locks: files that one process at a time holds, and that are free as soon as it has ended."""
+"""File locks: one process at a time holds a lock, and its end releases it."""
 
 import contextlib
 import os
@@ -23,25 +23,25 @@ class LockTaken(Exception):
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock whose file is `path`: made where it is missing, removed in the end.
+    """Hold a lock on the file `path`, which is created if missing and removed at the end.
 
-    Yields False where the file system knows no locks, and nothing is held. Never waits: raises
-    `LockTaken`, or `OSError` when the file cannot be made.
+    Yields False, without a lock, if the file system does not support locks. Never waits: raises
+    `LockTaken`, or `OSError` if the file cannot be created.
     """
     while True:
-        # While it is open, no other file is given its number (its inode).
+        # While the file is open, no other file gets its inode number.
         with path.open("ab") as file:
             lock = _acquired(path)
             identity = os.fstat(file.fileno())
             is_current = _is_file(path, identity)
         if lock is None or is_current:
             break
-        lock.release()  # the one who held it before had removed the file: try with the new one
+        lock.release()  # the previous holder has removed the file: try again with a new one
     try:
         yield lock is not None
     finally:
-        # Removed while it is held: whoever opened it before finds that it is no longer there.
-        # (Windows removes no open file; there filelock does so, once it has released it.)
+        # Remove the file while the lock is held: another process that has opened it finds that it is
+        # gone. (Windows does not remove open files; there filelock removes it after the release.)
         with contextlib.suppress(OSError):
             if _is_file(path, identity):
                 path.unlink()
@@ -51,10 +51,10 @@ def locked(path: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def only_run(directory: Path, process: Callable[[], Optional[int]]) -> Iterator[None]:
-    """Keep every other run out of `directory`, which must exist, until the end.
+    """Lock `directory`, which must exist, against other runs until the end.
 
-    `process` finds out the number of the process that is at work there, None where that is not
-    known. Raises `OutputError` with it.
+    `process` returns the number of the process that works there, or None if unknown. Raises
+    `OutputError` with that number if the directory is locked.
     """
     path = directory / LOCK
     with contextlib.ExitStack() as stack:
@@ -64,7 +64,7 @@ def only_run(directory: Path, process: Callable[[], Optional[int]]) -> Iterator[
             number = process()
             who = "another run" if number is None else f"another run (process {number})"
             raise OutputError(
-                f"{directory}: {who} is writing there; wait for it, or choose another --output-dir"
+                f"{directory}: {who} is writing there; wait, or choose another --output-dir"
             ) from None
         except OSError as error:
             raise output_error(path, error) from None
@@ -72,7 +72,7 @@ def only_run(directory: Path, process: Callable[[], Optional[int]]) -> Iterator[
 
 
 def _acquired(path: Path) -> Optional["BaseFileLock"]:
-    """The lock, held; None where the file system knows no locks. Raises `LockTaken`."""
+    """Acquire the lock; returns None if the file system has no locks. Raises `LockTaken`."""
     from filelock import Timeout
 
     try:
@@ -84,9 +84,9 @@ def _acquired(path: Path) -> Optional["BaseFileLock"]:
 
 
 def _has_locks(directory: Path) -> bool:
-    """Whether a lock that nobody else can hold is to be had in `directory`.
+    """Whether a lock that nobody else can hold can be acquired in `directory`.
 
-    Older releases of filelock say of whatever fails that the lock is taken.
+    Older releases of filelock report every failure as a lock that is taken.
     """
     from filelock import Timeout
 
@@ -98,12 +98,12 @@ def _has_locks(directory: Path) -> bool:
             return lock is not None
     except Timeout:
         return False
-    except OSError:  # somebody is removing the directory, or closed it to us
+    except OSError:  # another process is removing the directory, or it is not accessible
         return True
 
 
 def _native(path: Path) -> Optional["BaseFileLock"]:
-    """The lock, held by the operating system; None where it cannot. Raises filelock's `Timeout`."""
+    """Acquire a lock of the operating system; None if there are none. Raises `Timeout`."""
     from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
     lock: BaseFileLock = FileLock(str(path), timeout=0)
@@ -115,14 +115,14 @@ def _native(path: Path) -> Optional["BaseFileLock"]:
         raise
     except OSError:
         return None
-    if isinstance(lock, SoftFileLock):  # its file would block for ever after a kill
+    if isinstance(lock, SoftFileLock):  # its file would block forever after a kill
         lock.release()
         return None
     return lock
 
 
 def _is_file(path: Path, identity: os.stat_result) -> bool:
-    """Whether `path` still names the file of that `identity`."""
+    """Whether `path` is still the file with this `identity`."""
     try:
         return os.path.samestat(identity, path.stat())
     except OSError:

@@ -1,4 +1,4 @@
-"""Bytes that may be more than memory, in a mapped file that has no name."""
+"""Keeps bytes that may exceed the memory in a mapped file without a name."""
 
 import mmap
 import tempfile
@@ -9,10 +9,10 @@ import numpy as np
 
 
 def mapped_copy(pieces: Iterable[Union[bytes, memoryview]]) -> np.ndarray:
-    """All `pieces` one after the other, (n,) uint8, read only; the file goes with the array.
+    """Concatenate `pieces` into a read-only uint8 array (n,); its file is removed with the array.
 
-    Raises `OSError` when there is no room for them. They are written, not copied into a mapping:
-    there a full disk would end the process.
+    Raises `OSError` if there is no room. The pieces are written, not copied into a mapping, because
+    there a full disk would kill the process.
     """
     with tempfile.TemporaryFile() as file:
         for piece in pieces:

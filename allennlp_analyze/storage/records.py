@@ -1,4 +1,4 @@
-"""Result dataclasses from the types of JSON, each value checked against its annotation."""
+"""Decodes JSON types into result dataclasses, and checks each value against its annotation."""
 
 import base64
 import dataclasses
@@ -19,11 +19,11 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
 
 
 def decoded(kind: Any, value: Any) -> Any:
-    """`value` as an instance of `kind`: a result dataclass, or what its fields are annotated with.
+    """Decode `value` as `kind`: a result dataclass, or a type with which its fields are annotated.
 
-    Of an enum, the member with that value. Keys that are no field are left out; a missing field
-    takes its default, an optional one None. Arrays are themselves, or base64 of float64. Raises
-    `ValueError` or `TypeError` for what does not fit.
+    An enum is decoded to the member with that value. Unknown keys are ignored; a missing field
+    takes its default, or None if optional. An array is passed through, or decoded from base64 of
+    float64. Raises `ValueError` or `TypeError` if `value` does not fit.
     """
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, value)
@@ -32,13 +32,13 @@ def decoded(kind: Any, value: Any) -> Any:
             return value
         return np.frombuffer(base64.b64decode(value, validate=True), np.float64)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Union:  # Optional, wherever a result has one
+    if origin is Union:  # results use it only as Optional
         return None if value is None else decoded(arguments[0], value)
     if origin is tuple:
         return _tuple(arguments, value)
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise TypeError(f"{value!r:.40} where a mapping belongs")
+            raise TypeError(f"expected a mapping, got {value!r:.40}")
         return {
             decoded(arguments[0], key): decoded(arguments[1], item) for key, item in value.items()
         }
@@ -47,7 +47,7 @@ def decoded(kind: Any, value: Any) -> Any:
 
 def _dataclass(kind: Any, value: Any) -> Any:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r:.40} where a {kind.__name__} belongs")
+        raise TypeError(f"expected a {kind.__name__}, got {value!r:.40}")
     kinds = _kinds(kind)
     found = {}
     for field in dataclasses.fields(kind):
@@ -56,7 +56,7 @@ def _dataclass(kind: Any, value: Any) -> Any:
         elif type(None) in typing.get_args(kinds[field.name]):
             found[field.name] = None
         elif field.default is dataclasses.MISSING:
-            raise ValueError(f"{kind.__name__} without {field.name}")
+            raise ValueError(f"{kind.__name__}: {field.name} is missing")
     return kind(**found)
 
 
@@ -67,11 +67,11 @@ def _kinds(kind: Any) -> dict[str, Any]:
 
 def _tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{value!r:.40} where a list belongs")
+        raise TypeError(f"expected a list, got {value!r:.40}")
     if kinds[-1] is Ellipsis:
         return tuple(decoded(kinds[0], item) for item in value)
     if len(kinds) != len(value):
-        raise ValueError(f"{len(value)} values where {len(kinds)} belong")
+        raise ValueError(f"expected {len(kinds)} values, got {len(value)}")
     return tuple(decoded(kind, item) for kind, item in zip(kinds, value))
 
 
@@ -82,7 +82,7 @@ def _scalar(kind: Any, value: Any) -> Any:
     if accepted is None:
         return value
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{value!r:.40} where a {kind.__name__} belongs")
+        raise TypeError(f"expected a {kind.__name__}, got {value!r:.40}")
     return kind(value)
 
 
@@ -91,4 +91,4 @@ def _member(kind: type[Enum], value: Any) -> Enum:
         return kind(value)
     except ValueError:
         known = ", ".join(str(member.value) for member in kind)
-        raise ValueError(f"{value!r:.40} where one of {known} belongs") from None
+        raise ValueError(f"expected one of {known}, got {value!r:.40}") from None

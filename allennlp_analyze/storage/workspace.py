@@ -1,4 +1,4 @@
-"""The temporary directory of one run, and the removal of those that killed runs have left."""
+"""Creates the temporary directory of a run, and removes those of killed runs."""
 
 import contextlib
 import os
@@ -12,18 +12,18 @@ from typing import Optional
 from allennlp_analyze.storage.locks import LOCK, LockTaken, locked
 
 PREFIX = "allennlp-analyze-"
-# A directory without a lock belongs to a process that has only begun, or died then.
+# A directory without a lock belongs to a process that has just started, or died while starting.
 _BEGINNING_SECONDS = 3600.0
 
 
 @contextlib.contextmanager
 def workspace() -> Iterator[Path]:
-    """A new directory, removed on leaving. A killed process leaves it to the next one's care."""
+    """Create a directory and remove it on exit; the next run removes that of a killed process."""
     sweep()
     with contextlib.ExitStack() as stack:
         directory: Optional[Path] = None
         while directory is None:
-            with contextlib.suppress(LockTaken):  # someone sweeps it away: it looked abandoned
+            with contextlib.suppress(LockTaken):  # another process is sweeping it, because it looked abandoned
                 directory = stack.enter_context(_locked_directory())
         yield directory
 
@@ -36,7 +36,7 @@ def _locked_directory() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Remove the directories of processes that no longer live. Never fails."""
+    """Remove the directories of processes that have ended. Never fails."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             with contextlib.suppress(OSError, LockTaken):
@@ -52,7 +52,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove it unless a process works in it. Raises `LockTaken`, `OSError`."""
+    """Remove a directory unless a process uses it. Raises `LockTaken`, `OSError`."""
     if not (path / LOCK).exists():
         if time.time() - path.stat().st_mtime > _BEGINNING_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

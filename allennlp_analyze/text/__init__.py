@@ -1,1 +1,1 @@
-"""Text as people and files take it: names, counts, sizes, links, the terminal."""
+"""Text for people and files: names, counts, sizes, links and the terminal."""

@@ -1,4 +1,4 @@
-"""Counts and shares as people read them."""
+"""Formats counts and shares for people."""
 
 import math
 from typing import Optional
@@ -13,17 +13,17 @@ _FRACTIONS = {
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """`number` and `noun`, which takes an s (or becomes `plural`) unless there is one."""
+    """Format `number` and `noun`, with an s or as `plural` unless the number is 1."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """As `count`, for numbers that may be large: with commas between the thousands."""
+    """Like `count`, with commas between the thousands."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def percent(share: Optional[float]) -> str:
-    """`share` in percent, to two digits or whole percents; "-" for None."""
+    """Format `share` in percent, with two digits or as a whole number; "-" for None."""
     if share is None:
         return "-"
     if share >= 10:
@@ -32,7 +32,7 @@ def percent(share: Optional[float]) -> str:
 
 
 def fraction(share: float) -> str:
-    """`share` as people say it, such as "a tenth"; in percent where there is no word for it."""
+    """Format `share` in words, such as "a tenth", or in percent if there is no word for it."""
     for parts, words in _FRACTIONS.items():
         if math.isclose(parts * share, 1.0):
             return words

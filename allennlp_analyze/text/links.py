@@ -1,4 +1,4 @@
-"""Addresses that a page may link to: paths beside it and http(s), nothing else."""
+"""Restricts the links of a page to relative paths and http(s) URLs."""
 
 import re
 from typing import Optional
@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 _WEB = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# What has a meaning in a web address, and the percent sign of what is encoded there already.
+# Characters with a meaning in a URL, and the percent sign of characters already encoded.
 _WEB_SAFE = "/?#[]@!$&'()*+,;=:%~"
 
 
 def link_target(text: str) -> Optional[str]:
-    """`text` as the value of href: a http(s) address, or a path relative to the page.
+    """Returns `text` as the value of href: an http(s) URL, or a path relative to the page.
 
-    A path is a file's own name, percent-encoded here. None for what is neither: another scheme,
-    an absolute path, nothing at all.
+    A path is percent-encoded here. Returns None for anything else: another scheme, an absolute path
+    or an empty text.
     """
     if _WEB.match(text):
         return quote(text, safe=_WEB_SAFE, errors="surrogatepass")

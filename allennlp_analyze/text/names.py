@@ -1,13 +1,13 @@
-"""Names from archives made fit for a terminal, a figure, a spreadsheet and a file system."""
+"""Makes names from archives safe for a terminal, a figure, a spreadsheet and a file system."""
 
 import re
 import unicodedata
 
 MAX_FILE_NAME = 120
-# Cells for the name of a layer, in every figure.
+# Terminal cells for the name of a layer in every figure.
 NAME_WIDTH = 44
 ELLIPSIS = "..."
-# One part in so many of a shortened name is its beginning.
+# One part in this many of a shortened name is its beginning.
 HEAD_SHARE = 12
 
 
@@ -26,14 +26,14 @@ def _escape(character: str) -> str:
 
 
 def display_width(text: str) -> int:
-    """Number of terminal cells that printable `text` takes (at most: combining marks count 1)."""
+    """Number of terminal cells of printable `text`, at most (combining marks count as 1)."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def shorten(text: str, width: int) -> str:
-    """`text` in at most `width` cells, cut in the middle.
+    """Shorten `text` to at most `width` cells by cutting the middle.
 
-    Most of the room goes to the end, where the names of layers differ.
+    Most of the space goes to the end, where the names of layers differ.
     """
     if display_width(text) <= width:
         return text
@@ -44,7 +44,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def _prefix(text: str, width: int) -> str:
-    """The longest beginning of `text` that fits `width` cells."""
+    """Returns the longest prefix of `text` that fits `width` cells."""
     used = 0
     for position, character in enumerate(text):
         used += display_width(character)
@@ -54,9 +54,9 @@ def _prefix(text: str, width: int) -> str:
 
 
 def file_name(index: int, name: str, extension: str) -> str:
-    """A file name for layer `index`: no path in it, ASCII, at most 120 characters.
+    """Returns a file name for layer `index`: ASCII, without a path, at most 120 characters.
 
-    The number in front makes it unique and keeps it from being hidden or reserved.
+    The number in front makes it unique, and prevents hidden or reserved names.
     """
     number, ending = f"{index:03d}-", f".{extension}"
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "layer"
@@ -65,10 +65,10 @@ def file_name(index: int, name: str, extension: str) -> str:
 
 
 def figure_name(name: str) -> str:
-    """The name of a layer as every figure shows it: printable, short, and never a formula."""
+    """Returns the name of a layer for figures: printable, short, and never a formula."""
     return math_escaped(shorten(printable(name), NAME_WIDTH))
 
 
 def math_escaped(text: str) -> str:
-    """`text` for a figure, where a dollar sign would start a formula."""
+    """Escape `text` for a figure, where a dollar sign would start a formula."""
     return printable(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Progress bars on standard error: shown on a terminal only, and nothing stays of them."""
+"""Progress bars on standard error: shown only on a terminal, and removed at the end."""
 
 import contextlib
 import sys
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
 
 
 def shows_progress(quiet: bool) -> bool:
-    """Whether a bar may be drawn: standard error is a terminal, and the user did not say quiet."""
+    """Whether to draw a bar: standard error is a terminal, and `quiet` is not set."""
     return not quiet and sys.stderr.isatty()
 
 
 class Progress:
-    """What moves a bar on, whether or not it is drawn."""
+    """Advances a bar, whether or not it is drawn."""
 
     def __init__(self, bar: "tqdm") -> None:
         self._bar = bar
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """`amount` more is done; a `note` stands behind the bar from now on."""
+        """Advance by `amount`; a `note` is shown after the bar from now on."""
         if note:
             self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(amount)
 
     def restart(self, total: Optional[int]) -> None:
-        """Nothing is done, of `total`, or of nobody knows how much."""
+        """Start again at 0 of `total`, which is None if unknown."""
         self._bar.reset(total=total)
 
 
@@ -40,10 +40,10 @@ def progress_bar(
     done: int = 0,
     title: str = "",
 ) -> Iterator[Progress]:
-    """A bar that is at `done` of `total`, which is None where it is not known yet.
+    """Show a bar at `done` of `total`, which is None if not known yet.
 
-    `unit` is what is counted; bytes ("B") are shown as K, M or G, in powers of 1024. `title` stands
-    before the bar and must be printable.
+    `unit` is the counted unit; bytes ("B") are shown as K, M or G, in powers of 1024. `title` is
+    shown before the bar and must be printable.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Numbers of bytes as people write them."""
+"""Parses sizes in bytes as people write them."""
 
 import re
 
@@ -8,11 +8,11 @@ _SIZE = re.compile(r"([0-9]{1,18})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
-    """The bytes that `text` says: a number above 0, alone or with K, M, G or T (powers of 1024).
+    """Parse a size in bytes: a number above 0, optionally with K, M, G or T (powers of 1024).
 
     Raises `ValueError` with one line for anything else.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or int(match.group(1)) == 0:
-        raise ValueError(f"{text!r} is not a size; write one like 500M or 20G")
+        raise ValueError(f"{text!r} is not a size; expected one like 500M or 20G")
     return int(match.group(1)) * UNITS[match.group(2).upper()]

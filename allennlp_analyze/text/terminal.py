@@ -1,4 +1,4 @@
-"""The terminal, or the file in its place: where lines end, what is coloured, names as text only."""
+"""Prints to a terminal or a file: line width, colours, and names without markup."""
 
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,7 +11,7 @@ WIDTH = 100
 
 
 def make_console(stream: TextIO) -> "Console":
-    """A console on `stream`: in colour and as wide as a terminal, else plain, of 100 columns."""
+    """Returns a console on `stream`: coloured on a terminal, otherwise plain with 100 columns."""
     from rich.console import Console
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
@@ -23,7 +23,7 @@ def make_console(stream: TextIO) -> "Console":
 
 
 def print_wrapped(console: "Console", line: str, style: str = "") -> None:
-    """One line of text, of which nothing is taken for markup."""
+    """Print one line of text without interpreting markup."""
     from rich.text import Text
 
     console.print(Text(printable(line, console.encoding), style=style, overflow="fold"))

@@ -1,4 +1,4 @@
-"""A table of layers or models on the terminal: which columns fit, and the room left for names."""
+"""Lays out a table of layers or models on the terminal: which columns fit, and the names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,11 @@ MIN_NAME_WIDTH = 20
 
 @dataclass(frozen=True)
 class Column(Generic[Item]):
-    """A column after the name. A narrow terminal drops those with a `rank_to_drop` > 0, from 1 on;
-    `style` says how a cell looks."""
+    """A column after the name.
+
+    A narrow terminal drops columns with a `rank_to_drop` > 0, starting at 1. `style` gives the
+    style of a cell.
+    """
 
     title: str
     text: Callable[[Item], str]
@@ -34,9 +37,9 @@ def layer_table(
     names: Sequence[str],
     title: str = "layer",
 ) -> "Table":
-    """The table of `items`, which are called `names`, as wide as `console`. No text is markup.
+    """Returns the table of `items` with their `names`, as wide as `console`, without markup.
 
-    `title` says what each of them is. What columns make of names must be printable already.
+    `title` is the heading of the names. The cells of the columns must be printable.
     """
     from rich.table import Table
     from rich.text import Text
@@ -56,10 +59,10 @@ def layer_table(
 def _layout(
     columns: Sequence[Column[Item]], items: Sequence[Item], names: Sequence[str], width: int
 ) -> tuple[list[Column[Item]], int, int]:
-    """Columns to show, the gap between them, and the cells left for names.
+    """Returns the columns to show, the gap between them, and the cells left for names.
 
-    Where names would be cut, the gap shrinks first; then columns go: the first for names of less
-    than GOOD_NAME_WIDTH, the others for names of less than MIN_NAME_WIDTH.
+    If names do not fit, the gap shrinks first; then columns are dropped: the first one for names of
+    less than GOOD_NAME_WIDTH, the others for names of less than MIN_NAME_WIDTH.
     """
     longest = max(display_width(name) for name in names)
     last_rank = max(column.rank_to_drop for column in columns)

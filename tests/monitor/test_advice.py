@@ -51,8 +51,8 @@ def test_the_cause_is_what_is_known_to_act_on_the_layer() -> None:
     assert cause(0.1, 1e-3) == "weight decay 0.1 and L2 penalty 0.001 are likely too strong"
     for unknown in (cause(None, None), cause(None, 0.0)):
         assert unknown.startswith("regularisation")
-    assert cause(0.0, None).startswith("its weight decay is 0:")
-    assert cause(0.0, 0.0).startswith("no weight decay or penalty acts on it:")
+    assert cause(0.0, None).startswith("its weight decay is 0;")
+    assert cause(0.0, 0.0).startswith("no weight decay or penalty acts on it;")
 
 
 def test_near_collapse_is_measured_by_noise_of_this_size() -> None:
@@ -61,18 +61,18 @@ def test_near_collapse_is_measured_by_noise_of_this_size() -> None:
     share = 100 * near.min_singular_value / near.lower_edge
     text = sentence(near, Trouble(Verdict.NEAR_COLLAPSE, SINCE, at_first=False), 0.01, None)
     assert text.startswith(
-        f"encoder.linear: smallest singular value is now {share:.2g}% of what noise of this size"
-        " has, well at epoch 3; weight decay 0.01"
+        f"encoder.linear: smallest singular value is now {share:.2g}% of that of random"
+        " noise of this size, healthy at epoch 3; weight decay 0.01"
     )
 
 
 def test_what_was_so_from_the_start_is_said_in_other_words() -> None:
     for state in (Verdict.NEAR_COLLAPSE, Verdict.COLLAPSED):
         text = said(Trouble(state, None, at_first=True), 0.01)
-        assert "was already" in text and "when first looked at" in text
+        assert "was already" in text and "at the first check" in text
         assert "too strong" not in text and "since" not in text
     later = said(Trouble(Verdict.COLLAPSED, None, at_first=False), 0.01)
-    assert "12% of directions lost, near collapse when first looked at; weight decay" in later
+    assert "12% of directions lost, near collapse at the first check; weight decay" in later
 
 
 @given(st.integers(2, 20000), st.data())

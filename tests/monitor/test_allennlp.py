@@ -220,7 +220,7 @@ def check_stopped(directory: Path, log: str) -> None:
     last = metrics_of(directory)
     epoch = last["epoch"]
     assert 1 <= epoch < 5 and last[LOST] > 0 and metrics_of(directory, epoch - 1)[LOST] == 0
-    assert ends.startswith(f"rank_monitor: the training ends after epoch {epoch}: ")
+    assert ends.startswith(f"rank_monitor: training ends after epoch {epoch}: ")
     assert not (directory / "out" / f"metrics_epoch_{epoch + 1}.json").exists()
     assert last["best_epoch"] == epoch
     assert watched(last) == numbers_of(directory / "out" / "model.tar.gz")
@@ -329,7 +329,7 @@ def test_a_writer_that_fails_does_not_end_the_training(
     assert metrics["epoch"] == 2 and SIGMA_MIN in metrics
     assert [r.getMessage() for r in caplog.records if "failed" in r.getMessage()] == [
         "rank_monitor: writing to BrokenWriter failed (OSError: no space left);"
-        " the training goes on"
+        " training continues"
     ]
     recorded = (tmp_path / "out" / "recorded.jsonl").read_text().splitlines()
     assert sum(SIGMA_MIN in json.loads(line)["scalars"] for line in recorded) == 4
@@ -354,10 +354,10 @@ def test_a_model_in_which_nothing_was_chosen_is_refused_before_training(
         ({"layers": 3}, "layers: "),
         ({"kinds": ["dense"]}, "kinds: no kind is called 'dense'"),
         ({"kinds": []}, "kinds: name at least one of"),
-        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
-        ({"max_seconds": float("nan")}, "max_seconds: nan is not a finite number > 0"),
-        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
-        ({"max_seconds": "5"}, "max_seconds: '5' is not a finite number > 0"),
+        ({"max_seconds": 0}, "max_seconds: 0 must be a finite number > 0"),
+        ({"max_seconds": float("nan")}, "max_seconds: nan must be a finite number > 0"),
+        ({"max_seconds": True}, "max_seconds: True must be a finite number > 0"),
+        ({"max_seconds": "5"}, "max_seconds: '5' must be a finite number > 0"),
         ({"every_batches": 0}, "every_batches: 0 is not a whole number > 0"),
         ({"every_batches": 2.5}, "every_batches: 2.5 is not a whole number > 0"),
         ({"stop": "yes"}, "stop: 'yes' is neither true nor false"),

@@ -102,4 +102,4 @@ def test_sharded_models_are_refused_in_one_line(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded, (2, str(tmp_path)), nprocs=2)
     for rank in (0, 1):
         (line,) = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert line.endswith("a sharded model cannot be watched") and "\n" not in line
+        assert line.endswith("a sharded model cannot be monitored") and "\n" not in line

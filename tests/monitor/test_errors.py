@@ -46,7 +46,7 @@ def test_a_layer_that_no_check_has_time_for_is_said_once(
         check = monitor.step()
         assert [x.layer for x in check.readings] == ["small"] and not check.put_off
     (record,) = caplog.records
-    assert record.getMessage().startswith("large: not watched: it takes about 0.")
+    assert record.getMessage().startswith("large: not monitored: it takes about 0.")
     assert record.getMessage().endswith("max_seconds is 0.05; 1 would do")
 
 
@@ -69,7 +69,7 @@ def test_what_goes_wrong_is_logged_once_and_training_goes_on(
         assert monitor.step(1) == Check(None, seconds=pytest.approx(0, abs=60))  # type: ignore[arg-type]
     (record,) = caplog.records
     assert record.getMessage().startswith("the check failed (")
-    assert record.getMessage().endswith("); training goes on")
+    assert record.getMessage().endswith("); training continues")
     assert record.levelno == logging.WARNING
 
 
@@ -90,7 +90,7 @@ def test_one_layer_that_fails_hides_no_other(caplog: pytest.LogCaptureFixture) -
     for _ in range(2):
         assert [x.layer for x in monitor.step().readings] == ["2"]
     (record,) = caplog.records
-    assert record.getMessage().startswith("0: not watched: ")
+    assert record.getMessage().startswith("0: not monitored: ")
     assert "\n" not in record.getMessage()
 
 
@@ -112,9 +112,9 @@ def test_a_penalty_or_an_optimizer_that_fails_costs_its_word_only(
     assert len(monitor.step(1).collapses) == 2
     lines = [x.getMessage() for x in caplog.records]
     assert len(lines) == 4 and not any("\n" in line for line in lines)
-    assert "penalty failed (LookupError: 0.weight unknown); training goes on" in lines
-    assert sum("the weight decay cannot be read" in line for line in lines) == 1
-    assert sum("regularisation (weight decay" in line for line in lines) == 2
+    assert "penalty failed (LookupError: 0.weight unknown); training continues" in lines
+    assert sum("failed to read the weight decay" in line for line in lines) == 1
+    assert sum("regularization (weight decay" in line for line in lines) == 2
 
 
 def test_an_epoch_that_is_no_number_is_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,18 +127,18 @@ def test_an_epoch_that_is_no_number_is_not_the_end(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     "choices, said",
     [
-        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
-        ({"max_seconds": math.nan}, "max_seconds: nan is not a finite number > 0"),
-        ({"max_seconds": math.inf}, "max_seconds: inf is not a finite number > 0"),
+        ({"max_seconds": 0}, "max_seconds: 0 must be a finite number > 0"),
+        ({"max_seconds": math.nan}, "max_seconds: nan must be a finite number > 0"),
+        ({"max_seconds": math.inf}, "max_seconds: inf must be a finite number > 0"),
         ({"max_seconds": 10**400}, "max_seconds: 10000"),
-        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
-        ({"max_seconds": "5"}, "max_seconds: '5' is not a finite number > 0"),
+        ({"max_seconds": True}, "max_seconds: True must be a finite number > 0"),
+        ({"max_seconds": "5"}, "max_seconds: '5' must be a finite number > 0"),
         ({"layers": "("}, "layers: '(' is not a regular expression"),
         ({"layers": "none"}, "kinds and layers leave none of its 2 matrices"),
         ({"kinds": "linaer"}, "kinds: no kind is called 'linaer'"),
         ({"kinds": "embedding"}, "kinds and layers leave none of its 2 matrices"),
         ({"optimizer": "SGD"}, "optimizer: a str has no param_groups"),
-        ({"penalty": 1e-3}, "penalty: 0.001 is no function of a parameter's name"),
+        ({"penalty": 1e-3}, "penalty: 0.001 is not a function of a parameter's name"),
         ({"cuda_device": "0"}, "cuda_device: "),
     ],
 )
@@ -194,7 +194,7 @@ def test_states_that_are_refused(wrong: dict[str, Any]) -> None:
     good = monitor.state_dict()
     monitor.load_state_dict(good)
     for state in ({**good, **wrong}, {}, [], "state", None):
-        with pytest.raises(UsageError, match="^state_dict: not that of a RankMonitor$"):
+        with pytest.raises(UsageError, match="^state_dict: not the state of a RankMonitor$"):
             monitor.load_state_dict(state)  # type: ignore[arg-type]
 
 

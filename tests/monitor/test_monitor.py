@@ -108,7 +108,7 @@ def test_what_was_collapsed_before_is_said_once_and_stops_nothing(
     monitor = RankMonitor(model, stop=True)
     checks = [monitor.step(epoch) for epoch in range(3)]
     assert len(caplog.records) == 1 and len(checks[0].collapses) == 1
-    assert "0: was already collapsed when first looked at: 79% of directions lost" in caplog.text
+    assert "0: was already collapsed at the first check: 79% of directions lost" in caplog.text
     assert checks[0].collapses[0].since is None
     assert not any(check.stop for check in checks)
 
@@ -135,7 +135,7 @@ def test_the_penalty_of_the_loss_is_named(caplog: pytest.LogCaptureFixture) -> N
     monitor.step(1)
     assert [x.getMessage().partition("; ")[2] for x in caplog.records] == [
         "L2 penalty 0.001 is likely too strong",
-        "no weight decay or penalty acts on it: is the learning rate too high?",
+        "no weight decay or penalty acts on it; is the learning rate too high?",
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_spike_that_grew_is_not_laid_to_regularisation(caplog: pytest.LogCaptu
         weight += 1e3 * torch.outer(torch.randn(len(weight)), torch.randn(len(weight.T)))
     (collapse,) = monitor.step(1).collapses
     assert collapse.reading.min_singular_value > 0.5 * before.min_singular_value
-    assert "its smallest singular value has not fallen, others grew" in caplog.text
+    assert "its smallest singular value did not fall, others grew" in caplog.text
     assert "too strong" not in caplog.text
 
 
@@ -340,7 +340,7 @@ def test_what_else_was_said_is_kept_too(caplog: pytest.LogCaptureFixture) -> Non
         model[2].weight.zero_()
     first.step(1)
     lines = [record.getMessage() for record in caplog.records]
-    for part in ("large: not watched", "0: holds NaN", "2: 100% of directions", "penalty failed"):
+    for part in ("large: not monitored", "0: holds NaN", "2: 100% of directions", "penalty failed"):
         assert sum(part in line for line in lines) == 1, part
     caplog.clear()
     state = first.state_dict()

@@ -164,7 +164,7 @@ def test_hugging_face_begins_anew_when_resumed(
     collapsed = [x.name for x in analyze(trainer.model).layers if x.verdict == "collapsed"]
     assert len(warned(caplog)) == len(collapsed) > 0
     for name, line in zip(collapsed, warned(caplog)):
-        assert line.startswith(f"{name}: was already collapsed when first looked at")
+        assert line.startswith(f"{name}: was already collapsed at the first check")
 
 
 # --- Lightning ------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ def test_lightning_goes_on_with_what_the_checkpoint_kept(
         tmp_path / "second", TOO_STRONG, epochs=EPOCHS + 1, resumed=str(tmp_path / "kept.ckpt")
     )
     assert second.current_epoch == EPOCHS + 1
-    # None is warned of again, nor is any said to have been so when first looked at.
+    # None is warned of again, nor is any said to have been so at the first check.
     assert not set(warned(caplog)) & set(before)
-    assert not any("first looked at" in line for line in warned(caplog))
+    assert not any("at the first check" in line for line in warned(caplog))
 
 
 @pytest.mark.usefixtures("heard")
@@ -328,7 +328,10 @@ def test_lightning_goes_on_without_what_it_cannot_read(
     callback.load_state_dict({"layers": "of another version"})
     lightning_trained(tmp_path, HEALTHY, epochs=1, callback=callback)
     assert len(logged(tmp_path)) == 2
-    assert "not that of a RankMonitor; the rank monitor begins anew" in caplog.text
+    assert (
+        "not the state of a RankMonitor; the rank monitor starts without its earlier state"
+        in caplog.text
+    )
 
 
 def test_the_package_that_the_program_uses_is_taken(tmp_path: Path) -> None:
@@ -357,7 +360,7 @@ def test_choices_that_make_no_sense(make: Any, package: str) -> None:
         pytest.importorskip(package)
     with pytest.raises(UsageError, match=r"^every: 0 is not a whole number > 0$"):
         make(every=0)
-    with pytest.raises(UsageError, match="^layers, stop: say that to the RankMonitor"):
+    with pytest.raises(UsageError, match="^layers, stop: pass this to the RankMonitor"):
         make(RankMonitor(network()), layers="0", stop=True)
 
 

@@ -1,1 +1,1 @@
-"""Where the models of a zoo are analyzed: processes here, or a Dask cluster."""
+"""Runs the analyses of a zoo in local processes or on a Dask cluster."""

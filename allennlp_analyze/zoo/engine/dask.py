@@ -1,4 +1,4 @@
-"""The engine on a Dask cluster: workers anywhere that come, go and die as they like."""
+"""The engine on a Dask cluster, whose workers may join, leave and die at any time."""
 
 import importlib.metadata
 import logging
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PACKAGE = "allennlp_analyze"
-# How long a scheduler may take to answer, and a first worker to join.
+# Seconds to wait for the scheduler to answer, and for a first worker to join.
 CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 60.0
-# Submitted for each thread of the workers, so that none waits for us.
+# Items to submit per worker thread, so that no thread waits for us.
 AHEAD = 2
 ASK_SECONDS = 5.0
 
@@ -27,9 +27,9 @@ ASK_SECONDS = 5.0
 class Dask:
     """The cluster whose scheduler is at `address`.
 
-    Its workers need this package in this version. Which of them takes a model, how often a model is
-    tried whose worker died (`distributed.scheduler.allowed-failures`), and how much memory a worker
-    has is the cluster's own care. Raises `UsageError` where distributed is not installed.
+    Its workers need this package in this version. The cluster decides which worker takes a model,
+    how often it retries a model whose worker died (`distributed.scheduler.allowed-failures`), and
+    how much memory a worker has. Raises `UsageError` if distributed is not installed.
     """
 
     room: Optional[int] = None
@@ -39,7 +39,7 @@ class Dask:
             from distributed import KilledWorker
         except ImportError:
             raise UsageError(
-                f"--dask {address}: needs the package distributed (pip install '.[dask]')"
+                f"--dask {address}: the package distributed is not installed (pip install '.[dask]')"
             ) from None
         self.died: tuple[type[BaseException], ...] = (KilledWorker,)
         self._address = address
@@ -48,7 +48,7 @@ class Dask:
         self._asked = 0.0
 
     def slots(self) -> int:
-        """Some more than the threads of all workers, which may have become more or fewer."""
+        """Some more than the current number of threads of all workers."""
         assert self._client is not None
         if time.monotonic() - self._asked > ASK_SECONDS:
             self._threads = sum(self._client.nthreads().values())
@@ -64,13 +64,13 @@ class Dask:
             try:
                 yield executor
             except BaseException:
-                executor.shutdown(wait=False)  # cancels what has not begun
+                executor.shutdown(wait=False)  # cancels work that has not started
                 raise
 
     def _connected(self) -> "Client":
         from distributed import Client
 
-        # It has its own words for what becomes one line here.
+        # distributed logs its own text for errors that become one line here.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -85,7 +85,7 @@ class Dask:
             versions = client.run(importlib.metadata.version, PACKAGE)
         except importlib.metadata.PackageNotFoundError:
             raise SourceError(
-                f"--dask {self._address}: its workers lack {PACKAGE}; install it there"
+                f"--dask {self._address}: {PACKAGE} is missing on its workers; install it there"
             ) from None
         except TimeoutError:
             raise SourceError(
@@ -94,6 +94,6 @@ class Dask:
         others = sorted({version for version in versions.values() if version != VERSION})
         if others:
             raise SourceError(
-                f"--dask {self._address}: a worker has {PACKAGE} {others[0]}, this is {VERSION};"
-                " install the same everywhere"
+                f"--dask {self._address}: a worker has {PACKAGE} {others[0]}, expected {VERSION};"
+                " install the same version everywhere"
             )

@@ -1,4 +1,4 @@
-"""Where the models of a zoo are analyzed: on any executor, each begun only when it fits."""
+"""Runs the analyses of a zoo on an executor; each starts only when it fits into memory."""
 
 import multiprocessing
 from collections.abc import Generator, Iterator, Sequence
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# Of the memory that is available, what models in work may take together.
+# The fraction of the available memory that running analyses may use together.
 ROOM = 0.9
-# What a process needs before it has read anything.
+# Bytes that a process needs before it reads anything.
 BASE_BYTES = 300 * 2**20
-# Where an archive has yet to be downloaded.
+# Assumed bytes of an archive that is not downloaded yet.
 UNKNOWN_BYTES = 2**30
-# What a worker may take to remove its temporary files.
+# Seconds for a worker to remove its temporary files.
 END_SECONDS = 10.0
-# A square matrix in float32 that is a whole file: its Gram matrix and a copy, in float64.
+# Factor for a file with one square float32 matrix: its Gram matrix and a copy, in float64.
 WORST_GRAM = 4
 
 
 class Engine(Protocol):
-    """Where work is done: `executor` makes it ready and clears it away.
+    """The place where work runs; `executor` sets it up and cleans it up.
 
-    At most `slots()` items are handed over at a time, and so many that their bytes fit into `room`
-    (None: that is the executor's care). `died` are the exceptions of an item whose worker died
-    where the executor goes on; where it breaks it says so itself.
+    At most `slots()` items are submitted at a time, and only as many as fit into `room` bytes
+    (None: the executor manages memory). `died` are the exceptions of an item whose worker died
+    while the executor stays usable; a broken executor raises its own exception.
     """
 
     room: Optional[int]
@@ -56,15 +56,15 @@ class Engine(Protocol):
 
 
 class WorkerDied(Exception):
-    """The process that worked on an item ended without a word."""
+    """The process that worked on an item died."""
 
 
 class EngineLost(AnalyzeError):
-    """Where the work was done cannot be reached any more."""
+    """The connection to the workers is lost."""
 
 
 class Processes:
-    """`workers` processes on this machine, each with its share of the cores and the memory."""
+    """`workers` processes on this machine, each with its share of cores and memory."""
 
     died: tuple[type[BaseException], ...] = ()
 
@@ -77,18 +77,18 @@ class Processes:
         self.room: Optional[int] = int(ROOM * available_memory())
 
     def slots(self) -> int:
-        """One more than there are workers: none waits for us to hand it the next."""
+        """One more than the number of workers, so that none waits for its next item."""
         return self._workers + 1
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
-        # Spawned: BLAS reads the number of its threads when a process loads it.
+        # Use spawn: BLAS reads its number of threads when a process loads it.
         context = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
         executor = ProcessPoolExecutor(self._workers, context, start, (self._share,))
         try:
             yield executor
-        except BaseException:  # an interrupt, or the caller stops: nobody waits for the rest
+        except BaseException:  # an interrupt, or the caller stops early: do not wait for the rest
             _end(set(multiprocessing.active_children()) - others)
             executor.shutdown(cancel_futures=True)
             raise
@@ -96,7 +96,7 @@ class Processes:
 
 
 def _end(processes: "set[BaseProcess]") -> None:
-    """End `processes`, which clean up first."""
+    """Terminate `processes`; they clean up first."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -105,17 +105,17 @@ def _end(processes: "set[BaseProcess]") -> None:
 
 
 def estimated_bytes(archive: str, settings: Settings) -> int:
-    """The memory that the analysis of `archive` may need, at most as a rule, from its size alone.
+    """Estimate from its size the most memory that the analysis of `archive` normally needs.
 
-    Unpacked it is mapped from a temporary file, which may be in memory; then the largest matrix in
-    work counts, M x M in float64, twice. Archives that have yet to be downloaded count as 1 GiB.
+    The unpacked archive is mapped from a temporary file, which may be in memory. The largest matrix
+    adds M x M in float64, twice. An archive that is not downloaded yet counts as 1 GiB.
     """
     size = UNKNOWN_BYTES if is_url(archive) else _size(Path(archive).expanduser())
     return BASE_BYTES + size + min(WORST_GRAM * size, 16 * settings.max_dim**2)
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of what may be read in a directory; 0 for what is not there."""
+    """Bytes of a file, or of the readable files in a directory; 0 if it does not exist."""
     try:
         if path.is_dir():
             return sum(f.stat().st_size for f in path.iterdir() if f.name.endswith(MODEL_ENDINGS))
@@ -130,11 +130,11 @@ def completed(
     sizes: Sequence[int],
     engine: Engine,
 ) -> Generator[tuple[int, Callable[[], Result]], None, None]:
-    """Yield each index of `items` as soon as it is done, with what returns its result or raises.
+    """Yield each index of `items` when it is done, and a function that returns its result.
 
-    The largest come first, so that none is left alone at the end. That of an item whose process
-    died raises `WorkerDied`, and only its own: what was in work beside others when one died begins
-    again, one at a time, and an executor that broke is made anew.
+    The largest items start first, so that none runs alone at the end. The function raises
+    `WorkerDied` for an item whose process died, and only for that one: items that ran beside it
+    start again, one at a time, on a new executor if the old one broke.
     """
     order = sorted(range(len(items)), key=lambda index: -sizes[index])
     suspects: list[int] = []
@@ -155,8 +155,11 @@ def _died() -> Any:
 
 
 class _Flight(Generic[Item, Result]):
-    """The life of one executor: `queue` is begun from its front, as it fits, until it is done or
-    the executor breaks. `suspects` were in work beside others when a worker died."""
+    """The life of one executor: it starts the items of `queue` in order, as they fit.
+
+    It ends when the queue is done or the executor breaks. `suspects` are items that ran beside
+    others when a worker died.
+    """
 
     def __init__(
         self,
@@ -208,7 +211,7 @@ class _Flight(Generic[Item, Result]):
         while self._queue and self._fits(self._queue[0]):
             try:
                 future = executor.submit(self._work, self._items[self._queue[0]])
-            except BrokenExecutor:  # seen before those in work have said so
+            except BrokenExecutor:  # raised before the running items report it
                 self._broken = True
                 return
             self._pending[future] = self._queue.pop(0)

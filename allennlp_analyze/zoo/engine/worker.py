@@ -1,4 +1,4 @@
-"""A worker process of a zoo's run: what it sets up before numpy is there, and how it ends."""
+"""A worker process of a zoo: its setup before numpy is imported, and its end."""
 
 import contextlib
 import os
@@ -11,30 +11,30 @@ from typing import Callable, TypeVar
 from allennlp_analyze.linalg.machine import Machine, use_share
 
 Result = TypeVar("Result")
-# As a shell reports a process that SIGTERM ended.
+# The exit code that a shell reports for a process killed by SIGTERM.
 TERMINATED = 143
-# What BLAS libraries read when they are loaded.
+# Environment variables that BLAS libraries read when they are loaded.
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
 
 _at_work = False
 
 
 def start(share: Machine) -> None:
-    """Make this process a worker that takes no more than `share` of the machine.
+    """Make this process a worker that uses at most `share` of the machine.
 
-    Ctrl-C is its parent's to handle; SIGTERM ends it, and so does the parent's death, with its
-    temporary files removed.
+    The parent handles Ctrl-C. SIGTERM and the death of the parent end the worker, after it has
+    removed its temporary files.
     """
     use_share(share)
     for name in THREADS:
         os.environ[name] = str(share.cores)
-    if "numpy" in sys.modules:  # the user's own script imports it
+    if "numpy" in sys.modules:  # the user's own script imported it
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limits=share.cores, user_api="blas")
     from tqdm import tqdm
 
-    # Its own lock is shared by processes: one that ends at once would leave it to be cleared away.
+    # tqdm's own lock is shared between processes; one that ends at once would leave it behind.
     tqdm.set_lock(threading.RLock())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminate)
@@ -42,8 +42,10 @@ def start(share: Machine) -> None:
 
 
 def whole(work: Callable[[], Result]) -> Result:
-    """What `work` returns. Terminated, the process ends here and now: BLAS may be at work in a
-    thread, which nothing stops, and crashes where it is unloaded."""
+    """Returns the result of `work`. On SIGTERM the process exits at once.
+
+    A thread may be running BLAS, which cannot be stopped and crashes when it is unloaded.
+    """
     global _at_work
     try:
         _at_work = True
@@ -61,7 +63,7 @@ def _terminate(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """A pool's worker would wait forever for a parent that was killed."""
+    """End this process when its parent dies; a pool's worker would wait for it forever."""
     parent = parent_process()
     if parent is not None:
         parent.join()

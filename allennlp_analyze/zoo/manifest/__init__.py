@@ -1,1 +1,1 @@
-"""The models of a zoo: named, read and checked."""
+"""Reads and checks the manifest of a zoo."""

@@ -1,4 +1,4 @@
-"""What a manifest says: its models in order, each with a name, an archive and options."""
+"""The contents of a manifest: its models in order, each with a name, an archive and options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from typing import Any, Optional
 class ZooEntry:
     """One model of a zoo.
 
-    `name` is any text, and no other model's. `archive` is a URL or a path from the working
-    directory, `sha256` the digest of that file in lower case. `options` holds by field name what
-    `zoo_options.unit_request` lays over the choices that all models share. `place` says where this
-    was written, for messages.
+    `name` is any unique text. `archive` is a URL or a path relative to the working directory,
+    `sha256` the digest of that file in lower case. `options` are the model's own options by field
+    name; `options.unit_request` applies them over those of all models. `place` is the file and line
+    of the entry, for messages.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ZooEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The models of a zoo. `source` is what the user called it, `title` a name for people."""
+    """The models of a zoo. `source` is the user's argument, `title` a name for people."""
 
     title: str
     source: str

@@ -1,4 +1,4 @@
-"""Names of models made distinct, and the directory names that they become."""
+"""Makes the names of models distinct, and turns them into directory names."""
 
 import hashlib
 import re
@@ -11,11 +11,11 @@ from allennlp_analyze.zoo.manifest.entries import ZooEntry
 MAX_SLUG = 100
 SEPARATOR = "__"
 
-# Digits of SHA-256 that tell apart what is spelt alike; all of them should that not suffice.
+# Digits of SHA-256 that distinguish similar names; all digits are used if these are not enough.
 _DIGITS, _ALL_DIGITS = 12, 64
 _PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
 _LIKE_A_DIGEST = re.compile(rf"-(?:[0-9a-f]{{{_DIGITS}}}|[0-9a-f]{{{_ALL_DIGITS}}})\Z")
-# What Windows takes for a device, whatever follows the first dot.
+# Names of devices in Windows, with any text after the first dot.
 _DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
@@ -24,10 +24,10 @@ _DEVICES = {"con", "prn", "aux", "nul"} | {
 def distinct(
     candidates: Sequence[Sequence[str]], taken: Collection[str] = frozenset()
 ) -> tuple[str, ...]:
-    """One name of each sequence, all different and none of `taken`.
+    """Choose one name from each sequence, all different and none of `taken`.
 
-    Each gets its first candidate that nobody else wants; where the candidates run out, a number
-    follows the last.
+    Each gets its first candidate that no other sequence has. If there is none, a number is added to
+    the last candidate.
     """
     levels = [0] * len(candidates)
     while True:
@@ -58,12 +58,13 @@ def _numbered(
 
 
 def slugs(entries: Sequence[ZooEntry]) -> tuple[str, ...]:
-    """A directory name for each entry, whose names differ.
+    """Returns a directory name for each entry; the names of the entries must differ.
 
-    At most `MAX_SLUG` characters of ASCII that every file system keeps, different in more than
-    case, neither hidden nor a device of Windows. Lower-case names of letters, digits, dots, dashes
-    and underscores stay as they are, with `SEPARATOR` for a slash; any other ends in a digest of
-    the name. So a name has the same directory whatever other models there are.
+    A directory name has at most `MAX_SLUG` ASCII characters that every file system allows. It
+    differs from the others in more than case, is not hidden, and is not a device of Windows. A
+    lower-case name of letters, digits, dots, dashes and underscores is kept, with `SEPARATOR` for a
+    slash; any other ends in a digest of the name. So the directory of a name does not depend on
+    other models.
     """
     found = [_slug(entry.name, _DIGITS) for entry in entries]
     wanted = Counter(found)
@@ -88,7 +89,7 @@ def _slug(name: str, digits: int) -> str:
 
 
 def _stem(text: str) -> str:
-    """What can be kept of `text`: never empty, never the beginning of a hidden file or a device."""
+    """Returns the usable part of `text`: never empty, hidden, or the name of a device."""
     letters = unicodedata.normalize("NFKD", text[:MAX_SLUG]).encode("ascii", "ignore").decode()
     stem = re.sub(r"[^A-Za-z0-9._]+", "-", letters).strip("-._") or "model"
     return f"model-{stem}" if _is_device(stem) else stem

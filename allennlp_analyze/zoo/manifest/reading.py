@@ -1,4 +1,4 @@
-"""What the user called a zoo, read and checked: a manifest, a directory or a glob."""
+"""Reads and checks the models of a zoo from a manifest, a directory or a glob."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,23 +35,24 @@ from allennlp_analyze.zoo.manifest.scan import (
 
 __all__ = ["SHIPPED", "Manifest", "ZooEntry", "read_manifest", "slugs", "unit_request"]
 
-# The manifests that the package brings along.
+# The manifests that come with the package.
 SHIPPED = ("allennlp-2018", "allennlp-public", "torchvision-2018")
 MANIFESTS = data.HERE / "manifests"
-# How many directories above an archive its name may take in, to differ from others.
+# How many parent directories the name of a model may include to be unique.
 _PARENTS = 4
 
 
 def read_manifest(text: str) -> Manifest:
-    """The models that `text`, as the user typed it, stands for; none of them is opened.
+    """Returns the models for the user's argument `text`, without opening them.
 
-    It is the name of one of `SHIPPED` (with .yaml, of one here before that), a YAML or CSV file
-    (`read_records` says of what form), a directory, whose models count in all its folders, or a
-    glob. In a file, paths are relative to its own directory and ~ is the home directory; a model
-    without a name has that of its archive. Of a directory or a glob, names are the paths without
-    their endings, and the group is the first folder below the directory.
+    `text` is one of the names `SHIPPED` (a local file of that name with .yaml takes precedence), a
+    YAML or CSV file (see `read_records`), a directory, which is searched recursively, or a glob. In
+    a file, paths are relative to its directory and ~ is the home directory; a model without a name
+    has that of its archive. For a directory or a glob, names are the paths without their endings,
+    and the group is the first folder below the directory.
 
-    Raises `UsageError`, with file and line, for every mistake that shows before a model is opened.
+    Raises `UsageError`, with file and line, for every mistake that can be found without opening a
+    model.
     """
     expanded = os.path.expanduser(text)
     path = Path(expanded)
@@ -64,7 +65,7 @@ def read_manifest(text: str) -> Manifest:
     if path.suffix.lower() in YAML_ENDINGS and path.name == text and path.stem in SHIPPED:
         return _read_file(_shipped(path.stem), path.stem, path.stem)
     if is_url(text):
-        raise UsageError(f"{text}: a manifest is read from disk: download it first")
+        raise UsageError(f"{text}: a manifest must be a local file; download it first")
     if is_glob(text):
         base, found = models_matching(text)
         return _of_paths(text, text, base, found)
@@ -78,16 +79,16 @@ def _no_such(text: str, path: Path) -> str:
     meant = f"; did you mean {close[0]}?" if close else ""
     return (
         f"{text or 'the manifest'}: no such file or directory{meant}"
-        f" (manifests that come with this: {', '.join(SHIPPED)})"
+        f" (shipped manifests: {', '.join(SHIPPED)})"
     )
 
 
 def _shipped(name: str) -> Path:
-    """Raises `SourceError` when the installation lacks it."""
+    """Returns the path of a shipped manifest. Raises `SourceError` if it is missing."""
     path = MANIFESTS / f"{name}{YAML_ENDINGS[0]}"
     if path.is_file():
         return path
-    raise SourceError(f"{name}: not in this installation; install allennlp_analyze again")
+    raise SourceError(f"{name}: missing from this installation; reinstall allennlp_analyze")
 
 
 def _of_directory(text: str, path: Path) -> Manifest:
@@ -97,7 +98,7 @@ def _of_directory(text: str, path: Path) -> Manifest:
 def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manifest:
     if not paths:
         raise UsageError(
-            f"{text}: holds no model: no {', '.join(f'*{e}' for e in MODEL_ENDINGS)}, and no"
+            f"{text}: contains no model: no {', '.join(f'*{e}' for e in MODEL_ENDINGS)}, and no"
             " directory with weights.th or model.tar.gz and config.json"
         )
     relative = [path.relative_to(base) for path in paths]
@@ -113,7 +114,7 @@ def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manif
 
 
 def _names_below(path: Path, base: Path) -> tuple[str, ...]:
-    """Without its ending, and with it, the path of a model below `base`, which it may be itself."""
+    """Returns the path of a model relative to `base`, without and with its ending."""
     whole = path.as_posix()
     if whole == ".":
         return (base.resolve().name or "model",)
@@ -126,7 +127,7 @@ def _names_below(path: Path, base: Path) -> tuple[str, ...]:
 def _read_file(path: Path, source: str, stem: str) -> Manifest:
     if is_model_file(path.name):
         raise UsageError(
-            f"{source}: is one model, not a manifest: leave out `zoo`, or give its directory"
+            f"{source}: is one model, not a manifest; omit `zoo`, or pass its directory"
         )
     found = read_records(path, source)
     reader = _Reader(path.parent, found)
@@ -136,7 +137,7 @@ def _read_file(path: Path, source: str, stem: str) -> Manifest:
 
 
 class _Reader:
-    """Makes records into entries: every value checked, paths from where the manifest is."""
+    """Turns records into entries: checks every value, and resolves paths from the manifest."""
 
     def __init__(self, base: Path, found: ManifestFile) -> None:
         self._base = base
@@ -146,7 +147,7 @@ class _Reader:
         self._options = self._read_options(shared.place, shared.options)
 
     def entry(self, record: Record) -> ZooEntry:
-        """The entry of `record`, whose name is empty where none was given."""
+        """Returns the entry of `record`; its name is empty if none was given."""
         own = self._read_options(record.place, record.options)
         group = _text(record, "group")
         return ZooEntry(
@@ -161,22 +162,24 @@ class _Reader:
     def _archive(self, record: Record) -> str:
         given = [key for key in ARCHIVES if key in record.cells]
         if not given:
-            raise UsageError(f"{record.place}: says no archive; give a url or a path")
+            raise UsageError(f"{record.place}: no archive given; add a url or a path")
         if len(given) > 1:
-            raise UsageError(f"{record.place}: has both {' and '.join(given)}; give one of them")
+            raise UsageError(f"{record.place}: has both {' and '.join(given)}; keep one of them")
         (key,) = given
         archive = (_text(record, key) or "").strip()
         if not is_url(archive):
             if key == "url":
-                raise UsageError(f"{record.place}: url: {quoted(archive)} is none; is it a path?")
+                raise UsageError(
+                    f"{record.place}: url: {quoted(archive)} is not a URL; did you mean `path`?"
+                )
             return self._local(archive)
-        reason = "is a URL: call it url" if key == "path" else _refused_url(archive)
+        reason = "is a URL; did you mean `url`?" if key == "path" else _refused_url(archive)
         if reason:
             raise UsageError(f"{record.place}: {key}: {quoted(archive)} {reason}")
         return archive
 
     def _local(self, path: str) -> str:
-        # An absolute path stays as it is.
+        # An absolute path is not changed.
         return str(self._base / os.path.expanduser(path))
 
     def _read_options(self, place: str, options: Mapping[Any, Any]) -> dict[str, Any]:
@@ -193,14 +196,14 @@ class _Reader:
         return found
 
     def _beside(self, name: str) -> str:
-        """The file that lies so from the manifest; else `name`, which may be other than a file."""
+        """Returns the file `name` relative to the manifest, or `name` if there is no such file."""
         if name in REFERENCES or is_url(name):
             return name
         path = self._local(name)
         return path if os.path.isfile(path) else name
 
     def _check_reference(self, name: Optional[str]) -> None:
-        """Raise what `read_reference` raises, which is also said of the command's option."""
+        """Read the reference. Raises `UsageError` for the errors of `read_reference`."""
         if name is None or name in self._references:
             return
         try:
@@ -212,18 +215,18 @@ class _Reader:
 
 
 def _refused_url(url: str) -> str:
-    """Why `url` cannot be opened, "" where it may be."""
+    """Returns why `url` cannot be opened, or "" if it may be."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
         return f"is not a URL ({error})"
     if parts.scheme not in SCHEMES:
-        return f"is of another scheme than {', '.join(SCHEMES)}"
-    return "" if parts.netloc else "is not a URL: it names no host"
+        return f"has an unsupported scheme; use {', '.join(SCHEMES)}"
+    return "" if parts.netloc else "is not a URL: the host is missing"
 
 
 def _text(record: Record, key: str) -> Optional[str]:
-    """What the record says under `key`, None for nothing. Raises `UsageError` unless it is text."""
+    """Returns the text under `key`, or None. Raises `UsageError` if it is not text."""
     value = record.cells.get(key)
     if value is None or (key == "group" and value == ""):
         return value
@@ -246,12 +249,12 @@ def _sha256(record: Record) -> Optional[str]:
 
 
 def _named(entries: Sequence[ZooEntry]) -> tuple[ZooEntry, ...]:
-    """Each with a name of its own. Raises `UsageError` where one was given to two models."""
+    """Give each entry a unique name. Raises `UsageError` if one was given to two models."""
     places: dict[str, str] = {}
     for entry in entries:
         if entry.name in places:
             line = places[entry.name].rpartition(": ")[2]
-            raise UsageError(f"{entry.place}: name: {quoted(entry.name)} is that of {line} already")
+            raise UsageError(f"{entry.place}: name: {quoted(entry.name)} is already used in {line}")
         if entry.name:
             places[entry.name] = entry.place
     nameless = [entry for entry in entries if not entry.name]
@@ -260,7 +263,7 @@ def _named(entries: Sequence[ZooEntry]) -> tuple[ZooEntry, ...]:
 
 
 def _names_of(archive: str) -> Sequence[str]:
-    """Names for an archive, short ones first: its file's, that with its directory's, and so on."""
+    """Returns names for an archive, short ones first: its file, with its directory, and so on."""
     name = archive_name(archive)
     path = PurePosixPath(urlsplit(archive).path if is_url(archive) else archive)
     parents = [part for part in path.parts[:-1] if part not in ("/", ".", "..")][-_PARENTS:]

@@ -1,4 +1,4 @@
-"""A manifest's file as records, each with its line: YAML or CSV, plain data and nothing else."""
+"""Reads a YAML or CSV manifest into records with their lines; only plain data is accepted."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ YAML_ENDINGS = (".yaml", ".yml")
 CSV_ENDING = ".csv"
 MAX_BYTES = 64 * 2**20
 MAX_MODELS = 1_000_000
-# Of YAML, whose reader needs about a kilobyte for each; a hundred thousand models have fewer.
+# Limit on YAML nodes, which take about a kilobyte each; 100,000 models have fewer.
 MAX_NODES = 1_000_000
 MAX_DEPTH = 50
 
@@ -33,7 +33,7 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class Record:
-    """One model as it was found: where, and what is said of it under `KEYS` and as options."""
+    """One model as read: its place, its values under `KEYS`, and its options."""
 
     place: str
     cells: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True)
 class ManifestFile:
-    """What a file says: `shared` is said of all its models."""
+    """The contents of a manifest file; `shared` options apply to all its models."""
 
     title: Optional[str]
     shared: Record
@@ -50,24 +50,24 @@ class ManifestFile:
 
 
 def read_records(path: Path, file: str) -> ManifestFile:
-    """The records of the file `path`, which messages call `file`.
+    """Read the records of the file `path`, which messages call `file`.
 
-    CSV has a header; an empty cell says nothing, a line of empty cells is left out. YAML is a list
-    of models, or a mapping of `TOP_KEYS`; a model is a mapping, or the text that is its archive.
-    Aliases, tags of other than plain data and keys that come twice are refused.
+    CSV has a header; an empty cell is ignored, and a line of empty cells is skipped. YAML is a list
+    of models, or a mapping of `TOP_KEYS`; a model is a mapping, or its archive as text. Aliases,
+    tags other than those of plain data, and duplicate keys are rejected.
 
     Raises `UsageError` with the file and the line.
     """
     ending = path.suffix.lower()
     if ending not in (*YAML_ENDINGS, CSV_ENDING):
         raise UsageError(
-            f"{file}: is no manifest by its name; give a file whose name ends in .yaml or .csv, or"
-            " a directory or glob of archives"
+            f"{file}: is not a manifest; expected a .yaml or .csv file, or a directory or glob of"
+            " archives"
         )
     text = _text(path, file)
     found = _from_csv(file, text) if ending == CSV_ENDING else _from_yaml(file, text)
     if not found.records:
-        raise UsageError(f"{file}: names no model")
+        raise UsageError(f"{file}: contains no models")
     return found
 
 
@@ -78,20 +78,20 @@ def _text(path: Path, file: str) -> str:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from None
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{file}: has more than {MAX_BYTES >> 20} MiB: not a manifest")
+        raise UsageError(f"{file}: is larger than {MAX_BYTES >> 20} MiB, too large for a manifest")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{file}: line {line}: is not text in UTF-8; save it as UTF-8") from None
+        raise UsageError(f"{file}: line {line}: is not UTF-8 text; save it as UTF-8") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise UsageError(f"{file}: line {line}: holds a NUL character: not a text file")
+        raise UsageError(f"{file}: line {line}: contains a NUL character, so it is not a text file")
     return text
 
 
 def _too_many(file: str) -> NoReturn:
-    raise UsageError(f"{file}: names more than {MAX_MODELS} models; split it")
+    raise UsageError(f"{file}: contains more than {MAX_MODELS} models; split it")
 
 
 def _from_csv(file: str, text: str) -> ManifestFile:
@@ -106,13 +106,13 @@ def _from_csv(file: str, text: str) -> ManifestFile:
                 continue
             if len(row) != len(header):
                 raise UsageError(
-                    f"{place}: has {len(row)} columns where the header has {len(header)}"
+                    f"{place}: has {len(row)} columns, but the header has {len(header)}"
                 )
             if len(records) == MAX_MODELS:
                 _too_many(file)
             records.append(_csv_record(place, header, row))
     except csv.Error as error:
-        raise UsageError(f"{file}: line {reader.line_num}: is not CSV ({error})") from None
+        raise UsageError(f"{file}: line {reader.line_num}: is not valid CSV ({error})") from None
     return ManifestFile(None, Record(file), tuple(records))
 
 
@@ -126,11 +126,11 @@ def _csv_record(place: str, header: Sequence[str], row: Sequence[str]) -> Record
 
 
 def _header(file: str, row: Sequence[str]) -> tuple[str, ...]:
-    """The columns, by the names of keys and fields. Raises `UsageError`."""
+    """Returns the columns as names of keys and fields. Raises `UsageError`."""
     place = f"{file}: line 1"
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(row) == 1 and mark in row[0]:
-            raise UsageError(f"{place}: its columns are separated by {name}; save it with commas")
+            raise UsageError(f"{place}: columns are separated by {name}; use commas")
     columns = [field_name(cell) for cell in row]
     for column in columns:
         if column not in KEYS and not is_option(column):
@@ -138,12 +138,12 @@ def _header(file: str, row: Sequence[str]) -> tuple[str, ...]:
         if columns.count(column) > 1:
             raise UsageError(f"{place}: has the column {column} twice")
     if not set(columns) & set(ARCHIVES):
-        raise UsageError(f"{place}: needs a column archive, url or path")
+        raise UsageError(f"{place}: a column archive, url or path is missing")
     return tuple(columns)
 
 
 def _from_yaml(file: str, text: str) -> ManifestFile:
-    # Takes as long to import as a short manifest takes to read.
+    # Importing this takes as long as reading a short manifest.
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -155,14 +155,14 @@ def _from_yaml(file: str, text: str) -> ManifestFile:
         mark = getattr(error, "problem_mark", None)
         line = f"line {_line(mark)}: " if mark is not None else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-        raise UsageError(f"{file}: {line}is not YAML ({reason})") from None
+        raise UsageError(f"{file}: {line}is not valid YAML ({reason})") from None
 
 
 def _check_plain(file: str, events: Iterator["yaml.Event"]) -> None:
-    """Raise `UsageError` for what a list of models has no use for.
+    """Raise `UsageError` for YAML features that a list of models does not need.
 
-    Aliases can make a short file endlessly long, and deep nesting exhausts the stack; so this reads
-    the file once before anything is built from it.
+    Aliases can make a short file endlessly long, and deep nesting exhausts the stack, so the file
+    is scanned once before anything is built from it.
     """
     import yaml
 
@@ -171,11 +171,13 @@ def _check_plain(file: str, events: Iterator["yaml.Event"]) -> None:
         place = f"{file}: line {_line(event.start_mark)}"
         if isinstance(event, yaml.AliasEvent):
             raise UsageError(
-                f"{place}: holds an alias ({quoted(event.anchor)}); write the value itself"
+                f"{place}: contains an alias ({quoted(event.anchor)}); write the value instead"
             )
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in _TAGS:
-            raise UsageError(f"{place}: holds a tag ({quoted(tag)}); only plain data is read")
+            raise UsageError(
+                f"{place}: contains a tag ({quoted(tag)}); only plain data is supported"
+            )
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
         if isinstance(event, yaml.CollectionStartEvent):
@@ -183,13 +185,13 @@ def _check_plain(file: str, events: Iterator["yaml.Event"]) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise UsageError(f"{place}: is nested more than {MAX_DEPTH} deep: not a manifest")
+            raise UsageError(f"{place}: is nested more than {MAX_DEPTH} levels deep")
         if nodes > MAX_NODES:
-            raise UsageError(f"{file}: is too long for YAML; save a list of so many models as CSV")
+            raise UsageError(f"{file}: is too long for YAML; use CSV for that many models")
 
 
 class _Yaml:
-    """The nodes of one YAML file, made into records."""
+    """Turns the nodes of one YAML file into records."""
 
     def __init__(self, file: str) -> None:
         import yaml
@@ -205,7 +207,7 @@ class _Yaml:
         if top is None or (isinstance(top, yaml.ScalarNode) and not top.value.strip()):
             raise UsageError(f"{self._file}: is empty")
         if not isinstance(top, yaml.MappingNode):
-            raise UsageError(f"{self._file}: is not a list of models, nor a mapping with models")
+            raise UsageError(f"{self._file}: is neither a list of models nor a mapping with models")
         nodes = self._pairs(top)
         for key in nodes:
             if key not in TOP_KEYS:
@@ -247,7 +249,7 @@ class _Yaml:
         return Record(place, {k: v for k, v in said.items() if v is not None}, options or {})
 
     def _pairs(self, node: "yaml.Node") -> dict[str, "yaml.Node"]:
-        """The values of a mapping, not yet built, by their keys, which are text."""
+        """Returns the nodes of a mapping by their keys, which must be text."""
         import yaml
 
         found: dict[str, yaml.Node] = {}
@@ -268,7 +270,7 @@ class _Yaml:
             return [self._value(item) for item in node.value]
         try:
             return self._safe.construct_document(node)
-        except (ValueError, OverflowError) as error:  # a date or a number that cannot be
+        except (ValueError, OverflowError) as error:  # an invalid date or number
             raise UsageError(f"{self._place(node)}: {error}") from None
 
     def _place(self, node: "yaml.Node") -> str:
@@ -276,5 +278,5 @@ class _Yaml:
 
 
 def _line(mark: Any) -> int:
-    """The line of a mark of PyYAML's, which counts from 0."""
+    """Returns the line of a PyYAML mark, which counts from 0."""
     return int(mark.line) + 1

@@ -1,4 +1,4 @@
-"""The models on disk below a directory, or that a glob matches."""
+"""Finds the models below a directory, or those that a glob matches."""
 
 import contextlib
 import fnmatch
@@ -23,10 +23,10 @@ def is_glob(text: str) -> bool:
 
 
 def is_model_directory(names: Collection[str]) -> bool:
-    """Whether a directory of files of these names is one model, as `open_source` opens it.
+    """Whether a directory with files of these names is one model for `open_source`.
 
-    It is a serialization directory (or one of the Hub: a configuration beside weights), or holds
-    sharded weights: also without their index, for its parts are no models.
+    This is a serialization directory, a directory of the Hub with configuration and weights, or one
+    with sharded weights, even without their index, because its shards are not models.
     """
     if CONFIG in names and not {*PREFERRED_WEIGHTS, ARCHIVE}.isdisjoint(names):
         return True
@@ -36,16 +36,16 @@ def is_model_directory(names: Collection[str]) -> bool:
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a file is an archive or a weights file by its name."""
+    """Whether a file has the name of an archive or a weights file."""
     return name.lower().endswith(MODEL_ENDINGS) and not name.startswith(".")
 
 
 def models_below(root: Path) -> tuple[Path, ...]:
-    """Every model below the directory `root`, or `root` itself, sorted.
+    """Returns every model below the directory `root`, or `root` itself, sorted.
 
-    Hidden files and directories do not count, nor does what lies in a model's directory. A
-    directory that several links lead to counts once, under its own name if it has one here. Raises
-    `UsageError` for a directory that cannot be read.
+    Hidden files and directories are skipped, and so are files inside the directory of a model. A
+    directory with several links counts once, under its own path if that is below `root`. Raises
+    `UsageError` if a directory cannot be read.
     """
     found: list[Path] = []
     for directory, files, directories in _walk(root):
@@ -58,9 +58,9 @@ def models_below(root: Path) -> tuple[Path, ...]:
 
 
 def models_matching(pattern: str) -> tuple[Path, tuple[Path, ...]]:
-    """The directory above the first wildcard of `pattern`, and the models below what it matches.
+    """Returns the directory above the first wildcard of `pattern`, and the models that it matches.
 
-    `**` is any number of directories; links are not followed in a circle. Raises `UsageError`.
+    `**` matches any number of directories; circular links are not followed. Raises `UsageError`.
     """
     parts = Path(os.path.expanduser(pattern)).parts
     first = next(number for number, part in enumerate(parts) if is_glob(part))
@@ -98,10 +98,10 @@ def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
-    """`root` and every directory below it, each once, with its files and its directories.
+    """Yields `root` and every directory below it once, with its files and its directories.
 
-    Those that are removed from the last list are left out. Links come last: what they lead to may
-    yet be met where it is.
+    Directories that the caller removes from the last list are skipped. Links come last, because
+    their targets may still appear under their own path.
     """
     seen: set[tuple[int, int]] = set()
     pending, links = [root], list[Path]()
@@ -115,7 +115,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
 
 
 def _is_new(directory: Path, seen: set[tuple[int, int]]) -> bool:
-    """Whether `directory`, by whatever path, was not in `seen`; it is then."""
+    """Add `directory` to `seen`. Returns False if it was there already, under any path."""
     try:
         status = directory.stat()
     except OSError as error:
@@ -127,8 +127,7 @@ def _is_new(directory: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def _listed(directory: Path) -> tuple[list[Path], list[Path]]:
-    """The files and the directories in it that are not hidden; a link that leads nowhere is none
-    of them."""
+    """Returns the visible files and directories; broken links are skipped."""
     files, directories = [], []
     try:
         with os.scandir(directory) as entries:

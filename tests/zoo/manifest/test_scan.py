@@ -143,7 +143,7 @@ def test_nothing_to_analyze_is_said(tmp_path: Path) -> None:
     for text in (str(tmp_path), str(tmp_path / "*"), str(tmp_path / "none" / "*.pt")):
         with pytest.raises(UsageError) as caught:
             read_manifest(text)
-        assert str(caught.value).startswith(f"{text}: holds no model") and "\n" not in str(
+        assert str(caught.value).startswith(f"{text}: contains no model") and "\n" not in str(
             caught.value
         )
 
