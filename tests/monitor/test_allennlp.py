@@ -328,8 +328,7 @@ def test_a_writer_that_fails_does_not_end_the_training(
     metrics = trained(["broken_writer", MONITOR, "recorder"])
     assert metrics["epoch"] == 2 and SIGMA_MIN in metrics
     assert [r.getMessage() for r in caplog.records if "failed" in r.getMessage()] == [
-        "rank_monitor: writing to BrokenWriter failed (OSError: no space left);"
-        " training continues"
+        "rank_monitor: writing to BrokenWriter failed (OSError: no space left); training continues"
     ]
     recorded = (tmp_path / "out" / "recorded.jsonl").read_text().splitlines()
     assert sum(SIGMA_MIN in json.loads(line)["scalars"] for line in recorded) == 4
