@@ -50,7 +50,7 @@ def test_the_cause_is_what_is_known_to_act_on_the_layer() -> None:
     assert cause(0.0, 1e-3) == "L2 penalty 0.001 is likely too strong"
     assert cause(0.1, 1e-3) == "weight decay 0.1 and L2 penalty 0.001 are likely too strong"
     for unknown in (cause(None, None), cause(None, 0.0)):
-        assert unknown.startswith("regularisation")
+        assert unknown.startswith("regularization")
     assert cause(0.0, None).startswith("its weight decay is 0;")
     assert cause(0.0, 0.0).startswith("no weight decay or penalty acts on it;")
 

@@ -47,7 +47,7 @@ def test_a_layer_that_no_check_has_time_for_is_said_once(
         assert [x.layer for x in check.readings] == ["small"] and not check.put_off
     (record,) = caplog.records
     assert record.getMessage().startswith("large: not monitored: it takes about 0.")
-    assert record.getMessage().endswith("max_seconds is 0.05; 1 would do")
+    assert record.getMessage().endswith("raise max_seconds from 0.05 to 1")
 
 
 @pytest.mark.parametrize(

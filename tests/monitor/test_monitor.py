@@ -121,7 +121,7 @@ def test_without_epochs_checks_are_counted(caplog: pytest.LogCaptureFixture) -> 
         model[2].weight.zero_()
     (collapse,) = monitor.step().collapses
     assert collapse.since == 2.0 and collapse.weight_decay is None
-    assert "2: 100% of directions lost since check 2; regularisation" in caplog.text
+    assert "2: 100% of directions lost since check 2; regularization" in caplog.text
 
 
 def test_the_penalty_of_the_loss_is_named(caplog: pytest.LogCaptureFixture) -> None:
