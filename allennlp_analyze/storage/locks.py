@@ -40,8 +40,9 @@ def locked(path: Path) -> Iterator[bool]:
     try:
         yield lock is not None
     finally:
-        # Remove the file while the lock is held: another process that has opened it finds that it is
-        # gone. (Windows does not remove open files; there filelock removes it after the release.)
+        # Remove the file while the lock is held: another process that has opened it finds that it
+        # is gone. (Windows does not remove open files; there filelock removes it after the
+        # release.)
         with contextlib.suppress(OSError):
             if _is_file(path, identity):
                 path.unlink()

@@ -23,7 +23,7 @@ def workspace() -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         directory: Optional[Path] = None
         while directory is None:
-            with contextlib.suppress(LockTaken):  # another process is sweeping it, because it looked abandoned
+            with contextlib.suppress(LockTaken):  # another process is sweeping it
                 directory = stack.enter_context(_locked_directory())
         yield directory
 
