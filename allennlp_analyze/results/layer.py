@@ -29,8 +29,8 @@ class Tolerances:
     def zero(self) -> float:
         """The largest singular value of a lost direction, from rounding in the stored precision.
 
-        The `numpy` tolerance is not used: it grows with N, and would count the smallest directions of
-        a healthy, large embedding as lost.
+        The `numpy` tolerance is not used: it grows with N, and would count the smallest directions
+        of a healthy, large embedding as lost.
         """
         return max(self.rounding, self.numerical_recipes)
 
@@ -50,8 +50,8 @@ class MarchenkoPastur:
     """The Marchenko-Pastur law of the bulk, in the units of the eigenvalues of W^T W.
 
     `sigma`, `lambda_minus` and `lambda_plus` are those of the bulk, fitted so that spikes have no
-    weight; the `entry_*` fields use the standard deviation of all entries. `n_spikes` counts eigenvalues
-    above `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
+    weight; the `entry_*` fields use the standard deviation of all entries. `n_spikes` counts
+    eigenvalues above `spike_threshold`, which is lambda_plus with a Tracy-Widom margin.
     """
 
     sigma: float
