@@ -116,12 +116,11 @@ class _Scalar:
 
 @dataclass(frozen=True)
 class LayerResult:
-    """Everything measured on one matrix W (N x M, N >= M).
+    """All measurements of one matrix W (N x M, N >= M).
 
-    `singular_values` (M,) float64, descending. `shape` is the shape of the analyzed matrix as it
-    stands in the model (rows x columns). `metrics` are the scalars of the catalogue that follow
-    from the spectrum, by their keys; the well-known ones are attributes, too. None stands for what
-    is not defined, never NaN.
+    `singular_values` (M,) are float64 and descending. `shape` is the shape of the matrix in the
+    model (rows x columns). `metrics` are the catalogue's scalars of the spectrum, by key; the
+    well-known ones are also attributes. An undefined number is None, never NaN.
     """
 
     name: str
