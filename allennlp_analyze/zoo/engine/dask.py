@@ -39,7 +39,7 @@ class Dask:
             from distributed import KilledWorker
         except ImportError:
             raise UsageError(
-                f"--dask {address}: the package distributed is not installed (pip install '.[dask]')"
+                f"--dask {address}: the package distributed is missing (pip install '.[dask]')"
             ) from None
         self.died: tuple[type[BaseException], ...] = (KilledWorker,)
         self._address = address
