@@ -9,9 +9,10 @@ from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.terminal import make_console, print_wrapped
-from allennlp_analyze.text.terminal_table import Column, layer_table
+from allennlp_analyze.text.terminal_table import layer_table
 
 MAX_INVALID_NAMED = 10
 VERDICT_STYLES = {
@@ -34,7 +35,7 @@ def number_cell(metric: Metric, layer: LayerResult) -> str:
 
 
 COLUMNS: tuple[Column[LayerResult], ...] = (
-    Column("kind", lambda layer: layer.kind, left=True, rank_to_drop=2),
+    Column("kind", lambda layer: layer.kind, style="", rank_to_drop=2),
     Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
     *(
         Column(
@@ -48,8 +49,8 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
     Column(
         "verdict",
         lambda layer: layer.verdict,
-        left=True,
-        style=lambda layer: VERDICT_STYLES[layer.verdict],
+        style="",
+        colour=lambda layer: VERDICT_STYLES[layer.verdict],
     ),
 )
 

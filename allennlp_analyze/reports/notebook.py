@@ -69,7 +69,7 @@ def _more(layers: Sequence[LayerResult], shown: Sequence[LayerResult]) -> str:
 
 
 def _table(layers: Sequence[LayerResult]) -> str:
-    titles = [("layer", True), *((column.title, column.left) for column in COLUMNS)]
+    titles = [("layer", True), *((column.title, column.is_left) for column in COLUMNS)]
     head = "".join(f'<th style="{_side(left)}">{_text(title)}</th>' for title, left in titles)
     body = "".join(_row(layer) for layer in layers)
     return (
@@ -84,7 +84,7 @@ def _row(layer: LayerResult) -> str:
     cells = [f'<td title="{title}" style="{_side(True)}">{_text(shorten(name, NAME_WIDTH))}</td>']
     for column in COLUMNS:
         dot = _dot(layer.verdict) if column.title == "verdict" else ""
-        cells.append(f'<td style="{_side(column.left)}">{dot}{_text(column.text(layer))}</td>')
+        cells.append(f'<td style="{_side(column.is_left)}">{dot}{_text(column.text(layer))}</td>')
     return f'<tr style="{LINE}">{"".join(cells)}</tr>'
 
 

@@ -1,33 +1,17 @@
 """Lays out a table of layers or models on the terminal: which columns fit, and the names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+from typing import TYPE_CHECKING
 
+from allennlp_analyze.text.columns import Column, Item
 from allennlp_analyze.text.names import display_width, printable, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-Item = TypeVar("Item")
 GOOD_NAME_WIDTH = 36
 MIN_NAME_WIDTH = 20
-
-
-@dataclass(frozen=True)
-class Column(Generic[Item]):
-    """A column after the name.
-
-    A narrow terminal drops columns with a `rank_to_drop` > 0, starting at 1. `style` gives the
-    style of a cell.
-    """
-
-    title: str
-    text: Callable[[Item], str]
-    left: bool = False
-    rank_to_drop: int = 0
-    style: Callable[[Item], str] = lambda _: ""
 
 
 def layer_table(
@@ -49,9 +33,9 @@ def layer_table(
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column(title, no_wrap=True)
     for column in kept:
-        table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+        table.add_column(column.title, justify="left" if column.is_left else "right", no_wrap=True)
     for name, item in zip(names, items):
-        cells = [Text(column.text(item), style=column.style(item)) for column in kept]
+        cells = [Text(column.text(item), style=column.colour(item)) for column in kept]
         table.add_row(Text(shorten(name, name_width)), *cells)
     return table
 

@@ -15,9 +15,10 @@ from allennlp_analyze.compare.results import (
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.terminal import make_console, print_wrapped
-from allennlp_analyze.text.terminal_table import Column, layer_table
+from allennlp_analyze.text.terminal_table import layer_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,8 +99,8 @@ def _columns(name: str) -> tuple[Column[LayerPair], ...]:
         Column(
             "change",
             lambda pair: pair.change,
-            left=True,
-            style=lambda pair: CHANGE_STYLES[pair.change],
+            style="",
+            colour=lambda pair: CHANGE_STYLES[pair.change],
         ),
     )
 

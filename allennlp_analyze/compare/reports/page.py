@@ -16,10 +16,11 @@ from allennlp_analyze.compare.results import (
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.html.page import title_of_column, without_word
-from allennlp_analyze.reports.html.table import Column, Row, table_row
+from allennlp_analyze.reports.html.table import Row, table_row
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -124,27 +125,27 @@ def compare_page_of(report: ComparisonReport) -> ComparePage:
 def columns(letter: str) -> tuple[Column[LayerPair], ...]:
     """The columns of the table of pairs for the candidate `letter`."""
     return (
-        Column("layer", "name in A", _name, _name, ""),
-        Column("kind", "what the layer does", _kind, _kind, "less"),
-        Column("N × M", "the sizes", _sizes, lambda p: p.baseline.N * p.baseline.M, "number less"),
+        Column("layer", _name, "name in A", style=""),
+        Column("kind", _kind, "what the layer does", style="less"),
+        Column("N × M", _sizes, "the sizes", lambda p: p.baseline.N * p.baseline.M, "number less"),
         *_numbers(letter),
         Column(
             "moved",
-            "distance of the singular values, in percent of A's",
             lambda pair: percent(pair.spectral_distance),
+            "distance of the singular values, in percent of A's",
             lambda pair: pair.spectral_distance,
         ),
         Column(
             "shape",
-            "Kolmogorov-Smirnov distance, whatever the scale",
             lambda pair: text(pair.ks_distance, 2),
+            "Kolmogorov-Smirnov distance, whatever the scale",
             lambda pair: pair.ks_distance,
             "number less",
         ),
         Column(
             "change",
-            "what became of the layer",
             lambda pair: pair.change,
+            "what became of the layer",
             lambda pair: CHANGES.index(pair.change),
             "verdict",
         ),
@@ -212,8 +213,8 @@ def _number_column(
     percent = " %" if column.percent else ""
     return Column(
         f"{column.title}{percent} {name}",
-        f"{title_of_column(metric)}: in {name}",
         lambda pair: text(metric.read(side(pair)), column.digits),
+        f"{title_of_column(metric)}: in {name}",
         lambda pair: metric.read(side(pair)),
         "number less",
     )

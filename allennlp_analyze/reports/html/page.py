@@ -9,10 +9,11 @@ from typing import Any
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.html.findings import findings
-from allennlp_analyze.reports.html.table import Column, Row, short_name, table_row
+from allennlp_analyze.reports.html.table import Row, short_name, table_row
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, worst_first
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable
 
@@ -91,24 +92,24 @@ def _number_column(metric: Metric, column: PageColumn) -> Column[LayerResult]:
         return text(value, column.digits) + percent
 
     style = "number" if column.narrow else "number less"
-    return Column(column.title, title_of_column(metric), show, metric.read, style)
+    return Column(column.title, show, title_of_column(metric), metric.read, style)
 
 
 COLUMNS: tuple[Column[LayerResult], ...] = (
-    Column("layer", "name", lambda x: printable(x.name), lambda x: printable(x.name), ""),
-    Column("kind", "what the layer does", lambda x: x.kind, lambda x: x.kind, "less"),
+    Column("layer", lambda x: printable(x.name), "name", style=""),
+    Column("kind", lambda x: x.kind, "what the layer does", style="less"),
     Column(
         "N × M",
-        "the larger and the smaller dimension",
         lambda x: f"{x.N} × {x.M}",
+        "the larger and the smaller dimension",
         lambda x: x.N * x.M,
         "number less",
     ),
     *(_number_column(m, m.page) for m in CATALOGUE if m.page is not None),
     Column(
         "verdict",
-        "has the layer lost rank?",
         lambda x: x.verdict.words,
+        "has the layer lost rank?",
         lambda x: WORST_FIRST.index(x.verdict),
         "verdict",
     ),

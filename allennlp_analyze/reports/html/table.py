@@ -2,26 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Generic, Optional, TypeVar, Union
+from typing import Optional
 
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.text.columns import Column, Item, SortKey
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
-Item = TypeVar("Item")
-Key = Union[float, int, str, None]
 # The style of the column whose cells have a mark.
 VERDICT = "verdict"
-
-
-@dataclass(frozen=True)
-class Column(Generic[Item]):
-    """A column: what it shows of a row's item, and what it is sorted by."""
-
-    label: str
-    title: str
-    show: Callable[[Item], str]
-    key: Callable[[Item], Key]
-    style: str = "number"
 
 
 @dataclass(frozen=True)
@@ -45,15 +33,15 @@ class Row:
 def table_row(layer: LayerResult, columns: Sequence[Column[Item]], item: Item, mark: str) -> Row:
     """The row of `item`, named after `layer`; the first of `columns` is the name."""
     cells = [
-        Cell(column.show(item), column.style, mark if column.style == VERDICT else None)
+        Cell(column.text(item), column.style, mark if column.style == VERDICT else None)
         for column in columns[1:]
     ]
     return Row(short_name(layer), printable(layer.name), tuple(cells))
 
 
-def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[Key]:
+def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:
     """What each column of the row of `item` is sorted by."""
-    return [column.key(item) for column in columns]
+    return [column.sort_key(item) for column in columns]
 
 
 def short_name(layer: LayerResult) -> str:

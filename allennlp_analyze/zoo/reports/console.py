@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Optional, TextIO
 
 from allennlp_analyze.reports.console import VERDICT_STYLES
 from allennlp_analyze.results.verdict import MIN_Q, Verdict, worst, worst_first
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable, shorten
 from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped
-from allennlp_analyze.text.terminal_table import Column, layer_table
+from allennlp_analyze.text.terminal_table import layer_table
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
     FAILED,
@@ -97,12 +98,12 @@ def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
         return _verdict(model) + (" (duplicate)" if model.duplicate_of is not None else "")
 
     return (
-        Column("group", lambda model: name(model.group, GROUP_WIDTH), left=True, rank_to_drop=2),
+        Column("group", lambda model: name(model.group, GROUP_WIDTH), style="", rank_to_drop=2),
         Column("layers", lambda model: _number(model, "n_layers", ""), rank_to_drop=1),
         Column("sigma_min", lambda model: _number(model, "min_singular_value", ".3g")),
         Column("lost", lambda model: _number(model, "max_rank_loss_percent", ".3g", "%")),
         Column("alpha", lambda model: _number(model, "median_alpha", ".3g")),
-        Column("verdict", verdict, left=True, style=_style),
+        Column("verdict", verdict, style="", colour=_style),
     )
 
 

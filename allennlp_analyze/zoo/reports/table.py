@@ -29,13 +29,13 @@ Value = Union[float, int, str, None]
 
 @dataclass(frozen=True)
 class ModelColumn:
-    """A column after that of the name: `form` says how `value` is written.
+    """A column after that of the name, whose values zoo.js writes; `form` says how.
 
     text; plain: all digits; number; percent; state: an index into `STATES`, with its mark.
     """
 
-    label: str
     title: str
+    meaning: str
     form: str
     value: Callable[[ZooModel], Value]
     style: str = "number"
