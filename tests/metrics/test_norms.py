@@ -18,6 +18,8 @@ def test_norms_agree_with_numpy_on_the_matrix() -> None:
     assert norms.log_spectral_norm(sigma) == pytest.approx(np.log10(np.linalg.norm(matrix, 2) ** 2))
     powered = np.linalg.matrix_power(matrix.T @ matrix, 3)
     assert norms.log_alpha_norm(sigma, 3.0) == pytest.approx(np.log10(np.trace(powered)))
+    assert norms.alpha_weighted(sigma, 3.0) == pytest.approx(3 * norms.log_spectral_norm(sigma))
+    assert norms.alpha_weighted(sigma, None) is None and norms.log_alpha_norm(sigma, None) is None
 
 
 def test_equal_singular_values_have_the_largest_soft_ranks() -> None:
@@ -46,6 +48,7 @@ def test_rank_one_has_no_entropy_and_zero_has_no_soft_rank() -> None:
     ):
         assert measure(zero) is None
     assert norms.entropy(zero, 0) is None
+    assert norms.alpha_weighted(zero, 3.0) is None and norms.log_alpha_norm(zero, 3.0) is None
     assert norms.frobenius_norm(zero) == 0.0
 
 

@@ -110,6 +110,7 @@ def spoilt(*path: Any, value: Any = None) -> Any:
         spoilt("layers", 0, "tolerance", value={}),
         spoilt("layers", 0, "warnings", value="none"),
         spoilt("layers", 0, "hard_rank", "numpy", value=1.5),
+        spoilt("layers", 0, "stable_rank", value="two"),
         spoilt("source", "archive", value=1),
         spoilt("reference", "verdict"),
         spoilt("reference", "rows", value=7),
