@@ -1,16 +1,15 @@
 """The command `compare` on real archives: what is broken is caught, and the exit code says so."""
 
-import copy
 import io
 import json
-import shutil
 import tarfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import jsonschema
 import pytest
+import torch
 
 from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.cli.compare import WORSE
@@ -18,96 +17,11 @@ from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
 from allennlp_analyze.settings import Settings
 from tests.conftest import Corpus
-from tests.support.commands import ROOT, SMALL, run_module
+from tests.support.changed_archives import LINEAR, LINEAR_NAME, flattened, rewritten
+from tests.support.commands import SMALL, run_module
 
-torch = pytest.importorskip("torch")
-State = dict[str, Any]
 run = partial(run_module, "allennlp_analyze", "compare")
-LINEAR = "tag_projection_layer._module.weight"
-LINEAR_NAME = "tag_projection_layer._module"
 BIDAF = "v0.9.0/bidaf.tar.gz"
-
-
-def rewritten(source: Path, target: Path, change: Callable[[State], Any]) -> Path:
-    """The archive `source` with the state dict that `change` makes of its own."""
-    with tarfile.open(source) as old, tarfile.open(target, "w:gz") as new:
-        for member in old:
-            file = old.extractfile(member)
-            content = file.read() if file else b""
-            if member.name == "weights.th":
-                state = torch.load(io.BytesIO(content), map_location="cpu")
-                changed = change(dict(state)) or state
-                buffer = io.BytesIO()
-                torch.save(changed, buffer)
-                content = buffer.getvalue()
-            member = copy.copy(member)
-            member.size = len(content)
-            new.addfile(member, io.BytesIO(content))
-    return target
-
-
-def flattened(name: str, keep: int) -> Callable[[State], State]:
-    """The parameter `name` with only its `keep` largest directions left."""
-
-    def change(state: State) -> State:
-        left, values, right = torch.linalg.svd(state[name].double(), full_matrices=False)
-        values[keep:] = 0
-        state[name] = (left @ torch.diag(values) @ right).float()
-        return state
-
-    return change
-
-
-def with_nan(state: State) -> State:
-    state[LINEAR] = state[LINEAR].clone()
-    state[LINEAR][3, 5] = float("nan")
-    return state
-
-
-def renamed(state: State) -> State:
-    """As between releases: the words that tell the kinds are still there."""
-    return {k.replace("_elmo", "_bilm").replace("_module", "_core"): v for k, v in state.items()}
-
-
-def scrambled(state: State) -> State:
-    return {f"m{i}": value for i, value in enumerate(state.values())}
-
-
-def wrapped(state: State) -> State:
-    return {f"model.module.{name}": value for name, value in state.items()}
-
-
-@pytest.fixture(scope="module")
-def variants(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Path]":
-    """The fixture, changed in different ways."""
-    folder = tmp_path_factory.mktemp("variants")
-    noise = torch.Generator().manual_seed(0)
-
-    def tuned(state: State) -> State:
-        return {
-            name: value + 0.01 * value.std() * torch.randn(value.shape, generator=noise)
-            if value.dim() > 1 and "mask" not in name
-            else value
-            for name, value in state.items()
-        }
-
-    changes: dict[str, Callable[[State], State]] = {
-        "tuned": tuned,
-        "collapsed": flattened(LINEAR, 10),
-        "worse": flattened(LINEAR, 8),
-        "nan": with_nan,
-        "renamed": renamed,
-        "scrambled": scrambled,
-        "wrapped": wrapped,
-        "larger": lambda state: {**state, "extra.weight": torch.randn(9, 5, generator=noise)},
-        "smaller": lambda state: {k: v for k, v in state.items() if k != LINEAR},
-        "resized": lambda state: {**state, LINEAR: state[LINEAR][:, :40]},
-        "hostile": lambda state: {**state, "\x1b[31m[red]\nx\u202e.weight": state[LINEAR] * 2},
-    }
-    return {
-        "same": SMALL,
-        **{n: rewritten(SMALL, folder / f"{n}.tar.gz", c) for n, c in changes.items()},
-    }
 
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
@@ -286,28 +200,6 @@ def test_different_settings_are_a_warning(
     assert "Only in A, not in B (20)" in shown and "and 10 more" in shown
 
 
-def test_files_are_written_only_where_asked_and_not_over_others(
-    variants: "dict[str, Path]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "a" / "b"
-    arguments = ["compare", str(SMALL), str(variants["tuned"]), "--output-dir", str(out)]
-    assert main(arguments) == 0
-    assert str(out / "compare.json") in "".join(capsys.readouterr().out.split("\n"))
-    first = (out / "compare.json").read_text()
-    jsonschema.validate(json.loads(first), comparison_schema())
-    assert main(arguments) == 1
-    assert "already holds a comparison; --force replaces it" in capsys.readouterr().err
-    assert main([*arguments, "--force", "--json", "--allow-rank-loss", "3"]) == 0
-    assert capsys.readouterr().out == (out / "compare.json").read_text() != first
-
-
-def test_nothing_is_written_by_itself(variants: "dict[str, Path]", tmp_path: Path) -> None:
-    done = run(str(SMALL), str(variants["tuned"]), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\x1b" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 100
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_hostile_names_stay_text(
     variants: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -318,102 +210,3 @@ def test_hostile_names_stay_text(
     arguments = ["compare", str(variants["hostile"]), str(SMALL), "--fail-on-collapse"]
     assert main(arguments) == 3
     assert capsys.readouterr().err.startswith("failed: B: \\x1b[31m[red]")
-
-
-def damaged_report(tmp_path: Path) -> Path:
-    out = tmp_path / "damaged"
-    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
-    contents = json.loads((out / "report.json").read_text())
-    del contents["layers"][3]["hard_rank"]
-    (out / "report.json").write_text(json.dumps(contents))
-    return out
-
-
-def test_a_damaged_report_is_one_line_before_anything_is_analyzed(tmp_path: Path) -> None:
-    out = damaged_report(tmp_path)
-    done = run("missing.tar.gz", str(out), cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: missing.tar.gz: no such file or directory\n"
-    done = run("--debug", str(SMALL), str(out), cwd=tmp_path)
-    assert done.returncode == 1
-    assert "report.json: is damaged" in done.stderr.splitlines()[-1]
-    assert "analyze_archive" not in done.stderr
-
-
-def test_a_report_of_another_schema_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "report.json").write_text('{"schema_version": 99}')
-    assert main(["compare", str(SMALL), str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "has schema version 99" in said
-
-
-@pytest.mark.parametrize(
-    "arguments, code, message",
-    [
-        ([SMALL], 2, "name a second model to compare it with"),
-        ([SMALL, "ftp://example.org/x"], 2, "ftp"),
-        ([SMALL, "missing"], 2, "missing: no such file or directory"),
-        ([SMALL, SMALL, "--kinds", "lineal"], 2, "'lineal'"),
-        ([SMALL, SMALL, "--layers", "("], 2, "not a regular expression"),
-        ([SMALL, SMALL, "--layers", "nothing has this name"], 1, "leave none"),
-        ([SMALL, ROOT / "setup.py"], 1, "setup.py"),
-        ([SMALL, "other.json"], 1, "other.json: a report must be called report.json"),
-        ([SMALL, SMALL, "--output-dir", SMALL], 1, "is not a directory"),
-        ([SMALL, SMALL, "--max-unpacked-size", "2K"], 1, "unpacks to more than 2048 bytes"),
-        ([SMALL, SMALL, "--jobs", "0"], 2, "--jobs: 0"),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_nothing(
-    arguments: "list[object]", code: int, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "other.json").write_text("{}")
-    done = run(*map(str, arguments), cwd=tmp_path)
-    assert done.returncode == code
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("error: ") and message in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
-
-
-@pytest.mark.parametrize("value", ["-1", "101", "nan", "inf", "much"])
-def test_an_allowance_is_a_percentage(value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", str(SMALL), str(SMALL), f"--allow-rank-loss={value}"])
-    assert ended.value.code == 2
-    assert "--allow-rank-loss" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_help_names_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", "--help"])
-    assert ended.value.code == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "With --fail-on-collapse the exit code is 3" in shown and "143 terminated" in shown
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "compare` sets two or more models side by side" in " ".join(
-        capsys.readouterr().out.split()
-    )
-
-
-def test_many_failures_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def halved(state: State) -> State:
-        return {k: torch.zeros_like(v) if v.dim() > 1 else v for k, v in state.items()}
-
-    dead = rewritten(SMALL, tmp_path / "dead.tar.gz", halved)
-    assert main(["compare", str(SMALL), str(dead), "--fail-on-collapse", "--quiet"]) == 3
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 11 and lines[-1].endswith(" more layers")
-
-
-def test_copying_an_output_directory_needs_its_values_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
-    (tmp_path / "copy").mkdir()
-    shutil.copy(out / "report.json", tmp_path / "copy")
-    assert main(["compare", str(out), str(tmp_path / "copy")]) == 1
-    assert "singular_values.npz: cannot be read" in capsys.readouterr().err

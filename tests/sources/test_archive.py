@@ -1,13 +1,10 @@
 """Archives, serialization directories and weights files opened by `open_source`."""
 
-import gzip
 import hashlib
-import io
 import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -16,67 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.errors import CheckpointError, SourceError, UsageError
+from allennlp_analyze.errors import CheckpointError, UsageError
 from allennlp_analyze.sources.archive import count_lines
 from allennlp_analyze.sources.opening import open_source
 from tests.conftest import Corpus, corpus_names
+from tests.support.tar_archives import CONFIG, archive, config, member, refused, weights
 
-Member = tuple[tarfile.TarInfo, bytes]
-
-
-@pytest.fixture(autouse=True)
-def temporary(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    """A place for temporary files that no other test sees; nothing may be left there."""
-    directory = tmp_path_factory.mktemp("temporary")
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    yield directory
-    assert list(directory.iterdir()) == []
-
-
-CONFIG = {"model": {"type": "tagger"}}
-
-
-def weights(value: float = 1.0) -> bytes:
-    buffer = io.BytesIO()
-    torch.save({"w": torch.full((3, 2), value)}, buffer)
-    return buffer.getvalue()
-
-
-def member(
-    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = ""
-) -> Member:
-    info = tarfile.TarInfo(name)
-    info.size, info.type, info.linkname = len(content), kind, link
-    return info, content
-
-
-def tar(members: Iterable[Member]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def config(text: Optional[str] = None) -> Member:
-    return member("config.json", (text or json.dumps(CONFIG)).encode())
-
-
-def archive(tmp_path: Path, *members: Member) -> str:
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(gzip.compress(tar(members)))
-    return str(path)
-
-
-def refused(name: str, weights_file: Optional[str] = None) -> str:
-    """The message of the one `SourceError` that opening `name` raises."""
-    with pytest.raises(SourceError) as caught, open_source(name, weights_file):
-        pass
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 @pytest.mark.parametrize("name", corpus_names())
@@ -182,127 +125,6 @@ def test_config_that_is_missing_or_not_json(
         assert source.config == {}
         assert source.model_type is None
         assert words in source.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("members", "words"),
-    [
-        ([config()], "contains no weights"),
-        ([config(), member("a.th", weights()), member("b.th", weights())], "a.th, b.th"),
-        ([config(), config(), member("weights.th", weights())], "config.json twice"),
-        ([member("weights.th", weights()), member("./weights.th", weights())], "twice"),
-        ([member("weights.th", kind=tarfile.SYMTYPE, link="/etc/passwd")], "a link to /etc"),
-        ([member("weights.th", kind=tarfile.LNKTYPE, link="x")], "a link"),
-        ([member("weights.th", kind=tarfile.FIFOTYPE)], "device or pipe"),
-        ([member("weights.th", kind=tarfile.DIRTYPE)], "a directory"),
-        ([config(), member("../weights.th", weights())], "contains no weights"),
-        ([config(), member("/weights.th", weights())], "contains no weights"),
-        ([config(), member("weights.th", b"junk, not weights")], "weights.th: is not"),
-    ],
-)
-def test_archives_that_are_refused(tmp_path: Path, members: list[Member], words: str) -> None:
-    assert words in refused(archive(tmp_path, *members))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model.tar.gz"]
-
-
-def good(tmp_path: Path) -> bytes:
-    members = (config(), member("weights.th", weights()), member("vocabulary/a.txt", b"x\n"))
-    return Path(archive(tmp_path, *members)).read_bytes()
-
-
-def flip(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda data: b"", "is empty"),
-        (lambda data: b"<html>404</html>", "HTML page"),
-        (lambda data: b"something else", "not a gzip archive"),
-        (lambda data: gzip.decompress(data), "tar file"),
-        (lambda data: data[: len(data) // 2], "truncated"),
-        (lambda data: data[:-4], "truncated"),
-        (lambda data: data[:-8], "truncated"),
-        (lambda data: flip(data, len(data) - 6), "damaged"),
-        (lambda data: flip(data, len(data) - 2), "damaged"),
-        (lambda data: gzip.compress(b"no tar at all"), "no tar"),
-        (lambda data: gzip.compress(b""), "no tar"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:2000]), "truncated|damaged tar"),
-    ],
-)
-def test_damaged_files(tmp_path: Path, spoil: object, words: str) -> None:
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(spoil(good(tmp_path)))  # type: ignore[operator]
-    message = refused(str(path))
-    assert any(word in message for word in words.split("|")), message
-
-
-def test_a_flipped_stored_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
-    members = (config(), member("weights.th", weights()))
-    stored = bytearray(gzip.compress(tar(members), compresslevel=0))
-    at = stored.index(torch.full((3, 2), 1.0).numpy().tobytes())
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(flip(bytes(stored), at))
-    assert "damaged" in refused(str(path))
-
-
-@pytest.mark.parametrize("tail", [b"junk", b"\0" * 100 + b"junk"])
-def test_trailing_junk_is_a_warning(tmp_path: Path, tail: bytes) -> None:
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(good(tmp_path) + tail)
-    with open_source(str(path)) as source:
-        assert "junk" in source.warnings[0]
-        assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_padding_and_several_gzip_members_are_fine(tmp_path: Path) -> None:
-    data = tar((config(), member("weights.th", weights())))
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(gzip.compress(data[:700]) + gzip.compress(data[700:]) + bytes(1000))
-    with open_source(str(path)) as source:
-        assert source.warnings == ()
-        assert list(source.tensors) == ["w"]
-
-
-def raw_header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
-    """A tar header whose size field is written as it is given."""
-    header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
-    header[124:136] = size
-    header[156:157] = kind
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
-NEGATIVE = b"\xff" * 11 + b"\x00"
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (raw_header("weights.th", NEGATIVE) + bytes(2048), "negative|follow one another"),
-        (raw_header("other", NEGATIVE) + bytes(2048), "negative|follow one another"),
-        (raw_header("x", b"%011o\0" % 2**31, b"x") + bytes(4096), "tar headers"),
-        (raw_header("x", b"%011o\0" % 2**31, b"L") + bytes(4096), "tar headers"),
-        (raw_header("x", b"%011o\0" % 512, b"x") * 4000, "damaged tar|tar headers|no tar"),
-        (raw_header("weights.th", b"%011o\0" % 2**40) + bytes(4096), "truncated"),
-    ],
-)
-def test_hostile_tar_headers(tmp_path: Path, data: bytes, words: str) -> None:
-    path = tmp_path / "model.tar.gz"
-    path.write_bytes(gzip.compress(data))
-    message = refused(str(path))
-    assert any(word in message for word in words.split("|")), message
-
-
-def test_a_bomb_is_stopped_at_the_limit(tmp_path: Path) -> None:
-    name = archive(tmp_path, config(), member("weights.th", bytes(2**22)))
-    with (
-        pytest.raises(SourceError, match="unpacks to more than"),
-        open_source(name, max_unpacked_size=2**21),
-    ):
-        pass
 
 
 def test_serialization_directory(tmp_path: Path) -> None:

@@ -1,9 +1,15 @@
 """Runs a command as a user does, in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from allennlp_analyze.reports.json import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
@@ -21,3 +27,10 @@ def run_module(
         text=True,
         timeout=120,
     )
+
+
+def read_report(directory: Path) -> "dict[str, Any]":
+    report = json.loads((directory / "report.json").read_text())
+    jsonschema.validate(report, schema())
+    assert isinstance(report, dict)
+    return report

@@ -6,7 +6,10 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.reference.comparison import compare_with_reference
+from allennlp_analyze.reference.table import Reference, read_reference
 from allennlp_analyze.results.layer import HardRank, LayerResult, PowerLaw, Tolerances
+from allennlp_analyze.results.reference import ReferenceComparison, ReferenceNumbers
 from allennlp_analyze.results.verdict import Verdict
 from tests.support.commands import ROOT
 
@@ -71,3 +74,11 @@ def as_published(name: str) -> "list[LayerResult]":
             )
         )
     return layers
+
+
+def against(name: str, layers: "list[LayerResult]") -> ReferenceComparison:
+    return compare_with_reference(layers, read_reference(name))
+
+
+def of(*rows: ReferenceNumbers) -> Reference:
+    return Reference("mine.csv", "a table", None, rows)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
+from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -50,3 +51,31 @@ def layer_kinds(model: Any) -> dict[str, str]:
         for leaf, parameter in module.named_parameters(recurse=False)
         if parameter.dim() > 1 and "bias" not in leaf and not leaf.endswith("_g")
     }
+
+
+def numpy_source(
+    arrays: "dict[str, Any]", dtype: Optional[str] = None, unsupported: Optional[str] = None
+) -> Source:
+    tensors = {
+        name: StoredTensor(
+            name,
+            value.shape,
+            dtype or str(value.dtype),
+            name,
+            partial(np.asarray, value),
+            unsupported,
+        )
+        for name, value in arrays.items()
+    }
+    return Source("test", "test", None, "weights.th", tensors)
+
+
+def matrices_of(source: Source, **how: Any) -> "dict[str, WeightMatrix]":
+    matrices, _ = find_matrices(source, **how)
+    found = {matrix.name: matrix for matrix in matrices}
+    assert len(found) == len(matrices)
+    return found
+
+
+def reasons_of(source: Source, **how: Any) -> "dict[str, str]":
+    return {one.parameter: one.reason for one in find_matrices(source, **how)[1]}

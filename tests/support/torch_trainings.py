@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from allennlp_analyze.monitor.results import Check
+from allennlp_analyze.results.layer import LayerResult
+
 torch = pytest.importorskip("torch")
 nn = torch.nn
-
 HEALTHY, TOO_STRONG = 0.0, 0.3
-EPOCHS = 20
+STEPS, EPOCHS = 40, 20
 
 
 def teacher() -> tuple[Any, Any]:
@@ -35,7 +37,7 @@ def epochs(model: Any, optimizer: Any, **autocast: Any) -> Iterator[int]:
     inputs, targets = (x.to(next(model.parameters()).dtype) for x in (inputs, targets))
     for epoch in range(1, EPOCHS + 1):
         with one_thread():
-            for _ in range(40):
+            for _ in range(STEPS):
                 optimizer.zero_grad()
                 with torch.autocast("cpu", **{"enabled": False, **autocast}):
                     loss = nn.functional.mse_loss(model(inputs).float(), targets.float())
@@ -53,3 +55,42 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def assert_agrees(check: Check, layers: "tuple[LayerResult, ...]") -> None:
+    """A check has what a report has."""
+    assert [x.layer for x in check.readings] == [x.name for x in layers]
+    for reading, layer in zip(check.readings, layers):
+        assert (reading.kind, reading.M, reading.verdict, reading.lost) == (
+            layer.kind,
+            layer.M,
+            layer.verdict,
+            layer.lost_directions,
+        )
+        scale = layer.max_singular_value
+        assert abs(reading.min_singular_value - layer.min_singular_value) <= 1e-12 * scale
+        assert reading.stable_rank == pytest.approx(layer.stable_rank, rel=1e-12)
+        if layer.power_law is None:
+            assert reading.alpha is None
+        else:
+            assert reading.alpha == pytest.approx(layer.power_law.alpha, rel=1e-9)
+
+
+LOGGER = "allennlp_analyze.monitor"
+
+
+def examples() -> list[dict[str, Any]]:
+    """So many that an epoch of batches of 32 is `STEPS` steps."""
+    inputs, targets = teacher()
+    pairs = zip(inputs.repeat(5, 1), targets.repeat(5, 1))
+    return [{"x": x, "labels": y} for x, y in pairs]
+
+
+def assert_last_numbers(found: dict[str, Any], layers: "tuple[LayerResult, ...]") -> None:
+    for layer in layers:
+        key = f"rank_monitor/{layer.name}/min_singular_value"
+        assert float(found[key]) == pytest.approx(layer.min_singular_value, rel=1e-9)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == LOGGER]

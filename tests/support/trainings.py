@@ -9,6 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from allennlp_analyze import analyze
 from tests.support.commands import ROOT, run_module
 
 EXAMPLE = ROOT / "examples" / "rank_monitor"
@@ -100,3 +103,26 @@ def wandb_rows(directory: Path) -> "list[dict[str, Any]]":
         if record.WhichOneof("record_type") == "history":
             rows.append({item.key: json.loads(item.value_json) for item in record.history.item})
     return rows
+
+
+PLUGIN = "allennlp_analyze.plugin"
+OURS = "tests.support.rank_monitor_callbacks"
+MONITOR = {"type": "rank_monitor", "kinds": ["linear"]}
+SIGMA_MIN = f"{PREFIX}{ENCODER}/min_singular_value"
+LOST = f"{PREFIX}{ENCODER}/rank_loss_percent"
+
+
+def numbers_of(model: Any) -> dict[str, Any]:
+    """What the report on `model` says, under the names of the log, to the last bits."""
+    found = {}
+    for layer in analyze(model, kinds="linear").layers:
+        numbers = {
+            "min_singular_value": layer.min_singular_value,
+            "rank_loss_percent": 100.0 * layer.lost_directions / layer.M,
+            "stable_rank": layer.stable_rank,
+            "alpha": layer.power_law.alpha if layer.power_law is not None else None,
+        }
+        for name, value in numbers.items():
+            if value is not None:
+                found[f"{PREFIX}{layer.name}/{name}"] = pytest.approx(value, rel=1e-9)
+    return found

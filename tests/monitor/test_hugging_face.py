@@ -1,0 +1,142 @@
+"""The monitor in real trainings of Hugging Face's Trainer."""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from allennlp_analyze import analyze
+from allennlp_analyze.monitor.trainers import hugging_face_callback
+from tests.support.torch_trainings import (
+    EPOCHS,
+    HEALTHY,
+    STEPS,
+    TOO_STRONG,
+    assert_last_numbers,
+    examples,
+    network,
+    one_thread,
+    warned,
+)
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+class ForTrainer(nn.Module):
+    """As transformers' models: takes the labels, gives the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x: Any, labels: Any) -> Any:
+        outputs = self.net(x)
+        return {"loss": nn.functional.mse_loss(outputs, labels), "logits": outputs}
+
+
+def hugging_face(
+    folder: Path, weight_decay: float, report: bool = False, epochs: int = EPOCHS, **choices: Any
+) -> "tuple[Any, Any]":
+    """A trainer that has trained, and its callback."""
+    resumed: Optional[str] = choices.pop("resumed", None)
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    if sys.version_info >= (3, 11):
+        pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
+    arguments = transformers.TrainingArguments(
+        str(folder),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=32,
+        learning_rate=0.05,
+        lr_scheduler_type="constant",
+        report_to=[],
+        disable_tqdm=True,
+        logging_steps=STEPS,
+        save_strategy="steps",
+        save_steps=STEPS * EPOCHS,
+    )
+    model = ForTrainer()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=weight_decay)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = transformers.Trainer(
+            model, arguments, train_dataset=examples(), optimizers=(optimizer, None)
+        )
+        if report:
+            choices["log"] = trainer.log
+        callback = hugging_face_callback(**choices)
+        assert isinstance(callback, transformers.TrainerCallback)
+        trainer.add_callback(callback)
+        with one_thread():
+            trainer.train(resume_from_checkpoint=resumed)
+    return trainer, callback
+
+
+def of_monitor(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for entry in history if "rank_monitor/seconds" in entry]
+
+
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_healthy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer, _ = hugging_face(tmp_path, HEALTHY, stop=True)
+    entries = of_monitor(trainer.state.log_history)
+    assert [entry["epoch"] for entry in entries] == list(range(EPOCHS + 1))
+    assert [entry["step"] for entry in entries] == [STEPS * n for n in range(EPOCHS + 1)]
+    assert_last_numbers(entries[-1], analyze(trainer.model).layers)
+    assert not warned(caplog)
+    trainer.save_model(str(tmp_path / "saved"))
+    assert_last_numbers(entries[-1], analyze(tmp_path / "saved").layers)
+    trainer.state.save_to_json(str(tmp_path / "state.json"))
+    assert json.loads((tmp_path / "state.json").read_text())["log_history"]
+
+
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_over_regularised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer, callback = hugging_face(tmp_path, TOO_STRONG, stop=True)
+    assert any("of directions lost since epoch" in line for line in warned(caplog))
+    assert all(line.endswith("weight decay 0.3 is likely too strong") for line in warned(caplog))
+    assert trainer.state.epoch < EPOCHS
+    assert callback.monitor.step().stop
+    verdicts = {layer.verdict for layer in analyze(trainer.model).layers}
+    assert "collapsed" in verdicts
+
+
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_reports_where_the_trainer_does(tmp_path: Path) -> None:
+    """`trainer.log` tells every callback that reports, TensorBoard's and W&B's among them."""
+    trainer, _ = hugging_face(tmp_path, HEALTHY, report=True, every=30)
+    entries = of_monitor(trainer.state.log_history)
+    expected = {*range(0, STEPS * EPOCHS + 1, 30), *range(0, STEPS * EPOCHS + 1, STEPS)}
+    assert [entry["step"] for entry in entries] == sorted(expected)
+    # And none of the trainer's own numbers is lost.
+    losses = [entry["step"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses == [STEPS * (n + 1) for n in range(EPOCHS)]
+    tensorboard = pytest.importorskip("tensorboardX", reason="needs a writer for TensorBoard")
+    from transformers.integrations import TensorBoardCallback
+
+    writer = tensorboard.SummaryWriter(str(tmp_path / "events"))
+    trainer.add_callback(TensorBoardCallback(writer))
+    trainer.args.num_train_epochs = 1
+    with one_thread():
+        trainer.train()
+    writer.close()
+    written = b"".join(path.read_bytes() for path in (tmp_path / "events").rglob("events*"))
+    assert b"rank_monitor/net.0/min_singular_value" in written
+
+
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_begins_anew_when_resumed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hugging_face(tmp_path, TOO_STRONG)
+    caplog.clear()
+    kept, epochs = str(tmp_path / f"checkpoint-{STEPS * EPOCHS}"), EPOCHS + 1
+    trainer, _ = hugging_face(tmp_path, TOO_STRONG, epochs=epochs, stop=True, resumed=kept)
+    assert trainer.state.global_step == STEPS * epochs
+    collapsed = [x.name for x in analyze(trainer.model).layers if x.verdict == "collapsed"]
+    assert len(warned(caplog)) == len(collapsed) > 0
+    for name, line in zip(collapsed, warned(caplog)):
+        assert line.startswith(f"{name}: was already collapsed at the first check")
