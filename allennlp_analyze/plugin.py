@@ -30,6 +30,6 @@ class Analyze(Subcommand):
 
 def _main(args: argparse.Namespace) -> None:
     """AllenNLP ignores what its subcommands return: leave with the exit code."""
-    code = exits.left(main.analyze(args))
+    code = exits.finish(main.analyze(args))
     if code:
         sys.exit(code)

@@ -50,7 +50,7 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         return 1
 
 
-def left(code: int) -> int:
+def finish(code: int) -> int:
     """`code`, unless a matrix is still being worked on after an interrupt: BLAS cannot be stopped,
     and crashes when it is unloaded at work. Then the process ends here; all is cleaned up."""
     from allennlp_analyze.linalg.schedule import THREAD

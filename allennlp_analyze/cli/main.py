@@ -9,7 +9,7 @@ from allennlp_analyze._version import VERSION
 from allennlp_analyze.cli import compare as cli_compare
 from allennlp_analyze.cli import render as cli_render
 from allennlp_analyze.cli import zoo as cli_zoo
-from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.cli.install import install_plugin
 from allennlp_analyze.cli.options import add_arguments, add_include_package, settings_from
 from allennlp_analyze.cli.uptime import process_seconds
@@ -108,5 +108,5 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments and arguments[0] in SUBCOMMANDS:
         module = SUBCOMMANDS[arguments[0]]
-        return left(module.execute(module.make_parser().parse_args(arguments[1:])))
-    return left(analyze(make_parser().parse_args(arguments)))
+        return finish(module.execute(module.make_parser().parse_args(arguments[1:])))
+    return finish(analyze(make_parser().parse_args(arguments)))

@@ -55,13 +55,13 @@ def use_share(share: Machine) -> None:
 
 def this_machine() -> Machine:
     """The cores and the memory that this process may use."""
-    whole = _whole_machine()
+    machine = _full_machine()
     if _share is None:
-        return whole
-    return Machine(min(_share.cores, whole.cores), min(_share.memory, whole.memory))
+        return machine
+    return Machine(min(_share.cores, machine.cores), min(_share.memory, machine.memory))
 
 
-def _whole_machine() -> Machine:
+def _full_machine() -> Machine:
     """All cores and memory (8 GiB if the system does not tell)."""
     memory = 8 * 2**30
     with contextlib.suppress(AttributeError, ValueError, OSError):

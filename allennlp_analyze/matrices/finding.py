@@ -184,7 +184,7 @@ class _Finder:
         elif leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
             yield from _row_blocks(shape, ("query", "key", "value"))
         else:
-            yield _whole(shape)
+            yield _full_matrix(shape)
             if kind == "recurrent" and self.split_gates:
                 yield from _row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
 
@@ -259,7 +259,7 @@ def _taken(load: Callable[[], np.ndarray], take: Callable[[np.ndarray], np.ndarr
     return values
 
 
-def _whole(shape: tuple[int, ...]) -> _Part:
+def _full_matrix(shape: tuple[int, ...]) -> _Part:
     return _Part(None, (shape[0], shape[1]), lambda values: values)
 
 

@@ -1,4 +1,4 @@
-"""report.json: the whole report as JSON that any language reads, and its loader."""
+"""report.json: the values report as JSON that any language reads, and its loader."""
 
 import dataclasses
 import json
@@ -42,8 +42,8 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
 
 def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
     """One entry of `layers` in report.json."""
-    whole = {m.key: m.read(layer) for m in in_report() if "." not in m.key}
-    return {k: plain(whole[k] if k in whole else getattr(layer, k)) for k in LAYER_KEYS}
+    values = {m.key: m.read(layer) for m in in_report() if "." not in m.key}
+    return {k: plain(values[k] if k in values else getattr(layer, k)) for k in LAYER_KEYS}
 
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:

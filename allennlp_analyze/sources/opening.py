@@ -156,8 +156,8 @@ class _Opening:
         indexes = sorted(file.name for file in path.glob(f"*{INDEX_ENDING}") if file.is_file())
         if self._weights_file in indexes:
             return self._weights_file or ""
-        whole = [name for name in PREFERRED_WEIGHTS if name in members]
-        if self._weights_file is not None or whole:
+        unsharded = [name for name in PREFERRED_WEIGHTS if name in members]
+        if self._weights_file is not None or unsharded:
             return self._choose(members)
         preferred = [name for name in PREFERRED_INDEXES if name in indexes]
         if preferred or len(indexes) == 1:
@@ -177,20 +177,20 @@ class _Opening:
 
     def _choose(self, members: tuple[str, ...]) -> str:
         """Choose the weights file to read from those in the archive or directory."""
-        held = ", ".join(members) or "none"
+        listed = ", ".join(members) or "none"
         if self._weights_file is not None:
             if self._weights_file in members:
                 return self._weights_file
             raise SourceError(
                 f"{self._archive}: no weights file {self._weights_file!r} on disk or inside;"
-                f" the archive contains: {held}"
+                f" the archive contains: {listed}"
             )
         preferred = [name for name in PREFERRED_WEIGHTS if name in members]
         if preferred or len(members) == 1:
             return (preferred or members)[0]
         if not members:
             raise SourceError(f"{self._archive}: contains no weights file (weights.th)")
-        raise SourceError(f"{self._archive}: choose a weights file with --weights-file: {held}")
+        raise SourceError(f"{self._archive}: choose a weights file with --weights-file: {listed}")
 
     def _source(
         self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]

@@ -44,8 +44,8 @@ def map_file(path: Path) -> mmap.mmap:
 
 
 def storage_bytes(storage: StorageRef) -> int:
-    """Returns the declared size of the whole storage in bytes."""
-    return storage.whole * ITEM_SIZE[storage.dtype]
+    """Returns the declared size of the block_size storage in bytes."""
+    return storage.block_size * ITEM_SIZE[storage.dtype]
 
 
 def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTensor:

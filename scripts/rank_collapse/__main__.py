@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 from safetensors.numpy import load_file
 
-from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.results.verdict import Verdict
@@ -312,7 +312,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return left(guarded(lambda: execute(options), "the experiment", options.debug))
+    return finish(guarded(lambda: execute(options), "the experiment", options.debug))
 
 
 if __name__ == "__main__":

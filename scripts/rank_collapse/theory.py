@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import numpy as np
 
 from allennlp_analyze import analyze
-from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.metrics.marchenko_pastur import edges
 from allennlp_analyze.reports.figures.density import bulk_curve
 from allennlp_analyze.reports.figures.file import Caption, save_figure
@@ -223,7 +223,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return left(guarded(lambda: execute(options), "the theory's figures", options.debug))
+    return finish(guarded(lambda: execute(options), "the theory's figures", options.debug))
 
 
 if __name__ == "__main__":

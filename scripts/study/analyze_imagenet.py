@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 from allennlp_analyze.analysis.pipeline import Request
-from allennlp_analyze.cli.exits import EXIT_CODES, guarded, left
+from allennlp_analyze.cli.exits import EXIT_CODES, finish, guarded
 from allennlp_analyze.errors import OutputError, UsageError
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import make_directory, write_atomically, write_text
@@ -309,7 +309,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return left(guarded(lambda: execute(options), "ImageNet", options.debug))
+    return finish(guarded(lambda: execute(options), "ImageNet", options.debug))
 
 
 if __name__ == "__main__":

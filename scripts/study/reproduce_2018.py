@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.pipeline import Request
-from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.reports.loader import load_report
@@ -325,7 +325,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return left(guarded(lambda: execute(options), "the study of 2018", options.debug))
+    return finish(guarded(lambda: execute(options), "the study of 2018", options.debug))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze import Report, analyze, load
-from allennlp_analyze.cli.exits import guarded, left
+from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import NEAR_SHARE
@@ -81,7 +81,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print(line)
         return 0
 
-    return left(guarded(execute, "the models"))
+    return finish(guarded(execute, "the models"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from allennlp_analyze.sources.download import failures as http_errors
+from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import Progress, progress_bar
@@ -41,8 +41,8 @@ class Version:
     def of(cls, response: requests.Response) -> "Version":
         headers = response.headers
         length = headers.get("Content-Length", "")
-        whole = length.isdecimal() and "Transfer-Encoding" not in headers
-        size = int(length) if whole else None
+        is_exact = length.isdecimal() and "Transfer-Encoding" not in headers
+        size = int(length) if is_exact else None
         return cls(headers.get("ETag"), headers.get("Last-Modified"), size)
 
     @property
@@ -162,7 +162,7 @@ class HttpClient:
                 allow_redirects=True,
             )
         except (requests.RequestException, ValueError) as error:
-            raise http_errors.of_request(error, self._timeout) from None
+            raise failures.of_request(error, self._timeout) from None
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         # urllib3 1.26 cannot return the data received so far without waiting for more.
@@ -172,20 +172,20 @@ class HttpClient:
             try:
                 piece = _next_piece(body)
             except (OSError, http.client.HTTPException) as error:
-                raise http_errors.of_body(error, self._timeout) from None
+                raise failures.of_body(error, self._timeout) from None
             if not piece:
                 return
             yield piece
             count += len(piece)
             if time.monotonic() - since > self._timeout:
                 if count < LEAST_BYTES:
-                    raise http_errors.of_silence(self._timeout)
+                    raise failures.of_silence(self._timeout)
                 since, count = time.monotonic(), 0
 
 
 def _found(response: requests.Response) -> Version:
     if response.status_code != 200:
-        raise http_errors.of_status(response)
+        raise failures.of_status(response)
     return Version.of(response)
 
 

@@ -84,7 +84,7 @@ def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) ->
         return stored_tensor(name, TensorRef("unknown", shape, unsupported=reason), None)
     # The tensor's name identifies its storage, because tensors cannot overlap in this format.
     size = (end - begin) // ITEM_SIZE[dtype]
-    storage = StorageRef(key=name, dtype=dtype, whole=size, start=0, size=size)
+    storage = StorageRef(key=name, dtype=dtype, block_size=size, start=0, size=size)
     ref = TensorRef(dtype, shape, _contiguous(shape), 0, storage)
     return stored_tensor(name, ref, mapped_block(mapping, start + begin, end - begin))
 

@@ -69,8 +69,8 @@ def _block(mapping: mmap.mmap, position: int, storage: StorageRef) -> Block:
     if len(length) < _LENGTH_BYTES:
         raise CheckpointError(f"is truncated: storage {excerpt(storage.key)} is missing")
     size = int.from_bytes(length, "little", signed=True)
-    if size != storage.whole:
+    if size != storage.block_size:
         raise CheckpointError(
-            f"storage {excerpt(storage.key)}: expected {storage.whole} elements, got {size}"
+            f"storage {excerpt(storage.key)}: expected {storage.block_size} elements, got {size}"
         )
     return mapped_block(mapping, position + _LENGTH_BYTES, size * ITEM_SIZE[storage.dtype])

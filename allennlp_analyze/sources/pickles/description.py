@@ -29,12 +29,12 @@ class StorageType:
 class StorageRef:
     """`size` elements of type `dtype`, from element `start` of the stored block called `key`.
 
-    `whole` is the declared number of elements of that block.
+    `block_size` is the declared number of elements of that block.
     """
 
     key: str
     dtype: str
-    whole: int
+    block_size: int
     start: int
     size: int
 

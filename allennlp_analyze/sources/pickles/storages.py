@@ -13,15 +13,15 @@ def storage_of(pid: object) -> StorageRef:
         raise CheckpointError(
             f"contains a {excerpt(kind)!r} object; save only the model's state_dict()"
         )
-    kind, key, whole = pid[1], pid[2], integer(pid[4], "storage's size")
+    kind, key, block_size = pid[1], pid[2], integer(pid[4], "storage's size")
     if not isinstance(kind, StorageType) or not isinstance(key, (str, int)):
         raise CheckpointError("a storage must be described by its type and key")
-    start, size = 0, whole
+    start, size = 0, block_size
     if len(pid) > 5 and pid[5] is not None:
         view = pid[5]
         if not (isinstance(view, (tuple, list)) and len(view) == 3):
             raise CheckpointError(f"storage {excerpt(key)}: its view must have three parts")
         start, size = integer(view[1], "storage view"), integer(view[2], "storage view")
-    if start + size > whole:
+    if start + size > block_size:
         raise CheckpointError(f"storage {excerpt(key)}: its view reaches outside the storage")
-    return StorageRef(str(key), kind.dtype, whole, start, size)
+    return StorageRef(str(key), kind.dtype, block_size, start, size)

@@ -20,7 +20,7 @@ from allennlp_analyze.linalg.machine import Machine, available_memory, this_mach
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
-from allennlp_analyze.zoo.engine.worker import start, whole
+from allennlp_analyze.zoo.engine.worker import result_or_exit, start
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -147,7 +147,7 @@ def completed(
 
 
 def _in_worker(work: Callable[[Item], Result], item: Item) -> Result:
-    return whole(lambda: work(item))
+    return result_or_exit(lambda: work(item))
 
 
 def _died() -> Any:

@@ -41,7 +41,7 @@ def start(share: Machine) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def whole(work: Callable[[], Result]) -> Result:
+def result_or_exit(work: Callable[[], Result]) -> Result:
     """Returns the result of `work`. On SIGTERM the process exits at once.
 
     A thread may be running BLAS, which cannot be stopped and crashes when it is unloaded.

@@ -115,13 +115,13 @@ def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manif
 
 def _names_below(path: Path, base: Path) -> tuple[str, ...]:
     """Returns the path of a model relative to `base`, without and with its ending."""
-    whole = path.as_posix()
-    if whole == ".":
+    full = path.as_posix()
+    if full == ".":
         return (base.resolve().name or "model",)
     for ending in MODEL_ENDINGS:
-        if whole.lower().endswith(ending) and len(path.name) > len(ending):
-            return (whole[: -len(ending)], whole)
-    return (whole,)
+        if full.lower().endswith(ending) and len(path.name) > len(ending):
+            return (full[: -len(ending)], full)
+    return (full,)
 
 
 def _read_file(path: Path, source: str, stem: str) -> Manifest:

@@ -71,8 +71,8 @@ def models_matching(pattern: str) -> tuple[Path, tuple[Path, ...]]:
             found.update(dict.fromkeys(models_below(match)))
         elif is_model_file(match.name) and match.is_file():
             found[match] = None
-    whole = {path for path in found if path.is_dir()}
-    outside = [path for path in found if whole.isdisjoint(path.parents)]
+    directories = {path for path in found if path.is_dir()}
+    outside = [path for path in found if directories.isdisjoint(path.parents)]
     return base, tuple(sorted(outside, key=_order))
 
 
