@@ -8,6 +8,7 @@ from typing import Callable, TypeVar
 from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict, worst
 from allennlp_analyze.settings import KINDS
+from allennlp_analyze.text.lists import enumerated
 
 NAMED = 3  # layers that one line names
 Text = TypeVar("Text", bound=str)
@@ -52,9 +53,8 @@ def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
     ]
     if not found:
         return ()
-    named = ", ".join(f"{x.name} ({x.kind}, {x.verdict})" for x in found[:NAMED])
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return (f"beside the linear layers, not at full rank: {named}{more}",)
+    named = enumerated([f"{x.name} ({x.kind}, {x.verdict})" for x in found], NAMED)
+    return (f"beside the linear layers, not at full rank: {named}",)
 
 
 def _counts(found: Sequence[Text], names: Sequence[Text]) -> dict[Text, int]:

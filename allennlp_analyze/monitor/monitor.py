@@ -26,6 +26,7 @@ from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.names import printable
 
 if TYPE_CHECKING:
@@ -252,8 +253,7 @@ class RankMonitor:
         new = [name for name in names if ("invalid", name) not in self._said]
         self._said.update(("invalid", name) for name in new)
         if new:
-            more = len(new) - _NAMES_SHOWN
-            shown = ", ".join(new[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            shown = enumerated(new, _NAMES_SHOWN)
             holds = "holds" if len(new) == 1 else "hold"
             logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
 

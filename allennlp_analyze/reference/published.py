@@ -51,18 +51,7 @@ def table_path(name: str) -> Path:
 
 def allennlp_matrices() -> tuple[PublishedMatrix, ...]:
     """Returns the rows of the four AllenNLP models, each once, including M = 1 (no fit)."""
-    return tuple(
-        PublishedMatrix(
-            model=row["model"],
-            module_index=int(row["module_index"]),
-            N=int(row["N"]),
-            M=int(row["M"]),
-            alpha=_number(row["alpha"]),
-            D=_number(row["D"]),
-            min_singular_value=_number(row["min_singular_value"]),
-        )
-        for row in _rows(ALLENNLP_TABLE)
-    )
+    return tuple(_matrix(row, row["min_singular_value"]) for row in _rows(ALLENNLP_TABLE))
 
 
 def as_counted(matrices: Iterable[PublishedMatrix]) -> tuple[PublishedMatrix, ...]:
@@ -95,19 +84,22 @@ def imagenet_matrices() -> tuple[PublishedMatrix, ...]:
     matrices = []
     for row in _rows(ALPHA_TABLE):
         known = smallest[_place(row)]
-        matrices.append(
-            PublishedMatrix(
-                model=row["model"],
-                module_index=int(row["module_index"]),
-                N=int(row["N"]),
-                M=int(row["M"]),
-                alpha=_number(row["alpha"]),
-                D=_number(row["D"]),
-                min_singular_value=_number(known.pop(0)) if known else None,
-                best_fit=row["best_fit"],
-            )
-        )
+        matrices.append(_matrix(row, known.pop(0) if known else "nan"))
     return tuple(matrices)
+
+
+def _matrix(row: Mapping[str, str], min_singular_value: str) -> PublishedMatrix:
+    """Returns what `row` of a table says; its smallest singular value may be in another table."""
+    return PublishedMatrix(
+        model=row["model"],
+        module_index=int(row["module_index"]),
+        N=int(row["N"]),
+        M=int(row["M"]),
+        alpha=_number(row["alpha"]),
+        D=_number(row["D"]),
+        min_singular_value=_number(min_singular_value),
+        best_fit=row.get("best_fit"),
+    )
 
 
 def _place(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
-from allennlp_analyze.text.terminal import make_console, print_wrapped
+from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
 
 MAX_INVALID_NAMED = 10
@@ -68,8 +68,7 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
     for line in _notes(report):
         print_wrapped(console, line)
     print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
-    for index, path in enumerate(written):
-        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+    print_written(console, written)
 
 
 def table_2018(report: ModelReport) -> str:

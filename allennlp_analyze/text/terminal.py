@@ -1,5 +1,6 @@
 """Prints to a terminal or a file: line width, colours, and names without markup."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from allennlp_analyze.text.names import printable
@@ -27,3 +28,9 @@ def print_wrapped(console: "Console", line: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(printable(line, console.encoding), style=style, overflow="fold"))
+
+
+def print_written(console: "Console", paths: Sequence[str]) -> None:
+    """Print the paths of the files that were written, one below the other."""
+    for index, path in enumerate(paths):
+        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)

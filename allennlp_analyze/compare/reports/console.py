@@ -1,6 +1,6 @@
 """What the terminal shows of a comparison: for each candidate a table of pairs and one sentence."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TextIO
 
@@ -17,7 +17,8 @@ from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
-from allennlp_analyze.text.terminal import make_console, print_wrapped
+from allennlp_analyze.text.lists import titled_lines
+from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def print_comparison(
     for comparison in report.candidates:
         console.print()
         _print_candidate(console, comparison, show_all)
-    for index, path in enumerate(written):
-        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+    print_written(console, written)
 
 
 def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
@@ -134,27 +134,18 @@ def _notes(comparison: ModelComparison, hidden: int, show_all: bool) -> list[str
         for pair in pairs
         if not pair.same_size
     ]
-    notes += _listed("Another size", resized, most)
+    notes += titled_lines("Another size", resized, most)
     for how in MATCHED_BY[1:]:
         renamed = [
             f"{pair.baseline.name} = {pair.candidate.name}"
             for pair in pairs
             if pair.matched_by == how
         ]
-        notes += _listed(f"Matched by {how}", renamed, most)
-    notes += _listed(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
-    notes += _listed(f"Only in {name}, not in A", map(_unmatched, comparison.added), most)
+        notes += titled_lines(f"Matched by {how}", renamed, most)
+    notes += titled_lines(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
+    notes += titled_lines(f"Only in {name}, not in A", map(_unmatched, comparison.added), most)
     invalid = [f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid]
-    return notes + _listed(f"Invalid in {name}", invalid, most)
-
-
-def _listed(title: str, lines: Iterable[str], most: int) -> list[str]:
-    """`title` and the lines under it, at most so many."""
-    lines = list(lines)
-    if not lines:
-        return []
-    more = [f"  and {len(lines) - most} more"] if len(lines) > most else []
-    return [f"{title} ({len(lines)}):", *(f"  {line}" for line in lines[:most]), *more]
+    return notes + titled_lines(f"Invalid in {name}", invalid, most)
 
 
 def _size(layer: LayerResult) -> str:

@@ -22,6 +22,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
+from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 LISTED = 200
@@ -268,9 +269,7 @@ def _listings(comparison: ModelComparison) -> list[Listing]:
 
 
 def _listing(title: str, lines: Sequence[str]) -> Listing:
-    shown = [printable(line) for line in lines[:LISTED]]
-    if len(lines) > LISTED:
-        shown.append(f"and {len(lines) - LISTED} more, in compare.json")
+    shown = map(printable, first_lines(lines, LISTED, "compare.json"))
     return Listing(f"{title} ({len(lines)})", tuple(shown))
 
 

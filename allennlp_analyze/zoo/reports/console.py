@@ -1,14 +1,15 @@
 """What the terminal shows of a zoo: a row per model, what failed, the claims and the totals."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Optional, TextIO
 
 from allennlp_analyze.reports.console import VERDICT_STYLES
 from allennlp_analyze.results.verdict import MIN_Q, Verdict, worst, worst_first
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.lists import titled_lines
 from allennlp_analyze.text.names import printable, shorten
-from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped
+from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 40
 MAX_NAMED = 10
+# Where all models are, however many there are.
+TABLE = "zoo-models.csv"
 GROUP_WIDTH = 18
 # Cells for the reason of a failure in its row, on a narrow and on a wide terminal.
 REASON_WIDTHS = (12, 30)
@@ -61,8 +64,7 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
     if report.claims:
         _print_claims(console, report.claims)
     print_wrapped(console, _sentence(totals), _totals_style(totals))
-    for index, path in enumerate(written):
-        print_wrapped(console, ("Written: " if index == 0 else "         ") + path)
+    print_written(console, written)
 
 
 def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
@@ -121,21 +123,11 @@ def _number(model: ZooModel, name: str, form: str, unit: str = "") -> str:
 
 def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
     if hidden:
-        yield f"Not shown: {count(hidden, 'model')}; zoo-models.csv has them all."
+        yield f"Not shown: {count(hidden, 'model')}; {TABLE} has them all."
     twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
-    yield from _listed("Duplicates, counted once", twins)
+    yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
     failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
-    yield from _listed("Failed", failed)
-
-
-def _listed(title: str, lines: Iterable[str]) -> list[str]:
-    """`title` and the lines under it, at most `MAX_NAMED`."""
-    lines = list(lines)
-    if not lines:
-        return []
-    more = len(lines) - MAX_NAMED
-    rest = [f"  and {more} more, in zoo-models.csv"] if more > 0 else []
-    return [f"{title} ({len(lines)}):", *(f"  {line}" for line in lines[:MAX_NAMED]), *rest]
+    yield from titled_lines("Failed", failed, MAX_NAMED, TABLE)
 
 
 def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
