@@ -37,8 +37,8 @@ def test_a_file_is_read_by_its_first_bytes_whatever_it_is_called(
         SAVERS[type(known)]({"a.weight": WEIGHTS}, tmp_path / name)
         begins = head(tmp_path / name, name)
         assert next(x for x in FORMATS if x.recognizes(begins)) is known
-        read = read_weights(tmp_path / name, name)
-        assert np.array_equal(read["a.weight"].values(), WEIGHTS.numpy())
+        (tensor,) = read_weights(tmp_path / name, name).values()
+        assert np.array_equal(tensor.values(), WEIGHTS.numpy())
 
 
 def test_an_ending_says_what_a_damaged_file_should_be(tmp_path: Path) -> None:
