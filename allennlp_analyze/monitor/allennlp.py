@@ -137,8 +137,8 @@ class RankMonitorCallback(TrainerCallback):
         if self._stop and first_process_says(self._last.stop):
             if self._last.stop:
                 logger.warning(
-                    "%s: training ends after epoch %d because a layer has collapsed and `stop` is"
-                    " set (AllenNLP's own message mentions patience)",
+                    "%s: training ends after epoch %d: a layer has collapsed and `stop` is set"
+                    " (AllenNLP's own message mentions patience)",
                     NAME,
                     epoch,
                 )

@@ -54,7 +54,7 @@ def included(*packages: str) -> "list[str]":
 
 def warnings_in(log: str) -> "list[str]":
     """What the monitor and its callback warned of."""
-    return re.findall(r"WARNING - allennlp_analyze\.\w+ - (.*)", log)
+    return re.findall(r"WARNING - allennlp_analyze\.[\w.]+ - (.*)", log)
 
 
 def metrics_of(directory: Path, epoch: "int | None" = None) -> "dict[str, Any]":
