@@ -1,4 +1,4 @@
-"""The methods that benchmark.py compares, each as one timed run over the same matrices."""
+"""The methods that the speed benchmark compares, each as one timed run over the same matrices."""
 
 import contextlib
 import io

@@ -155,7 +155,10 @@ def checks_of(monitor: RankMonitor, count: int) -> Iterator[tuple[Check, Spent]]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.monitor",
+        description=(__doc__ or "").split("\n")[0],
+    )
     add = parser.add_argument
     add("--sentences", type=int, default=SENTENCES, help=f"of an epoch (default: {SENTENCES})")
     add("--epochs", type=int, default=2, help="of each copy (default: 2)")

@@ -72,7 +72,10 @@ def watch(command: Sequence[str]) -> Peak:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.peak_memory",
+        description=__doc__,
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=1024)
     args = parser.parse_args(argv)

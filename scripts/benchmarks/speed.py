@@ -131,7 +131,10 @@ def _positive(text: str) -> int:
 
 
 def parse(argv: Optional[list[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.speed",
+        description=(__doc__ or "").split("\n")[0],
+    )
     add = parser.add_argument
     add("--work", type=_names(tuple(WORKS)), default=DEFAULT_WORK, help=f"of {', '.join(WORKS)}")
     add("--with-8192", action="store_true", help="also one 8192 x 8192 (minutes)")

@@ -1,4 +1,4 @@
-"""What benchmark.py found, as a table, as targets reached or missed, and as JSON."""
+"""What the speed benchmark found, as a table, as targets reached or missed, and as JSON."""
 
 import os
 import platform

@@ -1,11 +1,12 @@
-"""The work that benchmark.py measures on: shapes of known networks, values drawn from a seed."""
+"""What the speed benchmark measures on: shapes of known networks, values drawn from a seed."""
 
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.study.make_ner_archive import FULL, heavy_tailed, parameter_shapes
+from scripts.study.make_ner_archive import heavy_tailed
+from scripts.study.ner_model import FULL, parameter_shapes
 
 Shape = tuple[int, int]
 NER_LINEAR = re.compile(r"_highways|linearity|_projection")

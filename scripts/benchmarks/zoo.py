@@ -143,13 +143,16 @@ def reports_over(count: int, folder: Path) -> None:
 
 def ner_archive(path: Path) -> Path:
     """An archive of the NER model's size, with random weights."""
-    script = ROOT / "scripts" / "study" / "make_ner_archive.py"
-    subprocess.run([sys.executable, str(script), str(path)], check=True, stdout=subprocess.DEVNULL)
+    script = [sys.executable, "-m", "scripts.study.make_ner_archive", str(path)]
+    subprocess.run(script, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return path
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.zoo",
+        description=(__doc__ or "").split("\n")[0],
+    )
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="a directory of archives")
     parser.add_argument("--copies", type=int, default=20, help="of the corpus (default: 20)")
     parser.add_argument("--large", type=int, default=8, help="NER-size archives (default: 8)")

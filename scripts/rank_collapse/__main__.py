@@ -4,7 +4,7 @@
 
 Trains a small convolutional network once for each L2 penalty on its two hidden fully connected
 layers, from the same seed; analyzes the state dict after every epoch with this project's library;
-writes figures, one page, and rank-collapse.json, which scripts/study/reproduce_2018.py reads. What
+writes figures, one page, and rank-collapse.json, which scripts.study.reproduce_2018 reads. What
 counts is l2 * lr * steps: by default the weights see the decay of the study's 20 epochs of
 CIFAR-10, with fewer channels, smaller batches and half as many steps at twice the rate. --full is
 its size.
@@ -189,6 +189,7 @@ def _epoch_json(state: EpochState) -> dict[str, Any]:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog="python -m scripts.rank_collapse",
         description=(__doc__ or "").split("\n")[0],
         epilog="The exit code is 0 when the page was written, whatever it says.",
     )

@@ -203,7 +203,10 @@ def write_theory(directory: Path) -> tuple[Path, ...]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.rank_collapse.theory",
+        description=(__doc__ or "").split("\n")[0],
+    )
     parser.add_argument(
         "--output-dir",
         type=Path,

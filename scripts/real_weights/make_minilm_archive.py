@@ -110,7 +110,10 @@ def make_archive(directory: Path, output: Path, seed: int) -> None:
 
 
 def main(argv: Optional[list[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.real_weights.make_minilm_archive",
+        description=(__doc__ or "").split("\n")[0],
+    )
     parser.add_argument("directory", type=Path, metavar="MODEL_DIRECTORY")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="the .tar.gz to write")
     parser.add_argument("--seed", type=int, default=2018, help="of the classifier's weights")

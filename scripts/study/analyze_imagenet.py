@@ -241,6 +241,7 @@ def print_imagenet(found: ImageNet) -> None:
 def make_parser() -> argparse.ArgumentParser:
     lines = (__doc__ or "").split("\n")
     parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.analyze_imagenet",
         description=lines[0],
         epilog=f"With a model that failed the exit code is 1. {EXIT_CODES}",
     )

@@ -222,9 +222,17 @@ def as_json(sections: Sequence[ClaimSection]) -> dict[str, Any]:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.reproduce_2018",
         description=(__doc__ or "").split("\n")[0],
         epilog="The exit code is 0 when the page was written, whatever it says.",
     )
+    _add_files(parser)
+    _add_work(parser)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """The options that name what to read and where to write."""
     add = parser.add_argument
     add(
         "--output-dir",
@@ -246,12 +254,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="take torchvision's weights that are in DIR from there",
     )
     add(
-        "--untrained",
-        action="store_true",
-        help="ImageNet's models with random weights: exercises the part, judges nothing",
-    )
-    add("--imagenet-models", metavar="NAME,...", help="only these of ImageNet's")
-    add(
         "--rank-collapse",
         type=Path,
         metavar="FILE",
@@ -270,6 +272,17 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MANIFEST",
         help="another manifest (%(default)s)",
     )
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    """The options that say which models, and how."""
+    add = parser.add_argument
+    add(
+        "--untrained",
+        action="store_true",
+        help="ImageNet's models with random weights: exercises the part, judges nothing",
+    )
+    add("--imagenet-models", metavar="NAME,...", help="only these of ImageNet's")
     add(
         "--timeout",
         type=float,
@@ -282,7 +295,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="begin anew")
     add("--quiet", action="store_true", help="print only errors")
     add("--debug", action="store_true", help="show where an error arose")
-    return parser
 
 
 def study_from(options: argparse.Namespace) -> Study:

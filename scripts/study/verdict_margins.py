@@ -72,7 +72,10 @@ def lines(found: Iterable[tuple[str, Report]]) -> Iterator[str]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.verdict_margins",
+        description=(__doc__ or "").split("\n")[0],
+    )
     parser.add_argument("models", nargs="+", metavar="MODEL")
     options = parser.parse_args(argv)
 

@@ -10,15 +10,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def write_or_check(
+    script: str,
     documentation: Optional[str],
     make: Callable[[], Mapping[Path, str]],
     argv: Optional[list[str]] = None,
 ) -> int:
     """Write the files that `make` makes; with --check only name those that differ, and return 1.
 
-    `documentation` is that of the script; its first line says what --help says.
+    `script` is the name of the module that is run; the first line of its `documentation` is what
+    --help says.
     """
-    parser = argparse.ArgumentParser(description=(documentation or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {script}", description=(documentation or "").split("\n")[0]
+    )
     parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
     options = parser.parse_args(argv)
     code = 0

@@ -44,7 +44,7 @@ def _listed(page: Path, kind: str, figures: Iterable[tuple[str, str]]) -> str:
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the pages, or check them; the exit code."""
-    return write_or_check(__doc__, make_pages, argv)
+    return write_or_check("scripts.tools.make_figure_docs", __doc__, make_pages, argv)
 
 
 if __name__ == "__main__":

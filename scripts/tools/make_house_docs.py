@@ -198,7 +198,7 @@ def make_files() -> dict[Path, str]:
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the files, or check them; the exit code."""
-    return write_or_check(__doc__, make_files, argv)
+    return write_or_check("scripts.tools.make_house_docs", __doc__, make_files, argv)
 
 
 if __name__ == "__main__":

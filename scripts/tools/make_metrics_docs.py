@@ -120,7 +120,9 @@ def _row(cells: list[str]) -> str:
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the page, or check it; the exit code."""
-    return write_or_check(__doc__, lambda: {PAGE: make_page()}, argv)
+    return write_or_check(
+        "scripts.tools.make_metrics_docs", __doc__, lambda: {PAGE: make_page()}, argv
+    )
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def _description(metric: Metric) -> str:
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the schemas, or check them; the exit code."""
     return write_or_check(
+        "scripts.tools.make_schemas",
         __doc__,
         lambda: {
             path: json.dumps(schema, indent=2) + "\n"

@@ -1,46 +1,34 @@
 """docs/cli.md is what the parsers say, to the letter."""
 
 import argparse
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from allennlp_analyze.cli import main as cli
+from scripts.tools import make_cli_docs
 from tests.support.commands import ROOT
 
 PAGE = ROOT / "docs" / "cli.md"
 
 
-@pytest.fixture(scope="module")
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location(
-        "make_cli_docs", ROOT / "scripts" / "tools" / "make_cli_docs.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_is_up_to_date(script: Any) -> None:
+def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert script.make_page() == page, "run `make generated`"
-    assert script.main(["--check"]) == 0
+    assert make_cli_docs.make_page() == page, "run `make generated`"
+    assert make_cli_docs.main(["--check"]) == 0
 
 
 def test_a_page_that_is_not_is_told(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(script, "PAGE", tmp_path / "cli.md")
-    assert script.main(["--check"]) == 1
+    monkeypatch.setattr(make_cli_docs, "PAGE", tmp_path / "cli.md")
+    assert make_cli_docs.main(["--check"]) == 1
     assert "run `make generated`" in capsys.readouterr().err
-    assert script.main([]) == 0 and script.main(["--check"]) == 0
+    assert make_cli_docs.main([]) == 0 and make_cli_docs.main(["--check"]) == 0
     (tmp_path / "cli.md").write_text("# The command line\n")
-    assert script.main(["--check"]) == 1
+    assert make_cli_docs.main(["--check"]) == 1
 
 
 def test_every_option_of_every_command_is_there() -> None:
@@ -54,7 +42,7 @@ def test_every_option_of_every_command_is_there() -> None:
                     assert re.search(rf"^\| `.*{re.escape(str(name))}\b", section, re.MULTILINE)
 
 
-def test_forms_of_arguments(script: Any) -> None:
+def test_forms_of_arguments() -> None:
     parser = argparse.ArgumentParser(prog="tool", description="Does <it> at 100%%, `<so>`.")
     parser.add_argument("first")
     parser.add_argument("rest", nargs="*", metavar="REST", help="a|b")
@@ -67,7 +55,7 @@ def test_forms_of_arguments(script: Any) -> None:
     group.add_argument("--some", nargs="+", choices=("x", "y"), help="of %(choices)s")
     group.add_argument("--hidden", help=argparse.SUPPRESS)
     group.add_argument("--draw", action=argparse.BooleanOptionalAction, default=True, help="draw")
-    text = "\n".join(script._section(parser))
+    text = "\n".join(make_cli_docs._section(parser))
     for line in (
         "Does &lt;it> at 100%, `<so>`.",
         "tool [OPTIONS] --pair LOW HIGH first [REST ...]",

@@ -1,7 +1,6 @@
 """The benchmark: the same work for everyone, the same numbers from everyone, one table."""
 
 import csv
-import importlib
 import json
 import os
 import subprocess
@@ -11,18 +10,19 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from scripts.benchmarks.contestants import (
+    EXACT,
+    Disagreement,
+    floor,
+    on_spectrum,
+    require_agreement,
+)
+from scripts.benchmarks.profiling import REST, STAGES
+from scripts.benchmarks.speed_report import Measurement, Target, WorkResult
+from scripts.benchmarks.work import WORKS, bert_shapes, draw, ner_shapes
 from tests.support.commands import ROOT
 
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
-
-
-@pytest.fixture(scope="module")
-def module():
-    """Imports a module of scripts/ as the script does."""
-    pytest.importorskip("powerlaw")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT)
-        yield importlib.import_module
 
 
 def benchmark(*arguments):
@@ -38,7 +38,6 @@ def benchmark(*arguments):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    pytest.importorskip("powerlaw")
     path = tmp_path_factory.mktemp("benchmark") / "new" / "numbers.json"
     works = "tiny,tiny-powerlaw"
     done = benchmark("--work", works, "--rounds", "3", "--json", str(path))
@@ -82,12 +81,11 @@ def test_times_are_multiples_of_ours(measured):
             assert one["times_ours"] * ours["seconds"] == pytest.approx(one["seconds"])
 
 
-def test_the_profile_accounts_for_every_stage(measured, module):
+def test_the_profile_accounts_for_every_stage(measured):
     printed, numbers = measured
     assert list(numbers["profiles"]) == ["tiny"]
     seconds = numbers["profiles"]["tiny"]["seconds"]
-    tool = module("scripts.benchmarks.profiling")
-    assert list(seconds) == [*tool.STAGES, tool.REST]
+    assert list(seconds) == [*STAGES, REST]
     assert all(value > 0 for value in seconds.values())
     lines = printed.split("Where ours spends its time on tiny, ")[1].splitlines()
     assert float(lines[0].split()[0]) == pytest.approx(sum(seconds.values()), abs=0.006)
@@ -102,105 +100,93 @@ def test_neither_output_names_this_machine(measured):
         assert str(ROOT) not in text and sys.prefix not in text
 
 
-def test_the_ner_work_has_the_published_shapes(module):
+def test_the_ner_work_has_the_published_shapes():
     with PUBLISHED.open() as file:
         rows = [row for row in csv.DictReader(file) if row["model"] == "ner"]
     published = sorted((int(row["N"]), int(row["M"])) for row in rows)
-    shapes = module("scripts.benchmarks.work").ner_shapes()
+    shapes = ner_shapes()
     assert sorted((max(shape), min(shape)) for shape in shapes) == published
 
 
-def test_bert_base_has_its_110_million_parameters(module):
-    shapes = module("scripts.benchmarks.work").bert_shapes()
+def test_bert_base_has_its_110_million_parameters():
+    shapes = bert_shapes()
     biases_norms_and_segments = 110e6 - sum(rows * columns for rows, columns in shapes)
     assert 0 < biases_norms_and_segments < 1e6
 
 
-def drawn(module, work, seed=2018):
-    work_module = module("scripts.benchmarks.work")
-    return work_module.draw(work_module.WORKS[work], seed)
+def drawn(work, seed=2018):
+    return draw(WORKS[work], seed)
 
 
-def test_a_seed_gives_the_same_work_again(module):
-    first, again = drawn(module, "tiny"), drawn(module, "tiny")
-    other = drawn(module, "tiny", seed=1)
+def test_a_seed_gives_the_same_work_again():
+    first, again = drawn("tiny"), drawn("tiny")
+    other = drawn("tiny", seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other))
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_the_floor_finds_the_eigenvalues_in_the_order_of_the_matrices(module, at_once):
-    matrices = drawn(module, "tiny")
-    found = module("scripts.benchmarks.contestants").floor(matrices, at_once)
+def test_the_floor_finds_the_eigenvalues_in_the_order_of_the_matrices(at_once):
+    matrices = drawn("tiny")
+    found = floor(matrices, at_once)
     for matrix, eigenvalues in zip(matrices, found):
         values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
         np.testing.assert_allclose(eigenvalues, values**2, rtol=1e-10)
 
 
-def power_laws(module, seed):
+def power_laws(seed):
     """alpha, D and xmin of one matrix: ours, and those of the powerlaw package."""
-    ours, theirs = module("scripts.benchmarks.contestants").on_spectrum(
-        drawn(module, "tiny-powerlaw", seed)[0]
-    )
+    ours, theirs = on_spectrum(drawn("tiny-powerlaw", seed)[0])
     return ours.run().found, theirs.run().found, theirs.tolerance
 
 
-def test_the_same_power_law_agrees(module):
-    ours, theirs, tolerance = power_laws(module, seed=1)
-    module("scripts.benchmarks.contestants").require_agreement("powerlaw", theirs, ours, tolerance)
+def test_the_same_power_law_agrees():
+    ours, theirs, tolerance = power_laws(seed=1)
+    require_agreement("powerlaw", theirs, ours, tolerance)
     assert tolerance <= 1e-9
 
 
-def test_the_power_law_of_other_values_does_not_agree(module):
-    ours, _, tolerance = power_laws(module, seed=1)
-    _, theirs, _ = power_laws(module, seed=2)
-    tool = module("scripts.benchmarks.contestants")
-    with pytest.raises(tool.Disagreement, match="powerlaw"):
-        tool.require_agreement("powerlaw", theirs, ours, tolerance)
+def test_the_power_law_of_other_values_does_not_agree():
+    ours, _, tolerance = power_laws(seed=1)
+    _, theirs, _ = power_laws(seed=2)
+    with pytest.raises(Disagreement, match="powerlaw"):
+        require_agreement("powerlaw", theirs, ours, tolerance)
 
 
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("change", [1e-8, np.nan])
-def test_a_difference_in_any_of_the_numbers_is_an_error(module, number, change):
-    ours, theirs, tolerance = power_laws(module, seed=1)
+def test_a_difference_in_any_of_the_numbers_is_an_error(number, change):
+    ours, theirs, tolerance = power_laws(seed=1)
     theirs[number] = theirs[number] * (1 + change)
-    tool = module("scripts.benchmarks.contestants")
-    with pytest.raises(tool.Disagreement):
-        tool.require_agreement("powerlaw", theirs, ours, tolerance)
+    with pytest.raises(Disagreement):
+        require_agreement("powerlaw", theirs, ours, tolerance)
 
 
-def test_a_contestant_that_skips_a_matrix_is_an_error(module):
-    tool = module("scripts.benchmarks.contestants")
-    found = tool.floor(drawn(module, "tiny"), 1)
-    with pytest.raises(tool.Disagreement):
-        tool.require_agreement("floor", found[1:], found, tool.EXACT)
-    with pytest.raises(tool.Disagreement):
-        tool.require_agreement("floor", [found[0][:0], *found[1:]], found, tool.EXACT)
+def test_a_contestant_that_skips_a_matrix_is_an_error():
+    found = floor(drawn("tiny"), 1)
+    with pytest.raises(Disagreement):
+        require_agreement("floor", found[1:], found, EXACT)
+    with pytest.raises(Disagreement):
+        require_agreement("floor", [found[0][:0], *found[1:]], found, EXACT)
 
 
-def result(module, **seconds):
-    report, work = (
-        module("scripts.benchmarks.speed_report"),
-        module("scripts.benchmarks.work").WORKS["tiny"],
-    )
-    measurements = [report.Measurement(name, name, (s,)) for name, s in seconds.items()]
-    return report.WorkResult(work, tuple(measurements))
+def result(**seconds):
+    measurements = [Measurement(name, name, (s,)) for name, s in seconds.items()]
+    return WorkResult(WORKS["tiny"], tuple(measurements))
 
 
-def test_targets_compare_with_the_fastest_variant(module):
-    report = module("scripts.benchmarks.speed_report")
-    found = result(module, ours=2.0, floor=1.0, svd=8.0)
-    faster = report.Measurement("svd", "svd, faster", (5.0, 4.0, 900.0))
-    found = report.WorkResult(found.work, (*found.measurements, faster))
-    assert report.Target("tiny", "svd", 2.5).reached(found) is True
-    assert report.Target("tiny", "svd", 2.6).reached(found) is False
-    assert report.Target("tiny", "floor", 2.1, at_most=True).reached(found) is True
-    assert report.Target("tiny", "floor", 1.9, at_most=True).reached(found) is False
-    assert report.Target("tiny", "weightwatcher", 1).reached(found) is None
+def test_targets_compare_with_the_fastest_variant():
+    found = result(ours=2.0, floor=1.0, svd=8.0)
+    faster = Measurement("svd", "svd, faster", (5.0, 4.0, 900.0))
+    found = WorkResult(found.work, (*found.measurements, faster))
+    assert Target("tiny", "svd", 2.5).reached(found) is True
+    assert Target("tiny", "svd", 2.6).reached(found) is False
+    assert Target("tiny", "floor", 2.1, at_most=True).reached(found) is True
+    assert Target("tiny", "floor", 1.9, at_most=True).reached(found) is False
+    assert Target("tiny", "weightwatcher", 1).reached(found) is None
 
 
 def test_an_interpreter_without_weightwatcher_is_an_error(tmp_path):
-    pytest.importorskip("powerlaw")
     if find_spec("weightwatcher"):
         pytest.skip("weightwatcher is installed here")
     path = tmp_path / "numbers.json"
@@ -215,7 +201,6 @@ def test_an_interpreter_without_weightwatcher_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(("option", "known"), [("--work", "tiny"), ("--without", "svd")])
 def test_unknown_names_are_usage_errors(option, known):
-    pytest.importorskip("powerlaw")
     done = benchmark(option, f"{known},unheard-of")
     assert done.returncode == 2
     assert "nothing is called 'unheard-of'" in done.stderr

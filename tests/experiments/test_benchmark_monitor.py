@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tests.support.scripts import importing, run_script
+from scripts.benchmarks import monitor
+from tests.support.scripts import run_script
 
 pytest.importorskip("torch")
 
@@ -22,10 +23,8 @@ def test_the_script_prints_epochs_checks_and_shares() -> None:
 
 @pytest.mark.parametrize("check, reached", [(0.39, True), (1.0, False)])
 def test_shares(check: float, reached: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    with importing() as script:
-        module = script("scripts.benchmarks.monitor")
-    epochs, without = [module.Spent(8.0, 16.0)] * 2, [module.Spent(10.0, 20.0)] * 2
-    assert module.report(epochs, [module.Spent(check, check)] * 2, without) is reached
+    epochs, without = [monitor.Spent(8.0, 16.0)] * 2, [monitor.Spent(10.0, 20.0)] * 2
+    assert monitor.report(epochs, [monitor.Spent(check, check)] * 2, without) is reached
     printed = capsys.readouterr().out
     assert f"checks are {check / 8:.2%} of the training" in printed
     assert f"checks are {check / 16:.2%} of the training" in printed

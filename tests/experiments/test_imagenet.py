@@ -17,22 +17,13 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reference.published import imagenet_matrices
 from allennlp_analyze.results.layer import Comparison
 from allennlp_analyze.zoo.manifest.reading import ZooEntry, read_manifest
+from scripts.study import claims as study
+from scripts.study import imagenet_table as table
+from scripts.study.analyze_imagenet import draw
 from tests.support.references import PUBLISHED, layer
-from tests.support.scripts import error_line, importing, run_script
+from tests.support.scripts import error_line, run_script
 
 SCRIPT = "scripts.study.analyze_imagenet"
-
-
-@pytest.fixture(scope="module")
-def table() -> Any:
-    with importing() as module:
-        yield module("scripts.study.imagenet_table")
-
-
-@pytest.fixture(scope="module")
-def study() -> Any:
-    with importing() as module:
-        yield module("scripts.study.claims")
 
 
 def published(model: str) -> "list[dict[str, str]]":
@@ -166,8 +157,6 @@ def test_random_weights_are_not_judged(tmp_path: Path) -> None:
 def test_a_seed_draws_the_same_weights_every_time(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("torchvision", reason="torchvision (an extra) is not installed")
-    with importing() as module:
-        draw = module("scripts.study.analyze_imagenet").draw
     drawn = []
     for place, seed in enumerate((7, 7, 8)):
         draw("squeezenet1_1", tmp_path / str(place), seed)
@@ -201,7 +190,7 @@ def test_what_cannot_be_is_one_line(options: "tuple[str, ...]", said: str, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_published_numbers_come_out_again(table: Any) -> None:
+def test_published_numbers_come_out_again() -> None:
     """Layers with exactly the published numbers; and with one of them changed."""
     rows: list[Any] = []
     theirs: dict[str, list[Any]] = {}
@@ -225,7 +214,7 @@ def test_published_numbers_come_out_again(table: Any) -> None:
     assert table.rows_claim([changed, *rows[1:]]).verdict == "does not hold"
 
 
-def test_a_model_without_its_layer_does_not_come_out_again(table: Any) -> None:
+def test_a_model_without_its_layer_does_not_come_out_again() -> None:
     alexnet = [row for row in imagenet_matrices() if row.model == "alexnet"]
     layers = [layer(m.M, m.N, m.alpha, m.D, m.min_singular_value or 1.0) for m in alexnet[1:]]
     rows = list(table._beside("alexnet", alexnet, layers, False))
@@ -240,9 +229,7 @@ def test_a_model_without_its_layer_does_not_come_out_again(table: Any) -> None:
     ratio=st.none() | st.floats(-5, 5),
     p=st.none() | st.floats(0, 1),
 )
-def test_best_fit_is_truncated_only_when_that_is_significant(
-    table: Any, ratio: Any, p: Any
-) -> None:
+def test_best_fit_is_truncated_only_when_that_is_significant(ratio: Any, p: Any) -> None:
     one = layer(10, 20, 3.0)
     assert one.power_law is not None
     fit = replace(one.power_law, comparisons={"truncated_power_law": Comparison(ratio, p)})
@@ -255,7 +242,7 @@ def test_best_fit_is_truncated_only_when_that_is_significant(
     assert table.best_fit(replace(one, power_law=None)) is None
 
 
-def test_files_belong_to_the_longest_name(study: Any, tmp_path: Path) -> None:
+def test_files_belong_to_the_longest_name(tmp_path: Path) -> None:
     entries = read_manifest("torchvision-2018").entries
     for name in ("vgg11_bn-1.pth", "vgg16-397923af.pth", "vgg16.pth", "notes.txt"):
         (tmp_path / name).touch()
@@ -278,7 +265,7 @@ texts = st.text(min_size=1, max_size=20).filter(str.strip)
 @settings(max_examples=20)
 @given(st.lists(texts, min_size=1, max_size=4, unique=True), texts)
 def test_a_manifest_comes_back_as_it_was_written(
-    study: Any, tmp_path_factory: pytest.TempPathFactory, names: "list[str]", title: str
+    tmp_path_factory: pytest.TempPathFactory, names: "list[str]", title: str
 ) -> None:
     entries = [
         ZooEntry(name, "https://host/a.tar.gz", name, "0" * 64, {"kinds": ("linear",)})
@@ -292,7 +279,7 @@ def test_a_manifest_comes_back_as_it_was_written(
 
 
 def test_paths_mean_the_same_from_the_written_manifest(
-    study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("model.tar.gz", "mine.csv"):

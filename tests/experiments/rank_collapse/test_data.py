@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.errors import SourceError, UsageError
-from tests.support.scripts import importing
+from scripts.rank_collapse import data
 
-with importing() as load:
-    data = load("scripts.rank_collapse.data")
 SHAPE = (3, data.SIZE, data.SIZE)
 
 

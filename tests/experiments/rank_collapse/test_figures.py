@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.reports.figures.style import GREEN, VERDICT_COLOURS, VERMILLION, house_style
+from scripts.rank_collapse import figures, marks, words
+from scripts.rank_collapse.ends import LAYER_LOOKS
+from scripts.rank_collapse.measures import MEASURES, NO_NETWORK, ZERO_NOTE
 from tests.reports.figures.test_colours import VISIONS, difference
 from tests.support.commands import ROOT
 from tests.support.figure_cases import axes, collisions
@@ -25,13 +28,6 @@ from tests.support.rank_collapse_cases import (
     network,
     results,
 )
-from tests.support.scripts import importing
-
-with importing() as module:
-    figures = module("scripts.rank_collapse.figures")
-    marks = module("scripts.rank_collapse.marks")
-    spectra = module("scripts.rank_collapse.spectra")
-    words = module("scripts.rank_collapse.words")
 
 HIDDEN = results.HIDDEN
 MADE = {name: make() for name, make in EXPERIMENTS.items()}
@@ -130,7 +126,7 @@ def test_a_pile_up_near_zero_is_said_and_seen(sweep: Any) -> None:
 
 @pytest.mark.parametrize("row", range(3))
 def test_history_is_that_of_every_network(row: int, sweep: Any) -> None:
-    _, measure, _ = figures.MEASURES[row]
+    _, measure, _ = MEASURES[row]
     panels = drawn(sweep)["epochs"].axes[2 * row : 2 * row + 2]
     for ax, name in zip(panels, HIDDEN):
         lines = [line for line in lines_of(ax) if len(line[0]) > 1]
@@ -145,7 +141,7 @@ def test_history_is_that_of_every_network(row: int, sweep: Any) -> None:
 def test_measures_are_those_of_the_library() -> None:
     layer = network(0.1, 30.0).final.layer("fc1")
     values = layer.singular_values
-    smallest, lost, stable = (measure(layer) for _, measure, _ in figures.MEASURES)
+    smallest, lost, stable = (measure(layer) for _, measure, _ in MEASURES)
     assert smallest == values.min()
     assert lost == pytest.approx(100 * layer.lost_directions / 24)
     assert stable == pytest.approx((values**2).sum() / values.max() ** 2)
@@ -156,7 +152,7 @@ def test_exact_zeros_are_crosses_on_the_axis() -> None:
     for ax in figure.axes[:2]:
         marks_ = [line.get_marker() for line in ax.get_children() if hasattr(line, "get_marker")]
         assert "x" in marks_
-    assert figures.ZERO_NOTE in [text.get_text() for text in figure.texts]
+    assert ZERO_NOTE in [text.get_text() for text in figure.texts]
 
 
 def test_a_network_looks_the_same_in_every_figure() -> None:
@@ -202,7 +198,7 @@ def test_captions_of_the_ends_leave_out_what_is_not_drawn() -> None:
         assert captions[name].description.endswith("1 network diverged: not drawn.")
         assert not re.search(r"\b1 10\.0%|L2 = 1\b", captions[name].description)
     assert "L2 = 1:" in captions["epochs"].description
-    assert not any(figures.NO_NETWORK in caption.description for caption in none)
+    assert not any(NO_NETWORK in caption.description for caption in none)
 
 
 def test_a_diverged_network_is_marked_and_left_out_of_the_ends() -> None:
@@ -269,7 +265,7 @@ def test_no_two_networks_look_alike(count: int) -> None:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_curves_beside_each_other_are_told_apart(vision: str) -> None:
-    layers = list(figures.LAYER_LOOKS.values())
+    layers = list(LAYER_LOOKS.values())
     assert len({marker for marker, _ in layers}) == len(layers)
     for colours in ([colour for _, colour in layers], [GREEN, VERMILLION]):  # and Tikhonov's
         assert difference(*colours, vision) > 15
@@ -340,8 +336,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_no_matplotlib_at_import() -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import rank_collapse_figures, rank_collapse_page\n"
+        "import sys, scripts.rank_collapse.figures, scripts.rank_collapse.page\n"
         "assert not {'matplotlib', 'jinja2', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

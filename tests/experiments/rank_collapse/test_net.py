@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.errors import UsageError
-from tests.support.scripts import importing
+from scripts.rank_collapse import data, net
 
 torch = pytest.importorskip("torch")
-with importing() as load:
-    net = load("scripts.rank_collapse.net")
-    data = load("scripts.rank_collapse.data")
 
 TINY = net.Training(
     data="noise",

@@ -12,16 +12,13 @@ import pytest
 
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.text.names import printable
+from scripts.rank_collapse import page as page_module
+from scripts.rank_collapse.words import sentences
 from tests.support.browser import Opened, chromium, opened
 from tests.support.commands import ROOT
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.rank_collapse_cases import EXPERIMENTS
 from tests.support.report_factory import ODD_NAMES
-from tests.support.scripts import importing
-
-with importing() as module:
-    page_module = module("scripts.rank_collapse.page")
-    sentences = module("scripts.rank_collapse.words").sentences
 
 MADE = {name: make() for name, make in EXPERIMENTS.items()}
 

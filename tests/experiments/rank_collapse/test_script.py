@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import analyze
+from scripts.rank_collapse.__main__ import main
+from scripts.rank_collapse.runs import read_runs
 from tests.support.commands import ROOT
-from tests.support.scripts import error_line, importing
+from tests.support.scripts import error_line
 
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -29,11 +31,9 @@ SWEEP = (*SMALL, "--momentum", 0.5, "--l2", 0, 1)
 
 def run(*options: object) -> SimpleNamespace:
     """The command in this process: its exit code, and what it printed."""
-    with importing() as load:
-        main = load("scripts.rank_collapse.__main__").main
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            code = main([str(option) for option in options])
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = main([str(option) for option in options])
     return SimpleNamespace(returncode=code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 
@@ -107,8 +107,7 @@ def test_the_decay_is_printed_and_kept(finished) -> None:
 
 def test_the_study_takes_the_results(finished) -> None:
     directory, _ = finished
-    with importing() as load:
-        runs = load("scripts.rank_collapse.runs").read_runs(directory / "rank-collapse.json")
+    runs = read_runs(directory / "rank-collapse.json")
     assert [(run.l2, run.collapsed) for run in runs] == [(0, False), (1, True)]
 
 

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX
-from tests.support.scripts import importing
+from scripts.rank_collapse import data, net
+from scripts.rank_collapse import sweep as sweeps
 
 pytest.importorskip("torch")
-with importing() as load:
-    net = load("scripts.rank_collapse.net")
-    data = load("scripts.rank_collapse.data")
-    sweeps = load("scripts.rank_collapse.sweep")
 
 TINY = net.Training(
     data="noise", l2=0.5, epochs=1, steps=1, batch_size=2, lr=0.01, momentum=0.9, channels=1, seed=3

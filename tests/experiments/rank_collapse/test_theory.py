@@ -9,12 +9,10 @@ import pytest
 from scipy import integrate
 
 from allennlp_analyze.reports.figures.style import house_style
+from scripts.rank_collapse import theory
 from tests.support.commands import ROOT
 from tests.support.figure_cases import collisions
-from tests.support.scripts import error_line, importing, run_script
-
-with importing() as module:
-    theory = module("scripts.rank_collapse.theory")
+from tests.support.scripts import error_line, run_script
 
 SCRIPT = "scripts.rank_collapse.theory"
 NAMES = [f"{name}.svg" for name, _, _ in theory.DRAWINGS]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scripts.rank_collapse import words
 from tests.support.rank_collapse_cases import (
     EXPERIMENTS,
     analyzed,
@@ -15,10 +16,6 @@ from tests.support.rank_collapse_cases import (
     network,
     tikhonov,
 )
-from tests.support.scripts import importing
-
-with importing() as module:
-    words = module("scripts.rank_collapse.words")
 
 PLAIN = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
