@@ -7,8 +7,8 @@ import pytest
 from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
-from tests.conftest import Corpus, corpus_names
 from tests.support.commands import ROOT, SMALL, run_module
+from tests.support.corpus import Corpus, corpus_names
 
 pytest.importorskip("allennlp", reason="AllenNLP is not installed in this environment")
 

@@ -12,7 +12,7 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import count_lost, lower_edge
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
-from tests.conftest import Corpus, corpus_names
+from tests.support.corpus import Corpus, corpus_names
 
 # The study's alpha came from float32 eigenvalues: with fewer, their last digits pick another xmin.
 ENOUGH_FOR_ALPHA = 10

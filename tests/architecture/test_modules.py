@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 PACKAGE = ROOT / "allennlp_analyze"
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
 SOURCES = sorted(

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
+
 
 def parsers(path: Path) -> "list[ast.Call]":
     """The calls of `ArgumentParser` in the file."""

@@ -16,9 +16,9 @@ from allennlp_analyze.cli.compare import WORSE
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
 from allennlp_analyze.settings import Settings
-from tests.conftest import Corpus
 from tests.support.changed_archives import LINEAR, LINEAR_NAME, flattened, rewritten
 from tests.support.commands import SMALL, run_module
+from tests.support.corpus import Corpus
 
 run = partial(run_module, "allennlp_analyze", "compare")
 BIDAF = "v0.9.0/bidaf.tar.gz"

@@ -20,8 +20,8 @@ from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.reports.reference_console import format_reference
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.settings import REFERENCES, Settings
-from tests.conftest import Corpus, corpus_names, corpus_root
 from tests.support.commands import ROOT, SMALL, run_module
+from tests.support.corpus import Corpus, corpus_names, corpus_root
 
 TABLE = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
 COLUMNS = ("module_index", "name", "M", "N", "alpha", "D", "min_singular_value")

@@ -13,9 +13,9 @@ from allennlp_analyze.analysis.pipeline import Request, analyze_archive
 from allennlp_analyze.compare.results import MEASURES, ComparedModel, ModelComparison
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
-from tests.conftest import Corpus, corpus_names
 from tests.support.commands import SMALL
 from tests.support.compared_models import compared, dead, healthy, model, weak
+from tests.support.corpus import Corpus, corpus_names
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.commands import ROOT, SMALL
 
+pytestmark = pytest.mark.newest_python
 EXAMPLES = ROOT / "examples"
 TESTED = {
     "one_archive.py",

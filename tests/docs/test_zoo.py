@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from allennlp_analyze.zoo.manifest.reading import SHIPPED, read_manifest
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
 

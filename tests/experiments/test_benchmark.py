@@ -22,6 +22,7 @@ from scripts.benchmarks.speed_report import Measurement, Target, WorkResult
 from scripts.benchmarks.work import WORKS, bert_shapes, draw, ner_shapes
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
 
 

@@ -7,6 +7,7 @@ import pytest
 from scripts.benchmarks import monitor
 from tests.support.scripts import run_script
 
+pytestmark = pytest.mark.newest_python
 pytest.importorskip("torch")
 
 

@@ -19,6 +19,7 @@ from tests.support.commands import ROOT
 from tests.support.real_packages import install
 from tests.support.references import layer
 
+pytestmark = pytest.mark.newest_python
 # The whole takes half a minute, so that it is run once: where MiniLM's archive can be made too.
 with_allennlp = pytest.mark.skipif(find_spec("allennlp") is None, reason="needs AllenNLP")
 

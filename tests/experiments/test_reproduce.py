@@ -19,6 +19,7 @@ from tests.support.html_elements import Elements, words
 from tests.support.http_server import File, HttpServer
 from tests.support.scripts import error_line, run_script
 
+pytestmark = pytest.mark.newest_python
 SCRIPT = "scripts.study.reproduce_2018"
 SECTIONS = [
     "AllenNLP's models",

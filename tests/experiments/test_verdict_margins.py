@@ -10,6 +10,8 @@ from allennlp_analyze import analyze
 from scripts.study import verdict_margins as margins
 from tests.support.matrices import gaussian, with_singular_values
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.fixture
 def models(tmp_path: Path) -> dict[str, dict[str, np.ndarray]]:

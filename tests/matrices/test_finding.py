@@ -12,7 +12,7 @@ from allennlp_analyze.matrices.modules import table_from_model
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
-from tests.conftest import Corpus, corpus_names
+from tests.support.corpus import Corpus, corpus_names
 from tests.support.torch_sources import matrices_of, numpy_source, reasons_of, source_of
 
 

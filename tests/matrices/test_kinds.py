@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from allennlp_analyze.settings import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
-from tests.conftest import SHARED, Corpus, corpus_names
+from tests.support.corpus import SHARED, Corpus, corpus_names
 from tests.support.torch_sources import layer_kinds, source_of
 
 # AllenNLP's own parameters, which no layer of torch holds, by the class that owns them.
@@ -61,9 +62,8 @@ def test_names_and_shapes_of_the_2018_ner_model_give_its_linear_layers() -> None
     assert len(linear) == sum(row[0] == "ner" for row in rows)
 
 
-def torch_models() -> "dict[str, Callable[[], Any]]":
-    """Models of torch's own layers under names that say little, and some that mislead."""
-    torch = pytest.importorskip("torch")
+def embedding_models() -> "dict[str, Callable[[], Any]]":
+    """Models with embeddings, under names that say little, and some that mislead."""
     nn = torch.nn
     return {
         "biases": lambda: nn.ModuleDict({"a": nn.Embedding(9, 4), "b": nn.Linear(4, 3)}),
@@ -99,6 +99,14 @@ def torch_models() -> "dict[str, Callable[[], Any]]":
                 "_action_biases": nn.Embedding(20, 1),
             }
         ),
+    }
+
+
+def torch_models() -> "dict[str, Callable[[], Any]]":
+    """Models of torch's own layers."""
+    nn = torch.nn
+    return {
+        **embedding_models(),
         "recurrent": lambda: nn.ModuleDict(
             {
                 "a": nn.LSTM(5, 4, 2, bidirectional=True),
@@ -125,8 +133,8 @@ def torch_models() -> "dict[str, Callable[[], Any]]":
         ),
         "weight normalization": lambda: nn.ModuleDict(
             {
-                "linear": torch.nn.utils.weight_norm(nn.Linear(5, 4)),
-                "conv": torch.nn.utils.weight_norm(nn.Conv1d(5, 4, 3)),
+                "linear": nn.utils.weight_norm(nn.Linear(5, 4)),
+                "conv": nn.utils.weight_norm(nn.Conv1d(5, 4, 3)),
             }
         ),
         "transformer": lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12), 2),
@@ -179,7 +187,6 @@ def test_the_configuration_names_the_size_of_an_embedding() -> None:
 
 
 def test_a_linear_tied_to_an_embedding_is_that_embedding() -> None:
-    torch = pytest.importorskip("torch")
     table = torch.zeros(9, 4)
     state = {"lm_head.weight": table, "lm_head.bias": torch.zeros(9), "wte.weight": table}
     assert set(infer_kinds(source_of(state)).values()) == {"embedding"}
@@ -206,7 +213,6 @@ def test_words_of_an_identifier(name: str, words: "list[str]") -> None:
 
 
 def test_a_parametrised_weight_is_the_layers() -> None:
-    torch = pytest.importorskip("torch")
     if not hasattr(torch.nn.utils.parametrizations, "weight_norm"):
         pytest.skip("this torch has no weight_norm by parametrization")
     layer = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 3)})

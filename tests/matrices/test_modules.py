@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from allennlp_analyze.matrices.modules import ModuleFacts, table_from_model
-from tests.conftest import Corpus
+from tests.support.corpus import Corpus
 from tests.support.torch_sources import layer_kinds
 
 torch = pytest.importorskip("torch")

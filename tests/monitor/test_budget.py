@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from allennlp_analyze.linalg.machine import seconds
 from allennlp_analyze.monitor.budget import Budget, Shape
 from allennlp_analyze.monitor.measuring import in_time
 
+pytestmark = pytest.mark.newest_python
 SHAPES = st.dictionaries(
     st.text(max_size=3), st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1
 )

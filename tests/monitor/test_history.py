@@ -18,6 +18,7 @@ from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from tests.support.matrices import gaussian, stored
 
+pytestmark = pytest.mark.newest_python
 M = 40
 READINGS = st.lists(
     st.tuples(

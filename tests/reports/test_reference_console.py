@@ -13,6 +13,8 @@ from allennlp_analyze.settings import REFERENCES
 from tests.support.references import as_published, layer, table
 from tests.support.report_factory import ODD_NAMES
 
+pytestmark = pytest.mark.newest_python
+
 
 def against(name: str, layers: "list[LayerResult]") -> ReferenceComparison:
     return compare_with_reference(layers, read_reference(name))

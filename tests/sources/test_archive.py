@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from allennlp_analyze.errors import CheckpointError, UsageError
 from allennlp_analyze.sources.archive import count_lines
 from allennlp_analyze.sources.opening import open_source
-from tests.conftest import Corpus, corpus_names
+from tests.support.corpus import Corpus, corpus_names
 from tests.support.tar_archives import CONFIG, archive, config, member, refused, weights
 
 pytestmark = pytest.mark.usefixtures("temporary")

@@ -25,6 +25,7 @@ from tests.support.zoo_archives import (
     write_archive,
 )
 
+pytestmark = pytest.mark.newest_python
 NAMES = ("north/a", "north/b", "south/c")
 
 

@@ -19,6 +19,7 @@ from tests.support.zoo_factory import (
     sample_zoo,
 )
 
+pytestmark = pytest.mark.newest_python
 pandas = pytest.importorskip("pandas")
 
 positive = st.floats(0, 1e300)

@@ -22,6 +22,8 @@ from tests.support.report_factory import (
     odd_report,
 )
 
+pytestmark = pytest.mark.newest_python
+
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:

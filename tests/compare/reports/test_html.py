@@ -20,6 +20,8 @@ from tests.support.commands import SMALL
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.report_factory import gaussian, make_layer, make_report
 
+pytestmark = pytest.mark.newest_python
+
 
 def test_nothing_outside_is_named() -> None:
     assert_nothing_outside_is_named(compare_html(full_comparison()))

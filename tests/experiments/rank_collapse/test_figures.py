@@ -29,6 +29,7 @@ from tests.support.rank_collapse_cases import (
     results,
 )
 
+pytestmark = pytest.mark.newest_python
 HIDDEN = results.HIDDEN
 MADE = {name: make() for name, make in EXPERIMENTS.items()}
 

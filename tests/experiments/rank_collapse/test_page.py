@@ -20,6 +20,7 @@ from tests.support.html_elements import Elements, assert_nothing_outside_is_name
 from tests.support.rank_collapse_cases import EXPERIMENTS
 from tests.support.report_factory import ODD_NAMES
 
+pytestmark = pytest.mark.newest_python
 MADE = {name: make() for name, make in EXPERIMENTS.items()}
 
 

@@ -20,6 +20,7 @@ from scripts.rank_collapse.runs import read_runs
 from tests.support.commands import ROOT
 from tests.support.scripts import error_line
 
+pytestmark = pytest.mark.newest_python
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 

@@ -14,6 +14,7 @@ from tests.support.commands import ROOT
 from tests.support.figure_cases import collisions
 from tests.support.scripts import error_line, run_script
 
+pytestmark = pytest.mark.newest_python
 SCRIPT = "scripts.rank_collapse.theory"
 NAMES = [f"{name}.svg" for name, _, _ in theory.DRAWINGS]
 

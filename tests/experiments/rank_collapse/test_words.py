@@ -17,6 +17,7 @@ from tests.support.rank_collapse_cases import (
     tikhonov,
 )
 
+pytestmark = pytest.mark.newest_python
 PLAIN = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 

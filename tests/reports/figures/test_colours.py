@@ -8,6 +8,7 @@ import pytest
 from allennlp_analyze.reports.figures import style
 from allennlp_analyze.reports.figures.layers import ALPHA_LINES
 
+pytestmark = pytest.mark.newest_python
 # Machado, Oliveira & Fernandes (2009), "A physiologically-based model for simulation of color
 # vision deficiency", table 1, severity 1.0: what linear RGB becomes.
 VISIONS = {

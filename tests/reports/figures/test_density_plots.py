@@ -12,6 +12,8 @@ from allennlp_analyze.reports.figures.style import ALPHA
 from tests.support.figure_cases import CASES, axes, spiked
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("plot", [plots.plot_esd_linear, plots.plot_esd_loglog])

@@ -26,6 +26,7 @@ from tests.support.report_factory import (
     odd_report,
 )
 
+pytestmark = pytest.mark.newest_python
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -15,6 +15,7 @@ from allennlp_analyze.text.names import figure_name
 from tests.support.figure_cases import LONG_NAME, MODELS, axes, collisions, exact_zeros
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
+pytestmark = pytest.mark.newest_python
 MODEL_PLOTS = tuple(plot.draw for plot in plots.MODEL_PLOTS)
 
 

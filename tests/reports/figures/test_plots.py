@@ -30,6 +30,8 @@ from tests.support.report_factory import (
     odd_report,
 )
 
+pytestmark = pytest.mark.newest_python
+
 
 def layer_figure(layer: Any) -> Any:
     return plots.draw_layer(plots.new_layer_figure(), layer)

@@ -20,6 +20,8 @@ from allennlp_analyze.results.layer import TOLERANCES, LayerResult, Tolerances
 from tests.support.figure_cases import CASES, axes, exact_zeros, large
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer
 
+pytestmark = pytest.mark.newest_python
+
 
 def levels(ax: Any) -> dict[str, float]:
     """The heights of the lines that cross the axes, by label."""

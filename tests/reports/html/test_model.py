@@ -18,6 +18,8 @@ from tests.support.html_elements import Elements, assert_nothing_outside_is_name
 from tests.support.page_reports import edge_cases, many_layers
 from tests.support.report_factory import ODD_NAMES, make_reference, make_report
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.fixture(scope="module")
 def report() -> ModelReport:

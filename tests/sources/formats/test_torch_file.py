@@ -14,7 +14,7 @@ import torch
 
 from allennlp_analyze.errors import CheckpointError, TensorError
 from allennlp_analyze.sources.formats.torch_file import read_checkpoint
-from tests.conftest import Corpus, corpus_names
+from tests.support.corpus import Corpus, corpus_names
 from tests.support.torch_files import (
     FORMATS,
     assert_equals_torch,

@@ -17,6 +17,7 @@ from tests.support.http_server import File, HttpServer
 from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
 from tests.support.zoo_work import Task, square
 
+pytestmark = pytest.mark.newest_python
 distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 

@@ -20,6 +20,8 @@ from allennlp_analyze.zoo.engine.processes import Processes, WorkerDied, complet
 from tests.support.commands import ROOT
 from tests.support.zoo_work import Task, linger, square
 
+pytestmark = pytest.mark.newest_python
+
 
 def results(tasks, workers=2, sizes=None, room=None, work=square):
     """What became of each task: its result, or the class of its exception."""

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from allennlp_analyze.zoo.manifest.entries import ZooEntry
 from allennlp_analyze.zoo.manifest.names import MAX_SLUG, distinct, slugs
 from tests.support.report_factory import ODD_NAMES
 
+pytestmark = pytest.mark.newest_python
 # Some that only differ in what a file system drops, and what Windows cannot have.
 NASTY = (
     *ODD_NAMES,

@@ -17,6 +17,7 @@ from allennlp_analyze.text.sizes import UNITS, parse_size
 from allennlp_analyze.zoo.manifest.options import OPTIONS, read_options
 from allennlp_analyze.zoo.manifest.reading import ZooEntry, unit_request
 
+pytestmark = pytest.mark.newest_python
 SHARED = Request(archive="", plots=False, timeout=5, output_dir=Path("out"), quiet=True)
 TRUSTED = dataclasses.replace(SHARED, build_model=True)
 

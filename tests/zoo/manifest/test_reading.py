@@ -24,6 +24,8 @@ from allennlp_analyze.zoo.manifest.reading import (
 from tests.support.manifests import DIGEST, SAME_DIRECTORY, TEXTS, URL, entries, write
 from tests.support.report_factory import ODD_NAMES
 
+pytestmark = pytest.mark.newest_python
+
 
 def test_every_form_of_a_model(tmp_path: Path) -> None:
     text = f"""

@@ -15,6 +15,7 @@ from allennlp_analyze.zoo.manifest.reading import read_manifest, unit_request
 from allennlp_analyze.zoo.manifest.records import MAX_BYTES, MAX_DEPTH
 from tests.support.manifests import SAME_DIRECTORY, URL, entries, refusal, write
 
+pytestmark = pytest.mark.newest_python
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nmodels: [*b, *b]\n"
 DEEP = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
 

@@ -12,8 +12,10 @@ import pytest
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo.manifest.reading import Manifest, read_manifest
-from tests.conftest import Corpus
 from tests.support.commands import SMALL
+from tests.support.corpus import Corpus
+
+pytestmark = pytest.mark.newest_python
 
 
 def names(manifest: Manifest) -> "list[str]":

@@ -19,6 +19,8 @@ from tests.support.commands import ROOT
 from tests.support.manifests import URL, entries, write
 from tests.support.references import PUBLISHED
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_manifests_are_what_their_files_say(name: str) -> None:

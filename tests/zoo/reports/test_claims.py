@@ -21,6 +21,7 @@ from tests.support.browser import chromium, opened
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.zoo_pages import CLAIMS
 
+pytestmark = pytest.mark.newest_python
 LINKS = (("the zoo", "zoo/index.html"), ("the post", "https://example.org/post"))
 SECTIONS = (
     ClaimSection("AllenNLP", "Five archives.", CLAIMS, LINKS),

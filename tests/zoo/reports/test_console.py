@@ -23,6 +23,7 @@ from tests.support.zoo_factory import (
 )
 from tests.support.zoo_figure_cases import ZOOS
 
+pytestmark = pytest.mark.newest_python
 FILES = ["analysis/zoo/zoo.json", "analysis/zoo/index.html"]
 
 

@@ -33,6 +33,7 @@ from tests.support.zoo_factory import (
     write_tables,
 )
 
+pytestmark = pytest.mark.newest_python
 pandas = pytest.importorskip("pandas")
 
 

@@ -32,6 +32,7 @@ from tests.support.zoo_pages import (
     zoo,
 )
 
+pytestmark = pytest.mark.newest_python
 FILES = ("zoo-models.csv", "zoo.csv", "zoo.json")
 SMALLEST = "Smallest singular value of each linear layer"
 CLEAR = "Smallest singular value, Q > 1.1"

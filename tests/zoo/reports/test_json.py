@@ -22,6 +22,8 @@ from allennlp_analyze.zoo.results import CLAIM_VERDICTS, STATUSES
 from tests.support.report_factory import odd_report
 from tests.support.zoo_factory import make_zoo, odd_zoo, sample_reports, sample_zoo
 
+pytestmark = pytest.mark.newest_python
+
 
 def empty_zoo() -> Any:
     return make_zoo([])

@@ -43,6 +43,7 @@ from tests.support.zoo_figure_cases import (
     published,
 )
 
+pytestmark = pytest.mark.newest_python
 EVERY, CLEAR = zoo_plots.plot_min_singular_values, zoo_plots.plot_min_singular_values_q
 
 
