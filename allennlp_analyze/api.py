@@ -1,21 +1,23 @@
 """The library's front door: `analyze` a model, `load` what a run has written."""
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from allennlp_analyze._keywords import in_keywords, settings_of
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive, analyze_source
+from allennlp_analyze.analysis.pipeline import analyze_archive, analyze_source
+from allennlp_analyze.analysis.request import Building, Limits, Reading
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.options.choices import checked, given, laid_over
+from allennlp_analyze.options.option import Place, Section, options_at
+from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.report import Report
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.results.layer import ModelReport
-from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT, Settings
+from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import (
     is_module,
     is_scripted,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     Model = Union[str, os.PathLike[str], Mapping[str, Any], torch.nn.Module]
 
+_OF_FILES = (Section.WEIGHTS, Section.LIMITS, Section.BUILDING)
 ACCEPTED = "a path or URL, a mapping of names to tensors (torch or numpy), or a torch.nn.Module"
 
 
@@ -44,15 +47,15 @@ def analyze(
     max_dim: int = Settings.max_dim,
     jobs: Optional[int] = Settings.jobs,
     cuda_device: int = Settings.cuda_device,
-    weights_file: Union[str, "os.PathLike[str]", None] = Request.weights_file,
-    sha256: Optional[str] = Request.sha256,
-    timeout: float = TIMEOUT,
-    max_unpacked_size: int = MAX_UNPACKED_SIZE,
-    build_model: bool = Request.build_model,
-    overrides: str = Request.overrides,
-    include_packages: Sequence[str] = Request.include_packages,
-    reference: Union[str, "os.PathLike[str]", None] = Request.reference,
+    weights_file: Union[str, "os.PathLike[str]", None] = Reading.weights_file,
+    sha256: Optional[str] = Reading.sha256,
+    timeout: float = Limits.timeout,
+    max_unpacked_size: Union[int, str] = Limits.max_unpacked_size,
+    build_model: bool = Building.build_model,
+    overrides: Union[str, Mapping[str, Any]] = Building.overrides,
+    include_packages: Union[str, Sequence[str]] = Building.include_packages,
     quiet: bool = True,
+    reference: Union[str, "os.PathLike[str]", None] = None,
 ) -> Report:
     """Measure every weight matrix of `model`; writes nothing, changes nothing.
 
@@ -73,31 +76,7 @@ def analyze(
     >>> analyze({"W": np.diag([3.0, 2.0, 1.0])}).layer("W").singular_values
     array([3., 2., 1.])
     """
-    with in_keywords():
-        settings = settings_of(
-            kinds=kinds,
-            layers=layers,
-            split_gates=split_gates,
-            loose_tolerance=loose_tolerance,
-            gamma=gamma,
-            compare_distributions=compare_distributions,
-            max_dim=max_dim,
-            jobs=jobs,
-            cuda_device=cuda_device,
-        )
-        request = Request(
-            archive=_path(model) or "",
-            weights_file=None if weights_file is None else os.fspath(weights_file),
-            sha256=sha256,
-            timeout=timeout,
-            max_unpacked_size=max_unpacked_size,
-            build_model=build_model,
-            overrides=overrides,
-            include_packages=tuple(include_packages),
-            reference=None if reference is None else os.fspath(reference),
-            quiet=quiet,
-        )
-        return Report.of(_analyzed(model, request, settings))
+    return _analyze(**locals())
 
 
 def load(path: Union[str, "os.PathLike[str]"]) -> Report:
@@ -109,24 +88,38 @@ def load(path: Union[str, "os.PathLike[str]"]) -> Report:
     return Report.of(load_report(Path(path)))
 
 
-def _analyzed(model: Any, request: Request, settings: Settings) -> ModelReport:
-    if _path(model) is not None:
-        return analyze_archive(request, settings)
+def _analyze(model: "Model", **choices: Any) -> Report:
+    """What `analyze` does with its keywords."""
+    settings = laid_over(Settings(), choices)
+    quiet: bool = checked("quiet", choices["quiet"])
+    reference: Optional[str] = checked("reference", choices["reference"])
+    path = _path(model)
+    if path is None:
+        report = _analyzed_in_memory(model, settings, choices, quiet)
+        if reference is not None:
+            report = beside_reference(report, read_reference(reference))
+    else:
+        reading, building = laid_over(Reading(path), choices), laid_over(Building(), choices)
+        report = analyze_archive(reading, settings, building, reference=reference, quiet=quiet)
+    return Report.of(report)
+
+
+def _analyzed_in_memory(
+    model: Any, settings: Settings, choices: Mapping[str, Any], quiet: bool
+) -> ModelReport:
+    """The report of a mapping or a module, which nothing that is said on files is for."""
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
-    _refuse_reading(request)
-    reference = None if request.reference is None else read_reference(request.reference)
-    report = _analyzed_in_memory(model, request, settings)
-    return report if reference is None else beside_reference(report, reference)
-
-
-def _analyzed_in_memory(model: Any, request: Request, settings: Settings) -> ModelReport:
+    of_files = [x.name for x in options_at(Place.LIBRARY, TABLE).values() if x.section in _OF_FILES]
+    said = given(of_files, choices)
+    if said:
+        raise UsageError(f"{', '.join(said)}: only for a path or URL, not for what is in memory")
     if not is_module(model):
-        return analyze_source(mapping_source(model), None, request, settings)
+        return analyze_source(mapping_source(model), None, settings, quiet=quiet)
     source, module = module_source(model)
     # The classes of a scripted module's layers are no longer to be seen.
     table = None if is_scripted(module) else table_from_model(module)
-    return analyze_source(source, table, request, settings)
+    return analyze_source(source, table, settings, quiet=quiet)
 
 
 def _path(model: object) -> Optional[str]:
@@ -138,15 +131,3 @@ def _path(model: object) -> Optional[str]:
 def _refusal(model: object) -> str:
     alone = "; a tensor alone needs a name: {'W': tensor}" if is_tensor(model) else ""
     return f"a model of type {type(model).__name__} cannot be analyzed: give {ACCEPTED}{alone}"
-
-
-def _refuse_reading(request: Request) -> None:
-    """Raise `UsageError` when something is said on how to read what is not read from anywhere."""
-    plain = Request(request.archive, quiet=request.quiet, reference=request.reference)
-    said = [
-        field.name
-        for field in dataclasses.fields(Request)
-        if getattr(request, field.name) != getattr(plain, field.name)
-    ]
-    if said:
-        raise UsageError(f"{', '.join(said)}: only for a path or URL, not for what is in memory")

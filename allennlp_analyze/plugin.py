@@ -23,13 +23,14 @@ class Analyze(Subcommand):
             description=main.DESCRIPTION,
             help="Measure the spectrum and the rank of every weight matrix of a model archive.",
         )
-        options.add_arguments(subparser)
+        options.add_arguments(subparser, of_allennlp=False)
         subparser.set_defaults(func=_main)
         return subparser
 
 
 def _main(args: argparse.Namespace) -> None:
     """AllenNLP ignores what its subcommands return: leave with the exit code."""
+    args.include_packages = args.include_package
     code = exits.finish(main.analyze(args))
     if code:
         sys.exit(code)

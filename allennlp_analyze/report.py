@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from allennlp_analyze._keywords import in_keywords
-from allennlp_analyze.analysis.pipeline import Request, write_reports
+from allennlp_analyze.analysis.request import Writing
+from allennlp_analyze.analysis.writing import check_output, write_reports
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.figures.model import MODEL_PLOTS
 from allennlp_analyze.reports.figures.plots import (
@@ -27,7 +27,6 @@ from allennlp_analyze.reports.frame import to_frame
 from allennlp_analyze.reports.json import layer_to_dict, to_json_dict
 from allennlp_analyze.reports.notebook import to_html
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.settings import PLOT_FORMATS
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -105,22 +104,18 @@ class Report(ModelReport):
         self,
         directory: Union[str, "os.PathLike[str]"],
         *,
-        plots: bool = True,
-        plot_format: str = PLOT_FORMATS[0],
-        force: bool = False,
+        plots: bool = Writing.plots,
+        plot_format: str = Writing.plot_format,
+        force: bool = Writing.force,
     ) -> tuple[Path, ...]:
         """Write the files that the command writes; their paths.
 
-        A directory that holds a report is refused without `force`. Raises `UsageError` for a format
-        that is not one of `PLOT_FORMATS`, `OutputError` when nothing can be written there.
+        A directory that holds a report is refused without `force`. Raises `OptionError` for a value
+        that makes no sense, `OutputError` when nothing can be written there.
         """
-        if plot_format not in PLOT_FORMATS:
-            raise UsageError(f"plot_format: choose from {', '.join(PLOT_FORMATS)}")
-        request = Request(
-            self.source.archive, force=force, plots=plots, plot_format=plot_format, quiet=True
-        )
-        with in_keywords():
-            return write_reports(self, Path(directory), request).written
+        writing = Writing(Path(directory), force=force, plots=plots, plot_format=plot_format)
+        check_output(writing)
+        return write_reports(self, writing).written
 
     def __repr__(self) -> str:
         archive = shorten(printable(self.source.archive), NAME_WIDTH)

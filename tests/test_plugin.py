@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Building, Reading
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
@@ -42,7 +43,7 @@ def test_found_everywhere_after_install_plugin(tmp_path: Path) -> None:
 
 
 def built(path: Path) -> ModelReport:
-    return analyze_archive(Request(str(path), build_model=True, quiet=True), Settings())
+    return analyze_archive(Reading(str(path)), Settings(), Building(build_model=True))
 
 
 # AllenNLP's own models; the others need allennlp-models or files of the machine they came from.
@@ -70,7 +71,7 @@ def test_built_modules_tell_classes_and_indices(corpus: Corpus, name: str) -> No
 
 def test_values_come_from_the_safe_reader_all_the_same(corpus: Corpus) -> None:
     path = corpus.path("v2.10.1/core__simple_tagger__serialization_full.tar.gz")
-    plain = analyze_archive(Request(str(path), quiet=True), Settings())
+    plain = analyze_archive(Reading(str(path)), Settings())
     report = built(path)
     assert report.source.walk == "modules"
     assert [x.min_singular_value for x in report.layers] == [

@@ -106,7 +106,7 @@ def test_a_directory_that_cannot_be(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is not a directory; choose another directory"):
         report.write(tmp_path / "file")
-    with pytest.raises(UsageError, match="plot_format: choose from png, svg, pdf"):
+    with pytest.raises(UsageError, match="plot_format: 'gif' is none of png, svg, pdf"):
         report.write(tmp_path / "new", plot_format="gif")
     assert not (tmp_path / "new").exists()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from allennlp_analyze.errors import UsageError
+from allennlp_analyze.errors import OptionError
 from allennlp_analyze.settings import Settings
 
 
@@ -10,17 +10,17 @@ from allennlp_analyze.settings import Settings
         ({"kinds": ("lineal",)}, "no kind is called 'lineal'; choose from linear, "),
         ({"kinds": ()}, "name at least one"),
         ({"layers": "*ff"}, "'\\*ff' is not a regular expression"),
-        ({"loose_tolerance": -1.0}, "--loose-tolerance"),
-        ({"loose_tolerance": float("nan")}, "--loose-tolerance"),
-        ({"gamma": float("inf")}, "--gamma"),
-        ({"gamma": -0.5}, "--gamma"),
-        ({"max_dim": 0}, "--max-dim: 0"),
-        ({"jobs": 0}, "--jobs: 0"),
-        ({"jobs": -2}, "--jobs: -2"),
+        ({"loose_tolerance": -1.0}, "^loose_tolerance: "),
+        ({"loose_tolerance": float("nan")}, "^loose_tolerance: "),
+        ({"gamma": float("inf")}, "^gamma: "),
+        ({"gamma": -0.5}, "^gamma: "),
+        ({"max_dim": 0}, "^max_dim: 0 is not a number >= 1"),
+        ({"jobs": 0}, "^jobs: 0"),
+        ({"jobs": -2}, "^jobs: -2"),
     ],
 )
 def test_choices_that_make_no_sense_are_named(choice: "dict[str, object]", message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(OptionError, match=message):
         Settings(**choice)  # type: ignore[arg-type]
 
 

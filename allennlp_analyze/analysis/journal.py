@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
-from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.errors import Advice, OutputError, SourceError
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.storage.files import make_directory, output_error
 from allennlp_analyze.storage.locks import only_run
@@ -66,8 +66,8 @@ def open_journal(
         same = found.header == _header(run)
         if resume and found.finished and not same and not force:
             raise OutputError(
-                f"{path}: is of another archive, other settings or another version;"
-                " --force starts anew"
+                f"{path}: is of another archive, other settings or another version",
+                Advice("force", "{} starts anew", switch=True),
             )
         keep = resume and same
         journal = Journal(path, file, found.finished if keep else {})

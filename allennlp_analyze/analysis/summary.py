@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Callable, TypeVar
 
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict, worst
-from allennlp_analyze.settings import KINDS
 from allennlp_analyze.text.lists import enumerated
 
 NAMED = 3  # layers that one line names

@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Callable
 
-from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.cli.wording import spelled
+from allennlp_analyze.errors import AnalyzeError, Message
 from allennlp_analyze.text.lines import one_line
 
 INTERRUPTED = 130
@@ -33,12 +34,11 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         with _terminating():
             return action()
     except AnalyzeError as error:
-        _say(error, debug)
+        _say(error.worded(spelled), debug)
         return error.exit_code
     except KeyboardInterrupt as interrupt:
         terminated = isinstance(interrupt, Terminated)
-        hint = f"; {interrupt}" if str(interrupt) else ""
-        _say(f"{'terminated' if terminated else 'interrupted'}{hint}", debug)
+        _say(f"{'terminated' if terminated else 'interrupted'}{_hint(interrupt)}", debug)
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as in `... | head`: nothing is left to say.
@@ -48,6 +48,13 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         where = "" if debug else "; --debug shows where it arose: please report that"
         _say(f"{subject}: unexpected {type(error).__name__}: {error}{where}", debug)
         return 1
+
+
+def _hint(interrupt: KeyboardInterrupt) -> str:
+    """What the interrupt says is kept, in the words of the command line."""
+    said = interrupt.args[0] if interrupt.args else ""
+    text = said.worded(spelled) if isinstance(said, Message) else str(said)
+    return f"; {text}" if text else ""
 
 
 def finish(code: int) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.cli import compare as cli_compare
@@ -11,19 +11,40 @@ from allennlp_analyze.cli import render as cli_render
 from allennlp_analyze.cli import zoo as cli_zoo
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.cli.install import install_plugin
-from allennlp_analyze.cli.options import add_arguments, add_include_package, settings_from
+from allennlp_analyze.cli.options import add_arguments, chosen
 from allennlp_analyze.cli.uptime import process_seconds
+from allennlp_analyze.cli.wording import spelled
 from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.options.choices import laid_over
+from allennlp_analyze.options.option import Place, Table
+from allennlp_analyze.options.table import TABLE
+from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
-    from allennlp_analyze.analysis.pipeline import Outcome
+    from allennlp_analyze.analysis.writing import Outcome
 
 DESCRIPTION = """Is this network healthy, layer by layer? Reads the weights of a model archive
 without executing anything in it, and measures for every weight matrix the singular values, the
 hard rank, a power-law fit of the spectrum and Marchenko-Pastur statistics."""
-# Each is a module with NAME, HELP, make_parser() and execute(args) -> exit code.
-SUBCOMMANDS = {module.NAME: module for module in (cli_compare, cli_render, cli_zoo)}
+
+
+class Subcommand(Protocol):
+    """A module of a subcommand: what `SUBCOMMANDS` and docs/cli.md need of it."""
+
+    NAME: str
+    HELP: str
+
+    def make_parser(self, table: Table = TABLE) -> argparse.ArgumentParser:
+        """The parser of its arguments."""
+
+    def execute(self, args: argparse.Namespace) -> int:
+        """Do it; the exit code. Errors become one line."""
+
+
+SUBCOMMANDS: "dict[str, Subcommand]" = {
+    module.NAME: module for module in (cli_compare, cli_render, cli_zoo)
+}
 
 
 def analyze(args: argparse.Namespace) -> int:
@@ -32,29 +53,22 @@ def analyze(args: argparse.Namespace) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    settings = settings_from(args)
+    choices = chosen(args, Place.ANALYZE)
+    settings = laid_over(Settings(), choices)
     # numpy, matplotlib and the readers take longer to import than --help may take.
-    from allennlp_analyze.analysis.pipeline import Request, run
+    from allennlp_analyze.analysis.pipeline import run
+    from allennlp_analyze.analysis.request import Building, Reading, Writing, default_directory
 
-    request = Request(
-        archive=args.archive,
-        output_dir=args.output_dir,
-        force=args.force,
-        resume=args.resume,
-        weights_file=args.weights_file,
-        sha256=args.sha256,
-        timeout=args.timeout,
-        max_unpacked_size=args.max_unpacked_size,
-        build_model=args.build_model,
-        overrides=args.overrides,
-        include_packages=tuple(args.include_package or ()),
-        plots=not args.no_plots,
-        plot_format=args.plot_format,
+    outcome = run(
+        laid_over(Reading(args.archive), choices),
+        laid_over(Writing(default_directory(args.archive)), choices),
+        settings,
+        laid_over(Building(), choices),
+        reference=choices.get("reference"),
         quiet=args.quiet,
-        reference=args.reference,
         startup=process_seconds(),
     )
-    _print(run(request, settings), args)
+    _print(outcome, args)
     return 0
 
 
@@ -81,11 +95,11 @@ class _InstallPlugin(argparse.Action):
         try:
             print(install_plugin())
         except AnalyzeError as error:
-            parser.exit(error.exit_code, f"error: {error}\n")
+            parser.exit(error.exit_code, f"error: {error.worded(spelled)}\n")
         parser.exit(0)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """The parser of `allennlp-analyze ARCHIVE`."""
     commands = "; ".join(f"`%(prog)s {name}` {module.HELP}" for name, module in SUBCOMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -98,8 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
         nargs=0,
         help="make AllenNLP find the subcommand `allennlp analyze`, and exit",
     )
-    add_arguments(parser)
-    add_include_package(parser)
+    add_arguments(parser, table)
     return parser
 
 

@@ -4,13 +4,15 @@ import argparse
 from pathlib import Path
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
-from allennlp_analyze.cli.options import add_debug
+from allennlp_analyze.cli.options import add_options
+from allennlp_analyze.options.option import Place, Section, Table
+from allennlp_analyze.options.table import TABLE
 
 NAME = "render"
 HELP = "makes report.html again from report.json and singular_values.npz"
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """The parser of `allennlp-analyze render`."""
     parser = argparse.ArgumentParser(
         prog=f"allennlp-analyze {NAME}", description=HELP.capitalize() + ".", epilog=EXIT_CODES
@@ -21,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="the output directory of an analysis, or the report.json in it",
     )
-    add_debug(parser)
+    add_options(parser, Place.RENDER, (("", (Section.OUTPUT,)),), table)
     return parser
 
 

@@ -1,10 +1,10 @@
 """What `compare` is given: reports that are read back, and archives that are analyzed first."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Optional
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Limits, Reading
 from allennlp_analyze.compare.compare import restricted
 from allennlp_analyze.compare.results import ComparedModel
 from allennlp_analyze.errors import SourceError
@@ -16,12 +16,12 @@ from allennlp_analyze.sources.formats.sharded import is_index
 
 
 def compared_models(
-    operands: Sequence[str], settings: Settings, request: Request
+    operands: Sequence[str], settings: Settings, limits: Limits, quiet: bool = True
 ) -> list[ComparedModel]:
     """A report for each of `operands`, with only the layers that `settings` ask for.
 
     An operand is the output directory of an analysis, its report.json, or anything that
-    `analyze_archive` opens: that is analyzed with `settings` and the limits of `request`, once if
+    `analyze_archive` opens: that is analyzed with `settings` and within `limits`, once if
     it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
     `UsageError` or `SourceError`.
     """
@@ -29,7 +29,8 @@ def compared_models(
     found = {}
     for operand, report in reports.items():
         if report is None:
-            report = analyze_archive(replace(request, archive=operand), settings)
+            reading = Reading(operand, limits=limits)
+            report = analyze_archive(reading, settings, quiet=quiet)
         found[operand] = restricted(ComparedModel(operand, report), settings)
     return [found[operand] for operand in operands]
 

@@ -32,13 +32,12 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
     for setting, remedy in _CHOICES.items():
         values = [_choice(report.settings.get(setting)) for report in (baseline, candidate)]
         if values[0] != values[1]:
-            option = "--" + setting.replace("_", "-")
-            yield f"{option} was {values[0]} for A and {values[1]} for {name}: {remedy}"
+            yield f"{setting} was {values[0]} for A and {values[1]} for {name}: {remedy}"
 
 
 _CHOICES = {
-    "kinds": "layers of the other kinds are missing in one; give --kinds here, too",
-    "layers": "layers are missing in one; give --layers here, too",
+    "kinds": "layers of the other kinds are missing in one; choose kinds here, too",
+    "layers": "layers are missing in one; choose layers here, too",
     "split_gates": "the gates are layers in one only; analyze both in the same way",
     "max_dim": "large layers may be missing in one; analyze both in the same way",
 }

@@ -20,10 +20,10 @@ def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
     try:
         import torch
     except ImportError:
-        warn("--cuda-device: torch is not installed; computing on the CPU")
+        warn("no GPU: torch is not installed; computing on the CPU")
         return gram_spectrum
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
-        warn(f"--cuda-device: no CUDA device {index}; computing on the CPU")
+        warn(f"no GPU: there is no CUDA device {index}; computing on the CPU")
         return gram_spectrum
     return OnDevice(torch.device("cuda", index), warn)
 
@@ -47,7 +47,7 @@ class OnDevice:
 
     def _say(self, reason: str) -> None:
         if not self._warned:
-            self._warn(f"--cuda-device: {reason}; computing such matrices on the CPU")
+            self._warn(f"{self._device}: {reason}; computing such matrices on the CPU")
         self._warned = True
 
 

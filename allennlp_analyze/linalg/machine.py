@@ -93,7 +93,7 @@ def why_refused(shape: tuple[int, int], max_dim: int) -> str:
     minutes = max(seconds(shape, cores) / 60, 1)
     took = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
     return (
-        f"{shape[0]} x {shape[1]} is too large: M = {min(shape)} exceeds --max-dim {max_dim};"
+        f"{shape[0]} x {shape[1]} is too large: M = {min(shape)} exceeds max_dim = {max_dim};"
         f" raise it to analyze this matrix (about {took} on {cores} cores and"
         f" {memory(shape) / 2**30:.1f} GiB of memory)"
     )

@@ -16,6 +16,7 @@ from allennlp.training.callbacks.log_writer import LogWriterCallback
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.monitor.processes import first_process_says, is_first_process
 from allennlp_analyze.monitor.results import Check
+from allennlp_analyze.options.choices import checked, default
 from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = "rank_monitor"
+MAX_SECONDS: float = default("max_seconds")
 
 
 @TrainerCallback.register(NAME)
@@ -61,15 +63,18 @@ class RankMonitorCallback(TrainerCallback):
         serialization_dir: str,
         layers: Any = None,
         kinds: Any = None,
-        max_seconds: Any = 5.0,
+        max_seconds: Any = MAX_SECONDS,
         every_batches: Any = None,
         stop: Any = False,
     ) -> None:
         super().__init__(serialization_dir)
-        _check_values(layers, kinds, max_seconds, every_batches, stop)
-        self._choices = {"layers": layers, "kinds": kinds, "max_seconds": max_seconds, "stop": stop}
-        self._every_batches: Optional[int] = every_batches
-        self._stop: bool = stop
+        self._choices = _checked(
+            {"layers": layers, "kinds": kinds, "max_seconds": max_seconds, "stop": stop}
+        )
+        self._every_batches: Optional[int] = _checked({"every_batches": every_batches})[
+            "every_batches"
+        ]
+        self._stop: bool = self._choices["stop"]
         self._monitor: Optional[RankMonitor] = None
         self._recovered: Optional[dict[str, Any]] = None
         self._last = Check(None)
@@ -206,25 +211,12 @@ class RankMonitorCallback(TrainerCallback):
                 _replace_in_file(path, before, found)
 
 
-def _check_values(
-    layers: object, kinds: object, max_seconds: object, every_batches: object, stop: object
-) -> None:
-    """Raise `ConfigurationError` for a value that is invalid for every model."""
-    from allennlp_analyze._keywords import in_keywords, settings_of
-    from allennlp_analyze.monitor.budget import refuse_no_time
-
+def _checked(choices: dict[str, Any]) -> dict[str, Any]:
+    """Each value as its option has it. Raises `ConfigurationError` for one that makes no sense."""
     try:
-        with in_keywords():
-            settings_of(layers=layers, kinds=kinds)
-        refuse_no_time(max_seconds)
+        return {name: checked(name, value) for name, value in choices.items()}
     except AnalyzeError as error:
         raise _configuration_error(error) from None
-    if every_batches is not None and not (
-        isinstance(every_batches, int) and not isinstance(every_batches, bool) and every_batches > 0
-    ):
-        raise _configuration_error(f"every_batches: {every_batches!r} is not a whole number > 0")
-    if not isinstance(stop, bool):
-        raise _configuration_error(f"stop: {stop!r} is neither true nor false")
 
 
 def _configuration_error(reason: object) -> ConfigurationError:

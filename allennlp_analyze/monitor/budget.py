@@ -1,20 +1,10 @@
 """Chooses the layers that a check has time for, by their cost and by how long they have waited."""
 
-import sys
 from collections.abc import Iterable, Mapping
 
-from allennlp_analyze.errors import UsageError
 from allennlp_analyze.linalg.machine import is_large, seconds
 
 Shape = tuple[int, int]
-
-
-def refuse_no_time(max_seconds: object) -> None:
-    """Raise `UsageError` unless `max_seconds` is a finite number above 0."""
-    if isinstance(max_seconds, bool) or not (
-        isinstance(max_seconds, (int, float)) and 0 < max_seconds <= sys.float_info.max
-    ):
-        raise UsageError(f"max_seconds: {max_seconds!r:.40} must be a finite number > 0")
 
 
 class Budget:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from allennlp_analyze._keywords import in_keywords, settings_of
 from allennlp_analyze.analysis.measure import select
 from allennlp_analyze.analysis.pipeline import refuse_nothing
 from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
@@ -16,11 +15,12 @@ from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
 from allennlp_analyze.matrices.modules import table_from_model
 from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
-from allennlp_analyze.monitor.budget import Budget, refuse_no_time
+from allennlp_analyze.monitor.budget import Budget
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.measuring import measure_in_time
 from allennlp_analyze.monitor.processes import first_process_says, is_first_process
 from allennlp_analyze.monitor.results import Check, Collapse, Reading
+from allennlp_analyze.options.choices import checked, default, laid_over
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
@@ -61,38 +61,38 @@ class RankMonitor:
         *,
         layers: Optional[str] = Settings.layers,
         kinds: Union[str, Iterable[str], None] = Settings.kinds,
-        max_seconds: float = 5.0,
+        max_seconds: float = default("max_seconds"),
         optimizer: Any = None,
         penalty: Optional[Callable[[str], Optional[float]]] = None,
-        stop: bool = False,
+        stop: bool = default("stop"),
         cuda_device: int = Settings.cuda_device,
     ) -> None:
         if not is_module(model):
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
-        refuse_no_time(max_seconds)
         if penalty is not None and not callable(penalty):
             raise UsageError(f"penalty: {penalty!r:.40} is not a function of a parameter's name")
         self._model = model
         self._penalty = penalty
-        self._stop = bool(stop)
+        self._stop: bool = checked("stop", stop)
         self._stopping = False
         self._optimizers: tuple[Any, ...] = ()
         self.optimizer = optimizer
         cores = this_machine().cores
         self._jobs = min(cores, MAX_JOBS)
-        self._budget = Budget(max_seconds, cores)
+        self._budget = Budget(checked("max_seconds", max_seconds), cores)
         self._histories: dict[str, LayerHistory] = {}
         self._said: set[tuple[str, str]] = set()
         self._checks = 0
-        with in_keywords():
-            self._settings = settings_of(kinds=kinds, layers=layers, cuda_device=cuda_device)
-            try:
-                self._find()
-            except SourceError as error:
-                raise UsageError(str(error)) from None
+        self._settings = laid_over(
+            Settings(), {"kinds": kinds, "layers": layers, "cuda_device": cuda_device}
+        )
+        try:
+            self._find()
+        except SourceError as error:
+            raise UsageError(error.text, *error.advice) from None
         self._solver: GramSolver = gram_spectrum
-        if cuda_device >= 0:
-            self._solver = cuda_spectrum(cuda_device, self._say_of_device)
+        if self._settings.cuda_device >= 0:
+            self._solver = cuda_spectrum(self._settings.cuda_device, self._say_of_device)
 
     @property
     def optimizer(self) -> Any:
@@ -258,7 +258,7 @@ class RankMonitor:
             logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
 
     def _say_of_device(self, line: str) -> None:
-        self._warn_once(line, line.replace("--cuda-device", "cuda_device"))
+        self._warn_once(line, line)
 
     def _warn_of_failure(self, what: str, error: Exception) -> None:
         logger.debug("%s", what, exc_info=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor.monitor import RankMonitor
 from allennlp_analyze.monitor.results import Check
+from allennlp_analyze.options.choices import checked
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,10 @@ def hugging_face_callback(
 
 
 def lightning_callback(
-    monitor: Optional[RankMonitor] = None, *, every: Optional[int] = None, **choices: Any
+    monitor: Optional[RankMonitor] = None,
+    *,
+    every: Optional[int] = None,
+    **choices: Any,
 ) -> Any:
     """Returns a Lightning `Callback` that checks the layers during training.
 
@@ -85,10 +89,8 @@ class _Watching:
     ) -> None:
         if monitor is not None and choices:
             raise UsageError(f"{', '.join(choices)}: pass this to the RankMonitor instead")
-        if every is not None and not (type(every) is int and every > 0):
-            raise UsageError(f"every: {every!r:.40} is not a whole number > 0")
         self.monitor = self._given = monitor
-        self.every = every
+        self.every: Optional[int] = checked("every", every)
         self._choices = choices
         self._looked_at: Optional[int] = None
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.errors import OptionError, SourceError
+from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.reference.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.results.reference import ReferenceNumbers
-from allennlp_analyze.settings import REFERENCES
 
 MAX_BYTES = 32 * 2**20
 MAX_ROWS = 10_000
@@ -68,8 +68,8 @@ class _Record:
 def read_reference(name: str) -> Reference:
     """Read the reference `name`: one of `REFERENCES`, or a CSV or JSON file.
 
-    A CSV file has a header and is separated by commas, or by spaces like the output of
-    `--table 2018`. A JSON file is a list of objects, such a list under `rows` or `layers`, or a
+    A CSV file has a header and is separated by commas, or by spaces like the table of
+    2018. A JSON file is a list of objects, such a list under `rows` or `layers`, or a
     report.json, whose linear layers are used. Columns and keys, in any case: `name` or `layer`,
     `parameter`, `module_index`, `M`, `N`, `alpha`, `D`, `min_singular_value`; others are ignored.
     Every row needs a name, or M and N. An empty cell, nan or null is an unknown number.
@@ -102,13 +102,14 @@ def _contents(name: str) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise UsageError(
-            f"--reference: {name!r} is neither a file nor a published table;"
-            f" choose a file or one of {', '.join(REFERENCES)}"
+        raise OptionError(
+            "reference",
+            f"{name!r} is neither a file nor a published table;"
+            f" choose a file or one of {', '.join(REFERENCES)}",
         ) from None
     except IsADirectoryError:
-        raise UsageError(
-            f"--reference: {name or path} is a directory; expected a CSV or JSON file"
+        raise OptionError(
+            "reference", f"{name or path} is a directory; expected a CSV or JSON file"
         ) from None
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror or error})") from None

@@ -124,7 +124,7 @@ class ReferenceRow:
 class ReferenceComparison:
     """The comparison of a model with a reference.
 
-    `name` is the argument of `--reference`, `title` describes it, and `archive` is the file to
+    `name` is what the user gave, `title` describes it, and `archive` is the file to
     which the published numbers belong (None if unknown). `verdict` is one of `REFERENCE_VERDICTS`,
     and `sentence` explains it. `rows` are in the order of the reference.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.settings import MAX_UNPACKED_SIZE
+from allennlp_analyze.options.choices import default
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
@@ -47,7 +47,7 @@ def read_archive(
     path: Path,
     directory: Path,
     weights_member: Optional[str],
-    max_unpacked_size: int = MAX_UNPACKED_SIZE,
+    max_unpacked_size: int = default("max_unpacked_size"),
 ) -> Contents:
     """Read the configuration, the vocabulary and the member `weights_member` of an archive.
 

@@ -1,14 +1,13 @@
 """Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
-from allennlp_analyze.errors import CheckpointError, SourceError, UsageError
-from allennlp_analyze.settings import MAX_UNPACKED_SIZE, TIMEOUT
+from allennlp_analyze.errors import Advice, CheckpointError, SourceError, UsageError
+from allennlp_analyze.options.choices import checked, default
 from allennlp_analyze.sources.archive import (
     Contents,
     is_gzip,
@@ -33,16 +32,14 @@ from allennlp_analyze.storage.workspace import workspace
 
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
-_SHA256 = re.compile("[0-9A-Fa-f]{64}")
-
 
 @contextmanager
 def open_source(
     archive: str,
     weights_file: Optional[str] = None,
     quiet: bool = True,
-    max_unpacked_size: int = MAX_UNPACKED_SIZE,
-    timeout: float = TIMEOUT,
+    max_unpacked_size: int = default("max_unpacked_size"),
+    timeout: float = default("timeout"),
     sha256: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
@@ -54,11 +51,10 @@ def open_source(
     digest, and `SourceError` if the archive cannot be read; a damaged download is also removed from
     the cache.
     """
-    if sha256 is not None and not is_sha256(sha256):
-        raise UsageError(f"--sha256: {sha256!r} is not a SHA-256 digest of 64 hexadecimal digits")
+    sha256 = checked("sha256", sha256)
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
-        _check_sha256(path, archive, sha256.lower())
+        _check_sha256(path, archive, sha256)
     with workspace() as directory:
         opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
         try:
@@ -67,11 +63,6 @@ def open_source(
             opening.evict_damaged(path, error)
             raise
         yield source
-
-
-def is_sha256(text: str) -> bool:
-    """Whether `text` is 64 hexadecimal digits."""
-    return _SHA256.fullmatch(text) is not None
 
 
 class _Opening:
@@ -112,7 +103,10 @@ class _Opening:
 
     def _open_weights(self, path: Path) -> Source:
         if self._weights_file is not None:
-            raise SourceError(f"{self._archive}: is already a weights file; remove --weights-file")
+            raise SourceError(
+                f"{self._archive}: is already a weights file",
+                Advice("weights_file", "remove {}"),
+            )
         if is_index(self._archive) and is_url(self._archive):
             raise SourceError(
                 f"{self._archive}: is an index of several files; download all of them and pass"
@@ -139,7 +133,7 @@ class _Opening:
         try:
             return read_archive(path, self._directory, member, self._max_unpacked_size)
         except SourceError as error:
-            raise type(error)(f"{self._archive}: {error}") from None
+            raise type(error)(f"{self._archive}: {error.text}", *error.advice) from None
 
     def _open_directory(self, path: Path) -> Source:
         contents = self._listed(path)
@@ -173,7 +167,7 @@ class _Opening:
         try:
             return read_directory(path)
         except SourceError as error:
-            raise SourceError(f"{self._archive}: {error}") from None
+            raise SourceError(f"{self._archive}: {error.text}", *error.advice) from None
 
     def _choose(self, members: tuple[str, ...]) -> str:
         """Choose the weights file to read from those in the archive or directory."""
@@ -190,7 +184,10 @@ class _Opening:
             return (preferred or members)[0]
         if not members:
             raise SourceError(f"{self._archive}: contains no weights file (weights.th)")
-        raise SourceError(f"{self._archive}: choose a weights file with --weights-file: {listed}")
+        raise SourceError(
+            f"{self._archive}: holds several weights files ({listed})",
+            Advice("weights_file", "choose one with {}"),
+        )
 
     def _source(
         self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]

@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Callable, Union
 
-from allennlp_analyze.errors import OutputError
+from allennlp_analyze.errors import Advice, OutputError
 
 TEMPORARY_SUFFIX = ".allennlp-analyze.tmp"
+CHOOSE_ANOTHER = Advice("directory", "choose another {}")
 PathLike = Union[str, Path]
 
 
@@ -63,9 +64,9 @@ def check_directory(path: PathLike) -> None:
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise OutputError(f"{path}: {nearest} is not a directory; choose another --output-dir")
+        raise OutputError(f"{path}: {nearest} is not a directory", CHOOSE_ANOTHER)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: {nearest} is not writable; choose another --output-dir")
+        raise OutputError(f"{path}: {nearest} is not writable", CHOOSE_ANOTHER)
 
 
 def _remove(path: Path) -> None:
@@ -77,4 +78,4 @@ def _remove(path: Path) -> None:
 def output_error(path: Path, error: OSError) -> OutputError:
     """Returns the error that says that `path` cannot be written, and why."""
     reason = error.strerror or str(error) or type(error).__name__
-    return OutputError(f"{path}: cannot be written ({reason}); choose another --output-dir")
+    return OutputError(f"{path}: cannot be written ({reason})", CHOOSE_ANOTHER)

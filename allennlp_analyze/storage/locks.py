@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
-from allennlp_analyze.errors import OutputError
+from allennlp_analyze.errors import Advice, OutputError
 from allennlp_analyze.storage.files import output_error
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def only_run(directory: Path, process: Callable[[], Optional[int]]) -> Iterator[
             number = process()
             who = "another run" if number is None else f"another run (process {number})"
             raise OutputError(
-                f"{directory}: {who} is writing there; wait, or choose another --output-dir"
+                f"{directory}: {who} is writing there",
+                Advice("directory", "wait, or choose another {}"),
             ) from None
         except OSError as error:
             raise output_error(path, error) from None

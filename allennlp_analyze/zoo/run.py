@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze._versions import tool_info
-from allennlp_analyze.analysis.pipeline import Request
-from allennlp_analyze.errors import OutputError, UsageError
+from allennlp_analyze.analysis.request import Building, Limits
+from allennlp_analyze.errors import Advice, AnalyzeError, Message, OptionError, OutputError
 from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
@@ -31,7 +32,14 @@ from allennlp_analyze.zoo.engine.processes import (
     completed,
     estimated_bytes,
 )
-from allennlp_analyze.zoo.manifest.reading import Manifest, read_manifest, slugs, unit_request
+from allennlp_analyze.zoo.manifest.reading import (
+    Choices,
+    Manifest,
+    ZooEntry,
+    model_choices,
+    read_manifest,
+    slugs,
+)
 from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
@@ -53,6 +61,10 @@ from allennlp_analyze.zoo.unit import (
 ZOO, LAYERS, MODELS_TABLE, PAGE = "zoo.json", "zoo.csv", "zoo-models.csv", "index.html"
 MODELS = "models"
 RUNNING = ".zoo-running"
+GO_ON_OR_ANEW = (
+    Advice("resume", "{} does what is missing", switch=True),
+    Advice("force", "{} begins anew", switch=True),
+)
 DIED = "the process that analyzed it died; it may have needed more memory than there is"
 
 
@@ -60,29 +72,37 @@ DIED = "the process that analyzed it died; it may have needed more memory than t
 class ZooRequest:
     """Which models to analyze and where to write.
 
-    `manifest` is what `read_manifest` understands. `request` is what all models share: the options
-    of a model in the manifest come on top. With `resume` models that are done stay, with
+    `manifest` is what `read_manifest` understands. `limits`, `building`, `plots` (of each model)
+    and `plot_format` are what all models share: the options of a model in the manifest come on top.
+    Without `quiet` a terminal shows the progress. With `resume` models that are done stay, with
     `retry_failed` those that failed are tried again; `force` begins anew. `workers` None means one
     process per core; `dask` is the address of a scheduler, and the models are analyzed there.
     Raises `UsageError` for what cannot be.
     """
 
     manifest: str
-    output_dir: Path
-    force: bool = False
-    resume: bool = False
-    retry_failed: bool = False
-    workers: Optional[int] = None
-    dask: Optional[str] = None
-    request: Request = field(default_factory=lambda: Request(archive="", plots=False))
+    directory: Path
+    force: bool = default("force")
+    resume: bool = default("resume")
+    retry_failed: bool = default("retry_failed")
+    workers: Optional[int] = default("workers")
+    dask: Optional[str] = default("dask")
+    limits: Limits = field(default_factory=Limits)
+    building: Building = field(default_factory=Building)
+    plots: bool = False
+    plot_format: str = default("plot_format")
+    quiet: bool = False
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers: {self.workers} is not a number >= 1")
+        check_fields(self)
         if self.dask is not None and self.workers is not None:
-            raise UsageError("--workers is for this machine; with --dask the cluster has its own")
+            raise OptionError(
+                "workers",
+                "is for this machine only",
+                Advice("dask", "with {} the cluster has its own"),
+            )
         if self.force and (self.resume or self.retry_failed):
-            raise UsageError("--force begins anew; leave it out to go on with what is there")
+            raise OptionError("force", "begins anew; leave it out to go on with what is there")
 
 
 @dataclass(frozen=True)
@@ -109,45 +129,48 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     """
     started = time.perf_counter()
     manifest = read_manifest(zoo.manifest)
-    root = zoo.output_dir
+    root = zoo.directory
     units = _units(manifest, zoo, settings)
     _check_output(root, zoo)
     engine = _engine(zoo, len(units))
     with _only_run(root) as token:
         outcomes = _earlier(units, zoo)
         try:
-            _analyze(units, outcomes, token, engine, zoo.request.quiet)
+            _analyze(units, outcomes, token, engine, zoo.quiet)
         except (KeyboardInterrupt, EngineLost) as stop:
             raise _stopped(stop, root, len(outcomes), len(units)) from None
         report = _report(manifest, units, outcomes, zoo, settings)
         report = replace(report, seconds=time.perf_counter() - started)
-        return ZooOutcome(report, tuple(_write(report, root, zoo.request)))
+        return ZooOutcome(report, tuple(_write(report, root, zoo.plot_format)))
 
 
 def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit]:
     """The models of the manifest, all of them checked."""
-    request = replace(zoo.request, force=True, resume=not zoo.force)
-    directory = zoo.output_dir.absolute() / MODELS
-    names = slugs(manifest.entries)
-    asked = [unit_request(entry, request, settings) for entry in manifest.entries]
+    shared = Choices(
+        settings, zoo.limits, zoo.building, plots=zoo.plots, plot_format=zoo.plot_format
+    )
+    directory = zoo.directory.absolute() / MODELS
+    chosen = [
+        _anywhere(entry, model_choices(entry, shared), zoo.dask is not None)
+        for entry in manifest.entries
+    ]
     return [
-        make_unit(entry.name, directory / name, *_anywhere(one, zoo))
-        for entry, name, one in zip(manifest.entries, names, asked)
+        make_unit(entry, choices, directory / name, resume=not zoo.force)
+        for (entry, choices), name in zip(chosen, slugs(manifest.entries))
     ]
 
 
-def _anywhere(asked: tuple[Request, Settings], zoo: ZooRequest) -> tuple[Request, Settings]:
+def _anywhere(entry: ZooEntry, choices: Choices, cluster: bool) -> tuple[ZooEntry, Choices]:
     """A path must mean the same where a cluster's workers run, which have a core each."""
-    request, settings = asked
-    if zoo.dask is None:
-        return asked
-    request = replace(
-        request,
-        archive=_absolute(request.archive),
-        weights_file=_absolute(request.weights_file),
-        reference=_absolute(request.reference),
+    if not cluster:
+        return entry, choices
+    settings = replace(choices.settings, jobs=choices.settings.jobs or 1)
+    return replace(entry, archive=_absolute(entry.archive)), replace(
+        choices,
+        settings=settings,
+        weights_file=_absolute(choices.weights_file),
+        reference=_absolute(choices.reference),
     )
-    return request, replace(settings, jobs=settings.jobs or 1)
 
 
 Text = TypeVar("Text", str, Optional[str])
@@ -171,9 +194,7 @@ def _check_output(root: Path, zoo: ZooRequest) -> None:
     check_directory(root)
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
-        raise OutputError(
-            f"{root}: already holds a zoo; --resume does what is missing, --force begins anew"
-        )
+        raise OutputError(f"{root}: already holds a zoo", *GO_ON_OR_ANEW)
 
 
 @contextlib.contextmanager
@@ -226,7 +247,7 @@ def _analyze(
     if not missing:
         return
     todo = [units[index] for index in missing]
-    sizes = [estimated_bytes(unit.request.archive, unit.settings) for unit in todo]
+    sizes = [estimated_bytes(unit.reading.archive, unit.settings) for unit in todo]
     work = partial(analyze_anywhere, token)
     results = completed(work, todo, sizes, engine)
     failed = 0
@@ -250,11 +271,11 @@ def _received(unit: Unit, result: Callable[[], Returned]) -> ModelOutcome:
 
 
 def _stopped(stop: BaseException, root: Path, done: int, models: int) -> BaseException:
-    hint = (
-        f"{done} of {models} models are done and kept in {root};"
-        " the same command with --resume goes on"
-    )
-    return type(stop)(hint if isinstance(stop, KeyboardInterrupt) else f"{stop}; {hint}")
+    kept = f"{done} of {models} models are done and kept in {root}"
+    advice = Advice("resume", "the same command with {} goes on", switch=True)
+    if isinstance(stop, AnalyzeError):
+        return type(stop)(f"{stop.text}; {kept}", *stop.advice, advice)
+    return type(stop)(Message(kept, (advice,)))
 
 
 def _report(
@@ -282,7 +303,7 @@ def _report(
         tool=tool_info(),
         title=manifest.title,
         manifest=manifest.source,
-        settings=_settings(zoo.request, settings),
+        settings=_settings(zoo, settings),
         models=tuple(models),
         claims=zoo_claims([model for model in models if model.is_counted]),
         summary=summarise_zoo(models),
@@ -300,19 +321,19 @@ def _same(outcome: ModelOutcome, name: str, first: dict[Optional[str], str]) -> 
     return earlier
 
 
-def _settings(request: Request, settings: Settings) -> dict[str, object]:
+def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
     """Every choice that all models share, for the report."""
     return {
         **asdict(settings),
         "kinds": None if settings.kinds is None else list(settings.kinds),
-        "build_model": request.build_model,
-        "plots": request.plots,
-        "timeout": request.timeout,
-        "max_unpacked_size": request.max_unpacked_size,
+        "build_model": zoo.building.build_model,
+        "plots": zoo.plots,
+        "timeout": zoo.limits.timeout,
+        "max_unpacked_size": zoo.limits.max_unpacked_size,
     }
 
 
-def _write(report: ZooReport, root: Path, request: Request) -> Iterator[Path]:
+def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
     """Write the numbers first, then the page, then the figures; each path as it is written."""
     write_zoo_json(report, root / ZOO)
     yield root / ZOO
@@ -321,5 +342,5 @@ def _write(report: ZooReport, root: Path, request: Request) -> Iterator[Path]:
     write_zoo_models(report, root / MODELS_TABLE)
     yield root / MODELS_TABLE
     yield write_zoo_html(report, root / PAGE)
-    write_zoo_plots(report, root, request.plot_format)
+    write_zoo_plots(report, root, plot_format)
     yield root / "plots"

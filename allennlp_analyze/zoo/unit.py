@@ -6,22 +6,24 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 from allennlp_analyze._version import VERSION
-from allennlp_analyze.analysis.pipeline import Request, run
+from allennlp_analyze.analysis.pipeline import run
+from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.options.choices import material
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.storage.files import make_directory, write_atomically
 from allennlp_analyze.storage.workspace import workspace
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.zoo.manifest.entries import ZooEntry
+from allennlp_analyze.zoo.manifest.options import Choices
 from allennlp_analyze.zoo.outcome import OUTCOME, write_outcome
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooLayer
 
-# What of a request does not change the reports.
-IMMATERIAL = ("output_dir", "force", "resume", "quiet", "startup", "timeout")
 # Of the norms by which weights are compared: machines differ in the last bits, models in these.
 DIGITS = 6
 
@@ -31,33 +33,49 @@ class Unit:
     """What to analyze and where to write; `digest` is of all that the outcome depends on."""
 
     name: str
-    request: Request
+    reading: Reading
+    writing: Writing
+    building: Building
     settings: Settings
+    reference: Optional[str]
     digest: str
 
     @property
     def directory(self) -> Path:
-        assert self.request.output_dir is not None
-        return self.request.output_dir
+        return self.writing.directory
 
     def within(self, directory: Path) -> "Unit":
         """The same with its reports in another directory."""
-        return replace(self, request=replace(self.request, output_dir=directory))
+        return replace(self, writing=replace(self.writing, directory=directory))
 
 
-def make_unit(name: str, directory: Path, request: Request, settings: Settings) -> Unit:
+def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool = True) -> Unit:
     """The unit that writes into `directory`; what an interrupted run left there is taken up.
 
-    With `request.force` and without `request.resume` it begins anew.
+    Without `resume` it begins anew.
     """
     facts = {
         "version": VERSION,
-        "request": {k: v for k, v in vars(request).items() if k not in IMMATERIAL},
-        "settings": {**vars(settings), "jobs": None},
-        "file": _file_facts(request.archive),
+        "archive": entry.archive,
+        "sha256": entry.sha256,
+        "choices": material(choices),
+        "file": _file_facts(entry.archive),
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
-    return Unit(name, replace(request, output_dir=directory, quiet=True), settings, digest)
+    return Unit(
+        entry.name,
+        Reading(entry.archive, choices.weights_file, entry.sha256, choices.limits),
+        Writing(
+            directory,
+            force=True,
+            resume=resume,
+            plots=choices.plots,
+            plot_format=choices.plot_format,
+        ),
+        choices.building,
+        choices.settings,
+        choices.reference,
+        hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest(),
+    )
 
 
 def _file_facts(archive: str) -> list[object]:
@@ -134,7 +152,13 @@ def analyze_unit(unit: Unit) -> ModelOutcome:
     """
     started = time.perf_counter()
     try:
-        report = run(unit.request, unit.settings).report
+        report = run(
+            unit.reading,
+            unit.writing,
+            unit.settings,
+            unit.building,
+            reference=unit.reference,
+        ).report
         outcome = _done(report, unit.digest)
     except AnalyzeError as error:
         outcome = failure(unit.digest, str(error))

@@ -24,8 +24,8 @@ from safetensors.numpy import load_file
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.options.names import PLOT_FORMATS
 from allennlp_analyze.results.verdict import Verdict
-from allennlp_analyze.settings import PLOT_FORMATS
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
 from scripts.rank_collapse.data import DATA, read_images
 from scripts.rank_collapse.figures import write_figures

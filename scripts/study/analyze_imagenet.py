@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
-from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.analysis.request import Limits
 from allennlp_analyze.cli.exits import EXIT_CODES, finish, guarded
 from allennlp_analyze.errors import OutputError, UsageError
 from allennlp_analyze.settings import Settings
@@ -27,8 +27,8 @@ from allennlp_analyze.text.names import printable
 from allennlp_analyze.zoo.claims import imagenet_claims
 from allennlp_analyze.zoo.manifest.reading import ZooEntry, read_manifest
 from allennlp_analyze.zoo.results import Claim, ZooReport
+from allennlp_analyze.zoo.run import GO_ON_OR_ANEW, ZOO, ZooRequest, run_zoo
 from allennlp_analyze.zoo.run import MODELS as MODEL_REPORTS
-from allennlp_analyze.zoo.run import ZOO, ZooRequest, run_zoo
 from scripts.study.claims import (
     TIMEOUT,
     here_instead,
@@ -99,12 +99,13 @@ def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
     """
     zoo = ZooRequest(
         manifest=str(request.output_dir / MODELS),
-        output_dir=request.output_dir,
+        directory=request.output_dir,
         force=request.force,
         resume=request.resume,
         retry_failed=request.resume,
         workers=request.workers,
-        request=Request(archive="", plots=False, timeout=request.timeout, quiet=request.quiet),
+        limits=Limits(timeout=request.timeout),
+        quiet=request.quiet,
     )
     entries = located_entries(request)
     refuse_earlier(request)
@@ -128,10 +129,7 @@ def refuse_earlier(request: ImageNetRequest) -> None:
     """Raise `OutputError`, as `run_zoo` would after weights were drawn, where there is a zoo."""
     begun = (request.output_dir / ZOO).exists() or (request.output_dir / MODEL_REPORTS).exists()
     if begun and not (request.resume or request.force):
-        raise OutputError(
-            f"{request.output_dir}: already holds a zoo; --resume does what is missing, --force"
-            " begins anew"
-        )
+        raise OutputError(f"{request.output_dir}: already holds a zoo", *GO_ON_OR_ANEW)
 
 
 def located_entries(request: ImageNetRequest) -> tuple[ZooEntry, ...]:

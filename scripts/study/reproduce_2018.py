@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from allennlp_analyze._versions import tool_info
-from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.analysis.request import Limits
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reference.table import read_reference
@@ -120,15 +120,15 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
     """The claims on AllenNLP's models, and each model beside its published rows."""
     root = study.output_dir / ALLENNLP
     write_manifest(root / MODELS, "AllenNLP's models of the study of 2018", entries)
-    request = Request(archive="", plots=False, timeout=study.timeout, quiet=study.quiet)
     zoo = ZooRequest(
         manifest=str(root / MODELS),
-        output_dir=root,
+        directory=root,
         force=study.force,
         resume=not study.force,
         retry_failed=not study.force,
         workers=study.workers,
-        request=request,
+        limits=Limits(timeout=study.timeout),
+        quiet=study.quiet,
     )
     report = run_zoo(zoo, Settings()).report
     claims = allennlp_claims(report.counted, f"{ALLENNLP}/zoo.csv", why_nothing(report))

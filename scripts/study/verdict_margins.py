@@ -19,10 +19,10 @@ from typing import Optional
 
 from allennlp_analyze import Report, analyze, load
 from allennlp_analyze.cli.exits import finish, guarded
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import NEAR_SHARE
-from allennlp_analyze.settings import KINDS
 from allennlp_analyze.text.names import printable
 
 SHOWN = 4

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the parsers of the command and its subcommands.
+"""Write docs/cli.md from the parsers, and the options in docs/manifests.md from their table.
 
     python -m scripts.tools.make_cli_docs [--check]
 
@@ -6,32 +6,48 @@ With --check nothing is written; the exit code is 1 where the file is not what w
 """
 
 import argparse
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Optional, Union
 
+from allennlp_analyze.options.option import Place, Table, options_at
+from allennlp_analyze.options.table import TABLE
 from scripts.tools.generated import ROOT, write_or_check
 
 PAGE = ROOT / "docs" / "cli.md"
+MANIFESTS = ROOT / "docs" / "manifests.md"
 WIDTH = 100
 HEADER = """# The command line
 
-<!-- Made by scripts/tools/make_cli_docs.py from the parsers: change the help texts there. -->
+<!-- Made by scripts/tools/make_cli_docs.py from the parsers: change allennlp_analyze/options. -->
 
 With AllenNLP installed, `allennlp analyze` is the same command: the same arguments but `--version`
 and `--install-plugin`, and no subcommands.
 """
 _DEFAULT = " (default: %(default)s)"
+_PART = re.compile(r"(<!-- options: [^\n]+ -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
-def make_page() -> str:
+def make_page(table: Table = TABLE) -> str:
     """The whole page: the command first, then every subcommand that it has."""
     from allennlp_analyze.cli.main import SUBCOMMANDS, make_parser
 
-    parsers = [make_parser(), *(module.make_parser() for module in SUBCOMMANDS.values())]
+    parsers = [make_parser(table), *(x.make_parser(table) for x in SUBCOMMANDS.values())]
     return "\n".join([HEADER, *("\n".join(_section(parser)) for parser in parsers)])
+
+
+def make_manifests_page(table: Table = TABLE) -> str:
+    """The page on manifests, with the options that they may hold as the table has them."""
+    rows = ["| option | value | |", "|---|---|---|"]
+    for option in options_at(Place.MANIFEST, table).values():
+        cells = (f"`{option.name}`", option.values.says, option.described)
+        rows.append("| " + " | ".join(_cell(_plain(cell)) for cell in cells) + " |")
+    text = "\n".join(rows)
+    page = MANIFESTS.read_text(encoding="utf-8")
+    return _PART.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
 
 
 def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -137,8 +153,13 @@ def _cell(text: str) -> str:
 
 
 def main(argv: Optional[list[str]] = None) -> int:
-    """Write the page, or check it; the exit code."""
-    return write_or_check("scripts.tools.make_cli_docs", __doc__, lambda: {PAGE: make_page()}, argv)
+    """Write the pages, or check them; the exit code."""
+    return write_or_check(
+        "scripts.tools.make_cli_docs",
+        __doc__,
+        lambda: {PAGE: make_page(), MANIFESTS: make_manifests_page()},
+        argv,
+    )
 
 
 if __name__ == "__main__":

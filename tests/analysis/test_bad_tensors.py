@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.settings import Settings
 from tests.support.commands import run_module
@@ -19,7 +20,7 @@ ZIPPED = pytest.mark.parametrize("zipped", [False, True], ids=["legacy", "zip"])
 
 
 def analyzed(path: Path) -> ModelReport:
-    return analyze_archive(Request(str(path), quiet=True), Settings())
+    return analyze_archive(Reading(str(path)), Settings())
 
 
 def report_of(state: Any, directory: Path, zipped: bool = True) -> ModelReport:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from allennlp_analyze.analysis.measure import describe
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.results.layer import LayerResult, ModelReport
@@ -19,7 +20,7 @@ ENOUGH_FOR_ALPHA = 10
 
 
 def analyzed(corpus: Corpus, name: str) -> ModelReport:
-    return analyze_archive(Request(str(corpus.path(name)), quiet=True), Settings())
+    return analyze_archive(Reading(str(corpus.path(name))), Settings())
 
 
 @pytest.mark.parametrize("name", corpus_names())

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, open_journal
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import to_json_dict
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
@@ -28,7 +29,7 @@ RUN = {"weights": ["0" * 64, "weights.th"], "settings": {"jobs": None, "kinds": 
 def outcomes() -> "list[LayerOutcome]":
     """Real layers with every field that there is, odd names, and matrices that were left out."""
     settings = Settings(compare_distributions=True, kinds=("linear",))
-    layers = list(analyze_archive(Request(str(SMALL), quiet=True), settings).layers[:3])
+    layers = list(analyze_archive(Reading(str(SMALL)), settings).layers[:3])
     odd = [make_layer(heavy_tailed(30, 12, seed), name) for seed, name in enumerate(ODD_NAMES)]
     return [*layers, *odd, Skipped("w", (3, 4), "1 entry is not finite", invalid=True)]
 
@@ -102,7 +103,7 @@ def test_the_journal_of_another_run_is_not_gone_on_with(
 ) -> None:
     path = written(tmp_path, outcomes)
     before = path.read_bytes()
-    with pytest.raises(OutputError, match=r"journal\.jsonl: is of another archive.*--force"):
+    with pytest.raises(OutputError, match=r"journal\.jsonl: is of another archive.*force=True"):
         with open_journal(tmp_path, {**RUN, "weights": ["1" * 64]}, resume=True):
             pass
     assert path.read_bytes() == before

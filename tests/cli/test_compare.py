@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 import torch
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.cli.compare import WORSE
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
@@ -56,7 +57,7 @@ def test_a_collapse_in_a_real_archive_is_caught_and_a_recovery_is_none(
     corpus: Corpus, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = corpus.path(name)
-    report = analyze_archive(Request(str(good), quiet=True), Settings())
+    report = analyze_archive(Reading(str(good)), Settings())
     (layer, *_) = [x for x in report.layers if x.verdict == "full_rank" and x.part is None]
     bad = rewritten(good, tmp_path / "bad.tar.gz", flattened(layer.parameter, layer.M - 1))
     assert main(["compare", str(good), str(bad)]) == 0
@@ -185,7 +186,7 @@ def test_kinds_and_layers_are_those_of_reports_too(
     assert {pair["kind"] for pair in candidate["pairs"]} == {"linear"}
     gates = one(compared(capsys, out, SMALL, "--kinds", "recurrent", "--split-gates"))
     assert len(gates["pairs"]) == 8 and len(gates["added"]) == 32
-    assert any("--split-gates was off for A and on for B" in w for w in gates["warnings"])
+    assert any("split_gates was off for A and on for B" in w for w in gates["warnings"])
 
 
 def test_different_settings_are_a_warning(
@@ -196,7 +197,7 @@ def test_different_settings_are_a_warning(
     assert main([*arguments, "--kinds", "linear"]) == 0
     assert main(["compare", str(SMALL), str(out)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Warning: --kinds was not given for A and linear for B" in shown
+    assert "Warning: kinds was not given for A and linear for B" in shown
     assert "Only in A, not in B (20)" in shown and "and 10 more" in shown
 
 

@@ -45,9 +45,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["a", "b"], ["a", "--table", "2017"], ["a", "--no-such"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--no-such"]])
 def test_usage_errors_exit_2(arguments: "list[str]") -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -67,7 +65,7 @@ def test_a_failing_plot_loses_no_numbers(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("allennlp_analyze.analysis.pipeline.write_plots", full)
+    monkeypatch.setattr("allennlp_analyze.analysis.writing.write_plots", full)
     assert main([str(SMALL), "--output-dir", str(tmp_path)]) == 1
     assert "No space left" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -114,7 +112,7 @@ def test_a_fault_of_ours_is_one_line_too_and_keeps_what_was_done(
     def broken(*_: object) -> None:
         raise KeyError("a fault")
 
-    monkeypatch.setattr("allennlp_analyze.analysis.pipeline.write_csv", broken)
+    monkeypatch.setattr("allennlp_analyze.analysis.writing.write_csv", broken)
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--layers", "_l0$"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import allennlp_analyze
-from allennlp_analyze.analysis.pipeline import archive_name
+from allennlp_analyze.analysis.request import archive_name
 from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
@@ -94,7 +94,7 @@ def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_pat
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--max-dim", "79"]) == 0
     report = read_report(tmp_path)
     assert max(layer["M"] for layer in report["layers"]) < 80  # type: ignore[attr-defined]
-    large = [s for s in report["skipped"] if "--max-dim 79" in s["reason"]]  # type: ignore[attr-defined]
+    large = [s for s in report["skipped"] if "max_dim = 79" in s["reason"]]  # type: ignore[attr-defined]
     assert {min(s["shape"]) for s in large} == {80, 88}
     (warning,) = report["summary"]["warnings"]  # type: ignore[index]
     assert "left out" in warning and f"and {len(large) - 1} more" in warning

@@ -12,14 +12,16 @@ import jsonschema
 import pytest
 
 from allennlp_analyze.analysis.journal import JOURNAL, Journal, open_journal
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive, run
+from allennlp_analyze.analysis.pipeline import analyze_archive, run
+from allennlp_analyze.analysis.request import Reading, Writing
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import OutputError
+from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.reports.json import schema
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.reports.reference_console import format_reference
 from allennlp_analyze.results.reference import ReferenceComparison
-from allennlp_analyze.settings import REFERENCES, Settings
+from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.corpus import Corpus, corpus_names, corpus_root
 
@@ -165,18 +167,17 @@ def test_an_interrupted_run_goes_on_with_another_reference(tmp_path: Path) -> No
     """The journal holds what became of the layers, whatever they are compared with later."""
     out = tmp_path / "out"
     settings = Settings(kinds=("linear",))
-    request = Request(str(SMALL), out, quiet=True, plots=False, reference="ner-2018")
+    reading, writing = Reading(str(SMALL)), Writing(out, plots=False, resume=True)
     with contextlib.ExitStack() as stack:
 
         def keep_journal(of_run: Mapping[str, Any]) -> Journal:
             return stack.enter_context(open_journal(out, of_run, resume=False))
 
-        first = analyze_archive(request, settings, keep_journal)
+        first = analyze_archive(reading, settings, reference="ner-2018", keep_journal=keep_journal)
     assert (out / JOURNAL).is_file() and not (out / "report.json").exists()
-    other = Request(str(SMALL), out, quiet=True, plots=False, resume=True, reference="srl-2018")
     with pytest.raises(OutputError, match="other settings"):
-        run(other, Settings(kinds=("recurrent",)))
-    second = run(other, settings).report
+        run(reading, writing, Settings(kinds=("recurrent",)), reference="srl-2018")
+    second = run(reading, writing, settings, reference="srl-2018").report
     assert first.reference is not None and second.reference is not None
     assert (first.reference.name, second.reference.name) == ("ner-2018", "srl-2018")
     assert first.layers == second.layers

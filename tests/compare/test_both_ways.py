@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.compare.results import MEASURES, ComparedModel, ModelComparison
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
@@ -20,7 +21,7 @@ from tests.support.corpus import Corpus, corpus_names
 
 @functools.cache
 def analyzed(path: Path) -> ModelReport:
-    return analyze_archive(Request(str(path), quiet=True), Settings())
+    return analyze_archive(Reading(str(path)), Settings())
 
 
 @pytest.mark.parametrize("name", corpus_names())

@@ -11,12 +11,12 @@ import pytest
 
 from allennlp_analyze import Layer, analyze
 from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.reports.csv import columns
 from allennlp_analyze.reports.json import LAYER_KEYS
 from allennlp_analyze.results import layer as results
 from allennlp_analyze.results import reference as reference_results
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
-from allennlp_analyze.settings import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo import results as zoo_results
 from allennlp_analyze.zoo.reports.csv import write_zoo_models

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.matrices.kinds import infer_kinds, split_name, words_of
-from allennlp_analyze.settings import KINDS
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor

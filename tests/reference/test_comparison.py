@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.reference.comparison import TOLERANCE, compare_with_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.reference import NUMBERS, ReferenceNumbers, relative_difference
-from allennlp_analyze.settings import REFERENCES
 from tests.support.references import PUBLISHED, against, as_published, layer, of, table
 
 MEASURES = ("alpha", "D", "min_singular_value")

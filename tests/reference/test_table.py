@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.reference.table import MAX_BYTES, MAX_ROWS, read_reference
 from allennlp_analyze.reports.console import table_2018
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.reports.json import write_json
 from allennlp_analyze.results.reference import ReferenceNumbers
-from allennlp_analyze.settings import REFERENCES
 from tests.support.references import MODEL_OF, PUBLISHED, table
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.reports.json import read_json, schema, to_json_dict, write_json
 from allennlp_analyze.results.layer import Comparison, ModelReport
 from allennlp_analyze.results.reference import AGREEMENTS, REFERENCE_VERDICTS, ROW_AGREEMENTS
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
-from allennlp_analyze.settings import KINDS, Settings
+from allennlp_analyze.settings import Settings
 from tests.support.report_factory import (
     gaussian,
     heavy_tailed,

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.reference.comparison import compare_with_reference
 from allennlp_analyze.reference.table import Reference, read_reference
 from allennlp_analyze.reports.reference_console import WIDTH, format_reference
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.reference import ReferenceComparison, ReferenceNumbers
-from allennlp_analyze.settings import REFERENCES
 from tests.support.references import as_published, layer, table
 from tests.support.report_factory import ODD_NAMES
 

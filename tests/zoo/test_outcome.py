@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.pipeline import Request, analyze_archive
+from allennlp_analyze.analysis.pipeline import analyze_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import Settings
@@ -43,7 +44,7 @@ def test_what_was_written_comes_back(index: int, tmp_path: Path) -> None:
 
 def test_a_real_model_comes_back(tmp_path: Path) -> None:
     archive = ROOT / "fixtures" / "ner-small.tar.gz"
-    report = analyze_archive(Request(str(archive), quiet=True), Settings())
+    report = analyze_archive(Reading(str(archive)), Settings())
     assert back(done(report), tmp_path) == done(report)
 
 

@@ -8,17 +8,18 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.reports.loader import load_report
-from allennlp_analyze.settings import Settings
+from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry
 from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.unit import analyze_unit, failure, make_unit, weights_digest
 from tests.support.zoo_archives import write_archive
 
 
 def unit(archive, directory, **options):
-    settings = Settings(**options.pop("settings", {}))
-    return make_unit("m", directory, Request(str(archive), plots=False, **options), settings)
+    entry = ZooEntry("m", str(archive), sha256=options.pop("sha256", None))
+    resume = options.pop("resume", True)
+    return make_unit(entry, laid_over(Choices(), options), directory, resume)
 
 
 @pytest.fixture
@@ -120,16 +121,18 @@ def test_what_changes_the_reports_changes_the_request(tmp_path):
     archive = write_archive(tmp_path / "m.tar.gz", 0)
     plain = digest_of(archive)
     assert digest_of(archive) == plain
-    for immaterial in ({"timeout": 1.0}, {"resume": True}, {"settings": {"jobs": 7}}):
+    for immaterial in ({"timeout": 1.0}, {"resume": False}, {"jobs": 7}):
         assert digest_of(archive, **immaterial) == plain
     for material in (
-        {"settings": {"layers": "x"}},
-        {"settings": {"kinds": ("linear",)}},
-        {"settings": {"loose_tolerance": 0.1}},
+        {"layers": "x"},
+        {"kinds": ("linear",)},
+        {"loose_tolerance": 0.1},
         {"weights_file": "other.th"},
         {"sha256": "0" * 64},
         {"reference": "ner-2018"},
         {"build_model": True},
+        {"plots": True},
+        {"max_unpacked_size": "1G"},
     ):
         assert digest_of(archive, **material) != plain
     write_archive(archive, 1)

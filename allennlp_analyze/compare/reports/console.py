@@ -42,12 +42,17 @@ LEGEND = (
 
 
 def print_comparison(
-    report: ComparisonReport, show_all: bool, written: Sequence[str], stream: TextIO
+    report: ComparisonReport,
+    show_all: bool,
+    written: Sequence[str],
+    stream: TextIO,
+    how_to_see_all: str = "",
 ) -> None:
     """Print the comparison to `stream`: in colour on a terminal, else in lines of 100 columns.
 
     Of many pairs, those that changed most are shown unless `show_all`. `written` names the files
-    that were written. Names from the archives are shown as text only.
+    that were written, `how_to_see_all` says what shows the other pairs. Names from the archives are
+    shown as text only.
     """
     console = make_console(stream)
     models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
@@ -58,7 +63,7 @@ def print_comparison(
         print_wrapped(console, LEGEND)
     for comparison in report.candidates:
         console.print()
-        _print_candidate(console, comparison, show_all)
+        _print_candidate(console, comparison, show_all, how_to_see_all)
     print_written(console, written)
 
 
@@ -68,13 +73,19 @@ def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
     print_wrapped(console, f"   {summary.sentence}", VERDICT_STYLES[summary.verdict])
 
 
-def _print_candidate(console: "Console", comparison: ModelComparison, show_all: bool) -> None:
+def _print_candidate(
+    console: "Console", comparison: ModelComparison, show_all: bool, how_to_see_all: str
+) -> None:
     shown = _shown(comparison, show_all)
     if shown:
         names = [pair.baseline.name for pair in shown]
         console.print(layer_table(console, _columns(comparison.letter), shown, names))
         console.print()
-    for line in _notes(comparison, len(comparison.pairs) - len(shown), show_all):
+    hidden = len(comparison.pairs) - len(shown)
+    if hidden:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        print_wrapped(console, f"Not shown: {count(hidden, 'layer')} that changed less{see}.")
+    for line in _notes(comparison, show_all):
         print_wrapped(console, line)
     counts = comparison.counts
     style = next((CHANGE_STYLES[c] for c in ("collapsed", "worse") if counts[c]), "")
@@ -122,13 +133,10 @@ def _after(cell: Callable[[LayerResult], str], pair: LayerPair) -> str:
     return cell(pair.candidate)
 
 
-def _notes(comparison: ModelComparison, hidden: int, show_all: bool) -> list[str]:
+def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
     most = len(comparison.pairs) + 1 if show_all else MAX_NAMED
     pairs, name = comparison.pairs, comparison.letter
-    notes = []
-    if hidden:
-        notes.append(f"Not shown: {count(hidden, 'layer')} that changed less; --all shows them.")
-    notes += [f"Warning: {warning}" for warning in comparison.warnings]
+    notes = [f"Warning: {warning}" for warning in comparison.warnings]
     resized = [
         f"{pair.baseline.name}: {_size(pair.baseline)} in A, {_size(pair.candidate)} in {name}"
         for pair in pairs

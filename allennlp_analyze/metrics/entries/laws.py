@@ -155,7 +155,7 @@ TIKHONOV = (
         meaning="Tikhonov: eigenvalues above gamma are information, the others noise.",
         section=SPLIT_SECTION,
         unit=EIGENVALUES,
-        details="γ is `--gamma`, or else λ₊ of the bulk.",
+        details="γ is the option `gamma`, or else λ₊ of the bulk.",
         term=True,
     ),
     Metric(

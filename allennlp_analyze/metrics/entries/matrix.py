@@ -1,8 +1,8 @@
 """Entries of the catalogue: which matrix it is, and what is said of it in words."""
 
 from allennlp_analyze.metrics.metric import COUNT, TEXT, WHOLE, Metric, PageColumn, TerminalColumn
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
-from allennlp_analyze.settings import KINDS
 
 SECTION = "matrix"
 _POSITIVE = {"minimum": 1}

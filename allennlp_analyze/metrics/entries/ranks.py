@@ -19,7 +19,7 @@ _TOLERANCES = {
     ),
     "loose": (
         "The 2018 study's 0.001, absolute, unless set otherwise.",
-        "0.001, or `--loose-tolerance`",
+        "0.001, or the option `loose_tolerance`",
     ),
     "rounding": (
         "What the rounding of the stored dtype alone can produce.",

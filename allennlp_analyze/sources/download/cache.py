@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Optional
 
 from allennlp_analyze.errors import SourceError, UsageError
-from allennlp_analyze.settings import TIMEOUT
+from allennlp_analyze.options.choices import checked, default
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from allennlp_analyze.sources.download.http import HttpClient, Version
 
 SCHEMES = ("http", "https", "s3", "gs", "hf")
-MAX_TIMEOUT = 24 * 3600.0
 CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
 # A partial download that has not grown for a day was killed.
 STALE_SECONDS = 24 * 3600
@@ -46,7 +45,7 @@ def cache_directory() -> Path:
     return Path(root if root else Path.home() / ".allennlp") / "cache"
 
 
-def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
+def fetch(archive: str, quiet: bool, timeout: float = default("timeout")) -> Path:
     """Returns the local path of `archive`; downloads it unless the cache has it.
 
     `timeout` is the number of seconds without data after which an HTTP download fails. If the
@@ -62,10 +61,7 @@ def fetch(archive: str, quiet: bool, timeout: float = TIMEOUT) -> Path:
         raise UsageError(
             f"{archive}: {match.group(1)}:// is not supported; use a path or {', '.join(SCHEMES)}"
         )
-    if not 0 < timeout <= MAX_TIMEOUT:  # False for NaN
-        raise UsageError(
-            f"timeout {timeout:g}: must be above 0 and at most {MAX_TIMEOUT:g} seconds"
-        )
+    timeout = checked("timeout", timeout)
     return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
 
 

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, Optional, Union, cast
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.streams.gzip import GzipStream
 from allennlp_analyze.text.lines import excerpt
@@ -115,8 +115,8 @@ class _ForwardFile:
         self._position += len(data)
         if self._position > self._max_size:
             raise SourceError(
-                f"unpacks to more than {_readable(self._max_size)};"
-                " use --max-unpacked-size to raise the limit"
+                f"unpacks to more than {_readable(self._max_size)}",
+                Advice("max_unpacked_size", "use {} to raise the limit"),
             )
         return data
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze._version import VERSION
-from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.errors import OptionError, SourceError
 from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Dask:
 
     Its workers need this package in this version. The cluster decides which worker takes a model,
     how often it retries a model whose worker died (`distributed.scheduler.allowed-failures`), and
-    how much memory a worker has. Raises `UsageError` if distributed is not installed.
+    how much memory a worker has. Raises `OptionError` if distributed is not installed.
     """
 
     room: Optional[int] = None
@@ -38,8 +38,8 @@ class Dask:
         try:
             from distributed import KilledWorker
         except ImportError:
-            raise UsageError(
-                f"--dask {address}: the package distributed is missing (pip install '.[dask]')"
+            raise OptionError(
+                "dask", "the package distributed is missing (pip install '.[dask]')"
             ) from None
         self.died: tuple[type[BaseException], ...] = (KilledWorker,)
         self._address = address
@@ -76,7 +76,7 @@ class Dask:
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"--dask {self._address}: no scheduler answers there ({one_line(error, 200)})"
+                f"{self._address}: no Dask scheduler answers there ({one_line(error, 200)})"
             ) from None
 
     def _check_workers(self, client: "Client") -> None:
@@ -85,15 +85,13 @@ class Dask:
             versions = client.run(importlib.metadata.version, PACKAGE)
         except importlib.metadata.PackageNotFoundError:
             raise SourceError(
-                f"--dask {self._address}: {PACKAGE} is missing on its workers; install it there"
+                f"{self._address}: {PACKAGE} is missing on the Dask workers; install it there"
             ) from None
         except TimeoutError:
-            raise SourceError(
-                f"--dask {self._address}: no worker has joined the scheduler"
-            ) from None
+            raise SourceError(f"{self._address}: no worker has joined the Dask scheduler") from None
         others = sorted({version for version in versions.values() if version != VERSION})
         if others:
             raise SourceError(
-                f"--dask {self._address}: a worker has {PACKAGE} {others[0]}, expected {VERSION};"
+                f"{self._address}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"
                 " install the same version everywhere"
             )

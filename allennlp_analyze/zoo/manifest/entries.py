@@ -11,8 +11,8 @@ class ZooEntry:
 
     `name` is any unique text. `archive` is a URL or a path relative to the working directory,
     `sha256` the digest of that file in lower case. `options` are the model's own options by field
-    name; `options.unit_request` applies them over those of all models. `place` is the file and line
-    of the entry, for messages.
+    name; `options.model_choices` applies them over those of all models. `place` is the file and
+    line of the entry, for messages.
     """
 
     name: str

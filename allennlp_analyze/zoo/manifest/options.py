@@ -1,32 +1,39 @@
 """The options of one model of a zoo: checked, and laid over what all its models share."""
 
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Callable
+from typing import Any, Optional
 
-from allennlp_analyze.analysis.pipeline import Request
-from allennlp_analyze.errors import UsageError
-from allennlp_analyze.settings import PLOT_FORMATS, Settings
-from allennlp_analyze.sources.download.cache import MAX_TIMEOUT
-from allennlp_analyze.text.sizes import parse_size
+from allennlp_analyze.analysis.request import Building, Limits
+from allennlp_analyze.errors import Advice, OptionError, UsageError
+from allennlp_analyze.options.choices import check_fields, default, laid_over
+from allennlp_analyze.options.option import Option, Place, Table, options_at
+from allennlp_analyze.options.table import TABLE
+from allennlp_analyze.options.values import MAX_SHOWN, quoted
+from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
 
-MAX_SHOWN = 60
-
-_SETTINGS = {field.name for field in fields(Settings)}
-_WORDS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
+OPTIONS = tuple(options_at(Place.MANIFEST, TABLE))
 
 
-def quoted(value: object) -> str:
-    """`value` as messages show it."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+@dataclass(frozen=True)
+class Choices:
+    """All that is chosen about a model of a zoo but what it is and where its reports go.
+
+    Raises `OptionError`.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    limits: Limits = field(default_factory=Limits)
+    building: Building = field(default_factory=Building)
+    weights_file: Optional[str] = default("weights_file")
+    reference: Optional[str] = default("reference")
+    plots: bool = False
+    plot_format: str = default("plot_format")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
@@ -37,184 +44,77 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     return f"unknown {what} {quoted(name)}{meant} (there are {', '.join(names)})"
 
 
-def text_of(value: object) -> str:
-    """Raises `ValueError` for what is not text, or empty."""
-    if not isinstance(value, str):
-        raise ValueError(f"{quoted(value)} is not text; put it in quotes")
-    if not value.strip():
-        raise ValueError("is empty")
-    return value
+def spellings(table: Table = TABLE) -> dict[str, Option]:
+    """The options of a manifest by their names, and by those of the command line, with
+    underscores."""
+    found = options_at(Place.MANIFEST, table)
+    flags = {x.flag.replace("-", "_"): x for x in found.values() if x.flag}
+    return {**found, **flags}
 
 
-def _names(value: object) -> tuple[str, ...]:
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)):
-        raise ValueError(f"{quoted(value)} is not a list of names")
-    return tuple(text_of(name).strip() for name in names)
+SPELLINGS = spellings()
 
 
-def _flag(value: object) -> bool:
-    word = value.strip().lower() if isinstance(value, str) else None
-    if isinstance(value, bool):
-        return value
-    if word not in _WORDS:
-        raise ValueError(f"{quoted(value)} is neither true nor false")
-    return _WORDS[word]
-
-
-def _number(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _finite(value)
-    # Python would read 1_000, which nobody writes here.
-    if not isinstance(value, str) or "_" in value:
-        raise ValueError(f"{quoted(value)} is not a number")
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError(f"{quoted(value)} is not a number") from None
-    return _finite(number)
-
-
-def _finite(number: float) -> float:
-    try:
-        number = float(number)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not a number that can be used")
-    return number
-
-
-def _whole(value: object) -> int:
-    number = _number(value)
-    if number != math.floor(number) or abs(number) > 2**53:
-        raise ValueError(f"{quoted(value)} is not a whole number")
-    return int(number)
-
-
-def _seconds(value: object) -> float:
-    seconds = _number(value)
-    if not 0 < seconds <= MAX_TIMEOUT:
-        raise ValueError(f"{quoted(value)} is not above 0 and at most {MAX_TIMEOUT:g} seconds")
-    return seconds
-
-
-def _size(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"{quoted(value)} is not a size; write one like 500M or 20G")
-    return parse_size(str(value))
-
-
-def _plot_format(value: object) -> str:
-    name = text_of(value)
-    if name not in PLOT_FORMATS:
-        raise ValueError(f"{quoted(name)} is none of {', '.join(PLOT_FORMATS)}")
-    return name
-
-
-def _overrides(value: object) -> str:
-    """JSON, or what a YAML mapping makes of it."""
-    if not isinstance(value, dict):
-        return text_of(value)
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{quoted(value)} cannot be JSON ({error})") from None
-
-
-# Every option by its field, in the order of the documentation.
-OPTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "kinds": _names,
-    "layers": text_of,
-    "split_gates": _flag,
-    "loose_tolerance": _number,
-    "gamma": _number,
-    "compare_distributions": _flag,
-    "max_dim": _whole,
-    "cuda_device": _whole,
-    "weights_file": text_of,
-    "timeout": _seconds,
-    "max_unpacked_size": _size,
-    "reference": text_of,
-    "plots": _flag,
-    "plot_format": _plot_format,
-    "build_model": _flag,
-    "overrides": _overrides,
-    "include_packages": _names,
-}
-# What the command line calls otherwise.
-ALIASES = {"include_package": "include_packages"}
-NO_PLOTS = "no_plots"
-
-
-def field_name(option: str) -> str:
-    """What an option is called here, with dashes or underscores."""
-    name = option.strip().lower().replace("-", "_")
-    return ALIASES.get(name, name)
+def field_name(written: str) -> str:
+    """What an option is called here, with dashes or underscores; what switches off (no_plots) and
+    what is no option keeps its name."""
+    name = written.strip().lower().replace("-", "_")
+    option = SPELLINGS.get(name)
+    return name if option is None or option.negative else option.name
 
 
 def is_option(name: str) -> bool:
-    return field_name(name) in {*OPTIONS, NO_PLOTS}
+    return field_name(name) in SPELLINGS
 
 
-def read_options(options: Mapping[Any, Any]) -> dict[str, Any]:
+def read_options(
+    options: Mapping[Any, Any], known: Mapping[str, Option] = SPELLINGS
+) -> dict[str, Any]:
     """Options as they were written, in YAML's types or as text, by field name and of its type.
 
     What is None stays: it takes back what the manifest says of all its models. Raises `UsageError`,
     with the option, for an unknown one, one given twice, and a value that cannot be.
     """
     found: dict[str, Any] = {}
-    for option, value in options.items():
-        name = field_name(str(option))
-        if not is_option(name):
-            raise UsageError(unknown("option", option, OPTIONS))
-        field, parsed = _parsed(str(option), name, value)
-        if field in found:
-            raise UsageError(f"option {option}: is there twice")
-        found[field] = parsed
-    _lay_over(found, Request(archive=""), Settings())
+    for written, value in options.items():
+        name = str(written).strip().lower().replace("-", "_")
+        option = known.get(name)
+        if option is None:
+            names = dict.fromkeys(option.name for option in known.values())
+            raise UsageError(unknown("option", written, names))
+        if option.name in found:
+            raise UsageError(f"option {written}: is there twice")
+        found[option.name] = None
+        if value is not None:
+            parsed = _parsed(str(written), option, value)
+            found[option.name] = not parsed if option.negative and name != option.name else parsed
     return found
 
 
-def _parsed(option: str, name: str, value: object) -> tuple[str, Any]:
-    """The field, and the value that it gets."""
-    field = "plots" if name == NO_PLOTS else name
-    if value is None:
-        return field, None
+def _parsed(written: str, option: Option, value: object) -> Any:
     try:
-        parsed = OPTIONS[field](value)
-    except ValueError as error:
-        raise UsageError(f"option {option}: {error}") from None
-    return field, not parsed if name == NO_PLOTS else parsed
+        return option.checked(value)
+    except OptionError as error:
+        raise UsageError(f"option {written}: {error.reason}") from None
 
 
-def unit_request(entry: ZooEntry, request: Request, settings: Settings) -> tuple[Request, Settings]:
-    """What is asked for one model: its own options over `request` and `settings`, all models'.
+def model_choices(entry: ZooEntry, shared: Choices) -> Choices:
+    """What is chosen for one model: its own options over those that all models share.
 
     A manifest may come from anybody, and building modules can execute what is in an archive: no
-    entry can ask for that unless `request` does. Raises `UsageError`, saying where the entry is.
+    entry can ask for that unless all models are to be built. Raises `UsageError`, saying where the
+    entry is.
     """
     try:
         options = read_options(entry.options)
-        if options.get("build_model") and not request.build_model:
+        if options.get("build_model") and not shared.building.build_model:
             raise UsageError(
-                "option build_model: can execute code from the archive; a manifest cannot switch"
-                " it on, give --build-model on the command line for archives that you trust"
+                "option build_model: can execute code from the archive; a manifest cannot switch it"
+                " on",
+                Advice("build_model", "give {} for archives that you trust", switch=True),
             )
-        request = replace(request, archive=entry.archive, sha256=entry.sha256)
-        return _lay_over(options, request, settings)
     except UsageError as error:
-        raise UsageError(f"{entry.place or entry.name}: {error}") from None
-
-
-def _lay_over(
-    options: Mapping[str, Any], request: Request, settings: Settings
-) -> tuple[Request, Settings]:
+        place = entry.place or entry.name
+        raise UsageError(f"{place}: {error.text}", *error.advice) from None
     given = {name: value for name, value in options.items() if value is not None}
-    of_settings = {name: value for name, value in given.items() if name in _SETTINGS}
-    of_request = {name: value for name, value in given.items() if name not in _SETTINGS}
-    try:
-        return replace(request, **of_request), replace(settings, **of_settings)
-    except UsageError as error:
-        # Their messages begin with the option, as the command line has it.
-        raise UsageError(f"option {str(error).removeprefix('--')}") from None
+    return laid_over(shared, given) if given else shared

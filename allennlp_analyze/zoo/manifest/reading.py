@@ -9,16 +9,17 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from allennlp_analyze import data
-from allennlp_analyze.analysis.pipeline import archive_name
-from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
+from allennlp_analyze.analysis.request import archive_name
+from allennlp_analyze.errors import AnalyzeError, OptionError, SourceError, UsageError
+from allennlp_analyze.options.choices import checked
+from allennlp_analyze.options.names import REFERENCES
+from allennlp_analyze.options.values import quoted, text_of
 from allennlp_analyze.reference.table import read_reference
-from allennlp_analyze.settings import REFERENCES
 from allennlp_analyze.sources.download.cache import SCHEMES, is_url
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
-from allennlp_analyze.sources.opening import is_sha256
 from allennlp_analyze.zoo.manifest.entries import Manifest, ZooEntry
 from allennlp_analyze.zoo.manifest.names import distinct, slugs
-from allennlp_analyze.zoo.manifest.options import quoted, read_options, text_of, unit_request
+from allennlp_analyze.zoo.manifest.options import Choices, model_choices, read_options
 from allennlp_analyze.zoo.manifest.records import (
     ARCHIVES,
     YAML_ENDINGS,
@@ -33,7 +34,15 @@ from allennlp_analyze.zoo.manifest.scan import (
     models_matching,
 )
 
-__all__ = ["SHIPPED", "Manifest", "ZooEntry", "read_manifest", "slugs", "unit_request"]
+__all__ = [
+    "SHIPPED",
+    "Choices",
+    "Manifest",
+    "ZooEntry",
+    "model_choices",
+    "read_manifest",
+    "slugs",
+]
 
 # The manifests that come with the package.
 SHIPPED = ("allennlp-2018", "allennlp-public", "torchvision-2018")
@@ -192,7 +201,7 @@ class _Reader:
                     found[name] = self._beside(found[name])
             self._check_reference(found.get("reference"))
         except AnalyzeError as error:
-            raise UsageError(f"{place}: {error}") from None
+            raise UsageError(f"{place}: {error.text}", *error.advice) from None
         return found
 
     def _beside(self, name: str) -> str:
@@ -209,8 +218,7 @@ class _Reader:
         try:
             read_reference(name)
         except AnalyzeError as error:
-            reason = str(error).removeprefix("--reference: ")
-            raise UsageError(f"option reference: {reason}") from None
+            raise UsageError(f"option reference: {error.text}", *error.advice) from None
         self._references.add(name)
 
 
@@ -240,12 +248,10 @@ def _sha256(record: Record) -> Optional[str]:
     digest = _text(record, "sha256")
     if digest is None:
         return None
-    if not is_sha256(digest.strip()):
-        raise UsageError(
-            f"{record.place}: sha256: {quoted(digest)} is not a SHA-256 digest of 64 hexadecimal"
-            " digits"
-        )
-    return digest.strip().lower()
+    try:
+        return str(checked("sha256", digest))
+    except OptionError as error:
+        raise UsageError(f"{record.place}: sha256: {error.reason}") from None
 
 
 def _named(entries: Sequence[ZooEntry]) -> tuple[ZooEntry, ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.zoo.manifest.options import OPTIONS, field_name, is_option, quoted, unknown
+from allennlp_analyze.options.values import quoted
+from allennlp_analyze.zoo.manifest.options import OPTIONS, field_name, is_option, unknown
 
 if TYPE_CHECKING:
     import yaml

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Union
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.reports.csv import all_columns, cell
 from allennlp_analyze.results.layer import Summary
 from allennlp_analyze.storage.files import write_atomically
@@ -31,7 +31,9 @@ OUTCOME_COLUMNS = (
 # Fields of a summary that are counts by name become a column for each name.
 COUNTS = {"layers_by_kind": "layers_", "layers_by_verdict": "layers_"}
 SUMMARY_FIELDS = tuple(field.name for field in dataclasses.fields(Summary))
-REMEDY = "; remove the directory of that model and run the zoo again with --resume"
+REMEDY = Advice(
+    "resume", "remove the directory of that model and run the zoo again with {}", switch=True
+)
 # A cell may hold any name that an archive has; csv's own limit is 128 KiB.
 MAX_CELL = 2**31 - 1
 
@@ -126,13 +128,13 @@ def _lines(table: Path) -> Generator[list[str], None, None]:
                     raise _damaged(table, f"{len(row)} cells in line {reader.line_num}")
                 yield row
     except OSError as error:
-        raise SourceError(f"{table}: cannot be read ({error.strerror or error}){REMEDY}") from None
+        raise SourceError(f"{table}: cannot be read ({error.strerror or error})", REMEDY) from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise _damaged(table, str(error)) from None
 
 
 def _damaged(table: Path, what: str) -> SourceError:
-    return SourceError(f"{table}: is damaged ({what}){REMEDY}")
+    return SourceError(f"{table}: is damaged ({what})", REMEDY)
 
 
 @contextmanager

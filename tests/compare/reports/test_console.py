@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 
 def printed(report: ComparisonReport, stream: io.StringIO, show_all: bool = False) -> str:
-    print_comparison(report, show_all, ["out/compare.json"], stream)
+    print_comparison(report, show_all, ["out/compare.json"], stream, "--all shows them")
     return stream.getvalue()
 
 

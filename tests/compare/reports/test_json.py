@@ -24,9 +24,9 @@ from allennlp_analyze.compare.results import (
     ComparisonReport,
 )
 from allennlp_analyze.errors import OutputError
+from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
-from allennlp_analyze.settings import KINDS
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
 

@@ -11,6 +11,7 @@ from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.engine.dask import Dask
 from allennlp_analyze.zoo.engine.processes import EngineLost, WorkerDied, completed
+from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receive
 from tests.support.http_server import File, HttpServer
@@ -135,17 +136,14 @@ def test_archives_by_url_are_read_by_the_workers(models, tmp_path, monkeypatch):
 
 def test_without_a_scheduler_the_error_names_the_address(models, tmp_path, monkeypatch):
     monkeypatch.setattr("allennlp_analyze.zoo.engine.dask.CONNECT_SECONDS", 1.0)
-    with pytest.raises(SourceError, match="--dask tcp://127.0.0.1:9"):
+    with pytest.raises(SourceError, match="tcp://127.0.0.1:9: no Dask scheduler answers there"):
         run_zoo(ZooRequest(str(models), tmp_path / "zoo", dask="tcp://127.0.0.1:9"), Settings())
 
 
 def test_a_worker_that_does_not_see_the_directory_sends_the_files(models, tmp_path):
     """The same function that a worker runs, told of a directory that is not there."""
-    from allennlp_analyze.analysis.pipeline import Request
-
     directory = tmp_path / "zoo" / "models" / "m0"
-    request = Request(str(models / "m0.tar.gz"), force=True, plots=False)
-    unit = make_unit("m0", directory, request, Settings())
+    unit = make_unit(ZooEntry("m0", str(models / "m0.tar.gz")), Choices(), directory)
     returned = analyze_anywhere(Token(tmp_path / "elsewhere", "secret"), unit)
     assert not directory.exists()
     assert "report.json" in returned.files

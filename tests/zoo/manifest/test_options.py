@@ -1,25 +1,29 @@
 """The options of a model of a zoo mean what they mean on the command line."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.cli.main import make_parser
-from allennlp_analyze.cli.options import settings_from
+from allennlp_analyze.cli.options import chosen
+from allennlp_analyze.cli.wording import spelled
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.settings import KINDS, Settings
+from allennlp_analyze.options.choices import laid_over
+from allennlp_analyze.options.names import KINDS
+from allennlp_analyze.options.option import Place, options_at
+from allennlp_analyze.options.table import TABLE
+from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.sizes import UNITS, parse_size
 from allennlp_analyze.zoo.manifest.options import OPTIONS, read_options
-from allennlp_analyze.zoo.manifest.reading import ZooEntry, unit_request
+from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry, model_choices
 
 pytestmark = pytest.mark.newest_python
-SHARED = Request(archive="", plots=False, timeout=5, output_dir=Path("out"), quiet=True)
-TRUSTED = dataclasses.replace(SHARED, build_model=True)
+SHARED = Choices(limits=Limits(timeout=5))
+TRUSTED = dataclasses.replace(SHARED, building=Building(build_model=True))
 
 # As YAML has it, as a CSV's cell has it, and as the command line has it.
 SAME: "list[tuple[str, Any, str, list[str]]]" = [
@@ -48,52 +52,38 @@ def entry(**options: Any) -> ZooEntry:
     return ZooEntry("model", "model.tar.gz", options=options, place="zoo.yaml: line 3")
 
 
-def refusal(**options: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        unit_request(entry(**options), SHARED, Settings())
-    text = str(caught.value)
-    assert text.startswith("zoo.yaml: line 3: ") and "\n" not in text
-    return text.split(": ", 2)[2]
-
-
 @pytest.mark.parametrize(("option", "value", "cell", "arguments"), SAME, ids=lambda x: str(x)[:20])
 def test_an_option_is_that_of_the_command(
     option: str, value: Any, cell: str, arguments: "list[str]"
 ) -> None:
     args = make_parser().parse_args(["model.tar.gz", *arguments])
-    expected = settings_from(args)
-    plain = Request(archive="", build_model=option == "build_model")
+    building = Building(build_model=option == "build_model")
+    expected = laid_over(Choices(building=building), chosen(args, Place.ANALYZE))
     for written in (value, cell):
-        request, settings = unit_request(entry(**{option: written}), plain, Settings())
-        assert settings == expected
-        assert (request.archive, request.plots) == ("model.tar.gz", not args.no_plots)
-        assert request.include_packages == tuple(args.include_package)
-        for name in ("weights_file", "timeout", "max_unpacked_size", "build_model"):
-            assert getattr(request, name) == getattr(args, name)
-        for name in ("overrides", "plot_format", "reference"):
-            assert getattr(request, name) == getattr(args, name)
+        plain = Choices(building=building, plots=True)
+        assert model_choices(entry(**{option: written}), plain) == expected
 
 
 def test_every_choice_about_one_model_is_an_option() -> None:
-    of_settings = {field.name for field in dataclasses.fields(Settings)} - {"jobs"}
-    of_run = {"archive", "output_dir", "force", "resume", "sha256", "quiet", "startup"}
-    of_request = {field.name for field in dataclasses.fields(Request)} - of_run
-    assert set(OPTIONS) == of_settings | of_request
+    fields = dataclasses.fields(Choices) + tuple(
+        field for kind in (Settings, Limits, Building) for field in dataclasses.fields(kind)
+    )
+    names = {field.name for field in fields} - {"settings", "limits", "building"}
+    assert set(OPTIONS) == names - {"jobs"}
     tried = {name.replace("-", "_") for name, *_ in SAME} - {"no_plots", "include_package"}
     assert tried | {"include_packages"} == set(OPTIONS)
+    known = options_at(Place.ANALYZE, TABLE)
+    assert set(OPTIONS) <= set(known)
 
 
 def test_options_come_over_what_is_shared() -> None:
-    shared = Settings(kinds=("linear",), gamma=2.0, jobs=1)
-    request, settings = unit_request(entry(gamma=None, kinds="other"), SHARED, shared)
-    assert settings == dataclasses.replace(shared, kinds=("other",))
-    assert request == dataclasses.replace(SHARED, archive="model.tar.gz")
-    digest = "ab" * 32
-    request, _ = unit_request(
-        ZooEntry("m", "x", sha256=digest, options={"plots": "on"}), SHARED, shared
-    )
-    assert (request.sha256, request.plots, request.timeout) == (digest, True, 5)
-    assert request.output_dir == SHARED.output_dir
+    settings = Settings(kinds=("linear",), gamma=2.0, jobs=1)
+    shared = dataclasses.replace(SHARED, settings=settings)
+    found = model_choices(entry(gamma=None, kinds="other"), shared)
+    assert found.settings == dataclasses.replace(settings, kinds=("other",))
+    assert found == dataclasses.replace(shared, settings=found.settings)
+    found = model_choices(entry(plots="on"), shared)
+    assert (found.plots, found.limits.timeout) == (True, 5)
 
 
 @given(st.sets(st.sampled_from(KINDS), min_size=1), st.floats(0, 1e6), st.booleans())
@@ -104,15 +94,19 @@ def test_what_was_read_reads_the_same_again(kinds: "set[str]", gamma: float, fla
 
 
 def test_a_manifest_cannot_have_code_executed() -> None:
-    assert "build_model" in refusal(build_model=True) and "--build-model" in refusal(
-        build_model="1"
-    )
-    request, _ = unit_request(entry(build_model=True), TRUSTED, Settings())
-    assert request.build_model
-    request, _ = unit_request(entry(build_model=False), TRUSTED, Settings())
-    assert not request.build_model
-    request, _ = unit_request(entry(overrides="{}", include_package="os"), SHARED, Settings())
-    assert not request.build_model
+    for value in (True, "1"):
+        with pytest.raises(UsageError) as caught:
+            model_choices(entry(build_model=value), SHARED)
+        line = "zoo.yaml: line 3: option build_model: can execute code from the archive; "
+        assert str(caught.value).startswith(line)
+        assert str(caught.value).endswith("give build_model=True for archives that you trust")
+        assert caught.value.worded(spelled).endswith(
+            "give --build-model for archives that you trust"
+        )
+    assert model_choices(entry(build_model=True), TRUSTED).building.build_model
+    assert not model_choices(entry(build_model=False), TRUSTED).building.build_model
+    found = model_choices(entry(overrides="{}", include_package="os"), SHARED)
+    assert not found.building.build_model
 
 
 @pytest.mark.parametrize(
@@ -139,9 +133,12 @@ def test_a_manifest_cannot_have_code_executed() -> None:
         ({"gamma": 10**400}, "option gamma: inf is not a number"),
         ({"gamma": -1}, "option gamma: -1.0 is not a number >= 0"),
         ({"max_dim": 1.5}, "option max_dim: 1.5 is not a whole number"),
-        ({"max_dim": 0}, "option max-dim: 0 is not a number >= 1"),
+        ({"max_dim": 0}, "option max_dim: 0 is not a number >= 1"),
         ({"max_dim": 10**300}, "option max_dim: 1"),
-        ({"timeout": 0}, "option timeout: 0 is not above 0"),
+        (
+            {"timeout": 0},
+            "option timeout: 0 is not a finite number of seconds above 0",
+        ),
         ({"max_unpacked_size": "20 cows"}, "option max_unpacked_size: '20 cows' is not a size"),
         ({"max_unpacked_size": 2.5}, "option max_unpacked_size: 2.5 is not a size"),
         ({"max_unpacked_size": -1}, "option max_unpacked_size: '-1' is not a size"),

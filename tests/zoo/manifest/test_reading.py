@@ -12,14 +12,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.pipeline import Request
-from allennlp_analyze.settings import KINDS, Settings
+from allennlp_analyze.options.names import KINDS
+from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.reading import (
+    Choices,
     Manifest,
     ZooEntry,
+    model_choices,
     read_manifest,
     slugs,
-    unit_request,
 )
 from tests.support.manifests import DIGEST, SAME_DIRECTORY, TEXTS, URL, entries, write
 from tests.support.report_factory import ODD_NAMES
@@ -54,8 +55,10 @@ models:
         ZooEntry("0", "/abs/m.pt", "", None, shared),
         ZooEntry("m", "s3://bucket/key/m.th", "mine", None, shared),
     )
-    _, chosen = unit_request(manifest.entries[2], Request(archive=""), Settings(gamma=7.0))
-    assert chosen == Settings(kinds=("other", "embedding"), max_dim=100, gamma=7.0)
+    shared = Choices(Settings(gamma=7.0))
+    assert model_choices(manifest.entries[2], shared).settings == Settings(
+        kinds=("other", "embedding"), max_dim=100, gamma=7.0
+    )
     assert [entry.place.rpartition(": ")[2] for entry in manifest.entries[:3]] == [
         "line 6",
         "line 7",

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.analysis.pipeline import Request
+from allennlp_analyze.analysis.request import Building
 from allennlp_analyze.errors import UsageError
-from allennlp_analyze.settings import Settings
-from allennlp_analyze.zoo.manifest.reading import read_manifest, unit_request
+from allennlp_analyze.zoo.manifest.reading import Choices, model_choices, read_manifest
 from allennlp_analyze.zoo.manifest.records import MAX_BYTES, MAX_DEPTH
 from tests.support.manifests import SAME_DIRECTORY, URL, entries, refusal, write
 
@@ -189,6 +188,6 @@ def test_a_manifest_of_a_stranger_cannot_have_code_executed(tmp_path: Path) -> N
     text = "options: {build_model: true}\nmodels:\n  - {name: x, path: y.tar.gz}\n"
     (entry,) = entries(tmp_path, text)
     with pytest.raises(UsageError, match="zoo.yaml: line 3: option build_model: can execute code"):
-        unit_request(entry, Request(archive=""), Settings())
-    request, _ = unit_request(entry, Request(archive="", build_model=True), Settings())
-    assert request.build_model
+        model_choices(entry, Choices())
+    trusted = Choices(building=Building(build_model=True))
+    assert model_choices(entry, trusted).building.build_model

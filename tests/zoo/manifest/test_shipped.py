@@ -9,11 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from allennlp_analyze.analysis.pipeline import Request
 from allennlp_analyze.reference.table import read_reference
-from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.options import OPTIONS
-from allennlp_analyze.zoo.manifest.reading import SHIPPED, read_manifest, slugs, unit_request
+from allennlp_analyze.zoo.manifest.reading import (
+    SHIPPED,
+    Choices,
+    model_choices,
+    read_manifest,
+    slugs,
+)
 from allennlp_analyze.zoo.manifest.records import KEYS, TOP_KEYS
 from tests.support.commands import ROOT
 from tests.support.manifests import URL, entries, write
@@ -38,8 +42,7 @@ def test_shipped_manifests_are_what_their_files_say(name: str) -> None:
         parts = urlsplit(entry.archive)
         assert parts.scheme == "https" and parts.netloc and not parts.query
         assert PurePosixPath(parts.path).name.endswith((".tar.gz", ".pth"))
-        request, _ = unit_request(entry, Request(archive=""), Settings())
-        assert request.archive == entry.archive and not request.build_model
+        assert not model_choices(entry, Choices()).building.build_model
     assert read_manifest(f"{name}.yaml") == manifest
 
 
@@ -53,12 +56,12 @@ def test_the_models_of_2018_are_those_of_the_published_table() -> None:
         published = dict.fromkeys(row["archive"] for row in csv.DictReader(file))
     found = {}
     for entry in read_manifest("allennlp-2018").entries:
-        request, _ = unit_request(entry, Request(archive=""), Settings())
+        chosen = model_choices(entry, Choices())
         file_name = PurePosixPath(urlsplit(entry.archive).path).name
         assert file_name == f"{entry.name}.tar.gz"
-        if request.reference is not None:
-            assert read_reference(request.reference).archive == file_name
-        found[file_name] = request.reference
+        if chosen.reference is not None:
+            assert read_reference(chosen.reference).archive == file_name
+        found[file_name] = chosen.reference
     assert [name for name, reference in found.items() if reference] == list(published)
     assert [name for name, reference in found.items() if reference is None] == [
         "decomposable-attention-elmo-2018.02.19.tar.gz"
@@ -72,7 +75,7 @@ def test_the_imagenet_models_are_those_of_the_published_table_and_two_squeezenet
     names = [entry.name for entry in manifest.entries]
     assert len(names) == 19 and set(names) == published | {"squeezenet1_0", "squeezenet1_1"}
     for entry in manifest.entries:
-        _, chosen = unit_request(entry, Request(archive=""), Settings())
+        chosen = model_choices(entry, Choices()).settings
         assert chosen.kinds == (("linear",) if entry.name in published else ("convolution",))
         assert entry.name.startswith(entry.group)
         assert re.fullmatch(rf"{entry.name}[a-z_-]*-[0-9a-f]{{8}}\.pth", Path(entry.archive).name)
@@ -121,7 +124,7 @@ def test_the_examples_of_the_documentation_are_manifests(
         found = entries(tmp_path, text, f"zoo.{kind}")
         assert len(found) >= 2
         for entry in found:
-            unit_request(entry, Request(archive=""), Settings())
+            model_choices(entry, Choices())
     for name in SHIPPED:
         assert f"`{name}`" in page
 

@@ -194,7 +194,7 @@ def test_what_is_not_there_or_damaged_is_one_line_that_names_it(
     write_zoo_layers(zoo, tmp_path, tmp_path / "zoo.csv")
     before = (tmp_path / "zoo.csv").read_bytes()
     DAMAGES[damage](paths["lost"])
-    with pytest.raises(SourceError, match=r"models/lost/layers\.csv: .*--resume") as caught:
+    with pytest.raises(SourceError, match=r"models/lost/layers\.csv: .*resume=True") as caught:
         write_zoo_layers(zoo, tmp_path, tmp_path / "zoo.csv")
     assert "\n" not in str(caught.value)
     assert (tmp_path / "zoo.csv").read_bytes() == before

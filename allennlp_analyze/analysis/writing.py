@@ -1,0 +1,117 @@
+"""Writes the reports of one model: the output directory checked, the files, the figures."""
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from allennlp_analyze.analysis.journal import finished_layers
+from allennlp_analyze.analysis.request import Writing
+from allennlp_analyze.errors import Advice, Message, OutputError
+from allennlp_analyze.reports.csv import write_csv
+from allennlp_analyze.reports.figures.plots import FIGURES_PER_MODEL, write_plots
+from allennlp_analyze.reports.html.model import PAGE, write_html
+from allennlp_analyze.reports.json import write_json
+from allennlp_analyze.reports.loader import REPORT, VALUES
+from allennlp_analyze.reports.npz import write_npz
+from allennlp_analyze.results.layer import ModelReport
+from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
+from allennlp_analyze.text.progress import progress_bar
+
+TABLE = "layers.csv"
+PLOTS = "plots"
+DRAWN = ".plots-"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The report and the paths that were written."""
+
+    report: ModelReport
+    written: tuple[Path, ...]
+
+
+def check_output(writing: Writing) -> None:
+    """Find out, before any work and without a trace, that the reports can be written.
+
+    Raises `OutputError`, also where they would replace what an earlier run has written and the user
+    has not asked for that.
+    """
+    directory = writing.directory
+    check_directory(directory)
+    finished = finished_layers(directory)
+    if writing.force or (writing.resume and finished):
+        return
+    if finished:
+        kept = what_is_kept(directory, finished)
+        anew = Advice("force", "with {} it starts anew", switch=True)
+        raise OutputError(kept.text, *kept.advice, anew)
+    if (directory / REPORT).exists():
+        raise OutputError(
+            f"{directory}: already holds a report",
+            Advice("force", "{} replaces it", switch=True),
+        )
+
+
+def what_is_kept(directory: Path, matrices: int) -> Message:
+    """What an interrupted run leaves."""
+    kept = "1 matrix is" if matrices == 1 else f"{matrices} matrices are"
+    return Message(
+        f"{kept} done and kept in {directory}",
+        (Advice("resume", "the same command with {} goes on", switch=True),),
+    )
+
+
+def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> Outcome:
+    """Write every report of `report`. Raises `OutputError`.
+
+    The numbers come first: a plot that fails or is interrupted loses none of them. The report is
+    written when the time that all this took is known, and before plots, which take long, once more.
+    """
+    started = time.perf_counter()
+    directory = writing.directory
+    make_directory(directory)
+    _sweep(directory)
+    written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
+    if writing.plots:
+        write_json(report, written[0])
+    write_csv(report, written[1])
+    write_npz(report, written[2])
+    write_html(report, written[3])
+    numbers = time.perf_counter()
+    if writing.plots:
+        _replace_plots(report, writing, quiet)
+        written.append(directory / PLOTS)
+    else:
+        shutil.rmtree(directory / PLOTS, ignore_errors=True)
+    timing = replace(report.timing, write=numbers - started, plots=time.perf_counter() - numbers)
+    report = replace(report, timing=timing)
+    write_json(report, written[0])
+    return Outcome(report, tuple(written))
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a killed run was writing; no other run is at work here: it holds the journal."""
+    for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
+    for drawn in directory.glob(f"{DRAWN}*"):
+        shutil.rmtree(drawn, ignore_errors=True)
+
+
+def _replace_plots(report: ModelReport, writing: Writing, quiet: bool) -> None:
+    """Draw into a temporary directory and swap it in, so that no plot of an earlier run stays."""
+    directory = writing.directory
+    drawn = directory / f"{DRAWN}{os.getpid()}"
+    try:
+        figures = len(report.layers) + FIGURES_PER_MODEL
+        with progress_bar("plots", figures, quiet=quiet) as bar:
+            write_plots(report, drawn, writing.plot_format, bar.advance)
+        shutil.rmtree(directory / PLOTS, ignore_errors=True)
+        (drawn / PLOTS).replace(directory / PLOTS)
+    except OSError as error:
+        raise OutputError(f"{directory / PLOTS}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(drawn, ignore_errors=True)

@@ -1,0 +1,199 @@
+"""What a user writes for an option, as text, in YAML or in Python, made into a value of its type.
+
+Each function takes whatever was written, returns the value or raises `ValueError` with the reason.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from allennlp_analyze.text.sizes import parse_size
+
+MAX_SHOWN = 60
+
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def quoted(value: object) -> str:
+    """`value` as messages show it."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
+def plain(value: Any) -> Any:
+    """A scalar of numpy, or of torch, as Python's own number; everything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def text_of(value: object) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str):
+        raise ValueError(f"{quoted(value)} is not text; put it in quotes")
+    if not value.strip():
+        raise ValueError("is empty")
+    return value
+
+
+def flag(value: object) -> bool:
+    """True or False, or a word for it."""
+    value = plain(value)
+    word = value.strip().lower() if isinstance(value, str) else None
+    if isinstance(value, bool):
+        return value
+    if word not in _WORDS:
+        raise ValueError(f"{quoted(value)} is neither true nor false")
+    return _WORDS[word]
+
+
+def number(least: float = -math.inf, most: float = math.inf) -> Callable[[object], float]:
+    """A finite number from `least` to `most`."""
+    limits = f" >= {least:g}" if math.isfinite(least) else ""
+    if math.isfinite(least) and math.isfinite(most):
+        limits = f" from {least:g} to {most:g}"
+
+    def parse(value: object) -> float:
+        found = _float(value)
+        if not (math.isfinite(found) and least <= found <= most):
+            raise ValueError(f"{found} is not a number{limits}")
+        return found
+
+    return parse
+
+
+def positive(most: float = math.inf, of: str = "") -> Callable[[object], float]:
+    """A finite number `of` something, above 0 and at most `most`."""
+    limits = f" of {of} above 0, at most {most:g}" if math.isfinite(most) else " > 0"
+
+    def parse(value: object) -> float:
+        try:
+            found = _float(value)
+        except ValueError:
+            found = math.nan
+        if not (0 < found <= most and math.isfinite(found)):
+            raise ValueError(f"{quoted(plain(value))} is not a finite number{limits}")
+        return found
+
+    return parse
+
+
+def whole(least: Optional[int] = None) -> Callable[[object], int]:
+    """A whole number, not below `least`."""
+
+    def parse(value: object) -> int:
+        found = _float(value)
+        if not math.isfinite(found) or found != math.floor(found) or abs(found) > 2**53:
+            raise ValueError(f"{quoted(plain(value))} is not a whole number")
+        if least is not None and found < least:
+            raise ValueError(f"{int(found)} is not a number >= {least}")
+        return int(found)
+
+    return parse
+
+
+def _float(value: object) -> float:
+    value = plain(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    # Python would read 1_000, which nobody writes here.
+    if not isinstance(value, str) or "_" in value:
+        raise ValueError(f"{quoted(value)} is not a number")
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{quoted(value)} is not a number") from None
+
+
+def size(value: object) -> int:
+    """Bytes, or text like 20G."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(f"{quoted(value)} is not a size; write one like 500M or 20G")
+    return parse_size(str(value))
+
+
+def names(value: object) -> tuple[str, ...]:
+    """A list of names, or text that separates them with commas."""
+    several = value.split(",") if isinstance(value, str) else value
+    if isinstance(several, Mapping) or not hasattr(several, "__iter__"):
+        raise ValueError(f"{quoted(value)} is not a list of names")
+    return tuple(text_of(name).strip() for name in several)
+
+
+def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ...]]:
+    """At least one of the names that are `known`; each is called a `what`."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        found = () if isinstance(value, str) and not value.strip() else names(value)
+        if not found:
+            raise ValueError(f"name at least one of {', '.join(known)}")
+        for name in found:
+            if name not in known:
+                raise ValueError(
+                    f"no {what} is called {quoted(name)}; choose from {', '.join(known)}"
+                )
+        return found
+
+    return parse
+
+
+def one_of(known: Sequence[str]) -> Callable[[object], str]:
+    """One of the names that are `known`."""
+
+    def parse(value: object) -> str:
+        name = text_of(value)
+        if name not in known:
+            raise ValueError(f"{quoted(name)} is none of {', '.join(known)}")
+        return name
+
+    return parse
+
+
+def expression(value: object) -> str:
+    """A regular expression."""
+    text = text_of(value)
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{quoted(text)} is not a regular expression ({error}); '.*' stands for any characters"
+        ) from None
+    return text
+
+
+def sha256(value: object) -> str:
+    """A SHA-256 digest, in lower case."""
+    digest = text_of(value).strip()
+    if not _SHA256.fullmatch(digest):
+        raise ValueError(f"{quoted(value)} is not a SHA-256 digest of 64 hexadecimal digits")
+    return digest.lower()
+
+
+def path_text(value: object) -> str:
+    """A path, or text that may name something else."""
+    return text_of(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def path(value: object) -> Path:
+    """A path."""
+    return Path(path_text(value))
+
+
+def json_text(value: object) -> str:
+    """JSON, or what a mapping is in JSON; "" for none."""
+    if not isinstance(value, Mapping):
+        return "" if value == "" else text_of(value)
+    try:
+        return json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{quoted(value)} cannot be JSON ({error})") from None
