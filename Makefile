@@ -1,11 +1,13 @@
 # `make` lists the targets. Environments are made once; a second run installs nothing.
-# Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, PYTHON310, PYTHON_STANDALONE.
+# Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
+# PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
 .PHONY: help analyze test test-standalone test-urllib3 lint generated clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
 PYTEST_OPTIONS ?= -q -n 2
+COVERAGE ?= --cov --cov-report=
 
 # Environments of users hold either of the two: both constraints files have the newer.
 DOWNLOAD_TESTS := tests/sources/download
@@ -22,7 +24,7 @@ test: .venv/installed ## the tests, with AllenNLP, on Python 3.10
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
 
 test-standalone: .venv-standalone/installed ## the tests, without AllenNLP, on the newest Python
-	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS)
+	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(COVERAGE)
 
 test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## downloads with the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
