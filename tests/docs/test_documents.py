@@ -18,7 +18,7 @@ _PATH = re.compile(
 )
 _MODULE = re.compile(r"(?<![\w./-])((?:allennlp_analyze|scripts|tests)(?:\.[A-Za-z_]\w*)+)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
-FOREIGN = {"--nthreads", "--nworkers"}  # Dask's
+FOREIGN = {"--nthreads", "--nworkers", "--show-missing"}  # of Dask and coverage
 
 
 def of_documents(pattern: "re.Pattern[str]") -> Iterator[tuple[Path, str]]:
