@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.build import build_model
@@ -24,10 +24,12 @@ from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
 from allennlp_analyze.options.choices import material
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
+from allennlp_analyze.reports.json import plain
 from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
+from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.progress import progress_bar
 
 KeepJournal = Callable[[Mapping[str, Any]], Journal]
@@ -119,7 +121,7 @@ def analyze_archive(
             keep_journal=keep_journal,
             started=started,
         )
-    asked = {"weights_file": reading.weights_file, **_plain(building)}
+    asked = {"weights_file": reading.weights_file, **plain(building)}
     report = replace(report, settings={**report.settings, **asked})
     return report if beside is None else beside_reference(report, beside)
 
@@ -163,7 +165,7 @@ def analyze_source(
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
-        settings={**_plain(settings), "weights_file": None, **_plain(Building())},
+        settings={**plain(settings), "weights_file": None, **plain(Building())},
         layers=found.layers,
         skipped=everything_skipped,
         summary=summarise(found.layers, everything_skipped),
@@ -225,11 +227,8 @@ def refuse_nothing(
             f"{archive}: kinds and layers leave none of its {len(matrices)} matrices"
             f" ({', '.join(sorted({m.kind for m in matrices}))})"
         )
-    names = ", ".join(f"{s.parameter} ({s.reason})" for s in skipped[:5])
-    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    raise SourceError(
-        f"{archive}: no weight matrix to analyze; skipped: {names or 'nothing'}{more}"
-    )
+    names = enumerated([f"{s.parameter} ({s.reason})" for s in skipped], 5) or "nothing"
+    raise SourceError(f"{archive}: no weight matrix to analyze; skipped: {names}")
 
 
 def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
@@ -253,11 +252,3 @@ def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:
         model_type=source.model_type,
         walk="weights" if modules is None else "modules",
     )
-
-
-def _plain(choices: Union[Settings, Building]) -> dict[str, object]:
-    """Every choice that was in force, as JSON knows it, for the report."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(choices).items()
-    }

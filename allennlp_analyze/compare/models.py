@@ -16,34 +16,34 @@ from allennlp_analyze.sources.formats.sharded import is_index
 
 
 def compared_models(
-    operands: Sequence[str], settings: Settings, limits: Limits, quiet: bool = True
+    names: Sequence[str], settings: Settings, limits: Limits, quiet: bool = True
 ) -> list[ComparedModel]:
-    """A report for each of `operands`, with only the layers that `settings` ask for.
+    """A report for each of `names`, with only the layers that `settings` ask for.
 
-    An operand is the output directory of an analysis, its report.json, or anything that
+    A name is the output directory of an analysis, its report.json, or anything that
     `analyze_archive` opens: that is analyzed with `settings` and within `limits`, once if
     it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
     `UsageError` or `SourceError`.
     """
-    reports = {operand: _stored_report(operand) for operand in dict.fromkeys(operands)}
+    reports = {name: _stored_report(name) for name in dict.fromkeys(names)}
     found = {}
-    for operand, report in reports.items():
+    for name, report in reports.items():
         if report is None:
-            reading = Reading(operand, limits=limits)
+            reading = Reading(name, limits=limits)
             report = analyze_archive(reading, settings, quiet=quiet)
-        found[operand] = restricted(ComparedModel(operand, report), settings)
-    return [found[operand] for operand in operands]
+        found[name] = restricted(ComparedModel(name, report), settings)
+    return [found[name] for name in names]
 
 
-def _stored_report(operand: str) -> Optional[ModelReport]:
-    """The report that `operand` names; None where it is to be analyzed."""
-    if is_url(operand):
+def _stored_report(name: str) -> Optional[ModelReport]:
+    """The report that `name` names; None where it is to be analyzed."""
+    if is_url(name):
         return None
-    path = fetch(operand, quiet=True)  # a local path: only looked up
+    path = fetch(name, quiet=True)  # a local path: only looked up
     if path.name == REPORT or (path / REPORT).is_file():
         return load_report(path)
-    if path.is_file() and path.suffix == ".json" and not is_index(operand):
+    if path.is_file() and path.suffix == ".json" and not is_index(name):
         raise SourceError(
-            f"{operand}: a report must be called {REPORT}, with singular_values.npz beside it"
+            f"{name}: a report must be called {REPORT}, with singular_values.npz beside it"
         )
     return None

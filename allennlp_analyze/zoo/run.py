@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
@@ -17,6 +17,7 @@ from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.errors import Advice, AnalyzeError, Message, OptionError, OutputError
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.options.choices import check_fields, default
+from allennlp_analyze.reports.json import plain
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
@@ -324,8 +325,7 @@ def _same(outcome: ModelOutcome, name: str, first: dict[Optional[str], str]) -> 
 def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
     """Every choice that all models share, for the report."""
     return {
-        **asdict(settings),
-        "kinds": None if settings.kinds is None else list(settings.kinds),
+        **plain(settings),
         "build_model": zoo.building.build_model,
         "plots": zoo.plots,
         "timeout": zoo.limits.timeout,

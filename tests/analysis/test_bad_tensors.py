@@ -46,8 +46,8 @@ def quantized() -> torch.Tensor:
 LEFT_OUT: "dict[str, tuple[Callable[[], torch.Tensor], str]]" = {
     "scalar": (lambda: torch.tensor(3.0), "scalar"),
     "vector": (lambda: torch.ones(7), "vector"),
-    "zero rows": (lambda: torch.ones(0, 7), "zero-size"),
-    "zero columns": (lambda: torch.ones(7, 0), "zero-size"),
+    "zero rows": (lambda: torch.ones(0, 7), "a dimension is 0"),
+    "zero columns": (lambda: torch.ones(7, 0), "a dimension is 0"),
     "int64": (lambda: torch.ones(4, 3, dtype=torch.int64), "int64: not floating point"),
     "int8": (lambda: torch.ones(4, 3, dtype=torch.int8), "int8: not floating point"),
     "uint8": (lambda: torch.ones(4, 3, dtype=torch.uint8), "uint8: not floating point"),
