@@ -91,7 +91,7 @@ def test_table_2018_prints_six_columns_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_path: Path) -> None:
-    assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--max-dim", "79"]) == 0
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--no-plots", "--max-dim", "79"]) == 0
     report = read_report(tmp_path)
     assert max(layer["M"] for layer in report["layers"]) < 80  # type: ignore[attr-defined]
     large = [s for s in report["skipped"] if "max_dim = 79" in s["reason"]]  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_pat
 
 
 def test_numbers_do_not_depend_on_the_number_of_jobs(analyzed: Path, tmp_path: Path) -> None:
-    assert main([str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--jobs", "1"]) == 0
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--no-plots", "--jobs", "1"]) == 0
     assert read_report(tmp_path)["layers"] == read_report(analyzed)["layers"]
     one, other = (directory / "singular_values.npz" for directory in (tmp_path, analyzed))
     assert one.read_bytes() == other.read_bytes()
@@ -174,7 +174,8 @@ def test_build_model_without_allennlp_goes_on_from_the_weights(
 ) -> None:
     monkeypatch.setitem(sys.modules, "allennlp.models", None)
     out = str(tmp_path)
-    assert main([str(SMALL), "--build-model", "--table", "2018", "--output-dir", out]) == 0
+    options = ["--build-model", "--table", "2018", "--no-plots"]
+    assert main([str(SMALL), *options, "--output-dir", out]) == 0
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 1
     assert "AllenNLP is not installed" in warnings[0]
@@ -193,7 +194,7 @@ def test_bare_weights_files_in_every_format(tmp_path: Path) -> None:
     expected = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)[-1]
     for name in ("a.th", "b.pt", "c.safetensors"):
         out = tmp_path / f"{name}-out"
-        assert main([str(tmp_path / name), "--output-dir", str(out), "--quiet"]) == 0
+        assert main([str(tmp_path / name), "--output-dir", str(out), "--no-plots"]) == 0
         (layer,) = read_report(out)["layers"]  # type: ignore[misc]
         assert layer["kind"] == "linear"
         assert layer["min_singular_value"] == pytest.approx(expected, rel=1e-9)

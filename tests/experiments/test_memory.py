@@ -14,7 +14,9 @@ from allennlp_analyze.cli.uptime import process_seconds
 from scripts.benchmarks.peak_memory import watch
 from tests.support.commands import ROOT
 
-ROWS, COLUMNS = 60_000, 1024
+pytestmark = pytest.mark.newest_python
+# As many bytes with fewer columns take as much memory, and a quarter of the arithmetic.
+ROWS, COLUMNS = 240_000, 256
 FILE_MIB = ROWS * COLUMNS * 4 / 2**20
 
 linux_only = pytest.mark.skipif(
@@ -44,7 +46,7 @@ def write(path: Path, form: str) -> Path:
         stored = path.rename(path.with_suffix(".stored"))
         with (
             zipfile.ZipFile(stored) as source,
-            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=0) as target,
         ):
             for record in source.infolist():
                 target.writestr(record.filename, source.read(record))
@@ -55,14 +57,15 @@ def write(path: Path, form: str) -> Path:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_large_tensor_is_never_copied_whole(form: str, tmp_path: Path) -> None:
     path = write(tmp_path / "model.th", form)
-    command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet"]
+    plots = () if form == "zip" else ("--no-plots",)
+    command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet", *plots]
     peak = watch([*command, "--output-dir", str(tmp_path / "out")])
     assert 20 < peak.anonymous_mib < 0.8 * FILE_MIB
 
 
 @linux_only
 def test_the_script_watches_a_safetensors_file() -> None:
-    options = ("--rows", "70000", "--columns", "800")
+    options = ("--rows", "220000", "--columns", "256")
     command = [sys.executable, "-m", "scripts.benchmarks.peak_memory", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
