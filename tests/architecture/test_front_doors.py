@@ -1,0 +1,51 @@
+"""Only the command line writes options as they are typed there: nothing below it says --max-dim."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+
+PACKAGE = ROOT / "allennlp_analyze"
+FLAG = re.compile(r"(?<![\w-])--[a-z]")
+BELOW = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if path.parent != PACKAGE / "cli" and path != PACKAGE / "plugin.py"
+)
+# The option is AllenNLP's own, of `allennlp train`.
+OTHERS = {"saving the state for --recover"}
+
+
+def texts(path: Path) -> "list[str]":
+    """The strings in a module that are no documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in documentation
+    ]
+
+
+@pytest.mark.parametrize("path", BELOW, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_text_names_an_option_as_it_is_typed(path: Path) -> None:
+    assert [text for text in texts(path) if FLAG.search(text) and text not in OTHERS] == []
+
+
+def test_templates_and_schemas_do_not_either() -> None:
+    files = [path for ending in ("html", "js", "json") for path in PACKAGE.rglob(f"*.{ending}")]
+    assert len(files) > 5
+    for path in files:
+        text = path.read_text(encoding="utf-8").replace("var(--", "var(")  # variables of CSS
+        assert FLAG.findall(text) == [], path
