@@ -14,12 +14,15 @@ from typing import Any, Callable, Optional
 from allennlp_analyze.text.sizes import parse_size
 
 MAX_SHOWN = 60
+# The whole numbers of 64 bits, sys.maxsize among them, which people give for "no limit".
+MAX_WHOLE = 2**64
 
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 
 
 def quoted(value: object) -> str:
@@ -43,11 +46,11 @@ def text_of(value: object) -> str:
 
 
 def flag(value: object) -> bool:
-    """True or False, or a word for it."""
+    """True or False, a word for it, or 1 or 0."""
     value = plain(value)
     word = value.strip().lower() if isinstance(value, str) else None
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
     if word not in _WORDS:
         raise ValueError(f"{quoted(value)} is neither true nor false")
     return _WORDS[word]
@@ -88,14 +91,27 @@ def whole(least: Optional[int] = None) -> Callable[[object], int]:
     """A whole number, not below `least`."""
 
     def parse(value: object) -> int:
-        found = _float(value)
-        if not math.isfinite(found) or found != math.floor(found) or abs(found) > 2**53:
+        found = _whole(value)
+        if found is None:
             raise ValueError(f"{quoted(plain(value))} is not a whole number")
+        if abs(found) > MAX_WHOLE:
+            raise ValueError(f"{quoted(plain(value))} is too large")
         if least is not None and found < least:
-            raise ValueError(f"{int(found)} is not a number >= {least}")
-        return int(found)
+            raise ValueError(f"{found} is not a number >= {least}")
+        return found
 
     return parse
+
+
+def _whole(value: object) -> Optional[int]:
+    """The whole number, exactly; None where it is another number. Raises `ValueError`."""
+    value = plain(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        return int(value)
+    found = _float(value)
+    return int(found) if found.is_integer() else None
 
 
 def _float(value: object) -> float:
@@ -117,24 +133,30 @@ def _float(value: object) -> float:
 def size(value: object) -> int:
     """Bytes, or text like 20G."""
     value = plain(value)
+    if isinstance(value, float) and value.is_integer():  # 20e9
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(f"{quoted(value)} is not a size; write one like 500M or 20G")
+    if isinstance(value, int) and value > 0:
+        return value
     return parse_size(str(value))
 
 
 def names(value: object) -> tuple[str, ...]:
-    """A list of names, or text that separates them with commas."""
-    several = value.split(",") if isinstance(value, str) else value
-    if isinstance(several, Mapping) or not hasattr(several, "__iter__"):
+    """A list of names, or text that separates them with commas, one at the end included."""
+    value = plain(value)
+    if isinstance(value, str):
+        value = [name for name in value.split(",") if name.strip()] or [""]
+    if isinstance(value, Mapping) or not hasattr(value, "__iter__"):
         raise ValueError(f"{quoted(value)} is not a list of names")
-    return tuple(text_of(name).strip() for name in several)
+    return tuple(text_of(name).strip() for name in value)
 
 
 def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ...]]:
     """At least one of the names that are `known`; each is called a `what`."""
 
     def parse(value: object) -> tuple[str, ...]:
-        found = () if isinstance(value, str) and not value.strip() else names(value)
+        found = () if isinstance(value, str) and not value.strip(" ,") else names(value)
         if not found:
             raise ValueError(f"name at least one of {', '.join(known)}")
         for name in found:
@@ -160,8 +182,8 @@ def one_of(known: Sequence[str]) -> Callable[[object], str]:
 
 
 def expression(value: object) -> str:
-    """A regular expression."""
-    text = text_of(value)
+    """A regular expression; an empty one finds everything."""
+    text = value if isinstance(value, str) and not value else text_of(value)
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -192,7 +214,7 @@ def path(value: object) -> Path:
 def json_text(value: object) -> str:
     """JSON, or what a mapping is in JSON; "" for none."""
     if not isinstance(value, Mapping):
-        return "" if value == "" else text_of(value)
+        return value if isinstance(value, str) and not value else text_of(value)
     try:
         return json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:

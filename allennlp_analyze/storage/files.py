@@ -61,8 +61,11 @@ def check_directory(path: PathLike) -> None:
     Nothing is created. Raises `OutputError` if files cannot be written.
     """
     nearest = Path(path).absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+    except OSError as error:  # a name that is too long
+        raise output_error(Path(path), error) from None
     if not nearest.is_dir():
         raise OutputError(f"{path}: {nearest} is not a directory", CHOOSE_ANOTHER)
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -9,6 +9,7 @@ from tests.support.commands import ROOT
 
 PAGE = (ROOT / "docs" / "monitor.md").read_text(encoding="utf-8")
 (SNIPPET,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+(LOGGER,) = re.findall(r"by the logger\s+`(.*?)`", PAGE)
 OPTIONS = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGE, re.MULTILINE)
 
 
@@ -25,6 +26,7 @@ def test_the_snippet_warns_as_shown(caplog: pytest.LogCaptureFixture) -> None:
     assert len(shown) == 4
     said = [record.getMessage() for record in caplog.records]
     assert without_numbers(said) == without_numbers(shown)
+    assert {record.name for record in caplog.records} == {LOGGER}
     assert names["monitor"].stops(names["check"])  # type: ignore[attr-defined]
 
 

@@ -1,6 +1,7 @@
 """Every front door takes the same values of an option, and refuses the same ones."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import analyze
+from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.cli import compare, main, zoo
 from allennlp_analyze.cli.options import chosen
 from allennlp_analyze.cli.wording import flag
@@ -99,17 +101,54 @@ def test_a_bad_value_has_the_same_reason_in_the_dataclass() -> None:
     ("name", "written", "value"),
     [
         ("kinds", "linear, other", ("linear", "other")),
+        ("kinds", "linear, other,", ("linear", "other")),
+        ("layers", "", ""),
+        ("max_dim", sys.maxsize, sys.maxsize),
+        ("max_dim", str(sys.maxsize), sys.maxsize),
+        ("jobs", 10**19, 10**19),
         ("max_dim", "1e3", 1000),
         ("max_dim", np.int64(1000), 1000),
         ("gamma", "0", 0.0),
         ("gamma", np.float32(0.5), 0.5),
         ("split_gates", "yes", True),
         ("split_gates", np.True_, True),
+        ("split_gates", 1, True),
+        ("split_gates", np.int64(0), False),
     ],
 )
 def test_settings_take_text_and_numbers_of_numpy(name: str, written: Any, value: Any) -> None:
     found = getattr(Settings(**{name: written}), name)
     assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("written", [20e9, np.float64(20e9), 20_000_000_000, np.int64(20e9)])
+def test_sizes_are_numbers_of_any_type(written: Any) -> None:
+    found = Limits(max_unpacked_size=written).max_unpacked_size
+    assert (found, type(found)) == (20_000_000_000, int)
+    assert Limits(max_unpacked_size=10**30).max_unpacked_size == 10**30
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "reason"),
+    [
+        ("max_dim", 10**30, f"{10**30} is too large"),
+        ("max_dim", "1e30", "'1e30' is too large"),
+        ("kinds", ",", "name at least one of"),
+        ("kinds", np.array(3), "3 is not a list of names"),
+        ("layers", np.array(["a", "b"]), "array("),
+        ("split_gates", 2, "2 is neither true nor false"),
+        ("split_gates", 1.0, "1.0 is neither true nor false"),
+    ],
+)
+def test_settings_say_why_they_refuse(name: str, written: Any, reason: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Settings(**{name: written})
+    assert str(caught.value).startswith(f"{name}: {reason}")
+
+
+def test_overrides_that_are_an_array_are_not_text() -> None:
+    with pytest.raises(OptionError, match="^overrides: array.* is not text"):
+        Building(overrides=np.array([1, 2]))  # type: ignore[arg-type]
 
 
 def test_a_value_reads_the_same_everywhere() -> None:

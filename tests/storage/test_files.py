@@ -7,10 +7,7 @@ from typing import BinaryIO
 import pytest
 
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.storage.files import (
-    make_directory,
-    write_atomically,
-)
+from allennlp_analyze.storage.files import check_directory, make_directory, write_atomically
 
 
 def put(file: BinaryIO) -> None:
@@ -62,3 +59,12 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="file"):
         make_directory(tmp_path / "file" / "below")
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 300)
+    with pytest.raises(OutputError) as caught:
+        check_directory(path)
+    assert str(caught.value) == (
+        f"{path}: cannot be written (File name too long); choose another directory"
+    )
