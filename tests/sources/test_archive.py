@@ -166,7 +166,7 @@ def test_bare_weights_file(tmp_path: Path, suffix: str) -> None:
         assert source.tensors["w"].values().sum() == 6
         assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert source.config == {}
-    assert "--weights-file" in refused(str(path), "best.th")
+    assert "is already a weights file; remove weights_file" in refused(str(path), "best.th")
 
 
 def test_bare_file_that_is_nothing(tmp_path: Path) -> None:
