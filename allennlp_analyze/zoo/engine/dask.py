@@ -69,10 +69,14 @@ class Dask:
 
     def _connected(self) -> "Client":
         from distributed import Client
+        from distributed.comm.addressing import parse_address
+        from distributed.comm.registry import get_backend
 
         # distributed logs its own text for errors that become one line here.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
+            # A client that never knew its scheme prints a traceback when Python ends.
+            get_backend(parse_address(self._address)[0])
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SourceError(

@@ -83,7 +83,7 @@ def read_options(
             names = dict.fromkeys(option.name for option in known.values())
             raise UsageError(unknown("option", written, names))
         if option.name in found:
-            raise UsageError(f"option {written}: is there twice")
+            raise UsageError(f"option {written}: given twice")
         found[option.name] = None
         if value is not None:
             parsed = _parsed(str(written), option, value)

@@ -14,6 +14,7 @@ from allennlp_analyze.zoo.engine.processes import EngineLost, WorkerDied, comple
 from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receive
+from tests.support.commands import run_module
 from tests.support.http_server import File, HttpServer
 from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
 from tests.support.zoo_work import Task, square
@@ -138,6 +139,13 @@ def test_without_a_scheduler_the_error_names_the_address(models, tmp_path, monke
     monkeypatch.setattr("allennlp_analyze.zoo.engine.dask.CONNECT_SECONDS", 1.0)
     with pytest.raises(SourceError, match="tcp://127.0.0.1:9: no Dask scheduler answers there"):
         run_zoo(ZooRequest(str(models), tmp_path / "zoo", dask="tcp://127.0.0.1:9"), Settings())
+
+
+def test_an_address_of_no_known_scheme_is_one_line_to_the_end(models, tmp_path):
+    output = ("--output-dir", str(tmp_path / "zoo"))
+    done = run_module("allennlp_analyze", "zoo", str(models), "--dask", "nope://x", *output)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: nope://x: no Dask scheduler answers there")
 
 
 def test_a_worker_that_does_not_see_the_directory_sends_the_files(models, tmp_path):
