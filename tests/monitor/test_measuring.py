@@ -63,7 +63,7 @@ def test_the_same_after_a_training_in_autocast() -> None:
     model = network()
     optimizer = sgd(model, HEALTHY)
     monitor = RankMonitor(model, optimizer=optimizer)
-    for epoch in epochs(model, optimizer, enabled=True, dtype=torch.bfloat16):
+    for epoch in epochs(model, optimizer, 10, enabled=True, dtype=torch.bfloat16):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             check = monitor.step(epoch)
     assert_agrees(check, analyze(model).layers)

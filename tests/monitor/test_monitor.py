@@ -27,11 +27,11 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 
-def watched(model: Any, weight_decay: float, **choices: Any) -> list[Check]:
-    """The checks of a training: before it, and after each epoch."""
+def watched(model: Any, weight_decay: float, number: int = EPOCHS, **choices: Any) -> list[Check]:
+    """The checks of a training: before it, and after each of `number` epochs."""
     optimizer = sgd(model, weight_decay)
     monitor = RankMonitor(model, optimizer=optimizer, **choices)
-    return [monitor.step(0), *(monitor.step(epoch) for epoch in epochs(model, optimizer))]
+    return [monitor.step(0), *(monitor.step(epoch) for epoch in epochs(model, optimizer, number))]
 
 
 def collapses(checks: list[Check]) -> list[Any]:
@@ -137,7 +137,7 @@ def test_a_spike_that_grew_is_not_laid_to_regularisation(caplog: pytest.LogCaptu
 
 
 def test_training_in_bfloat16_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    checks = watched(network().to(torch.bfloat16), HEALTHY)
+    checks = watched(network().to(torch.bfloat16), HEALTHY, 10)
     assert not collapses(checks) and not caplog.records
 
 
@@ -145,7 +145,7 @@ def test_square_layers_in_training_are_not_warned_of(caplog: pytest.LogCaptureFi
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 40))
     for copied in (model, copy.deepcopy(model).to(torch.bfloat16)):
-        checks = watched(copied, HEALTHY)
+        checks = watched(copied, HEALTHY, 3)
         assert {x.verdict for check in checks for x in check.readings} == {"not_assessed"}
     assert not caplog.records
 

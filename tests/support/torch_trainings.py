@@ -31,11 +31,11 @@ def sgd(model: Any, weight_decay: float) -> Any:
     return torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=weight_decay)
 
 
-def epochs(model: Any, optimizer: Any, **autocast: Any) -> Iterator[int]:
-    """Train; yields the number of each epoch when it is over."""
+def epochs(model: Any, optimizer: Any, number: int = EPOCHS, **autocast: Any) -> Iterator[int]:
+    """Train for `number` epochs; yields the number of each when it is over."""
     inputs, targets = teacher()
     inputs, targets = (x.to(next(model.parameters()).dtype) for x in (inputs, targets))
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, number + 1):
         with one_thread():
             for _ in range(STEPS):
                 optimizer.zero_grad()
