@@ -105,7 +105,8 @@ def run_script(path, text, *arguments):
     """Start `text` as a user's script: what a test imports, its workers would import too."""
     path.write_text(text)
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    variables.pop("OPENBLAS_NUM_THREADS", None)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        variables.pop(name, None)
     return subprocess.Popen(
         [sys.executable, str(path), *map(str, arguments)],
         env=variables,
