@@ -172,6 +172,6 @@ def test_this_machine_has_the_cores_and_the_memory_of_this_machine() -> None:
 
 def test_a_refusal_names_what_it_would_take() -> None:
     line = why_refused((30_000, 20_000), 16_384)
-    assert "30000 x 20000" in line and "M = 20000" in line and "--max-dim 16384" in line
+    assert "30000 x 20000" in line and "M = 20000" in line and "max_dim = 16384" in line
     assert " min on " in line and "6.0 GiB" in line
     assert " h on " in why_refused((200_000, 200_000), 16_384)
