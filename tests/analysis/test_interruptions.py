@@ -20,6 +20,7 @@ import torch
 
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 MATRICES = 20
 COMMAND = [sys.executable, "-m", "allennlp_analyze"]
 PLAIN = ("--jobs", "1", "--quiet", "--no-plots")

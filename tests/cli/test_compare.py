@@ -21,6 +21,7 @@ from tests.support.changed_archives import LINEAR, LINEAR_NAME, flattened, rewri
 from tests.support.commands import SMALL, run_module
 from tests.support.corpus import Corpus
 
+pytestmark = pytest.mark.newest_python
 run = partial(run_module, "allennlp_analyze", "compare")
 BIDAF = "v0.9.0/bidaf.tar.gz"
 

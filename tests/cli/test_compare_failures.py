@@ -14,6 +14,7 @@ from allennlp_analyze.compare.reports.json import comparison_schema
 from tests.support.changed_archives import State, rewritten
 from tests.support.commands import ROOT, SMALL, run_module
 
+pytestmark = pytest.mark.newest_python
 run = partial(run_module, "allennlp_analyze", "compare")
 
 

@@ -25,6 +25,7 @@ from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.corpus import Corpus, corpus_names, corpus_root
 
+pytestmark = pytest.mark.newest_python
 TABLE = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
 COLUMNS = ("module_index", "name", "M", "N", "alpha", "D", "min_singular_value")
 

@@ -18,6 +18,8 @@ from tests.support.commands import SMALL
 from tests.support.compared_models import compared, dead, healthy, model, weak
 from tests.support.corpus import Corpus, corpus_names
 
+pytestmark = pytest.mark.newest_python
+
 
 @functools.cache
 def analyzed(path: Path) -> ModelReport:

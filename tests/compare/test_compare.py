@@ -25,6 +25,8 @@ from tests.support.compared_models import (
 )
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.mark.parametrize(
     "before, after, change, fails",

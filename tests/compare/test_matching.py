@@ -4,12 +4,15 @@ import itertools
 from typing import Optional
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.results.layer import LayerResult
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer
+
+pytestmark = pytest.mark.newest_python
 
 
 def layer(

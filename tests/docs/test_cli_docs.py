@@ -11,6 +11,7 @@ from allennlp_analyze.cli import main as cli
 from scripts.tools import make_cli_docs
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 PAGE = ROOT / "docs" / "cli.md"
 
 

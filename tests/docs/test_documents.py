@@ -9,6 +9,7 @@ import pytest
 from allennlp_analyze.cli.main import SUBCOMMANDS, make_parser
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("allennlp_analyze/**/*.md")]
 )

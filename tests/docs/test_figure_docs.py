@@ -6,6 +6,8 @@ import pytest
 
 from scripts.tools import make_figure_docs
 
+pytestmark = pytest.mark.newest_python
+
 
 def test_the_lists_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert make_figure_docs.main(["--check"]) == 0, capsys.readouterr().err

@@ -14,6 +14,7 @@ pytest.importorskip("grimp")
 pytest.importorskip("tomllib")
 from scripts.tools import make_house_docs as house
 
+pytestmark = pytest.mark.newest_python
 SVG = "{http://www.w3.org/2000/svg}"
 PACKAGE = ROOT / "allennlp_analyze"
 

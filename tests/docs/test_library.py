@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 _SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,6 +8,7 @@ from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, MIN_Q, NEAR
 from allennlp_analyze.text.counts import fraction, percent
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in DOCUMENTS)
 EDGE = r"(?:that|it|the edge|the lower edge)\b"

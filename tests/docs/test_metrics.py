@@ -25,6 +25,7 @@ from scripts.tools import make_metrics_docs
 from tests.support.commands import ROOT, SMALL
 from tests.support.zoo_factory import sample_zoo
 
+pytestmark = pytest.mark.newest_python
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 NAMES = set(re.findall(r"`([^`\n]+)`", PAGE))
 EPS = float(np.finfo(np.float32).eps)  # the fixture is stored as float32

@@ -7,6 +7,7 @@ import pytest
 from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT
 
+pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.reference import NUMBERS, ReferenceNumbers, relative_difference
 from tests.support.references import PUBLISHED, against, as_published, layer, of, table
 
+pytestmark = pytest.mark.newest_python
 MEASURES = ("alpha", "D", "min_singular_value")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from allennlp_analyze.results.reference import (
     ReferenceNumbers,
 )
 from tests.support.references import layer, of
+
+pytestmark = pytest.mark.newest_python
 
 
 def test_few_rows_in_common_are_a_comparison_when_they_have_names() -> None:

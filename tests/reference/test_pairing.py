@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.reference import ReferenceNumbers
 from tests.support.references import layer
 
+pytestmark = pytest.mark.newest_python
 shapes = st.sampled_from([(1, 2), (2, 2), (2, 3)])
 values = st.sampled_from([1.0, 2.0, 3.0])
 sides = st.lists(st.tuples(shapes, values), max_size=5)

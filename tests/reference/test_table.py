@@ -22,6 +22,7 @@ from allennlp_analyze.results.reference import ReferenceNumbers
 from tests.support.references import MODEL_OF, PUBLISHED, table
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
+pytestmark = pytest.mark.newest_python
 COLUMNS = ("name", "module_index", "M", "N", "alpha", "D", "min_singular_value")
 HEADER = "name,M,N,alpha,D,min_singular_value\n"
 

@@ -14,6 +14,7 @@ from allennlp_analyze.text.names import display_width
 from tests.support.commands import ROOT
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
+pytestmark = pytest.mark.newest_python
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
 
 

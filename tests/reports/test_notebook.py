@@ -4,6 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from allennlp_analyze.text.names import printable, shorten
 from tests.support.commands import SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer, make_report, odd_report
 
+pytestmark = pytest.mark.newest_python
 TAGS = {"div", "span", "strong", "table", "thead", "tbody", "tr", "th", "td"}
 STYLED = {"style", "title", "cellpadding"}
 

@@ -14,6 +14,7 @@ from allennlp_analyze.reports.html import model as page
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.reports.table import STATES
 
+pytestmark = pytest.mark.newest_python
 TEMPLATES = resources.files("allennlp_analyze.reports.html") / "templates"
 CSS = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 PRESENTERS: "dict[str, tuple[Iterable[str], Iterable[Verdict]]]" = {

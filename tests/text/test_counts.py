@@ -4,6 +4,8 @@ import pytest
 
 from allennlp_analyze.text.counts import fraction
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.mark.parametrize(
     "share, words",

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.text.lines import excerpt, one_line
 
+pytestmark = pytest.mark.newest_python
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.text.links import link_target
 
+pytestmark = pytest.mark.newest_python
 PAGE = "file:///zoo/index.html"
 
 

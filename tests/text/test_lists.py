@@ -4,6 +4,8 @@ import pytest
 
 from allennlp_analyze.text.lists import enumerated, first_lines, titled_lines
 
+pytestmark = pytest.mark.newest_python
+
 
 @pytest.mark.parametrize(
     ("most", "text"), [(1, "a and 2 more"), (2, "a, b and 1 more"), (3, "a, b, c"), (9, "a, b, c")]

@@ -18,6 +18,7 @@ from allennlp_analyze.text.names import (
 )
 from tests.support.report_factory import ODD_NAMES
 
+pytestmark = pytest.mark.newest_python
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300) | st.sampled_from(ODD_NAMES)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.commands import ROOT, SMALL
 
+pytestmark = pytest.mark.newest_python
 pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))  # Unix
 
 LAYERS = """\

@@ -26,6 +26,8 @@ from allennlp_analyze.zoo.results import CLAIM_VERDICTS, ZooLayer
 from tests.support.references import PUBLISHED
 from tests.support.zoo_models import as_models, zoo_layer, zoo_model
 
+pytestmark = pytest.mark.newest_python
+
 
 def rows(name: str) -> "list[dict[str, str]]":
     with (PUBLISHED / name).open(newline="") as file:

@@ -21,6 +21,7 @@ from tests.support.commands import ROOT
 from tests.support.report_factory import ODD_NAMES
 from tests.support.zoo_factory import done, failed, odd_zoo, sample_reports, sample_zoo, zoo_layer
 
+pytestmark = pytest.mark.newest_python
 OUTCOMES = [model.outcome for zoo in (sample_zoo(), odd_zoo()) for model in zoo.models]
 
 

@@ -15,6 +15,8 @@ from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.unit import analyze_unit, failure, make_unit, weights_digest
 from tests.support.zoo_archives import write_archive
 
+pytestmark = pytest.mark.newest_python
+
 
 def unit(archive, directory, **options):
     entry = ZooEntry("m", str(archive), sha256=options.pop("sha256", None))

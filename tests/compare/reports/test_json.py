@@ -29,6 +29,8 @@ from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
 
+pytestmark = pytest.mark.newest_python
+
 
 def full_comparison() -> ComparisonReport:
     """Every list of it has an entry, every optional number is there and is not."""
