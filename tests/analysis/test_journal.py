@@ -22,7 +22,6 @@ from allennlp_analyze.storage.locks import LOCK
 from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
-pytestmark = pytest.mark.newest_python
 RUN = {"weights": ["0" * 64, "weights.th"], "settings": {"jobs": None, "kinds": ("linear",)}}
 
 

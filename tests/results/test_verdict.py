@@ -30,7 +30,6 @@ from allennlp_analyze.results.verdict import (
 from tests.support.commands import ROOT
 from tests.support.matrices import gaussian, low_rank, stored, with_singular_values
 
-pytestmark = pytest.mark.newest_python
 PUBLISHED = ROOT / "allennlp_analyze" / "data" / "published"
 
 
