@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from allennlp_analyze.report import Layer, Report
 
 __all__ = ["Layer", "RankMonitor", "Report", "__version__", "analyze", "load"]
-# Imported when asked for: numpy and the readers take longer than --help may take.
+# Imported on first use: importing numpy and the readers would slow down --help.
 __getattr__ = lazily(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""Names that a package offers and imports only when they are asked for."""
+"""Lets a package import its public names on first use."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any, Callable
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A `__getattr__` for `package` (PEP 562): `homes` maps each name to the module that has it."""
+    """Returns a `__getattr__` for `package` (PEP 562); `homes` maps each name to its module."""
 
     def look_up(name: str) -> Any:
         if name not in homes:

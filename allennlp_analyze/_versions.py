@@ -1,4 +1,4 @@
-"""The versions of everything that the numbers depend on."""
+"""The versions of all packages on which the numbers depend."""
 
 import functools
 import platform
@@ -11,7 +11,7 @@ from allennlp_analyze.results.layer import ToolInfo
 
 @functools.cache
 def _installed(package: str) -> Optional[str]:
-    """The installed version, without importing the package; None where it is not installed."""
+    """Returns the installed version without importing the package, or None if not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -19,7 +19,7 @@ def _installed(package: str) -> Optional[str]:
 
 
 def tool_info() -> ToolInfo:
-    """Versions of this tool, Python and the libraries in use."""
+    """Returns the versions of this tool, Python and the libraries in use."""
     return ToolInfo(
         version=VERSION,
         python=platform.python_version(),

@@ -1,4 +1,4 @@
-"""What AllenNLP finds through a plugins file: `allennlp analyze`, the callback `rank_monitor`."""
+"""Registers `allennlp analyze` and the callback `rank_monitor` when AllenNLP loads its plugins."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ __all__ = ["Analyze", "RankMonitorCallback"]
 
 @Subcommand.register("analyze")
 class Analyze(Subcommand):
-    """Thin: the arguments and the behaviour are those of `allennlp-analyze`."""
+    """A thin subcommand with the arguments and the behavior of `allennlp-analyze`."""
 
     def add_subparser(
         self, parser: "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -29,7 +29,7 @@ class Analyze(Subcommand):
 
 
 def _main(args: argparse.Namespace) -> None:
-    """AllenNLP ignores what its subcommands return: leave with the exit code."""
+    """Exit with the exit code, because AllenNLP ignores what its subcommands return."""
     args.include_packages = args.include_package
     code = exits.finish(main.analyze(args))
     if code:

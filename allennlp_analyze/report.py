@@ -1,7 +1,7 @@
-"""What `analyze` returns: a report, and its layers, that can be asked for their other forms.
+"""The report that `analyze` returns, and its layers, with plots, files and other formats.
 
-Subclasses of the plain results, not wrappers around them: everything that takes a `ModelReport`
-(report formats, plots, comparisons) takes a `Report`, and each number has one place.
+They are subclasses of the plain results, not wrappers, so everything that takes a `ModelReport`
+(report formats, plots, comparisons) takes a `Report`.
 """
 
 import dataclasses
@@ -38,14 +38,14 @@ PLOTS = tuple(plot.name for plot in MODEL_PLOTS)
 
 
 class Layer(LayerResult):
-    """One matrix: a `LayerResult` that can draw itself."""
+    """The results for one matrix: a `LayerResult` that can draw itself."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The layer's entry in report.json."""
+        """Returns the layer's entry in report.json."""
         return layer_to_dict(self)
 
     def plot(self) -> "Figure":
-        """A new figure: its spectrum beside the theory, and its singular values."""
+        """Returns a new figure of the spectrum with the theory, and of the singular values."""
         with house_style():
             return _finished(draw_layer(new_layer_figure(), self))
 
@@ -55,24 +55,24 @@ class Layer(LayerResult):
 
 
 class Report(ModelReport):
-    """The analysis of one model: a `ModelReport` in any of its forms."""
+    """The analysis of one model: a `ModelReport` that can be converted, plotted and written."""
 
     layers: tuple[Layer, ...]
 
     @classmethod
     def of(cls, report: ModelReport) -> "Report":
-        """The same results."""
+        """Returns the same results as a `Report`."""
         values = _values(report)
         return cls(**{**values, "layers": tuple(Layer(**_values(x)) for x in report.layers)})
 
     def layer(self, name: Union[str, int]) -> Layer:
-        """The layer called `name`, or at that place in `layers`; also by its parameter's name.
+        """Returns a layer by its name, its parameter's name, or its index in `layers`.
 
-        Raises `UsageError` where there is none, or where the parameter holds several.
+        Raises `UsageError` if there is no such layer, or if the parameter contains several.
         """
         if isinstance(name, int):
             if not -len(self.layers) <= name < len(self.layers):
-                raise UsageError(f"there is no layer {name}: the report has {len(self.layers)}")
+                raise UsageError(f"no layer {name}: the report has {len(self.layers)} layers")
             return self.layers[name]
         found = [x for x in self.layers if x.name == name] or [
             x for x in self.layers if x.parameter == name
@@ -82,19 +82,19 @@ class Report(ModelReport):
         close = [x.name for x in found] or difflib.get_close_matches(
             str(name), [x.name for x in self.layers], n=3, cutoff=0.4
         )
-        hint = f"; there is {', '.join(map(printable, close[:3]))}" if close else ""
-        raise UsageError(f"there is no layer {printable(str(name))!r}{hint}")
+        hint = f"; did you mean {', '.join(map(printable, close[:3]))}?" if close else ""
+        raise UsageError(f"no layer {printable(str(name))!r}{hint}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of report.json."""
+        """Returns the contents of report.json."""
         return to_json_dict(self)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """One row per layer, the columns of layers.csv. Raises `ImportError` without pandas."""
+        """Returns one row per layer with the columns of layers.csv. Raises `ImportError`."""
         return to_frame(self)
 
     def plot(self, kind: str = PLOTS[0]) -> "Figure":
-        """A new figure of the whole model; `kind` is one of `PLOTS`. Raises `UsageError`."""
+        """Returns a new figure of the model; `kind` is one of `PLOTS`. Raises `UsageError`."""
         if kind not in PLOTS:
             raise UsageError(f"kind: no plot is called {kind!r}; choose from {', '.join(PLOTS)}")
         with house_style():
@@ -131,9 +131,9 @@ def _values(result: Union[LayerResult, ModelReport]) -> dict[str, Any]:
 
 
 def _finished(figure: "Figure") -> "Figure":
-    """`figure` with its ticks made in the house style, and shown by notebooks.
+    """Returns `figure` with its ticks in the house style, and a PNG for notebooks.
 
-    They know how to show a figure only once pyplot is imported; this asks for no pyplot.
+    Without this, notebooks show figures only after pyplot is imported.
     """
     figure.draw_without_rendering()
     figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]

@@ -1,1 +1,1 @@
-"""One archive from start to end: measured, judged, summed up, written."""
+"""The analysis of one archive: measure, judge, summarize and write."""

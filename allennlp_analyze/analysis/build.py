@@ -1,4 +1,4 @@
-"""Builds a trusted archive's modules with AllenNLP: the only path on which its code can run."""
+"""Builds a trusted archive's modules with AllenNLP; only here can code of the archive run."""
 
 import contextlib
 import importlib
@@ -16,14 +16,14 @@ CONFIG = "config.json"
 
 
 def build_model(source: Source, overrides: str, packages: Sequence[str]) -> object:
-    """The AllenNLP model that `source` describes, built by `Model.load` without a dataset reader.
+    """Build the AllenNLP model that `source` describes with `Model.load`, without a dataset reader.
 
     `overrides` is JSON as for `allennlp evaluate --overrides`; `packages` are imported first, with
-    all their submodules. Raises `SourceError` when AllenNLP is not installed, when there is no
-    configuration, and when building fails, with the reason in one line.
+    all their submodules. Raises `SourceError` if AllenNLP is not installed, the configuration is
+    missing, or building fails, with the reason in one line.
     """
     if not source.config:
-        raise SourceError("there is no config.json to build the modules from")
+        raise SourceError("config.json is missing, so the modules cannot be built")
     try:
         models = importlib.import_module("allennlp.models")
     except ImportError:
@@ -35,13 +35,13 @@ def build_model(source: Source, overrides: str, packages: Sequence[str]) -> obje
             config = params.from_file(str(directory / CONFIG), overrides)
             weights = _weights_path(source, directory)
             return models.Model.load(config, str(directory), weights_file=weights, cuda_device=-1)
-    except Exception as error:  # whatever the archive's own code raises
+    except Exception as error:  # the archive's code may raise anything
         reason = one_line(error, 300) or "no message"
         raise SourceError(f"{type(error).__name__}: {reason}") from error
 
 
 def _register(packages: Sequence[str]) -> None:
-    """Import AllenNLP's plugins and the user's packages, so that their models are known."""
+    """Import AllenNLP's plugins and the user's packages, so that their models are registered."""
     importlib.import_module("allennlp.common.plugins").import_plugins()
     for package in packages:
         importlib.import_module("allennlp.common.util").import_module_and_submodules(package)
@@ -49,7 +49,7 @@ def _register(packages: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _serialization_dir(source: Source) -> Iterator[Path]:
-    """A directory with config.json, vocabulary and weights: the user's own, or one unpacked."""
+    """A directory with config.json, vocabulary and weights: the user's own, or an unpacked one."""
     if Path(source.resolved).is_dir():
         yield Path(source.resolved)
         return
@@ -59,14 +59,14 @@ def _serialization_dir(source: Source) -> Iterator[Path]:
 
 
 def _weights_path(source: Source, directory: Path) -> str:
-    """The weights file that was analyzed, as it lies in `directory`."""
-    inside = directory / source.weights_file  # an absolute path stays what it is
+    """Returns the path in `directory` of the weights file that was analyzed."""
+    inside = directory / source.weights_file  # an absolute path is not changed
     return str(inside) if inside.is_file() else source.weights_file
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep AllenNLP's log lines, warnings and prints off the user's terminal."""
+    """Hide AllenNLP's log lines, warnings and prints from the user's terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

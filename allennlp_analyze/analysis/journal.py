@@ -1,7 +1,7 @@
-"""The journal: finished layers, written as they come, so that an interrupted run can be resumed.
+"""The journal of finished layers, from which an interrupted run can be resumed.
 
-One line of JSON each. The first says of which run; a last line that is not whole is what a killed
-process was writing, and does not count.
+Each layer is one line of JSON. The first line identifies the run. An incomplete last line is what a
+killed process was writing, and is ignored.
 """
 
 import base64
@@ -28,9 +28,9 @@ _KINDS = {"layer": LayerResult, "skipped": Skipped}
 
 
 class Journal:
-    """The journal of one run, open while no other run may write to its directory.
+    """The journal of one run; its directory is locked against other runs while it is open.
 
-    `finished` are the outcomes that an earlier run had written, by the index of their matrix.
+    `finished` are the outcomes of an earlier run by the index of the matrix.
     """
 
     def __init__(self, path: Path, file: BinaryIO, finished: Mapping[int, LayerOutcome]) -> None:
@@ -39,13 +39,13 @@ class Journal:
         self.finished = dict(finished)
 
     def add(self, index: int, outcome: LayerOutcome) -> None:
-        """Write one outcome: from here on it survives the process. Raises `OutputError`."""
+        """Write one outcome, which then survives the process. Raises `OutputError`."""
         kind = "layer" if isinstance(outcome, LayerResult) else "skipped"
         _append(self._path, self._file, {"index": index, kind: _encoded(outcome)})
         self.finished[index] = outcome
 
     def remove(self) -> None:
-        """The reports are written: the journal is no longer needed."""
+        """Remove the journal once the reports are written."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -54,11 +54,11 @@ class Journal:
 def open_journal(
     directory: Path, run: Mapping[str, Any], resume: bool, force: bool = False
 ) -> Iterator[Journal]:
-    """The journal of `run` in `directory`, both made where missing.
+    """Open the journal of `run` in `directory`; both are created if missing.
 
-    `run` is all that the outcomes depend on, as JSON knows it. With `resume` the outcomes of an
-    earlier run are kept. What holds no outcome in the end is removed. Raises `OutputError` when
-    another process is at work there, or (without `force`) the journal there is that of another run.
+    `run` contains, in JSON types, everything that the outcomes depend on. With `resume` the outcomes
+    of an earlier run are kept. A journal without outcomes is removed at the end. Raises `OutputError`
+    if another process works there, or (without `force`) if the journal belongs to another run.
     """
     path = directory / JOURNAL
     with _made(directory), _only_run(path), _opened(path) as file:
@@ -78,7 +78,7 @@ def open_journal(
             _append(path, file, {"process": os.getpid()})
             yield journal
         except SourceError:
-            journal.finished.clear()  # there is nothing to go on with
+            journal.finished.clear()  # there is nothing to resume
             raise
         finally:
             if not journal.finished:
@@ -86,9 +86,9 @@ def open_journal(
 
 
 def finished_layers(directory: Path) -> int:
-    """How many outcomes an interrupted run left in `directory`.
+    """Returns the number of outcomes that an interrupted run left in `directory`.
 
-    Raises `OutputError` when a process is at work there.
+    Raises `OutputError` if a process works there.
     """
     path = directory / JOURNAL
     if not path.is_file():
@@ -99,7 +99,7 @@ def finished_layers(directory: Path) -> int:
 
 @contextlib.contextmanager
 def _made(directory: Path) -> Iterator[None]:
-    """Make `directory` and its parents; remove in the end what of that is still empty."""
+    """Create `directory` and its parents; remove those that are still empty at the end."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     make_directory(directory)
     try:
@@ -111,7 +111,7 @@ def _made(directory: Path) -> Iterator[None]:
 
 
 def _only_run(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Keep every other run out of the directory of the journal `path`, which knows its process."""
+    """Lock the directory of the journal `path` against other runs."""
 
     def process() -> Optional[int]:
         try:
@@ -125,7 +125,7 @@ def _only_run(path: Path) -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file of the journal `path`, made where it is missing, for reading and appending."""
+    """Open the journal `path` for reading and appending; create it if missing."""
     try:
         file = path.open("a+b")
     except OSError as error:
@@ -140,8 +140,11 @@ def _header(run: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What a journal holds: its header, the process that wrote last, the outcomes by index, and
-    where its last whole line ends."""
+    """The contents of a journal.
+
+    These are its header, the process that wrote last, the outcomes by index, and the end of the last
+    complete line.
+    """
 
     header: Optional[dict[str, Any]]
     process: Optional[int]
@@ -176,7 +179,7 @@ def _outcome(entry: Mapping[str, Any]) -> LayerOutcome:
     for kind, cls in _KINDS.items():
         if kind in entry:
             return typing.cast(LayerOutcome, decoded(cls, entry[kind]))
-    raise ValueError("neither a layer nor skipped")
+    raise ValueError("neither a layer nor a skipped tensor")
 
 
 def _append(path: Path, file: BinaryIO, entry: Mapping[str, Any]) -> None:
@@ -195,14 +198,14 @@ def _cut(path: Path, file: BinaryIO, size: int) -> None:
 
 
 def _number(value: object) -> object:
-    """numpy's numbers as Python's."""
+    """Convert numpy's numbers to Python's."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} in a result")
+    raise TypeError(f"unexpected {type(value).__name__} in a result")
 
 
 def _encoded(value: Any) -> Any:
-    """A result in the types of JSON; arrays by their bytes, floats as they print: both exact."""
+    """Encode a result in JSON types; arrays as bytes and floats as printed, so both are exact."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {field.name: _encoded(getattr(value, field.name)) for field in fields}

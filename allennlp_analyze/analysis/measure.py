@@ -1,4 +1,4 @@
-"""From weight matrices to results: measures every layer and sums up the model. Touches no file."""
+"""Measures every weight matrix of a model; reads and writes no files."""
 
 import math
 import re
@@ -38,14 +38,14 @@ from allennlp_analyze.results.layer import (
 from allennlp_analyze.results.verdict import layer_verdict
 from allennlp_analyze.settings import Settings
 
-# Singular values whose squares float64 can hold with room for sums and powers.
+# Range of singular values whose squares fit into float64, with room for sums and powers.
 SQUARABLE = (1e-150, 1e150)
 Matrix = TypeVar("Matrix", WeightMatrix, LayerResult)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The layers in model order, what was left out, and wall seconds spent on spectra and fits."""
+    """The layers in model order, the skipped tensors, and the wall seconds for spectra and fits."""
 
     layers: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
@@ -55,7 +55,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of one matrix, and the seconds that its spectrum and its fits took."""
+    """The outcome for one matrix, and the seconds for its spectrum and its fits."""
 
     outcome: LayerOutcome
     spectrum_seconds: float
@@ -63,7 +63,7 @@ class Measured:
 
 
 def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
-    """What `settings.kinds` and `settings.layers` (searched in the name) ask for."""
+    """Returns the matrices that `settings.kinds` and `settings.layers` select."""
     pattern = re.compile(settings.layers or "")
     return [
         matrix
@@ -79,12 +79,12 @@ def analyze(
     on_outcome: Optional[Callable[[int, LayerOutcome], None]] = None,
     finished: Optional[Mapping[int, LayerOutcome]] = None,
 ) -> Analysis:
-    """Measure each matrix; one that cannot be (NaN, too large) is left out with its reason.
+    """Measure each matrix; one that cannot be measured (NaN, too large) is skipped with its reason.
 
-    `solver` computes eigenvalues of a Gram matrix (see `gram`); `on_outcome` is called after each
-    matrix with its index and what became of it. `finished` are outcomes of an earlier run, by
-    index, that are taken as they are. Up to `settings.jobs` matrices are in work at a time; the
-    results do not depend on it.
+    `solver` computes the eigenvalues of a Gram matrix (see `gram`). `on_outcome` is called after
+    each matrix with its index and outcome. `finished` are outcomes of an earlier run by index,
+    which are used unchanged. Up to `settings.jobs` matrices are measured at the same time; the
+    results do not depend on that number.
     """
     started = time.perf_counter()
     measured = {index: Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
@@ -101,7 +101,7 @@ def analyze(
     in_order = [measured[index] for index in range(len(matrices))]
     spectra = math.fsum(one.spectrum_seconds for one in in_order)
     fits = math.fsum(one.fits_seconds for one in in_order)
-    # Matrices overlap in time: the wall time is shared out as their seconds are.
+    # Matrices overlap in time, so the wall time is divided in proportion to their seconds.
     share = (time.perf_counter() - started) / max(spectra + fits, 1e-9)
     return Analysis(
         layers=tuple(one.outcome for one in in_order if isinstance(one.outcome, LayerResult)),
@@ -112,7 +112,7 @@ def analyze(
 
 
 def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Measured:
-    """What `analyze` does with each matrix."""
+    """Measure one matrix, as `analyze` does."""
     started = time.perf_counter()
     try:
         found = _spectrum(matrix, settings, solver)
@@ -134,7 +134,7 @@ def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> S
         )
     except MemoryError:
         need = memory(matrix.shape) / 2**30
-        raise TensorError(f"not enough memory: it needs about {need:.1f} GiB") from None
+        raise TensorError(f"not enough memory: about {need:.1f} GiB needed") from None
 
 
 def _reason(error: TensorError, matrix: WeightMatrix) -> str:
@@ -143,7 +143,7 @@ def _reason(error: TensorError, matrix: WeightMatrix) -> str:
 
 
 def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> LayerResult:
-    """Everything that follows from the spectrum of one matrix."""
+    """Returns all results that follow from the spectrum of one matrix."""
     values = found.singular_values
     n, m = max(matrix.shape), min(matrix.shape)
     rank = hard_rank(values, found.tolerance)
@@ -161,7 +161,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
     else:
         note = "the eigenvalues are beyond the range of float64"
     if fit is not None and rank.numpy < FEW_EIGENVALUES:
-        warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues: alpha is uncertain",)
+        warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues, so alpha is uncertain",)
     return LayerResult(
         name=matrix.name,
         parameter=matrix.parameter,
@@ -194,7 +194,7 @@ def _tied_warnings(matrix: WeightMatrix) -> tuple[str, ...]:
 def _split(
     eigenvalues: np.ndarray, bulk: Optional[MarchenkoPastur], gamma: Optional[float]
 ) -> Optional[Tikhonov]:
-    """The Tikhonov split at the user's gamma, else at the bulk edge; None where neither exists."""
+    """Split at the user's gamma, or else at the bulk edge; returns None if neither exists."""
     if gamma is None:
         if bulk is None:
             return None
@@ -203,7 +203,7 @@ def _split(
 
 
 def _fit(positive: np.ndarray, settings: Settings) -> tuple[Optional[PowerLaw], Optional[str]]:
-    """The power law of the positive eigenvalues, or the reason why there is none."""
+    """Fit the positive eigenvalues; returns the power law, or None and the reason."""
     note = why_no_fit(positive)
     if note is not None:
         return None, note

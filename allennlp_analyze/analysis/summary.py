@@ -1,4 +1,4 @@
-"""The model in one sentence and a few numbers, from the results of its layers."""
+"""Summarizes a model in one sentence and a few numbers from the results of its layers."""
 
 import statistics
 from collections import Counter
@@ -15,10 +15,10 @@ Text = TypeVar("Text", bound=str)
 
 
 def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
-    """Summary over `layers` and what was left out.
+    """Summarize `layers` and the skipped tensors.
 
-    The verdict, the minimum and the rank loss are those of the assessed linear layers, the means of
-    alpha those of every layer that has a fit. NaN or infinity in any matrix overrules the verdict.
+    The verdict, the minimum and the rank loss are those of the assessed linear layers; the means of
+    alpha are over all layers with a fit. NaN or infinity in any matrix overrides the verdict.
     """
     assessed = [x for x in layers if x.kind == "linear" and x.verdict.is_judgement]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
@@ -45,7 +45,7 @@ def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
 
 
 def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
-    """One line when layers that are not linear, and so not in the verdict, have lost rank."""
+    """Returns a line if layers that are not linear, and so not in the verdict, have lost rank."""
     found = [
         layer
         for layer in layers
@@ -54,7 +54,7 @@ def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
     if not found:
         return ()
     named = enumerated([f"{x.name} ({x.kind}, {x.verdict})" for x in found], NAMED)
-    return (f"beside the linear layers, not at full rank: {named}",)
+    return (f"outside the linear layers, not at full rank: {named}",)
 
 
 def _counts(found: Sequence[Text], names: Sequence[Text]) -> dict[Text, int]:
@@ -69,7 +69,7 @@ def _layers(count: int) -> str:
 def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
     first = f"{invalid[0].parameter}: {invalid[0].reason}"
     word, many = _word(Verdict.INVALID), len(invalid)
-    which = "a matrix holds" if many == 1 else f"{many} matrices hold"
+    which = "a matrix contains" if many == 1 else f"{many} matrices contain"
     return f"{word}: {which} NaN or infinity ({first}). The others: {others}"
 
 
@@ -113,7 +113,7 @@ def _collapsed(assessed: Sequence[LayerResult]) -> str:
     return f"{_of(bad, assessed)} {verb} lost rank ({detail})"
 
 
-# What is said after each verdict on a model: of the assessed layers, without any of the linear.
+# The text after each verdict on a model, about its assessed layers or its lack of them.
 FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
     Verdict.NOT_ASSESSED: _not_assessed,
     Verdict.FULL_RANK: _healthy,

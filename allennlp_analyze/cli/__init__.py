@@ -1,1 +1,1 @@
-"""The command line: the only place that knows argparse."""
+"""The command line; the only package that uses argparse."""

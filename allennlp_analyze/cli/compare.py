@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from allennlp_analyze.compare.results import ComparisonReport
 
 NAME = "compare"
-HELP = "sets two or more models side by side: what collapsed, recovered or moved"
+HELP = "compares two or more models: what collapsed, recovered or moved"
 DESCRIPTION = """Compare models layer by layer: A, the baseline, with each of the others. Layers are
 matched by parameter name, the rest by order and shape. Nothing is written without --output-dir."""
 WORSE = 3
@@ -48,24 +48,24 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="two or more, the baseline first: the output directory of an analysis, the report.json"
-        " in it, or any ARCHIVE, which is analyzed first",
+        help="two or more models, the baseline first: the output directory of an analysis, its"
+        " report.json, or any ARCHIVE, which is analyzed first",
     )
     add_options(parser, Place.COMPARE, GROUPS, table)
     return parser
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Compare; the exit code."""
+    """Run the comparison and return the exit code."""
     return guarded(lambda: _execute(args), " ".join(args.models), args.debug)
 
 
 def _execute(args: argparse.Namespace) -> int:
     if len(args.models) < 2:
-        raise UsageError(f"{args.models[0]}: name a second model to compare it with")
+        raise UsageError(f"{args.models[0]}: expected a second model to compare with")
     choices = chosen(args, Place.COMPARE)
     settings = laid_over(Settings(), choices)
-    # numpy and the readers take longer to import than --help may take.
+    # Importing numpy and the readers would slow down --help.
     from allennlp_analyze.analysis.request import Limits
     from allennlp_analyze.compare.compare import compare_models
     from allennlp_analyze.compare.models import compared_models
@@ -82,7 +82,7 @@ def _execute(args: argparse.Namespace) -> int:
 
 
 def _check_output(directory: Path, force: bool) -> None:
-    """Before any work: a comparison can be written, and replaces none by accident."""
+    """Check before any work that the comparison can be written and replaces none by accident."""
     from allennlp_analyze.storage.files import check_directory
 
     check_directory(directory)
@@ -116,7 +116,7 @@ def _print(report: "ComparisonReport", written: list[Path], args: argparse.Names
 
 
 def _gate(report: "ComparisonReport") -> int:
-    """3 when anything got worse than allowed, which standard error then names; else 0."""
+    """Print what got worse than allowed to standard error; returns 3 if anything did, else 0."""
     failed = 0
     for comparison in report.candidates:
         failed += len(comparison.failures)

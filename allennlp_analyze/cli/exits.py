@@ -1,4 +1,4 @@
-"""How every command ends: errors and signals as one line on standard error, and the exit code."""
+"""Ends every command: turns errors and signals into one line on stderr and an exit code."""
 
 import contextlib
 import os
@@ -22,13 +22,14 @@ EXIT_CODES = (
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends the run as Ctrl-C does, with everything cleaned up."""
+    """Raised on SIGTERM: ends the run like Ctrl-C, with all cleanup."""
 
 
 def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int:
-    """Do `action`; its exit code, or that of what stopped it, which becomes one line.
+    """Run `action` and return its exit code, or that of the error that stopped it.
 
-    `subject` is what the user named, for a fault of ours; `debug` adds the traceback.
+    An error becomes one line. `subject` is the user's argument, used in the message for unexpected
+    errors; `debug` adds the traceback.
     """
     try:
         with _terminating():
@@ -41,11 +42,11 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         _say(f"{'terminated' if terminated else 'interrupted'}{_hint(interrupt)}", debug)
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away, as in `... | head`: nothing is left to say.
+        # The reader of the output is gone, as in `... | head`, so there is nothing to print.
         sys.stderr.close()
         return 1
-    except Exception as error:  # a fault of ours: still one line, and what was computed is kept
-        where = "" if debug else "; --debug shows where it arose: please report that"
+    except Exception as error:  # a bug: still one line, and computed results are kept
+        where = "" if debug else "; please report this with the traceback that --debug shows"
         _say(f"{subject}: unexpected {type(error).__name__}: {error}{where}", debug)
         return 1
 
@@ -58,8 +59,11 @@ def _hint(interrupt: KeyboardInterrupt) -> str:
 
 
 def finish(code: int) -> int:
-    """`code`, unless a matrix is still being worked on after an interrupt: BLAS cannot be stopped,
-    and crashes when it is unloaded at work. Then the process ends here; all is cleaned up."""
+    """Returns `code`, or ends the process if a thread still computes after an interrupt.
+
+    BLAS cannot be stopped, and crashes if it is unloaded while it runs. All cleanup is done by
+    then.
+    """
     from allennlp_analyze.linalg.schedule import THREAD
 
     if any(thread.name == THREAD for thread in threading.enumerate()):
@@ -77,7 +81,7 @@ def _say(error: object, debug: bool) -> None:
 
 @contextlib.contextmanager
 def _terminating() -> Iterator[None]:
-    """Meanwhile SIGTERM raises `Terminated`, in the main thread, where Python handles signals."""
+    """Let SIGTERM raise `Terminated` in the main thread, where Python handles signals."""
 
     def terminate(*_: object) -> None:
         raise Terminated

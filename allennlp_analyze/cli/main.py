@@ -1,4 +1,4 @@
-"""The command `allennlp-analyze`: analyze an archive, or do a subcommand."""
+"""The command `allennlp-analyze`: analyzes an archive, or runs a subcommand."""
 
 import argparse
 import sys
@@ -48,14 +48,14 @@ SUBCOMMANDS: "dict[str, Subcommand]" = {
 
 
 def analyze(args: argparse.Namespace) -> int:
-    """Run the analysis that `args` ask for and print it; the exit code. Errors become one line."""
+    """Run and print the analysis; returns the exit code. Errors become one line."""
     return guarded(lambda: _analyze(args), args.archive, args.debug)
 
 
 def _analyze(args: argparse.Namespace) -> int:
     choices = chosen(args, Place.ANALYZE)
     settings = laid_over(Settings(), choices)
-    # numpy, matplotlib and the readers take longer to import than --help may take.
+    # Importing numpy, matplotlib and the readers would slow down --help.
     from allennlp_analyze.analysis.pipeline import run
     from allennlp_analyze.analysis.request import Building, Reading, Writing, default_directory
 
@@ -89,7 +89,7 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
 
 
 class _InstallPlugin(argparse.Action):
-    """Runs at once, as --version does, so that no ARCHIVE is asked for."""
+    """Runs at once, like --version, so that ARCHIVE is not required."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         try:
@@ -100,7 +100,7 @@ class _InstallPlugin(argparse.Action):
 
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
-    """The parser of `allennlp-analyze ARCHIVE`."""
+    """Returns the parser of `allennlp-analyze ARCHIVE`."""
     commands = "; ".join(f"`%(prog)s {name}` {module.HELP}" for name, module in SUBCOMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="allennlp-analyze", description=f"{DESCRIPTION} Subcommands: {commands}."
@@ -110,7 +110,7 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
         "--install-plugin",
         action=_InstallPlugin,
         nargs=0,
-        help="make AllenNLP find the subcommand `allennlp analyze`, and exit",
+        help="register the subcommand `allennlp analyze` with AllenNLP and exit",
     )
     add_arguments(parser, table)
     return parser

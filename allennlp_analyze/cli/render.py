@@ -1,4 +1,4 @@
-"""The command `allennlp-analyze render DIR`: make the page again from what a run has written."""
+"""The command `allennlp-analyze render DIR`: writes the page again from the files of a run."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from allennlp_analyze.options.option import Place, Section, Table
 from allennlp_analyze.options.table import TABLE
 
 NAME = "render"
-HELP = "makes report.html again from report.json and singular_values.npz"
+HELP = "writes report.html again from report.json and singular_values.npz"
 
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
@@ -21,14 +21,14 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
         "directory",
         metavar="DIR",
         type=Path,
-        help="the output directory of an analysis, or the report.json in it",
+        help="the output directory of an analysis, or its report.json",
     )
     add_options(parser, Place.RENDER, (("", (Section.OUTPUT,)),), table)
     return parser
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Render; the exit code."""
+    """Render the page and return the exit code."""
     return guarded(lambda: _render(args.directory), str(args.directory), args.debug)
 
 

@@ -1,4 +1,4 @@
-"""How long this process has been running."""
+"""The running time of this process."""
 
 import os
 import time
@@ -9,7 +9,7 @@ _START_TIME = 19  # among the fields of /proc/self/stat behind the command's nam
 
 
 def process_seconds() -> float:
-    """Seconds since the process began; since this module's import where the system does not say."""
+    """Seconds since the process started, or since this module's import if that is unknown."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         began = float(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")

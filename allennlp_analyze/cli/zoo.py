@@ -12,12 +12,12 @@ from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.settings import Settings
 
 NAME = "zoo"
-HELP = "analyzes many models in parallel and sums them up"
+HELP = "analyzes many models in parallel and summarizes them"
 DESCRIPTION = """Analyze every model of a manifest, each into a directory of its own, and write one
 report over all: zoo.json, zoo.csv (a row per layer), zoo-models.csv (a row per model), index.html
-and plots. A model that fails is recorded with its reason, and the rest go on."""
+and plots. A failed model is recorded with its reason, and the others continue."""
 EPILOG = (
-    f"With a model that failed the exit code is 1; all the others are in the report. {EXIT_CODES}"
+    f"If at least one model failed, the exit code is 1; the report has all others. {EXIT_CODES}"
 )
 
 GROUPS: Groups = (
@@ -45,14 +45,14 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Analyze the zoo; the exit code."""
+    """Analyze the zoo and return the exit code."""
     return guarded(lambda: _execute(args), args.manifest, args.debug)
 
 
 def _execute(args: argparse.Namespace) -> int:
     choices = chosen(args, Place.ZOO)
     settings = laid_over(Settings(), choices)
-    # numpy, matplotlib and the readers take longer to import than --help may take.
+    # Importing numpy, matplotlib and the readers would slow down --help.
     from allennlp_analyze.zoo.reports.console import print_zoo
     from allennlp_analyze.zoo.run import ZooRequest, run_zoo, zoo_name
 

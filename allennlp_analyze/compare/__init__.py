@@ -1,1 +1,1 @@
-"""Models side by side: what collapsed, recovered or moved."""
+"""The comparison of models: what collapsed, recovered or moved."""

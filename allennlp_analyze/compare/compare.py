@@ -1,4 +1,4 @@
-"""Models compared: what collapsed, recovered or moved between a baseline and each candidate."""
+"""Compares a baseline with each candidate: what collapsed, recovered or moved."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,23 +23,21 @@ from allennlp_analyze.metrics.distances import ks_distance, spectral_distance
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.settings import Settings
 
-# Of a difference of two percentages.
+# The rounding error of a difference of two percentages.
 ROUNDING = 1e-9
 
 
 def compare_models(
     baseline: ComparedModel, candidates: Sequence[ComparedModel], allowed_rank_loss: float = 0.0
 ) -> ComparisonReport:
-    """Set every candidate beside the baseline; `failures` of each say what got worse than allowed.
+    """Compare every candidate with the baseline; `failures` list what got worse than allowed.
 
-    A layer fails when it is assessed (of whatever kind) in the baseline and
+    A layer (of any kind) fails if it is assessed in the baseline and
 
     - its verdict got worse: full_rank to near_collapse to collapsed;
     - its share of lost directions (`lost_percent`) grew by more than `allowed_rank_loss` percentage
-      points, which is for layers that the baseline has lost rank in already;
+      points, which applies to layers that have already lost rank in the baseline;
     - it has no counterpart in the candidate.
-
-    NaN or infinity in any matrix of the candidate fails too, unless the baseline's has it.
     """
     compared = [
         _compare(baseline.report, model, letter(index), allowed_rank_loss)
@@ -49,9 +47,9 @@ def compare_models(
 
 
 def restricted(model: ComparedModel, settings: Settings) -> ComparedModel:
-    """`model` with only the layers that `settings.kinds` and `settings.layers` ask for.
+    """Returns `model` with only the layers that `settings.kinds` and `settings.layers` select.
 
-    Raises `SourceError` when they leave none.
+    Raises `SourceError` if they select none.
     """
     report = model.report
     if settings.kinds is None and settings.layers is None:
@@ -137,10 +135,10 @@ def _failures(
         if reason is not None:
             yield Failure(pair.baseline.name, reason)
     for tensor in new_invalid:
-        yield Failure(tensor.parameter, f"holds NaN or infinity: {tensor.reason}")
+        yield Failure(tensor.parameter, f"contains NaN or infinity: {tensor.reason}")
     for gone in missing:
         if gone.layer.verdict.is_judgement and not gone.invalid:
-            reason = f": it left it out ({gone.reason})" if gone.reason else ""
+            reason = f": skipped there ({gone.reason})" if gone.reason else ""
             yield Failure(gone.layer.name, f"has no counterpart in {name}{reason}")
 
 
@@ -152,5 +150,5 @@ def _why_failed(pair: LayerPair, allowed: float) -> Optional[str]:
         steps = f"from {pair.baseline.verdict} to {pair.candidate.verdict}"
         return f"{steps}, rank loss from {lost}" if grown > 0 else steps
     if grown > allowed + ROUNDING:
-        return f"rank loss from {lost}, where {allowed:g} points more are allowed"
+        return f"rank loss from {lost}, but only {allowed:g} more points are allowed"
     return None

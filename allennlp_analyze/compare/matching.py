@@ -1,4 +1,4 @@
-"""Which layer of one model is which of another: by name, else by order and shape."""
+"""Matches the layers of two models by name, or else by order and shape."""
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
@@ -9,7 +9,7 @@ from allennlp_analyze.compare.results import MATCHED_BY
 from allennlp_analyze.results.layer import LayerResult
 
 BY_NAME, BY_SUFFIX, BY_ORDER = MATCHED_BY
-# Indices of a pair of layers, and how they were matched.
+# The indices of a pair of layers, and how they were matched.
 Match = tuple[int, int, str]
 Key = tuple[str, Optional[str]]
 
@@ -19,12 +19,12 @@ def match_layers(
     candidate: Sequence[LayerResult],
     elsewhere: Collection[str] = (),
 ) -> list[Match]:
-    """Pairs of indices into `baseline` and `candidate`, in the order of `baseline`.
+    """Returns pairs of indices into `baseline` and `candidate`, in the order of `baseline`.
 
-    By parameter and part first. Among the rest, names of which one is the other after a prefix
-    ("module." + name), where that and the shape leave no doubt; then by order, those of equal kind
-    and shape before those of equal shape. Parameters in `elsewhere`, which one of the models has
-    but left out, are matched by name only.
+    Layers are matched by parameter and part first. Next come names that differ only by a prefix
+    ("module." + name), if prefix and shape are unambiguous. The rest is matched by order: layers of
+    equal kind and shape first, then of equal shape. Parameters in `elsewhere`, which one of the
+    models has but skipped, are matched by name only.
     """
     matches = _by_name(baseline, candidate)
     left = _rest(baseline, {one for one, _, _ in matches}, elsewhere)
@@ -56,7 +56,7 @@ def _by_name(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[
 
 
 def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
-    """Where one name ends in the other, after a dot: unless a layer has several such partners."""
+    """Match names that end in the other after a dot, unless a layer has several such partners."""
     found = _ending_in(left, right)
     found += [(one, other) for other, one in _ending_in(right, left)]
     found = [(one, other) for one, other in found if left[one].shape == right[other].shape]
@@ -67,8 +67,7 @@ def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> lis
 
 
 def _ending_in(short: Sequence[LayerResult], long: Sequence[LayerResult]) -> list[tuple[int, int]]:
-    """Pairs of which the parameter of the second is that of the first after a prefix, the shortest
-    that there is."""
+    """Returns pairs in which the second parameter is the first after the shortest prefix."""
     places = {_key(layer): index for index, layer in enumerate(short)}
     found = []
     for index, layer in enumerate(long):
@@ -86,12 +85,12 @@ def _by_kind_and_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]
 
 
 def _by_shape(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> list[Match]:
-    """For layers whose kind, which is inferred from their names, changed with these."""
+    """Match by shape only: the kind is inferred from the name, so it may change with it."""
     return _in_order([x.shape for x in left], [x.shape for x in right])
 
 
 def _in_order(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Match]:
-    """Runs of equal elements, keeping both orders."""
+    """Match runs of equal elements, keeping both orders."""
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     return [
         (block.a + offset, block.b + offset, BY_ORDER)

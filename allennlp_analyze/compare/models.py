@@ -1,4 +1,4 @@
-"""What `compare` is given: reports that are read back, and archives that are analyzed first."""
+"""Loads the models to compare: reads reports, and analyzes archives first."""
 
 from collections.abc import Sequence
 from typing import Optional

@@ -1,4 +1,4 @@
-"""What a comparison of models found: the baseline's numbers beside those of each candidate."""
+"""The results of a comparison: the baseline's numbers and those of each candidate."""
 
 import math
 from collections import Counter
@@ -10,18 +10,18 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, To
 from allennlp_analyze.results.verdict import Verdict
 
 MATCHED_BY = ("name", "name without prefix", "order and shape")
-# What became of a layer, from bad to good.
+# How a layer changed, from bad to good.
 CHANGES = ("collapsed", "worse", "same", "better", "recovered")
 
 
 def letter(index: int) -> str:
-    """How the reports call the model at `index` of the command line: A (the baseline), B, C."""
+    """The reports' letter for the model at `index` of the command line: A (baseline), B, C."""
     return chr(ord("A") + index) if index < 26 else f"#{index + 1}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure of two layers. `comparable` is False where it depends on a size that differs."""
+    """One measure of two layers; `comparable` is False if it depends on a size that differs."""
 
     baseline: Optional[float]
     candidate: Optional[float]
@@ -29,14 +29,14 @@ class Difference:
 
     @property
     def difference(self) -> Optional[float]:
-        """Candidate less baseline; None where either is missing or they are not comparable."""
+        """Candidate minus baseline; None if either is missing or they are not comparable."""
         if self.baseline is None or self.candidate is None or not self.comparable:
             return None
         return _finite(self.candidate - self.baseline)
 
     @property
     def ratio(self) -> Optional[float]:
-        """Candidate over baseline; None too where the baseline is 0."""
+        """Candidate divided by baseline; also None if the baseline is 0."""
         if self.baseline is None or self.candidate is None or not self.comparable:
             return None
         return _finite(self.candidate / self.baseline) if self.baseline else None
@@ -54,9 +54,9 @@ MEASURES = tuple(_MEASURES)
 class LayerPair:
     """A layer of the baseline and its counterpart.
 
-    `matched_by` is one of `MATCHED_BY`. `spectral_distance` and `ks_distance` are those of the
-    module `distances`: how far the singular values moved, as a share of the baseline's root mean
-    square; and how much the shape of the spectrum changed, whatever its scale (0 to 1).
+    `matched_by` is one of `MATCHED_BY`. `spectral_distance` and `ks_distance` come from the module
+    `distances`: how far the singular values moved, as a share of the baseline's root mean square,
+    and how much the shape of the spectrum changed, independent of its scale (0 to 1).
     """
 
     baseline: LayerResult
@@ -72,7 +72,7 @@ class LayerPair:
 
     @property
     def differences(self) -> dict[str, Difference]:
-        """Every one of `MEASURES`; without a difference where it depends on a size that differs."""
+        """All of `MEASURES`; those that depend on a size that differs have no difference."""
         return {name: self.measure(name) for name in MEASURES}
 
     def measure(self, name: str) -> Difference:
@@ -94,8 +94,8 @@ class LayerPair:
     def change(self) -> str:
         """One of `CHANGES`.
 
-        "collapsed" and "recovered" are said of the verdict, "worse" and "better" of other steps of
-        it or, where it stays or there is none, of the directions lost (`lost_percent`).
+        "collapsed" and "recovered" describe the verdict, "worse" and "better" its other steps or,
+        without such a step, the share of lost directions (`lost_percent`).
         """
         before, after = self.baseline.verdict, self.candidate.verdict
         if after.is_worse_than(before):
@@ -107,20 +107,20 @@ class LayerPair:
 
     @property
     def new_warnings(self) -> tuple[str, ...]:
-        """Warnings on the candidate's layer that the baseline's has not."""
+        """Warnings on the candidate's layer that the baseline's does not have."""
         return tuple(w for w in self.candidate.warnings if w not in self.baseline.warnings)
 
     @property
     def gone_warnings(self) -> tuple[str, ...]:
-        """Warnings on the baseline's layer that the candidate's has not."""
+        """Warnings on the baseline's layer that the candidate's does not have."""
         return tuple(w for w in self.baseline.warnings if w not in self.candidate.warnings)
 
 
 @dataclass(frozen=True)
 class Unmatched:
-    """A layer without a counterpart; `reason` is why the other model left out its parameter.
+    """A layer without a counterpart; `reason` is why the other model skipped its parameter.
 
-    `reason` is None where the other model has no such parameter. `invalid` marks NaN or infinity
+    `reason` is None if the other model has no such parameter. `invalid` marks NaN or infinity
     there.
     """
 
@@ -139,7 +139,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A report and what the user called it on the command line."""
+    """A report and the user's argument for it."""
 
     label: str
     report: ModelReport
@@ -151,8 +151,8 @@ class ModelComparison:
 
     `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
-    candidate's tensors with NaN or infinity that the baseline's are free of. `failures` say what
-    got worse than allowed, `warnings` what makes the two hard to compare.
+    candidate's tensors with NaN or infinity that the baseline does not have. `failures` list what
+    got worse than allowed, `warnings` what makes the two models hard to compare.
     """
 
     letter: str
@@ -167,7 +167,7 @@ class ModelComparison:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pairs there are of each of `CHANGES`."""
+        """The number of pairs with each of `CHANGES`."""
         found = Counter(pair.change for pair in self.pairs)
         return {change: found[change] for change in CHANGES}
 
@@ -180,9 +180,9 @@ class ModelComparison:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """A baseline against every candidate: what every format of the comparison is written from.
+    """A baseline against every candidate, from which every report of the comparison is written.
 
-    `allowed_rank_loss` are the percentage points of rank loss that count as no failure.
+    `allowed_rank_loss` is the increase of rank loss, in percentage points, that is not a failure.
     """
 
     tool: ToolInfo

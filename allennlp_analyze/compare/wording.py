@@ -1,4 +1,4 @@
-"""A comparison in words: its sentence, and what makes the two models hard to compare."""
+"""The texts of a comparison: its sentence, and warnings about models that are hard to compare."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from allennlp_analyze.text.counts import count, percent
 
 
 def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str) -> Iterator[str]:
-    """What makes the two hard to compare, and what can be done about it."""
+    """Yields what makes the two models hard to compare, and the remedy."""
     ours, theirs = baseline.source, candidate.source
     if ours.sha256 is not None and (ours.sha256, ours.weights_file) == (
         theirs.sha256,
@@ -20,14 +20,14 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
     versions = baseline.tool.version, candidate.tool.version
     if versions[0] != versions[1]:
         yield (
-            f"A was analyzed with version {versions[0]} of this tool, {name} with {versions[1]}:"
-            " numbers may differ for that reason alone; analyze both with one version"
+            f"A was analyzed with version {versions[0]} of this tool, {name} with {versions[1]},"
+            " so numbers may differ; analyze both with the same version"
         )
     if ours.walk != theirs.walk:
         built, other = ("A", name) if ours.walk == "modules" else (name, "A")
         yield (
-            f"the modules of {built} were built, those of {other} were not:"
-            " kinds, and with them the matches, may differ"
+            f"the modules of {built} were built, those of {other} were not,"
+            " so kinds and matches may differ"
         )
     for setting, remedy in _CHOICES.items():
         values = [_choice(report.settings.get(setting)) for report in (baseline, candidate)]
@@ -38,13 +38,13 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
 _CHOICES = {
     "kinds": "layers of the other kinds are missing in one; choose kinds here, too",
     "layers": "layers are missing in one; choose layers here, too",
-    "split_gates": "the gates are layers in one only; analyze both in the same way",
+    "split_gates": "only one has the gates as layers; analyze both in the same way",
     "max_dim": "large layers may be missing in one; analyze both in the same way",
 }
 
 
 def _choice(value: object) -> str:
-    """A setting as a report states it, from memory or from a file."""
+    """Formats a setting of a report, from memory or from a file."""
     if value is None:
         return "not given"
     if isinstance(value, bool):
@@ -61,7 +61,7 @@ def comparison_sentence(
     added: Sequence[Unmatched],
     new_invalid: Sequence[Skipped],
 ) -> str:
-    """The comparison in one sentence: what got worse comes first."""
+    """Returns the comparison in one sentence; what got worse comes first."""
     if not pairs:
         return f"{name} cannot be compared with A: no layer of A has a counterpart in it."
     found = {
@@ -70,7 +70,7 @@ def comparison_sentence(
     }
     findings = []
     if new_invalid:
-        holds = "1 matrix holds" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices hold"
+        holds = "1 matrix contains" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices contain"
         findings.append(f"{holds} NaN or infinity ({new_invalid[0].parameter})")
     for change, verb in _VERBS.items():
         if found[change]:
@@ -111,7 +111,7 @@ def _are(number: int) -> str:
 
 
 def _named(pairs: Sequence[LayerPair]) -> str:
-    """The layer where the most was lost or won, and how much of it."""
+    """Describes the layer that lost or gained most."""
     loss = [pair.measure("lost_percent").difference or 0.0 for pair in pairs]
     first = max(range(len(pairs)), key=lambda index: abs(loss[index]))
     pair = pairs[first]

@@ -1,4 +1,4 @@
-"""What the package ships as data: published tables, manifests of zoos, JSON schemas."""
+"""The package's data: published tables, zoo manifests and JSON schemas."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def read_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `name`.json: a report, a comparison or a zoo."""
+    """Returns the JSON Schema (draft 2020-12) of `name`.json: a report, a comparison or a zoo."""
     text = (HERE / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

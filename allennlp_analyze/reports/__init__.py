@@ -1,1 +1,1 @@
-"""One report format each, from the results; nothing is computed here."""
+"""The report formats of one model, written from its results."""

@@ -1,4 +1,4 @@
-"""What the terminal shows: a table of layers, the verdict in one sentence, where the files are."""
+"""Prints a report: a table of layers, the verdict in one sentence, and the written files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
 def number_cell(metric: Metric, layer: LayerResult) -> str:
-    """A value of `layer` as a table on the terminal shows it, a dash where it is not defined."""
+    """Formats a value of `layer` for a terminal table; a dash if it is undefined."""
     value, form = metric.read(layer), metric.terminal.format if metric.terminal else ""
     if value is None:
         return "-"
-    # Of a fixed number of decimals there would be no end to the width.
+    # A fixed number of decimals would have no maximum width.
     return f"{value:.0e}" if form.endswith("f") and value >= 1000 else f"{value:{form}}"
 
 
@@ -56,9 +56,9 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
 
 
 def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) -> None:
-    """Print the report to `stream`: in colour on a terminal, else in lines of 100 columns.
+    """Print the report to `stream`: in colour on a terminal, otherwise in lines of 100 columns.
 
-    `written` names the files that were written. Names from the archive are shown as text only.
+    `written` lists the files that were written. Names from the archive are printed without markup.
     """
     console = make_console(stream)
     if report.layers:
@@ -72,10 +72,10 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
 
 
 def table_2018(report: ModelReport) -> str:
-    """The six columns of the 2018 study: a header, then one line per linear layer.
+    """Returns the six columns of the 2018 study: a header, then one line per linear layer.
 
-    Separated by single spaces, without a line end at the end; "-" for a module index that is not
-    known, "nan" where there is no fit. Numbers have the precision they were computed in.
+    Columns are separated by single spaces; the last line has no line end. An unknown module index
+    is "-", and a missing fit is "nan". Numbers have the precision in which they were computed.
     """
     lines = [" ".join(COLUMNS_2018)]
     for layer in report.layers:
@@ -102,15 +102,17 @@ def _notes(report: ModelReport) -> list[str]:
     notes += [f"Warning: {warning}" for warning in report.warnings]
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
-        notes.append(f"Warnings on {count(warned, 'layer')}: the column `warnings` in layers.csv.")
+        notes.append(
+            f"Warnings on {count(warned, 'layer')}: see the column `warnings` in layers.csv."
+        )
     return notes
 
 
 def _invalid_notes(invalid: Sequence[Skipped]) -> list[str]:
-    """A line for each; the sentence about the model names the first."""
+    """Returns a line for each except the first, which is in the sentence about the model."""
     named = [f"Invalid: {x.parameter}: {x.reason}" for x in invalid[1 : MAX_INVALID_NAMED + 1]]
     more = len(invalid) - 1 - len(named)
-    return [*named, f"Invalid: {more} more, in report.json"] if more > 0 else named
+    return [*named, f"Invalid: {more} more; see report.json"] if more > 0 else named
 
 
 def _skipped_note(skipped: Sequence[Skipped]) -> str:

@@ -1,4 +1,4 @@
-"""layers.csv: one row per matrix, for spreadsheets and data frames."""
+"""Writes layers.csv: one row per matrix, for spreadsheets and data frames."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
-    """Write layers.csv: the columns of `rows`, UTF-8, empty where a value is not defined.
+    """Write layers.csv in UTF-8 with the columns of `rows`; an undefined value is empty.
 
     Raises `OutputError`.
     """
@@ -32,7 +32,7 @@ def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
 
 
 def columns(report: ModelReport) -> list[str]:
-    """The header: the same for every model, then one pair per distribution compared with."""
+    """Returns the header: fixed columns, then a pair for each distribution compared."""
     names = {name for layer in report.layers for name in _comparisons(layer)}
     compared = [
         _comparison_column(name, part) for name in sorted(names) for part in COMPARISON_PARTS
@@ -41,15 +41,12 @@ def columns(report: ModelReport) -> list[str]:
 
 
 def fixed_columns() -> list[str]:
-    """The columns that every layers.csv has."""
+    """Returns the columns that every layers.csv has."""
     return [column for metric in in_report() for column in metric.names]
 
 
 def all_columns(headers: Iterable[Iterable[str]]) -> list[str]:
-    """The columns of several layers.csv together, in the order of `columns`.
-
-    Those of other origin come last, as they come.
-    """
+    """Merge the columns of several layers.csv, in the order of `columns`; unknown ones are last."""
     found = dict.fromkeys(column for header in headers for column in header)
     for column in fixed_columns():
         found.pop(column, None)
@@ -68,13 +65,13 @@ def _comparison_column(name: str, part: str) -> str:
 
 
 def _compared_with(column: str) -> Optional[str]:
-    """The distribution of a column of a comparison, None for another column."""
+    """Returns the distribution of a comparison's column, or None for another column."""
     found = COMPARISON.fullmatch(column)
     return found[1] if found else None
 
 
 def rows(report: ModelReport) -> list[dict[str, Any]]:
-    """One flat dict per matrix in model order; a missing or None value is an empty cell."""
+    """Returns one flat dict per matrix in model order; a missing or None value is an empty cell."""
     return [_row(layer) for layer in report.layers]
 
 
@@ -99,7 +96,7 @@ def _comparisons(layer: LayerResult) -> dict[str, dict[str, Any]]:
 
 
 def cell(value: Any) -> Any:
-    """Text on one line and, since names come from strangers, never a spreadsheet's formula."""
+    """Returns text on one line that a spreadsheet never takes for a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)

@@ -1,4 +1,4 @@
-"""The layers as a pandas data frame: one row per matrix, the columns of layers.csv."""
+"""Converts the layers to a pandas data frame with the columns of layers.csv."""
 
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,17 @@ _COLUMNS = {column: _DTYPES[m.kind] for m in in_report() for column in m.names}
 
 
 def to_frame(report: ModelReport) -> "pandas.DataFrame":
-    """One row per matrix in model order, with the columns of layers.csv; names as they are.
+    """Returns one row per matrix in model order with the columns of layers.csv and unescaped names.
 
-    The types are the same for every model: int64, Int64 where a count may be missing, float64 with
-    NaN for what is not defined, and object for text, None where there is none. Raises `ImportError`
-    in an environment without pandas.
+    The types are the same for every model: int64; Int64 if a count may be missing; float64 with NaN
+    for undefined numbers; and object for text, with None if missing. Raises `ImportError` without
+    pandas.
     """
     try:
         import pandas
     except ImportError:
         raise ImportError(
-            "a data frame needs pandas: pip install 'allennlp_analyze[pandas]'"
+            "pandas is not installed: pip install 'allennlp_analyze[pandas]'"
         ) from None
     table = rows(report)
     return pandas.DataFrame(

@@ -1,4 +1,4 @@
-"""report.json: the values report as JSON that any language reads, and its loader."""
+"""Writes and reads report.json: all values of a report as JSON."""
 
 import dataclasses
 import json
@@ -16,14 +16,14 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
-# `reference` is not in the first reports of version 1: readers take a key that is missing for null.
+# The first reports of version 1 lack `reference`; readers treat a missing key as null.
 SCHEMA_VERSION = 1
 # An object's numbers are entries of the catalogue each: it is there once.
 LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_report()))
 
 
 def to_json_dict(report: ModelReport) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and finite numbers; None for the rest.
+    """Returns the report as plain dicts, lists, strings and finite numbers, or None.
 
     The layout is that of report.schema.json. Numbers keep their full precision.
     """
@@ -41,7 +41,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
 
 
 def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
-    """One entry of `layers` in report.json."""
+    """Returns one entry of `layers` in report.json."""
     values = {m.key: m.read(layer) for m in in_report() if "." not in m.key}
     return {k: plain(values[k] if k in values else getattr(layer, k)) for k in LAYER_KEYS}
 
@@ -52,41 +52,41 @@ def write_json(report: ModelReport, path: Union[str, Path]) -> None:
 
 
 def read_json(path: Union[str, Path]) -> dict[str, Any]:
-    """The contents of a report.json, in the layout of `to_json_dict`.
+    """Returns the contents of a report.json, in the layout of `to_json_dict`.
 
-    Raises `SourceError` for a file that is not a report, or is one of another schema version.
+    Raises `SourceError` if the file is not a report, or has another schema version.
     """
     return read_versioned(path, "report.json", SCHEMA_VERSION, "analyze the archive again")
 
 
 def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str) -> dict[str, Any]:
-    """The contents of a `kind` of file that this tool writes, of schema version `version`.
+    """Returns the contents of a file that this tool writes, a `kind` of schema version `version`.
 
-    `remedy` is what to do about another one. Raises `SourceError`.
+    `remedy` is the advice for another version. Raises `SourceError`.
     """
     try:
         report: Any = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path}: is not JSON; name a {kind} of this tool") from error
+        raise SourceError(f"{path}: is not valid JSON; expected a {kind} of this tool") from error
     if not isinstance(report, dict) or "schema_version" not in report:
-        raise SourceError(f"{path}: is not a report; name a {kind} of this tool")
+        raise SourceError(f"{path}: is not a report; expected a {kind} of this tool")
     found = report["schema_version"]
     if found != version:
         raise SourceError(
-            f"{path}: has schema version {found!r:.40}, this release reads {version}; {remedy}"
+            f"{path}: has schema version {found!r:.40}, but this release reads {version}; {remedy}"
         )
     return report
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of report.json."""
+    """Returns the JSON Schema (draft 2020-12) of report.json."""
     return read_schema("report")
 
 
 def plain(value: Any) -> Any:
-    """`value` in the types of JSON; a number that is not finite becomes None."""
+    """Convert `value` to JSON types; a number that is not finite becomes None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

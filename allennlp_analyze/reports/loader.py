@@ -1,4 +1,4 @@
-"""What a run has written, read back: report.json and singular_values.npz as a `ModelReport`."""
+"""Loads report.json and singular_values.npz of a run as a `ModelReport`."""
 
 import dataclasses
 import zipfile
@@ -21,21 +21,21 @@ VALUES = "singular_values.npz"
 
 
 def report_directory(path: Union[str, Path]) -> Path:
-    """The output directory that `path` names: itself, or the one that holds that report.json."""
+    """Returns the output directory `path`, or that of the report.json `path`."""
     path = Path(path)
     return path.parent if path.name == REPORT and not path.is_dir() else path
 
 
 def load_report(path: Union[str, Path]) -> ModelReport:
-    """The report in the output directory `path` (or the report.json in one).
+    """Load the report in the output directory `path` (or with the report.json `path`).
 
-    Equal to what was written. Raises `SourceError` for what is not there, damaged, or of another
-    schema version.
+    It equals the report that was written. Raises `SourceError` if the report is missing, damaged,
+    or has another schema version.
     """
     directory = report_directory(path)
     if not (directory / REPORT).is_file():
         raise SourceError(
-            f"{directory}: holds no {REPORT}; name the output directory of an analysis"
+            f"{directory}: contains no {REPORT}; expected the output directory of an analysis"
         )
     contents = read_json(directory / REPORT)
     try:
@@ -54,7 +54,7 @@ def load_report(path: Union[str, Path]) -> ModelReport:
 
 
 def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """(M,) float64 for each of `names`. Raises `SourceError`."""
+    """Returns (M,) float64 arrays for `names`. Raises `SourceError`."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
@@ -68,7 +68,7 @@ def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
 
 
 def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
-    """The layer that `entry` of report.json describes, with its singular values."""
+    """Returns the layer that `entry` of report.json describes, with its singular values."""
     rows, columns = entry["shape"]
     if values.shape != (min(rows, columns),):
         raise ValueError(f"{entry['name']!r:.60}: {values.shape} singular values")
@@ -79,5 +79,5 @@ def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:
         LayerResult, {**entry, "singular_values": values, "metrics": metrics}
     )
     if layer.verdict not in LAYER_VERDICTS:
-        raise ValueError(f"{layer.name!r:.60}: {layer.verdict} is no verdict on a layer")
+        raise ValueError(f"{layer.name!r:.60}: {layer.verdict} is not a verdict on a layer")
     return layer

@@ -1,4 +1,4 @@
-"""What a notebook shows of a report: the verdict in one sentence, and a compact table."""
+"""Renders a report for notebooks: the verdict in one sentence, and a compact table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 MAX_ROWS = 50
-# Of the whole name, which appears when the pointer rests on it.
+# Length limit of the full name in the tooltip.
 TITLE_WIDTH = 300
-# Readable on white and on black; everything else has the notebook's own colours.
+# Readable on white and on black; everything else uses the notebook's own colours.
 VERDICT_COLOURS = {
     Verdict.FULL_RANK: BLUE,
     Verdict.NEAR_COLLAPSE: ORANGE,
@@ -22,15 +22,15 @@ VERDICT_COLOURS = {
     Verdict.NOT_ASSESSED: GREY,
     Verdict.INVALID: VERMILLION,
 }
-# Of two layers the one whose verdict stands first is shown, where not all can be.
+# If not all layers can be shown, those whose verdict comes first are.
 WORST_FIRST = worst_first(LAYER_VERDICTS)
-# Half transparent grey is a line on any background.
+# Half-transparent grey is visible on any background.
 LINE = "border-bottom:1px solid rgba(128,128,128,0.3)"
 QUIET = "opacity:0.75;font-size:90%"
 
 
 def to_html(report: ModelReport) -> str:
-    """HTML of its own, with no script and no style sheet. Names are shown as text."""
+    """Returns HTML without scripts or style sheets. Names are escaped."""
     shown = _shown(report.layers)
     parts = [
         f"<div>{_dot(report.summary.verdict)}<strong>{_text(report.summary.sentence)}</strong></div>",
@@ -55,7 +55,7 @@ def _facts(report: ModelReport) -> str:
 
 
 def _shown(layers: Sequence[LayerResult]) -> list[LayerResult]:
-    """At most MAX_ROWS of them, in their order: those with the worst verdicts."""
+    """Returns at most MAX_ROWS layers, those with the worst verdicts, in their order."""
     worst = sorted(range(len(layers)), key=lambda index: WORST_FIRST.index(layers[index].verdict))
     return [layers[index] for index in sorted(worst[:MAX_ROWS])]
 

@@ -1,4 +1,4 @@
-"""singular_values.npz: every spectrum, by the name of its matrix."""
+"""Writes singular_values.npz: every spectrum by the name of its matrix."""
 
 import zipfile
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ def write_npz(report: ModelReport, path: Union[str, Path]) -> None:
     keys = npz_keys([layer.name for layer in report.layers])
 
     def write(file: BinaryIO) -> None:
-        # Not numpy.savez: it takes names as keyword arguments, where "file" is taken. A ZipInfo
-        # without a date makes the same file from the same numbers.
+        # Not numpy.savez, which takes names as keyword arguments and reserves "file". A ZipInfo
+        # without a date gives the same file for the same numbers.
         with zipfile.ZipFile(file, "w") as archive:
             for key, layer in zip(keys, report.layers):
                 with archive.open(zipfile.ZipInfo(key + ".npy"), "w", force_zip64=True) as member:
@@ -33,17 +33,17 @@ def write_npz(report: ModelReport, path: Union[str, Path]) -> None:
 
 
 def npz_keys(names: Sequence[str]) -> list[str]:
-    """One key per name, in order: the name itself wherever `numpy.load` gives that back.
+    """Returns one key per name, in order: the name itself if `numpy.load` can return it.
 
-    NUL and lone surrogates are escaped, 1000 characters kept, and "~2" and so on added to a key
-    that would be taken for an earlier one.
+    NUL and lone surrogates are escaped, 1000 characters are kept, and "~2" and so on are added to a
+    key that would equal an earlier one.
     """
     taken: set[str] = set()
     keys = []
     for name in names:
         key = base = _storable(name)[:MAX_KEY]
         number = 1
-        # numpy.load looks for the key first as it is, then with ".npy".
+        # numpy.load looks for the key itself first, then with ".npy".
         while key in taken or key + ".npy" in taken:
             number += 1
             key = f"{base}~{number}"

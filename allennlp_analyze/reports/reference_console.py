@@ -1,4 +1,4 @@
-"""The comparison with a reference as text: published and ours, row by row, and the verdict."""
+"""Formats the comparison with a reference: published numbers and ours, and the verdict."""
 
 import textwrap
 from collections.abc import Sequence
@@ -15,10 +15,9 @@ _MARKS = {"close": " ~", "differs": " !", "not_compared": " -"}
 
 
 def format_reference(comparison: ReferenceComparison, encoding: str = "utf-8") -> str:
-    """The comparison in lines of at most 100 columns, printable in `encoding`.
+    """Returns the comparison in lines of at most 100 columns, printable in `encoding`.
 
-    A row that does not agree has a mark at its end: ~ for close, ! for differs, - for nothing to
-    compare.
+    A row that does not agree ends in a mark: ~ for close, ! for differs, - for nothing to compare.
     """
     archive = "" if comparison.archive is None else f" ({comparison.archive})"
     lines = [
@@ -33,7 +32,7 @@ def format_reference(comparison: ReferenceComparison, encoding: str = "utf-8") -
     if {row.agreement for row in same} & set(_MARKS):
         lines.append("Marks: ~ close, ! differs, - nothing to compare.")
     if other:
-        lines += ["", "Not side by side:", *(_other_row(row, encoding) for row in other)]
+        lines += ["", "Without a partner:", *(_other_row(row, encoding) for row in other)]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -56,7 +55,7 @@ def _table_row(row: ReferenceRow, encoding: str) -> str:
         return ""  # the caller passes rows with both sides
     place = row.number if published.module_index is None else published.module_index
     before, sizes = f"{place:>4} ", f"{ours.M:>5}{ours.N:>6}"
-    # Long numbers take their room from the name.
+    # Long numbers take space from the name.
     width = _NAME_WIDTH + len(f"{0:>4} {0:>5}{0:>6}") - len(before + sizes)
     name = shorten(printable(ours.name or "", encoding), width - 1)
     gap = " " * (width - display_width(name))
@@ -65,7 +64,7 @@ def _table_row(row: ReferenceRow, encoding: str) -> str:
 
 
 def _other_row(row: ReferenceRow, encoding: str) -> str:
-    """Such as "module 50, 17 x 400; here tag_projection_layer 17 x 64"."""
+    """Returns such as "module 50, 17 x 400; here tag_projection_layer 17 x 64"."""
     published, ours = row.published, row.ours
     name = row.label
     start, end = "  ", ""
@@ -82,7 +81,7 @@ def _other_row(row: ReferenceRow, encoding: str) -> str:
 
 
 def _cell(value: Optional[float]) -> str:
-    """Five digits; fewer where the exponent takes their room."""
+    """Formats five digits, or fewer if there is an exponent."""
     if value is None:
         return f"{'-':>{_CELL_WIDTH}}"
     texts = [format(value, style) for style in (".5g", ".2e", ".1e", ".0e")]

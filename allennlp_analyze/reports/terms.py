@@ -1,4 +1,4 @@
-"""Every number of a layer in words: its label, formula and meaning, and how it is written."""
+"""Describes every number of a layer: label, formula, meaning and format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Term:
-    """One number: `value` takes it from a layer, None where it is not defined."""
+    """One number; `value` returns it for a layer, or None if it is undefined."""
 
     label: str
     formula: str
@@ -22,7 +22,7 @@ class Term:
 
 
 def text(value: Number, digits: int = 4) -> str:
-    """A number as people read it: `digits` significant digits, a dash where there is none."""
+    """Formats a number with `digits` significant digits; a dash for None."""
     if value is None:
         return NOTHING
     return value if isinstance(value, str) else f"{value:.{digits}g}" if value else "0"
@@ -37,25 +37,25 @@ def _tolerances(layer: LayerResult) -> str:
 
 
 def _alpha(layer: LayerResult) -> Number:
-    """Or why there is none."""
+    """Returns alpha, or the reason why there is none."""
     if layer.power_law is None:
         return f"{NOTHING} ({layer.power_law_note or ''})"
     return layer.power_law.alpha
 
 
 _NAMES = ", ".join(TOLERANCES)
-# Terms of several numbers, by the key of the one in whose place they stand.
+# Terms of several numbers, by the key of the metric that they replace.
 _SEVERAL = {
     "Q": Term(
         "shape, Q",
         "N × M, Q = N / M",
-        "Theory keeps the smallest singular value clear of zero only where Q is clear of 1.",
+        "Theory keeps the smallest singular value above 0 only if Q is clearly above 1.",
         lambda layer: f"{layer.N} × {layer.M}, {layer.Q:.4g}",
     ),
     "hard_rank.numpy": Term(
         f"hard rank ({_NAMES})",
         "#{i : σᵢ > tolerance}",
-        "Directions that count as more than zero, by each of the tolerances.",
+        "Directions that count as above zero, by each of the tolerances.",
         _ranks,
     ),
     "tolerance.numpy": Term(
@@ -67,7 +67,7 @@ _SEVERAL = {
     "rank_loss_percent.rounding": Term(
         "rank loss, rounding",
         "100 · (M − hard rank) / M",
-        "Share of the directions that are nothing but rounding.",
+        "Share of the directions within rounding of zero.",
         lambda layer: f"{layer.rank_loss_percent['rounding']:.3g}%",
     ),
     "tikhonov.n_information": Term(

@@ -1,4 +1,4 @@
-"""The claims of the 2018 study, judged by the fully connected matrices of analyzed models."""
+"""Judges the claims of the 2018 study by the fully connected matrices of analyzed models."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +11,14 @@ from allennlp_analyze.zoo.results import CLAIM_VERDICTS, Claim, ZooModel
 
 # The largest Kolmogorov-Smirnov distance of a fit that counts. With M >= 50 the study's are at most
 # 0.078; Gaussian matrices of its shapes, whose spectra have no heavy tail, are nearly all at 0.1 to
-# 0.15 (tests/zoo/test_claims.py draws some). Of fewer eigenvalues the distance is large by chance.
+# 0.15 (see tests/zoo/test_claims.py). With fewer eigenvalues the distance is large by chance.
 MAX_D = 0.1
 NEARLY_ALL = 0.95
 ALPHA_RANGE = (2.0, 4.0)
 # "80%", to the nearest tenth.
 MOST = 0.75
-# Where the study's figure zooms in. Its six near zero are at most 7.1e-4, and the next is 0.08.
+# The limit at which the study's figure zooms in. Its six values near zero are at most 7.1e-4, and
+# the next is 0.08.
 NEAR_ZERO = 0.01
 
 HOLDS, FAILS, NOT_RUN = CLAIM_VERDICTS
@@ -25,7 +26,7 @@ ALLENNLP, IMAGENET = "AllenNLP", "ImageNet"
 
 
 class Matrix(Protocol):
-    """What the claims look at of a fully connected matrix W (N x M, N >= M); None is unknown."""
+    """The numbers of a fully connected matrix W (N x M, N >= M) for the claims; None if unknown."""
 
     @property
     def N(self) -> int: ...
@@ -45,8 +46,7 @@ class Matrix(Protocol):
 
 @dataclass(frozen=True)
 class CollapseRun:
-    """A training run of the rank-collapse experiment: its L2 penalty, and whether a hidden fully
-    connected layer collapsed."""
+    """A run of the rank-collapse experiment: its L2 penalty, and whether a layer collapsed."""
 
     l2: float
     collapsed: bool
@@ -54,9 +54,9 @@ class CollapseRun:
 
 @dataclass
 class Extent:
-    """Matrices of one aspect ratio: how many, and how many are near zero.
+    """Counts matrices of one aspect ratio, and those near zero.
 
-    `largest_near` and `smallest_clear` are the smallest singular values on both sides of the limit.
+    `largest_near` and `smallest_clear` are the smallest singular values next to the limit.
     """
 
     n: int = 0
@@ -65,7 +65,7 @@ class Extent:
     smallest_clear: Optional[float] = None
 
     def add(self, value: float) -> None:
-        """`value` is the smallest singular value of one more matrix."""
+        """Add one matrix with the smallest singular value `value`."""
         self.n += 1
         if value < NEAR_ZERO:
             self.n_near += 1
@@ -75,11 +75,11 @@ class Extent:
 
 
 class Tally:
-    """Counts over `matrices`, which are gone through once.
+    """Counts over `matrices` in one pass.
 
-    `n_large` have M >= 50, enough to tell a power law by; of those `n_fitting` have a fit with
-    D <= `MAX_D`. Of `n_alpha` alphas `n_in_range` are in `ALPHA_RANGE`. `tall` are those with
-    Q > MIN_Q and `square` those with Q = 1, where M > 1 and the smallest singular value is known.
+    `n_large` have M >= 50, enough to recognize a power law; `n_fitting` of them have a fit with D
+    <= `MAX_D`. Of `n_alpha` alphas, `n_in_range` are in `ALPHA_RANGE`. `tall` counts Q > MIN_Q and
+    `square` counts Q = 1, both for M > 1 and a known smallest singular value.
     """
 
     def __init__(self, matrices: Iterable[Matrix]) -> None:
@@ -107,7 +107,7 @@ class Tally:
 
 
 def linear_layers(models: Iterable[ZooModel]) -> Iterator[Matrix]:
-    """The fully connected layers of `models`."""
+    """Yields the fully connected layers of `models`."""
     for model in models:
         for layer in model.outcome.layers:
             if layer.kind == "linear":
@@ -115,7 +115,7 @@ def linear_layers(models: Iterable[ZooModel]) -> Iterator[Matrix]:
 
 
 def zoo_claims(models: Sequence[ZooModel], data: Optional[str] = "zoo.csv") -> tuple[Claim, ...]:
-    """The claims that can be judged on any models; `models` are those that count.
+    """Judge the claims that apply to any models; `models` are those that count.
 
     - Nearly all fully connected layers fit a power law: of the matrices with M >= 50 at least 95%
       have a fit with D <= 0.1.
@@ -125,9 +125,9 @@ def zoo_claims(models: Sequence[ZooModel], data: Optional[str] = "zoo.csv") -> t
     - The smallest singular value is clear of zero only for Q > 1: every square matrix has it below
       0.01.
 
-    Each is judged on ours alone, and is "not run" where no matrix bears on it. The published
+    Each is judged on our models only, and is "not run" if no matrix is relevant. The published
     numbers are counted in the same way from the tables of the package. `data` names the file with
-    ours. Raises `SourceError` when the installation lacks the tables.
+    our numbers. Raises `SourceError` if the installation lacks the tables.
     """
     theirs = {ALLENNLP: _allennlp(), IMAGENET: _imagenet()}
     ours = Tally(linear_layers(models))
@@ -138,7 +138,7 @@ def zoo_claims(models: Sequence[ZooModel], data: Optional[str] = "zoo.csv") -> t
 def allennlp_claims(
     models: Sequence[ZooModel], data: Optional[str] = None, why_not: Optional[str] = None
 ) -> tuple[Claim, ...]:
-    """The claims on AllenNLP's models: those of `zoo_claims`.
+    """Judge the claims on AllenNLP's models, which are those of `zoo_claims`.
 
     With `why_not`, a reason not to judge, every claim is "not run".
     """
@@ -157,10 +157,10 @@ def allennlp_claims(
 def imagenet_claims(
     models: Sequence[ZooModel], data: Optional[str] = None, why_not: Optional[str] = None
 ) -> tuple[Claim, ...]:
-    """The claims on torchvision's models, as `allennlp_claims`, but for the third.
+    """Judge the claims on torchvision's models, as `allennlp_claims`, except for the third.
 
-    That is not that none of the matrices with Q > MIN_Q is near zero, but that 6 of 24 are: judged
-    when there are 24, it holds when 6 have a smallest singular value below 0.01.
+    Here it says that 6 of the 24 matrices with Q > MIN_Q are near zero. It is judged only for 24
+    matrices, and holds if 6 have a smallest singular value below 0.01.
     """
     theirs = {IMAGENET: _imagenet()}
     ours = Tally(linear_layers(models))
@@ -173,15 +173,15 @@ def collapse_claim(
 ) -> Claim:
     """Over-regularising induces rank collapse.
 
-    Holds when every run with the largest L2 penalty collapsed and none with the smallest did; not
-    run with fewer than two penalties, or for the reason `why_not`.
+    It holds if every run with the largest L2 penalty collapsed and none with the smallest did. It
+    is "not run" with fewer than two penalties, or for the reason `why_not`.
     """
     claim = Claim(
         "Over-regularising induces rank collapse", "stated, without numbers", "", NOT_RUN, data=data
     )
     penalties = sorted({run.l2 for run in runs})
     if why_not is not None or len(penalties) < 2:
-        return replace(claim, note=why_not or "there are no two penalties to compare")
+        return replace(claim, note=why_not or "fewer than two penalties to compare")
     least, most = (
         [run.collapsed for run in runs if run.l2 == l2] for l2 in (penalties[0], penalties[-1])
     )
@@ -203,7 +203,7 @@ def _imagenet() -> Tally:
 
 
 def _as_counted(part: str, whole: str) -> str:
-    """What a share was in the study's histogram, and over distinct matrices."""
+    """Returns a share in the study's histogram, and over distinct matrices."""
     rows = published.allennlp_matrices()
     histogram, distinct = (
         _share(getattr(counts, part), getattr(counts, whole))
@@ -277,7 +277,7 @@ def _square(theirs: Mapping[str, Tally], ours: Tally) -> Claim:
 def _judged(
     claim: str, theirs: Mapping[str, str], ours: str, lacking: str, holds: bool, criterion: str
 ) -> Claim:
-    """`lacking` says why there is nothing to judge by, or nothing."""
+    """Returns the judged claim; `lacking` is the reason for not judging, or ""."""
     said = [text if len(theirs) == 1 else f"{name} {text}" for name, text in theirs.items()]
     return Claim(
         claim=claim,
@@ -289,7 +289,7 @@ def _judged(
 
 
 def _at_least(share: float, part: int, whole: int) -> bool:
-    # 57 / 60 is 0.95 to the last bit; 0.95 * whole may lie above the count that it means.
+    # 57 / 60 equals 0.95 to the last bit, but 0.95 * whole may round above the count.
     return whole > 0 and part / whole >= share
 
 
@@ -311,7 +311,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _near(extent: Extent) -> str:
-    """Such as "6 of 24 below 0.01 (up to 0.00071), the others from 0.0802"."""
+    """Returns such as "6 of 24 below 0.01 (up to 0.00071), the others from 0.0802"."""
     if not extent.n:
         return ""
     text = f"{extent.n_near} of {extent.n} below {NEAR_ZERO:g}"

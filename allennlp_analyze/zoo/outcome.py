@@ -1,4 +1,4 @@
-"""outcome.json: what became of one model of a zoo, in the model's own directory."""
+"""Writes and reads outcome.json: the outcome of one model of a zoo, in the model's directory."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 
 
 def write_outcome(outcome: ModelOutcome, directory: Union[str, Path]) -> None:
-    """Write outcome.json into `directory`, which is there: numbers exact, whole or not at all.
+    """Write outcome.json into the existing `directory` atomically, with exact numbers.
 
     Raises `OutputError`.
     """
@@ -24,10 +24,10 @@ def write_outcome(outcome: ModelOutcome, directory: Union[str, Path]) -> None:
 
 
 def read_outcome(directory: Union[str, Path]) -> Optional[ModelOutcome]:
-    """The outcome that `write_outcome` has written into `directory`, equal to what was written.
+    """Returns the outcome that `write_outcome` wrote into `directory`.
 
-    None where there is none, or one that is damaged or of another version of the format: the model
-    is to be analyzed, as if it had never been.
+    Returns None if it is missing, damaged, or in another version of the format; then the model must
+    be analyzed again.
     """
     try:
         text = (Path(directory) / OUTCOME).read_bytes()
@@ -41,11 +41,11 @@ def read_outcome(directory: Union[str, Path]) -> Optional[ModelOutcome]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _makes_sense(outcome: ModelOutcome) -> bool:
-    """What the types alone do not say, and readers rely on."""
+    """Checks what readers rely on beyond the types."""
     is_complete = outcome.status != DONE or outcome.summary is not None
     layers = outcome.layers
     are_layers = all(x.N >= x.M >= 1 and x.verdict in LAYER_VERDICTS for x in layers)

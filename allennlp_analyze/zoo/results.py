@@ -1,4 +1,4 @@
-"""What the analysis of a zoo of models found, as frozen dataclasses."""
+"""The results of the analysis of a zoo as frozen dataclasses."""
 
 from dataclasses import dataclass, field
 from typing import Optional
@@ -6,7 +6,7 @@ from typing import Optional
 from allennlp_analyze.results.layer import Summary, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
 
-# What became of a model.
+# The states of a model's analysis.
 DONE, FAILED = "done", "failed"
 STATUSES = (DONE, FAILED)
 CLAIM_VERDICTS = ("holds", "does not hold", "not run")
@@ -14,7 +14,7 @@ CLAIM_VERDICTS = ("holds", "does not hold", "not run")
 
 @dataclass(frozen=True)
 class ZooLayer:
-    """The numbers of one layer that figures and claims over all models need.
+    """The numbers of one layer for figures and claims over all models.
 
     `rank_loss_percent` is its `lost_percent`; `alpha` and `D` are None without a fit.
     """
@@ -36,22 +36,22 @@ class ZooLayer:
 
     @property
     def is_linear(self) -> bool:
-        """Whether figures, counts and claims over all models look at it."""
+        """Whether figures, counts and claims over all models include it."""
         return self.kind == "linear"
 
     @property
     def is_assessed(self) -> bool:
-        """Whether theory keeps the smallest singular value of a healthy layer from 0."""
+        """Whether theory keeps the smallest singular value of a healthy layer above 0."""
         return self.verdict.is_judgement
 
 
 @dataclass(frozen=True)
 class ModelOutcome:
-    """What became of one model, as its own directory keeps it.
+    """The outcome of one model, which is stored in its directory.
 
-    `request` is a digest of all that was asked for: of another, the outcome is out of date.
-    `weights` is a digest of the names, shapes and norms of its matrices: equal where two archives
-    hold the same weights. What follows `seconds` is empty or None for a model that failed.
+    `request` is a digest of the request; an outcome with another digest is out of date. `weights`
+    is a digest of the names, shapes and norms of its matrices, equal if two archives have the same
+    weights. The fields after `seconds` are empty or None for a failed model.
     """
 
     status: str
@@ -71,9 +71,9 @@ class ModelOutcome:
 class ZooModel:
     """One model of a zoo.
 
-    `directory` is where its reports are, relative to the zoo's and with slashes. `duplicate_of` is
-    the name of an earlier model with the same file or the same weights: then this one is named, and
-    not counted.
+    `directory` has its reports; it is relative to the zoo's directory, with slashes. `duplicate_of`
+    is the name of an earlier model with the same file or the same weights; then this one is listed
+    but not counted.
     """
 
     name: str
@@ -91,10 +91,10 @@ class ZooModel:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the 2018 study beside what was found.
+    """A statement of the 2018 study and our numbers for it.
 
-    `verdict` is one of `CLAIM_VERDICTS`; "not run" says in `note` why there is nothing to judge by.
-    `published` and `ours` are short texts with the numbers; `data` names the file they come from.
+    `verdict` is one of `CLAIM_VERDICTS`; for "not run", `note` gives the reason. `published` and
+    `ours` are short texts with the numbers; `data` names the file with ours.
     """
 
     claim: str
@@ -107,12 +107,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class ZooTotals:
-    """All models of a zoo in a few numbers, or those of one group.
+    """The totals over all models of a zoo, or over one group.
 
-    What follows `n_counted` is over the counted models. `n_layers` are their matrices of every
-    kind; what follows that is over their linear layers, the last four over assessed ones, but for
-    `median_alpha`, which is over all `n_power_law` with a fit. `models_by_verdict` counts the
-    models by every `Verdict`, `layers_by_verdict` the linear layers by `verdict.LAYER_VERDICTS`.
+    The fields after `n_counted` are over the counted models. `n_layers` counts their matrices of
+    every kind. The fields after it are over their linear layers, the last four over assessed ones,
+    except `median_alpha`, which is over all `n_power_law` layers with a fit. `models_by_verdict`
+    counts the models by every `Verdict`, `layers_by_verdict` the linear layers by
+    `verdict.LAYER_VERDICTS`.
     """
 
     n_models: int
@@ -143,10 +144,10 @@ class ZooSummary:
 
 @dataclass(frozen=True)
 class ZooReport:
-    """The analysis of all models of a zoo: what every report format over them is written from.
+    """The analysis of all models of a zoo, from which every report of the zoo is written.
 
-    `summary` is what `zoo_summary.summarise_zoo` makes of `models`; reports that need it cannot be
-    written without.
+    `summary` is the result of `summary.summarise_zoo`; reports that need it cannot be written
+    without it.
     """
 
     tool: ToolInfo
@@ -169,7 +170,7 @@ class ZooReport:
 
     @property
     def duplicates(self) -> tuple[ZooModel, ...]:
-        """The models whose file or weights an earlier one has."""
+        """The models with the same file or weights as an earlier one."""
         return tuple(model for model in self.models if model.duplicate_of is not None)
 
     @property
@@ -178,7 +179,7 @@ class ZooReport:
         return tuple(dict.fromkeys(model.group for model in self.models))
 
     def require_summary(self) -> ZooSummary:
-        """`summary`. Raises `ValueError` where there is none: a mistake of the caller."""
+        """Returns `summary`. Raises `ValueError` if it is missing, a mistake of the caller."""
         if self.summary is None:
-            raise ValueError("the report of a zoo needs its summary: zoo_summary.summarise_zoo")
+            raise ValueError("the report of a zoo has no summary: call zoo.summary.summarise_zoo")
         return self.summary

@@ -1,4 +1,4 @@
-"""A zoo in a few numbers: all of its models, and each group of them."""
+"""Computes the totals of a zoo over all models and over each group."""
 
 import statistics
 from collections import Counter
@@ -9,7 +9,7 @@ from allennlp_analyze.zoo.results import DONE, FAILED, ZooLayer, ZooModel, ZooSu
 
 
 def summarise_zoo(models: Sequence[ZooModel]) -> ZooSummary:
-    """Totals over `models` and over each group of them, the groups in the order of their first."""
+    """Returns the totals over `models` and over each group, in the order of their first models."""
     groups: dict[str, list[ZooModel]] = {}
     for model in models:
         groups.setdefault(model.group, []).append(model)
@@ -19,10 +19,10 @@ def summarise_zoo(models: Sequence[ZooModel]) -> ZooSummary:
 
 
 def zoo_totals(models: Sequence[ZooModel]) -> ZooTotals:
-    """What `ZooTotals` says of `models`; the first layer counts among equally small ones."""
+    """Returns the totals of `models`; among equally small layers the first one counts."""
     counted = [model for model in models if model.is_counted]
     summaries = [model.outcome.summary for model in counted if model.outcome.summary is not None]
-    # There may be millions of layers: they are gone through again rather than kept.
+    # There may be millions of layers, so they are iterated again instead of kept.
     alphas = [layer.alpha for _, layer in _linear(counted) if layer.alpha is not None]
     weakest = min(_assessed(counted), key=lambda pair: pair[1].min_singular_value, default=None)
     statuses = Counter(model.outcome.status for model in models)

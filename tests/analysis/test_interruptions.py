@@ -210,7 +210,7 @@ def test_other_settings_do_not_go_on_with_it(archive: Path, tmp_path: Path) -> N
     )
     code, said = other.ended()
     assert (code, said.count("\n")) == (1, 1)
-    assert "is of another archive, other settings" in said
+    assert "belongs to another archive, other settings" in said
 
 
 def test_two_runs_in_one_directory(archive: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_files_are_written_only_where_asked_and_not_over_others(
     first = (out / "compare.json").read_text()
     jsonschema.validate(json.loads(first), comparison_schema())
     assert main(arguments) == 1
-    assert "already holds a comparison; --force replaces it" in capsys.readouterr().err
+    assert "a comparison already exists; use --force to replace it" in capsys.readouterr().err
     assert main([*arguments, "--force", "--json", "--allow-rank-loss", "3"]) == 0
     assert capsys.readouterr().out == (out / "compare.json").read_text() != first
 
@@ -72,7 +72,7 @@ def test_a_report_of_another_schema_is_one_line(
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ([SMALL], 2, "name a second model to compare it with"),
+        ([SMALL], 2, "expected a second model to compare with"),
         ([SMALL, "ftp://example.org/x"], 2, "ftp"),
         ([SMALL, "missing"], 2, "missing: no such file or directory"),
         ([SMALL, SMALL, "--kinds", "lineal"], 2, "'lineal'"),
@@ -112,9 +112,7 @@ def test_help_names_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert "With --fail-on-collapse the exit code is 3" in shown and "143 terminated" in shown
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "compare` sets two or more models side by side" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    assert "compare` compares two or more models" in " ".join(capsys.readouterr().out.split())
 
 
 def test_many_failures_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

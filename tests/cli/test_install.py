@@ -42,4 +42,4 @@ def test_what_cannot_be_written_is_one_line(home: Path, capsys: pytest.CaptureFi
     assert install() == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "cannot add" in error
+    assert "failed to add" in error

@@ -103,7 +103,9 @@ def test_nan_counts_as_worse_unless_it_was_there_before() -> None:
     assert failure.layer == "b.weight" and "3 entries are not finite" in failure.reason
     (missing,) = comparison.missing
     assert missing.invalid and missing.reason == INVALID.reason
-    assert comparison.sentence.startswith("B is worse than A: 1 matrix holds NaN or infinity (b.w")
+    assert comparison.sentence.startswith(
+        "B is worse than A: 1 matrix contains NaN or infinity (b.w"
+    )
     both = compared(model(a, skipped=(INVALID,)), model(a, skipped=(INVALID,)))
     assert not both.failures and not both.new_invalid
     # It takes nobody's place by order and shape, and a new tensor with NaN fails too.
@@ -129,7 +131,7 @@ def test_a_layer_without_a_counterpart_fails_if_it_was_assessed() -> None:
     )
     large = Skipped("b.weight", (30, 11), "too large")
     (failure,) = compared(a, model(healthy("a"), square, skipped=(large,))).failures
-    assert failure.reason == "has no counterpart in B: it left it out (too large)"
+    assert failure.reason == "has no counterpart in B: skipped there (too large)"
 
 
 def test_another_size_leaves_only_what_does_not_depend_on_it() -> None:

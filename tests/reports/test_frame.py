@@ -73,4 +73,4 @@ def test_without_pandas_one_line_says_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "a data frame needs pandas: pip install 'allennlp_analyze[pandas]'\n"
+    assert done.stdout == "pandas is not installed: pip install 'allennlp_analyze[pandas]'\n"

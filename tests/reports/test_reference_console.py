@@ -28,7 +28,7 @@ def test_every_row_is_shown_with_both_sides(name: str) -> None:
     assert table(name)[0]["archive"] in " ".join(lines[:2])
     assert f"Reproduced: all {len(table(name))} rows of {name} agree" in text
     assert max(map(len, lines)) <= WIDTH
-    assert "nan" not in text and "Marks" not in text and "Not side by side" not in text
+    assert "nan" not in text and "Marks" not in text and "Without a partner" not in text
     for row in table(name):
         (line,) = [line for line in lines if line.startswith(f"{row['module_index']:>4} ")]
         numbers = line.split()[2:]
@@ -59,7 +59,7 @@ def test_rows_without_the_other_side_are_told() -> None:
     del layers[0]
     layers.insert(3, layer(7, 9, name="more"))
     lines = format_reference(against("ner-2018", layers)).splitlines()
-    assert lines[lines.index("Not side by side:") + 1 :] == [
+    assert lines[lines.index("Without a partner:") + 1 :] == [
         "  module 23, 2048 x 4096; no such layer here",
         "  more, 7 x 9: not in the reference",
         "  module 50, 17 x 400; here layer15 17 x 64",

@@ -1,1 +1,1 @@
-"""A comparison on the terminal, as a page and as JSON."""
+"""Reports of a comparison: terminal, HTML page and JSON."""

@@ -1,4 +1,4 @@
-"""What the terminal shows of a comparison: for each candidate a table of pairs and one sentence."""
+"""Prints a comparison: a table of pairs and one sentence for each candidate."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -35,9 +35,9 @@ CHANGE_STYLES = {
     "recovered": "bold green",
 }
 LEGEND = (
-    "sigma_min: smallest singular value; lost: directions gone by the verdict's rule;"
-    " moved: change of all singular values, in percent of A's (the weights changed at least so"
-    " much)."
+    "sigma_min: smallest singular value; lost: directions lost by the verdict's rule;"
+    " moved: change of all singular values, in percent of A's (the weights changed by at least"
+    " this)."
 )
 
 
@@ -93,7 +93,7 @@ def _print_candidate(
 
 
 def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:
-    """The rows, in the baseline's order: of many, what got better or worse, and what moved most."""
+    """Returns the rows in the baseline's order: all, or those that changed or moved most."""
     pairs = comparison.pairs
     if show_all or len(pairs) <= MANY:
         return list(pairs)
@@ -117,7 +117,7 @@ def _columns(name: str) -> tuple[Column[LayerPair], ...]:
 
 
 def _numbers(name: str) -> Iterator[Column[LayerPair]]:
-    """A column for A and one for the candidate."""
+    """Yields a column for A and one for the candidate."""
     for metric in CATALOGUE:
         if metric.terminal is not None and metric.terminal.compared is not None:
             cell, rank = partial(number_cell, metric), metric.terminal.compared
@@ -162,5 +162,5 @@ def _size(layer: LayerResult) -> str:
 
 def _unmatched(unmatched: Unmatched) -> str:
     layer = unmatched.layer
-    reason = f"; left out there: {unmatched.reason}" if unmatched.reason else ""
+    reason = f"; skipped there: {unmatched.reason}" if unmatched.reason else ""
     return f"{layer.name}: {layer.kind}, {_size(layer)}, {layer.verdict}{reason}"

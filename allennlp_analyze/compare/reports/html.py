@@ -1,4 +1,4 @@
-"""compare.html: the whole comparison as one page that needs nothing else."""
+"""Writes compare.html: the whole comparison as one self-contained page."""
 
 from pathlib import Path
 from typing import Any, Union
@@ -15,13 +15,13 @@ SCRIPTS = ("parts.js", "chart.js", "compare.js")
 
 
 def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path:
-    """Write compare.html; its path. Raises `OutputError`."""
+    """Write compare.html and return its path. Raises `OutputError`."""
     write_text(path, compare_html(report))
     return Path(path)
 
 
 def compare_html(report: ComparisonReport) -> str:
-    """The page as text: escaped, without a reference to anything outside it."""
+    """Returns the page as escaped text without references to other files."""
     places = {id(layer): index for index, layer in enumerate(report.baseline.report.layers)}
     data = {
         "baseline": [_spectrum(layer) for layer in report.baseline.report.layers],

@@ -1,4 +1,4 @@
-"""compare.json: the whole comparison as JSON that any language reads."""
+"""Writes compare.json: the whole comparison as JSON."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ from allennlp_analyze.reports.json import plain
 from allennlp_analyze.storage.files import write_text
 
 SCHEMA_VERSION = 1
-# What decides which layers a report holds.
+# The settings that decide which layers a report contains.
 SETTINGS = ("kinds", "layers", "split_gates", "max_dim")
 
 
 def comparison_to_dict(report: ComparisonReport) -> dict[str, Any]:
-    """The comparison as plain dicts, lists, strings and finite numbers; None for the rest.
+    """Returns the comparison as plain dicts, lists, strings and finite numbers, or None.
 
     The layout is that of compare.schema.json. Numbers keep their full precision.
     """
@@ -36,7 +36,7 @@ def comparison_to_dict(report: ComparisonReport) -> dict[str, Any]:
 
 
 def comparison_text(report: ComparisonReport) -> str:
-    """compare.json as text, in ASCII."""
+    """Returns compare.json as ASCII text."""
     return json.dumps(comparison_to_dict(report), indent=2, allow_nan=False) + "\n"
 
 
@@ -46,7 +46,7 @@ def write_comparison(report: ComparisonReport, path: Union[str, Path]) -> None:
 
 
 def comparison_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of compare.json."""
+    """Returns the JSON Schema (draft 2020-12) of compare.json."""
     return read_schema("compare")
 
 

@@ -1,4 +1,4 @@
-"""What the page says of a comparison, in texts: its sections, tables and lists."""
+"""The texts of the comparison page: sections, tables and lists."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 LISTED = 200
-# What became of a layer as one of the marks that the style has for verdicts.
+# The mark of each change, from the style's marks for verdicts.
 MARKS = {
     "collapsed": Verdict.COLLAPSED.value,
     "worse": Verdict.NEAR_COLLAPSE.value,
@@ -34,35 +34,35 @@ MARKS = {
     "better": Verdict.FULL_RANK.value,
     "recovered": Verdict.FULL_RANK.value,
 }
-# The first of these on any candidate marks the page.
+# The first of these that any candidate has marks the page.
 WORST_FIRST = (Verdict.INVALID.value, *MARKS.values())
 MEASURE_LABELS = {metric.names[0]: metric.label for metric in CATALOGUE if metric.compared}
 TERMS = (
     (
         "moved",
         "‖σ(A) − σ(B)‖ / ‖σ(A)‖",
-        "How far the singular values moved, all together. The weights changed by at least as much:"
-        " ‖W_A − W_B‖_F / ‖W_A‖_F is no less (Mirsky's theorem). Where the sizes differ, the"
-        " 2-Wasserstein distance of the two distributions takes its place.",
+        "How far the singular values moved in total. The weights changed by at least as much:"
+        " ‖W_A − W_B‖_F / ‖W_A‖_F is never less (Mirsky's theorem). If the sizes differ, the"
+        " 2-Wasserstein distance of the two distributions is used instead.",
     ),
     (
         "shape",
         "max |F_A − F_B|",
-        "Kolmogorov-Smirnov distance of the eigenvalues, each spectrum over its mean: 0 where only"
-        " the scale changed, 1 where the two have nothing in common.",
+        "Kolmogorov-Smirnov distance of the eigenvalues, each spectrum divided by its mean: 0 if"
+        " only the scale changed, 1 if the two do not overlap.",
     ),
     (
         "lost",
         "σ within rounding, or far below s(√N − √M)",
-        "Directions that are gone by the rule of the verdict: within rounding of zero, or far below"
-        " where the singular values of noise of this size and variance begin.",
+        "Directions that are lost by the rule of the verdict: within rounding of zero, or far below"
+        " the smallest singular value of noise of this size and variance.",
     ),
     (
         "collapsed, recovered",
         f"the verdict is, or is no longer, {Verdict.COLLAPSED.words}",
-        "Worse and better are said of other steps of the verdict"
-        f" ({Verdict.FULL_RANK.words}, {Verdict.NEAR_COLLAPSE.words}) and,"
-        " where it stays or there is none, of the directions lost.",
+        "Worse and better describe other steps of the verdict"
+        f" ({Verdict.FULL_RANK.words}, {Verdict.NEAR_COLLAPSE.words}) or,"
+        " without such a step, the number of lost directions.",
     ),
 )
 
@@ -101,7 +101,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ComparePage:
-    """Every text of the page but the numbers of single pairs."""
+    """All texts of the page except the numbers of single pairs."""
 
     title: str
     mark: str
@@ -111,7 +111,7 @@ class ComparePage:
 
 
 def compare_page_of(report: ComparisonReport) -> ComparePage:
-    """The texts of the page; names and texts from the archives are made printable."""
+    """Returns the texts of the page; names and texts from the archives are made printable."""
     sections = tuple(_section(comparison) for comparison in report.candidates)
     models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
     marks = [section.mark for section in sections]
@@ -124,7 +124,7 @@ def compare_page_of(report: ComparisonReport) -> ComparePage:
 
 
 def columns(letter: str) -> tuple[Column[LayerPair], ...]:
-    """The columns of the table of pairs for the candidate `letter`."""
+    """Returns the columns of the table of pairs for the candidate `letter`."""
     return (
         Column("layer", _name, "name in A", style=""),
         Column("kind", _kind, "what the layer does", style="less"),
@@ -139,14 +139,14 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
         Column(
             "shape",
             lambda pair: text(pair.ks_distance, 2),
-            "Kolmogorov-Smirnov distance, whatever the scale",
+            "Kolmogorov-Smirnov distance, independent of scale",
             lambda pair: pair.ks_distance,
             "number less",
         ),
         Column(
             "change",
             lambda pair: pair.change,
-            "what became of the layer",
+            "how the layer changed",
             lambda pair: CHANGES.index(pair.change),
             "verdict",
         ),
@@ -154,7 +154,7 @@ def columns(letter: str) -> tuple[Column[LayerPair], ...]:
 
 
 def measures(pair: LayerPair) -> list[list[str]]:
-    """For each measure: its label, the number in A, the other's, the difference, the ratio."""
+    """Returns for each measure its label, both numbers, the difference and the ratio."""
     found = [
         ["verdict", pair.baseline.verdict.words, pair.candidate.verdict.words, "", ""],
         ["N × M", _size(pair.baseline.shape), _size(pair.candidate.shape), "", ""],
@@ -172,12 +172,12 @@ def measures(pair: LayerPair) -> list[list[str]]:
 
 
 def notes(pair: LayerPair, letter: str) -> list[str]:
-    """What else there is to say of a pair."""
+    """Returns further notes on a pair."""
     lines = []
     if pair.matched_by != "name":
         lines.append(f"Matched by {pair.matched_by}: in {letter} it is {pair.candidate.name}.")
     if not pair.same_size:
-        lines.append("The sizes differ: only what does not depend on them has a difference.")
+        lines.append("The sizes differ, so only numbers independent of size have a difference.")
     lines += [f"Warning in {letter} only: {warning}" for warning in pair.new_warnings]
     lines += [f"Warning in A only: {warning}" for warning in pair.gone_warnings]
     return [printable(line) for line in lines]
@@ -201,7 +201,7 @@ def _sizes(pair: LayerPair) -> str:
 
 
 def _numbers(letter: str) -> Iterator[Column[LayerPair]]:
-    """A column for A and one for the candidate, of each number that the table has."""
+    """Yields a column for A and one for the candidate, for each number in the table."""
     for metric in CATALOGUE:
         if metric.page is not None and metric.page.compared:
             yield _number_column(metric, metric.page, "A", lambda pair: pair.baseline)
@@ -222,7 +222,7 @@ def _number_column(
 
 
 def _file_name(model: ComparedModel) -> str:
-    """The last part of a path or URL."""
+    """Returns the last part of a path or URL."""
     return printable(PurePath(model.label.rstrip("/")).name or model.label)
 
 
@@ -275,6 +275,6 @@ def _listing(title: str, lines: Sequence[str]) -> Listing:
 
 def _unmatched(unmatched: Unmatched) -> str:
     layer = unmatched.layer
-    reason = f"; left out there: {unmatched.reason}" if unmatched.reason else ""
+    reason = f"; skipped there: {unmatched.reason}" if unmatched.reason else ""
     name = shorten(printable(layer.name), 2 * NAME_WIDTH) or NOTHING
     return f"{name}: {layer.kind}, {_size(layer.shape)}, {layer.verdict.words}{reason}"

@@ -1,1 +1,1 @@
-"""Figures of one model and of its layers."""
+"""Figures of a model and its layers."""

@@ -1,4 +1,4 @@
-"""The numbers that figures and pages draw a spectrum from: bins, views, curves. Draws nothing."""
+"""Computes the bins, ranges and curves from which figures and pages draw a spectrum."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -9,20 +9,20 @@ from allennlp_analyze.results.layer import LayerResult, MarchenkoPastur, PowerLa
 
 CURVE_POINTS = 200
 MAX_BINS = 60
-# Beyond this many times the bulk a linear axis would show one bar: the view is cut there.
+# A linear axis is cut at this many times the bulk; beyond, it would show a single bar.
 CROP_AT = 4.0
-# Largest eigenvalues beyond which float64 cannot hold the densities, their limits and ticks.
+# Range of the largest eigenvalue for which float64 can represent densities, limits and ticks.
 DRAWABLE = (1e-250, 1e250)
-# Largest singular values beyond which float64 cannot hold the ends of their axis.
+# Range of the largest singular value for which float64 can represent the ends of the axis.
 DRAWABLE_VALUES = (1e-280, 1e300)
 ENDS = 40
 
 
 def why_not_drawn(layer: LayerResult) -> str:
-    """What stands in the place of a spectrum without a density; empty where there is one."""
+    """Returns the text shown in place of a spectrum without a density, or ""."""
     if not layer.max_singular_value > 0:
         return "no eigenvalue above zero"
-    # The square itself could overflow.
+    # The square could overflow.
     low, high = (limit**0.5 for limit in DRAWABLE)
     if not low < layer.max_singular_value < high:
         return "eigenvalues beyond the range of float64"
@@ -30,7 +30,7 @@ def why_not_drawn(layer: LayerResult) -> str:
 
 
 def why_no_values(layer: LayerResult) -> str:
-    """The same for the singular values themselves."""
+    """Returns the same for the singular values."""
     if not layer.max_singular_value > 0:
         return "no singular value above zero"
     if not DRAWABLE_VALUES[0] < layer.max_singular_value < DRAWABLE_VALUES[1]:
@@ -39,12 +39,12 @@ def why_no_values(layer: LayerResult) -> str:
 
 
 def is_positive(layer: LayerResult) -> np.ndarray:
-    """(M,) bool: which eigenvalues are more than rounding noise."""
+    """Returns (M,) bool: which eigenvalues are above rounding noise."""
     return layer.singular_values > layer.tolerance.numpy
 
 
 def bulk_of(layer: LayerResult) -> Optional[MarchenkoPastur]:
-    """The bulk's law where there is one to draw: not of constants, not of rounding noise."""
+    """Returns the law of the bulk, or None for constants and rounding noise."""
     mp = layer.marchenko_pastur
     if (
         mp is None
@@ -56,7 +56,7 @@ def bulk_of(layer: LayerResult) -> Optional[MarchenkoPastur]:
 
 
 def linear_view_end(layer: LayerResult) -> float:
-    """Just beyond the largest eigenvalue, or beyond the bulk where the former is far away."""
+    """Just beyond the largest eigenvalue, or beyond the bulk if the former is far away."""
     eigenvalues = layer.eigenvalues
     positive = eigenvalues[is_positive(layer)]
     if not len(positive):
@@ -71,7 +71,7 @@ def linear_view_end(layer: LayerResult) -> float:
 
 
 def log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]:
-    """The range of the eigenvalues, and the bulk's edges where they are near."""
+    """The range of the eigenvalues, including the bulk's edges if they are near."""
     mp = bulk_of(layer)
     if mp is not None:
         low = min(low, mp.lambda_minus) if mp.lambda_minus > low / 3 else low
@@ -80,7 +80,7 @@ def log_view(layer: LayerResult, low: float, high: float) -> tuple[float, float]
 
 
 def linear_edges(values: np.ndarray) -> np.ndarray:
-    """Bins over the range of `values`; one bin around them where they are (nearly) the same."""
+    """Bins over the range of `values`; one bin if they are (nearly) equal."""
     low, high = float(values.min()), float(values.max())
     if high - low > 0.01 * high:
         return np.linspace(low, high, _bin_count(len(values)) + 1)
@@ -106,14 +106,14 @@ def histogram_density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def linear_top(density: np.ndarray, bulk: Optional["Curve"]) -> float:
-    """Where a linear axis ends: above the bars and the bulk, whose density may be infinite."""
+    """The end of a linear axis, above the bars and the bulk, whose density may be infinite."""
     peak = float(density.max())
     highest = peak if bulk is None else max(peak, float(bulk.density.max()))
     return 1.1 * min(highest, 1.5 * peak)
 
 
 def shown_indices(count: int, most: int) -> np.ndarray:
-    """Which of `count` values are drawn: of more than `most`, all at both ends, some between."""
+    """Indices of the values to draw: all, or at most `most`, with those at both ends."""
     if count <= most:
         return np.arange(count)
     between = np.linspace(ENDS, count - 1 - ENDS, most - 2 * ENDS).round().astype(int)
@@ -129,11 +129,11 @@ class Curve:
 
 
 def bulk_curve(mp: MarchenkoPastur, M: int, points: int = CURVE_POINTS) -> Curve:
-    """The Marchenko-Pastur density of the M eigenvalues of W^T W, spikes left out of its weight.
+    """The Marchenko-Pastur density of the M eigenvalues of W^T W, weighted without the spikes.
 
     sqrt((lambda_plus - x)(x - lambda_minus)) / (2 pi sigma^2 M x), times (M - n_spikes) / M.
     """
-    # Points gather at the edges, where the density has infinite slope.
+    # Points are denser at the edges, where the density has infinite slope.
     position = (1 - np.cos(np.linspace(0, np.pi, points + 2)[1:-1])) / 2
     x = mp.lambda_minus + (mp.lambda_plus - mp.lambda_minus) * position
     root = np.sqrt(np.maximum((mp.lambda_plus - x) * (x - mp.lambda_minus), 0))
@@ -147,6 +147,6 @@ def law_curve(fit: PowerLaw, largest: float, M: int, points: int = CURVE_POINTS)
     (alpha - 1) / xmin (x / xmin)^-alpha, times the share of the eigenvalues in the tail.
     """
     x = np.geomspace(fit.xmin, max(largest, fit.xmin), points)
-    # In logarithms: the powers themselves overflow for a large alpha.
+    # Computed in logarithms, because the powers overflow for a large alpha.
     logs = np.log((fit.alpha - 1) / fit.xmin) - fit.alpha * np.log(x / fit.xmin)
     return Curve(x, np.exp(logs) * fit.n_tail / M)

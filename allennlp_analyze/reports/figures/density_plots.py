@@ -1,4 +1,4 @@
-"""The empirical spectral density of one layer: its eigenvalues beside what theory draws."""
+"""Plots the empirical spectral density (ESD) of a layer with the theoretical curves."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
@@ -48,8 +48,8 @@ Y_LABEL = f"density {RHO}({LAMBDA})"
 def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
     """Histogram density of the eigenvalues of W^T W on linear axes.
 
-    With the Marchenko-Pastur density of the bulk, its edges, and the fitted power law. Where few
-    large eigenvalues would flatten the picture, the axis ends early and says what lies beyond.
+    Includes the Marchenko-Pastur density of the bulk, its edges, and the fitted power law. If a few
+    large eigenvalues would flatten the picture, the axis ends early and a note counts the rest.
     """
     nothing = why_not_drawn(layer)
     if nothing:
@@ -73,7 +73,7 @@ def plot_esd_linear(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axe
 def plot_esd_loglog(ax: "Axes", layer: LayerResult, legend: bool = True) -> "Axes":
     """The same on logarithmic axes, where a power law is a straight line.
 
-    Eigenvalues that are zero by the tolerance `numpy` are counted in the title, not drawn.
+    Eigenvalues that are zero by the tolerance `numpy` are not drawn, but counted in the title.
     """
     nothing = why_not_drawn(layer)
     if nothing:
@@ -121,7 +121,7 @@ def _draw_histogram(
 
 
 def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional[Curve]:
-    """Draw the fits that there are; the bulk's curve."""
+    """Draw the available fits; returns the curve of the bulk."""
     mp, curve = bulk_of(layer), None
     if mp is not None:
         curve = bulk_curve(mp, layer.M)
@@ -132,7 +132,7 @@ def _draw_theory(ax: "Axes", layer: LayerResult) -> Optional[Curve]:
 
 
 def _draw_bulk(ax: "Axes", mp: MarchenkoPastur, curve: Curve) -> None:
-    # Not called sigma: beside the bulk that is the name of the singular values.
+    # Not called sigma, because that is the name of the singular values.
     label = f"Marchenko-Pastur bulk, entries' s.d. {mp.sigma:.3g}"
     line(ax, curve.x, curve.density, color=GREEN, lw=1.5, label=label)
     label = f"edges {LAMBDA_MINUS} = {mp.lambda_minus:.3g}, {LAMBDA_PLUS} = {mp.lambda_plus:.3g}"
@@ -149,7 +149,7 @@ def _draw_power_law(ax: "Axes", fit: PowerLaw, largest: float, M: int) -> None:
 
 
 def _vertical_lines(ax: "Axes", places: Sequence[float], **style: Any) -> None:
-    """One curve that crosses the whole height at each of `places`."""
+    """Draw one curve that crosses the whole height at each of `places`."""
     x = [value for place in places for value in (place, place, np.nan)]
     y = [0.0, 1.0, np.nan] * len(places)
     line(ax, x, y, transform=ax.get_xaxis_transform(), **style)

@@ -1,4 +1,4 @@
-"""A figure as a PNG, SVG or PDF file, with a text that says what it shows."""
+"""Writes a figure as PNG, SVG or PDF with a caption."""
 
 import struct
 import zlib
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-# Of flat areas, higher levels take twice the time for the same size.
+# For flat areas, higher levels take twice the time for the same size.
 PNG_COMPRESSION = 3
 RGB = 2  # the colour type
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What a figure shows, in words, for those who cannot see it; printable, from `printable`."""
+    """A description of a figure for people who cannot see it; must be printable."""
 
     title: str
     description: str
@@ -38,9 +38,9 @@ def save_figure(figure: "Figure", path: Path, fmt: str, caption: Caption) -> Pat
 
 
 def drawn_figure(figure: "Figure", fmt: str, caption: Caption) -> Callable[[BinaryIO], None]:
-    """Draw `figure` as png, svg or pdf; what writes it, whatever becomes of the figure meanwhile.
+    """Draw `figure` as png, svg or pdf. Returns a function that writes it, even after it changes.
 
-    Writing takes Python's lock for little of its time: it can go on beside the next drawing.
+    Writing rarely holds the GIL, so it can run in parallel with the next drawing.
     """
     draw: Callable[[Figure, Caption], Callable[[BinaryIO], None]] = {
         "png": _drawn_png,
@@ -51,9 +51,9 @@ def drawn_figure(figure: "Figure", fmt: str, caption: Caption) -> Callable[[Bina
 
 
 def _drawn_png(figure: "Figure", caption: Caption) -> Callable[[BinaryIO], None]:
-    """As `Figure.savefig`, in half of the time: that draws twice, and tries filters on every row.
+    """Like `Figure.savefig` in half the time, which draws twice and tries filters on every row.
 
-    Without filters the files are smaller too: the figures are flat areas and sharp edges.
+    Without filters the files are also smaller, because the figures have flat areas and sharp edges.
     """
     canvas = cast("FigureCanvasAgg", figure.canvas)
     canvas.draw()
@@ -62,9 +62,9 @@ def _drawn_png(figure: "Figure", caption: Caption) -> Callable[[BinaryIO], None]
 
 
 def _write_png(pixels: np.ndarray, per_metre: int, caption: Caption, file: BinaryIO) -> None:
-    """`pixels` (height, width, 4): opaque, as figures have a background."""
+    """Write `pixels` (height, width, 4), which are opaque because figures have a background."""
     height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with 0: no filter
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each starts with 0: no filter
     rows[:, 1:].reshape(height, width, 3)[...] = pixels[..., :3]
     file.write(b"\x89PNG\r\n\x1a\n")
     _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, RGB, 0, 0, 0))
@@ -81,9 +81,9 @@ def _write_chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
 
 
 def _drawn_svg(figure: "Figure", caption: Caption) -> Callable[[BinaryIO], None]:
-    """Text stays text; the caption is where screen readers look for it (SVG 1.1, section 5.4)."""
+    """Draw text as text, with the caption where screen readers expect it (SVG 1.1, 5.4)."""
     drawn = BytesIO()
-    # Without the date the same numbers make the same file.
+    # Without the date, the same numbers give the same file.
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     words = f"<title>{escape(caption.title)}</title>\n <desc>{escape(caption.description)}</desc>"
     before, start, rest = drawn.getvalue().decode("utf-8").partition("<svg ")
@@ -94,7 +94,7 @@ def _drawn_svg(figure: "Figure", caption: Caption) -> Callable[[BinaryIO], None]
 
 
 def _drawn_pdf(figure: "Figure", caption: Caption) -> Callable[[BinaryIO], None]:
-    """The caption in ASCII: matplotlib writes other letters in an order that few readers know."""
+    """Write the caption in ASCII: matplotlib encodes other letters in a way few readers support."""
     metadata = {
         "Title": printable(caption.title, "ascii"),
         "Subject": printable(caption.description, "ascii"),

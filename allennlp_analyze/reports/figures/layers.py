@@ -1,4 +1,4 @@
-"""Histograms and clouds of layers: what the figures of one model and of many models share."""
+"""Histograms and scatter plots of layers, shared by the figures of one model and of a zoo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOG_FROM_RATIO = 50.0
-# Where the axis of alpha ends: at least, as a rule, and where most layers are beyond that.
+# The end of the axis of alpha: at least, normally, and if most layers are beyond that.
 ALPHA_VIEW = (8.0, 14.0, 100.0)
 MAX_ALPHA_BINS, MANY_LAYERS = 56, 200
-# Smallest singular values beyond which float64 cannot hold the ticks of their axis.
+# Range of smallest singular values for which float64 can represent the ticks of the axis.
 DRAWABLE = (1e-150, 1e150)
 ALPHA_LABEL = f"power-law exponent {ALPHA} {NO_UNIT}"
 Q_LABEL = f"aspect ratio Q = N/M {NO_UNIT}"
 SIGMA_MIN_LABEL = f"smallest singular value {SIGMA_MIN} {NO_UNIT}"
-# Lines across the axis of alpha. From 2 to 6 are well-trained layers (Martin and Mahoney 2018), to
-# 4 most of those of the 2018 study.
+# Lines across the axis of alpha. Well-trained layers are between 2 and 6 (Martin and Mahoney 2018),
+# most of those of the 2018 study up to 4.
 ALPHA_LINES: dict[int, tuple[str, Any]] = {
     2: (VERMILLION, "--"),
     4: (GREEN, (0, (6, 2, 1, 2))),
@@ -49,7 +49,7 @@ ALPHA_LINES: dict[int, tuple[str, Any]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How layers that belong together are drawn: as bars in `colour` with `hatch`, or as marks."""
+    """The look of a group of layers: bars in `colour` with `hatch`, or marks."""
 
     label: str
     colour: str
@@ -58,21 +58,23 @@ class Look:
 
 
 def label_of(look: Look, number: int) -> str:
-    """What the legend says of so many layers or models: matplotlib leaves out what begins with an
-    underscore, and a dollar sign would start a formula."""
+    """Returns the legend's label for this many layers or models.
+
+    matplotlib skips labels that start with an underscore, and a dollar sign would start a formula.
+    """
     text = math_escaped(f"{look.label} ({number})")
     return f" {text}" if text.startswith("_") else text
 
 
-# Layers that are drawn alike, as one number for each, (n,), or the two of its point, (n, 2).
+# Layers with the same look, as numbers (n,) or points (n, 2).
 Drawn = tuple[Look, np.ndarray]
 
 
 def draw_min_singular_values(ax: "Axes", groups: Sequence[Drawn], nothing: str) -> "Axes":
-    """Histogram of smallest singular values, the groups upon one another.
+    """Histogram of smallest singular values with stacked groups.
 
-    Logarithmic where the values span more than 50 times; exact zeros, which have no place there,
-    are counted in the title. `nothing` is said of no layer at all.
+    The axis is logarithmic if the values span more than a factor of 50; exact zeros, which have no
+    place there, are counted in the title. `nothing` is the text if there are no layers.
     """
     values = _together(groups)
     drawn = values[_is_drawable(values)]
@@ -103,7 +105,7 @@ def _is_drawable(values: np.ndarray) -> np.ndarray:
 
 
 def _left_out(values: np.ndarray, n_drawn: int) -> str:
-    """How many smallest singular values are 0, and how many beyond `DRAWABLE`."""
+    """Counts the smallest singular values that are 0 or outside `DRAWABLE`."""
     n_zero = int(np.count_nonzero(values == 0))
     n_beyond = len(values) - n_drawn - n_zero
     zeros = [f"{count(n_zero, 'layer')} with exactly 0"] if n_zero else []
@@ -120,7 +122,7 @@ def _edges(values: np.ndarray, logarithmic: bool) -> np.ndarray:
 
 
 def stack(ax: "Axes", edges: np.ndarray, groups: Sequence[Drawn]) -> int:
-    """Bars upon bars, a look for each group; the height of the highest."""
+    """Draw stacked bars, one look for each group; returns the height of the highest."""
     base = np.zeros(len(edges) - 1)
     for look, values in groups:
         if len(values):
@@ -138,7 +140,7 @@ def bars(
     label: str,
     bottom: Union[float, np.ndarray] = 0.0,
 ) -> None:
-    """A bar for each of `counts`, from `bottom` on."""
+    """Draw a bar for each of `counts`, starting at `bottom`."""
     ax.bar(
         edges[:-1],
         counts,
@@ -154,16 +156,16 @@ def bars(
 
 
 def count_axis(ax: "Axes", highest: int) -> None:
-    """From 0 to above the `highest` bar; to above 1 where all layers are beyond the view."""
+    """Set the axis from 0 to above the `highest` bar, or above 1 if no layer is in view."""
     ax.set_ylim(0, 1.08 * max(highest, 1))
     count_ticks(ax.yaxis)
     ax.set_ylabel("number of layers")
 
 
 def alpha_edges(alphas: np.ndarray) -> np.ndarray:
-    """Bins from 0 on, for all `alphas` (n,) but a few large ones.
+    """Bins from 0 on for all `alphas` (n,) except a few large ones.
 
-    With edges on the lines at 2, 4 and 6, so that no bar straddles them.
+    The lines at 2, 4 and 6 are edges, so that no bar crosses them.
     """
     least, usual, most = ALPHA_VIEW
     nine_tenths = float(np.sort(alphas)[int(0.9 * (len(alphas) - 1))])
@@ -175,7 +177,7 @@ def alpha_edges(alphas: np.ndarray) -> np.ndarray:
 
 
 def alpha_axis(ax: "Axes", edges: np.ndarray, highest: int, lines: Sequence[int]) -> None:
-    """What a histogram of alpha has beside its bars."""
+    """Draw the axes and lines of a histogram of alpha."""
     alpha_lines(ax.axvline, lines)
     ax.set_xlim(0, edges[-1])
     ax.set_xlabel(ALPHA_LABEL)
@@ -183,29 +185,28 @@ def alpha_axis(ax: "Axes", edges: np.ndarray, highest: int, lines: Sequence[int]
 
 
 def beyond(alphas: np.ndarray, edges: np.ndarray) -> str:
-    """How many of `alphas` the histogram does not show; nothing where it shows them all."""
+    """Returns a note with the number of `alphas` beyond the histogram, or ""."""
     n_beyond = int((alphas > edges[-1]).sum())
     return f"{count(n_beyond, 'layer')} beyond, up to {alphas.max():.3g} →" if n_beyond else ""
 
 
 def alpha_lines(draw: Callable[..., Any], places: Sequence[int]) -> None:
-    """Those of `ALPHA_LINES` at `places`; `draw` is ax.axvline or ax.axhline."""
+    """Draw those of `ALPHA_LINES` at `places`; `draw` is ax.axvline or ax.axhline."""
     for place in places:
         colour, style = ALPHA_LINES[place]
         draw(place, color=colour, lw=1.2, ls=style, label=f"{ALPHA} = {place}")
 
 
 def draw_q_alpha(ax: "Axes", groups: Sequence[Drawn], lines: Sequence[int], **marks: Any) -> None:
-    """A point (Q, alpha) for each layer with a fit, of which there is one; lines, and Q = MIN_Q.
+    """Draw a point (Q, alpha) for each layer with a fit (at least one), and the lines.
 
-    The smaller a group, the higher it lies. `marks` says what `Axes.scatter` takes beside the look
-    of a group.
+    Smaller groups are drawn above larger ones. `marks` are further arguments of `Axes.scatter`.
     """
     for look, points in groups:
         if len(points):
             label = label_of(look, len(points))
             style = {"marker": look.marker, "color": look.colour, "linewidths": 0, **marks}
-            above = 1 + 1 / (1 + len(points))  # and below the lines, which lie at 2
+            above = 1 + 1 / (1 + len(points))  # below the lines, which have zorder 2
             ax.scatter(points[:, 0], points[:, 1], label=label, zorder=above, **style)
     everything = np.concatenate([of for _, of in groups])
     alpha_lines(ax.axhline, lines)
@@ -217,7 +218,7 @@ def draw_q_alpha(ax: "Axes", groups: Sequence[Drawn], lines: Sequence[int], **ma
 
 
 def view_q(ax: "Axes", highest: float) -> None:
-    """From Q = 1, where it begins, with the line at MIN_Q in sight and apart from the axis."""
+    """Set the axis from Q = 1, with the line at MIN_Q visible and apart from the axis."""
     if highest > 10:
         ax.set_xscale("log")
         ax.set_xlim(0.9, 1.15 * highest)
@@ -229,7 +230,7 @@ def view_q(ax: "Axes", highest: float) -> None:
 
 
 def view_alpha(ax: "Axes", alphas: np.ndarray) -> None:
-    """The range of `alphas` and of the lines at 2 and 6, which have no meaning apart."""
+    """Set the axis to the range of `alphas` and of the lines at 2 and 6."""
     least, most = float(alphas.min()), float(alphas.max())
     if most > ALPHA_VIEW[1]:
         low, high = min(least, 2) / 1.2, 1.2 * most
@@ -243,19 +244,19 @@ def view_alpha(ax: "Axes", alphas: np.ndarray) -> None:
 
 
 def loss_axes(ax: "Axes", names: Sequence[str], label: str) -> None:
-    """A row for each of `names`, from the top, and what they lose in percent across."""
+    """Set up a row for each of `names`, from the top, with the loss in percent across."""
     ax.set_yticks(range(len(names)), names, fontsize=TINY_SIZE)
     ax.set_ylim(max(len(names), 6) - 0.4, -0.6)
     ax.set_xlabel(label)
 
 
 def loss_label(ax: "Axes", row: int, loss: float, text: str) -> None:
-    """`text` beside the end of the bar of a row."""
+    """Write `text` next to the end of the bar of a row."""
     style: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points"}
     ax.annotate(text, (loss, row), fontsize=TINY_SIZE, va="center_baseline", **style)
 
 
 def no_bar(noun: str, n_none: int, n_less: int) -> str:
-    """What a figure of losses does not show: those that lose none, and those that lose less."""
+    """Returns a note on what a figure of losses omits: those without loss, and those with less."""
     none = f"{count(n_none, noun)} {'loses' if n_none == 1 else 'lose'} none"
     return "; ".join([none] * (n_none > 0) + [f"{n_less} more lose less"] * (n_less > 0))

@@ -1,4 +1,4 @@
-"""One model at a glance: smallest singular values, exponents, aspect ratios, rank loss."""
+"""Plots one model: smallest singular values, exponents, aspect ratios and rank loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_BARS = 20
-# What the bars of lost rank show: the label, and the style's name of the tolerance whose colour
-# they have.
+# The bars of lost rank: the label, and the tolerance whose colour they have.
 LOSSES: "tuple[tuple[str, str, Callable[[LayerResult], float]], ...]" = (
     ("tolerance numpy", "numpy", lambda layer: layer.rank_loss_percent["numpy"]),
     ("rule of the verdict", "rounding", lambda layer: layer.lost_percent),
@@ -48,10 +47,10 @@ ALPHA_LINES_AT = (2, 6)
 
 
 def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
-    """Histogram of each layer's smallest singular value, by verdict; layers with Q > MIN_Q only.
+    """Histogram of the smallest singular values of the layers with Q > MIN_Q, by verdict.
 
-    For a smaller Q theory lets that value be 0. Logarithmic where the values span more than 50
-    times; exact zeros, which have no place there, are counted in the title.
+    For a smaller Q, theory lets that value be 0. The axis is logarithmic if the values span more
+    than a factor of 50; exact zeros, which have no place there, are counted in the title.
     """
     ax.set_title(f"Smallest singular value of each layer (Q > {MIN_Q})", loc="left")
     layers = [layer for layer in report.layers if layer.Q > MIN_Q]
@@ -70,9 +69,9 @@ def _min_singular_values(layers: Sequence[LayerResult], verdict: Verdict) -> np.
 
 
 def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
-    """Histogram of the power law exponents, with lines at 2 and 6.
+    """Histogram of the power-law exponents, with lines at 2 and 6.
 
-    Between those, Martin and Mahoney (2018) find well-trained layers.
+    Martin and Mahoney (2018) find well-trained layers between these.
     """
     ax.set_title(f"Power-law exponent {ALPHA} of each layer", loc="left")
     alphas = np.array([layer.power_law.alpha for layer in report.layers if layer.power_law])
@@ -107,8 +106,10 @@ def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
 
 def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
-    """The layers that lose most of their rank, in percent of M, by numpy's tolerance and by the
-    rule of the verdict."""
+    """Bars of the layers that lose most rank, in percent of M.
+
+    The loss is shown by numpy's tolerance and by the rule of the verdict.
+    """
     ax.set_title("Rank loss", loc="left")
     losing = [layer for layer in report.layers if _loss(layer) > 0]
     n_none = len(report.layers) - len(losing)
@@ -124,7 +125,7 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
     for row, layer in enumerate(shown):
         loss_label(ax, row, _loss(layer), _losses(layer))
     loss_axes(ax, [figure_name(layer.name) for layer in shown], "directions lost (% of M)")
-    ax.set_xlim(0, 116)  # with room for the numbers
+    ax.set_xlim(0, 116)  # room for the numbers
     ax.set_xticks(range(0, 101, 20))
     note(ax, no_bar("layer", n_none, len(losing) - len(shown)))
     legend_below(ax)
@@ -136,22 +137,22 @@ def _loss(layer: LayerResult) -> float:
 
 
 def _losses(layer: LayerResult) -> str:
-    """The numbers of both bars; one where they are the same."""
+    """The numbers of both bars, or one number if they are equal."""
     numbers = [f"{percent(layer):.3g}" for _, _, percent in LOSSES]
     return ", ".join(dict.fromkeys(numbers))
 
 
 @dataclass(frozen=True)
 class ModelPlot:
-    """A figure of a model: `name` is its file's under plots/, and what `Report.plot` takes."""
+    """A figure of a model; `name` is its file name in plots/ and the argument of `Report.plot`."""
 
     name: str
     draw: "Callable[[Axes, ModelReport], Axes]"
     caption: Caption
 
 
-# Every one of them, in the order in which they are written. The captions are in ASCII, so that they
-# can be read in a PDF too.
+# All figures in the order in which they are written. The captions are in ASCII, so that they are
+# readable in a PDF, too.
 MODEL_PLOTS = (
     ModelPlot(
         "min_singular_values",

@@ -1,4 +1,4 @@
-"""The files under plots/: a figure of each layer, and those of the whole model."""
+"""Writes the files under plots/: a figure of each layer, and those of the whole model."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A figure's path, and what writes it.
+# The path of a figure, and the function that writes it.
 Drawn = tuple[Path, Callable[[BinaryIO], None]]
 FIGURES_PER_MODEL = len(MODEL_PLOTS)
-# Figures that are drawn and not yet written: a few megabytes each.
+# Limit on figures that are drawn but not yet written, a few megabytes each.
 PENDING = 2
 MODEL_HEIGHT = 4.3
-# Of a layer's figure, everything at a fixed place, in inches: fitting it would draw it twice.
+# The fixed layout of a layer's figure in inches; automatic layout would draw it twice.
 LAYER_HEIGHT = 5.75
 LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.7, 5.53, 5.33, 2.99
 LINEAR = (LEFT, 3.56, 2.75, 1.48)
 LOGLOG = (4.33, 3.56, 2.75, 1.48)
 VALUES = (LEFT, 0.48, 3.9, 1.72)
 ROWS, ROW, COLUMN = 3, 0.165, LOGLOG[0] - LEFT
-# What stands in the last place of the legend, which no curve needs.
+# The text in the last place of the legend, which no curve needs.
 UNITS = f"{LAMBDA}, {RHO} and {SIGMA_I} are dimensionless, as the weights are"
 
 
@@ -57,9 +57,9 @@ def write_plots(
     fmt: str = "png",
     progress: Optional[Callable[[], None]] = None,
 ) -> list[Path]:
-    """Write every figure below `directory`/plots as `fmt`: png, svg or pdf; their paths.
+    """Write every figure below `directory`/plots as `fmt` (png, svg or pdf); returns their paths.
 
-    `directory` is the one that holds report.json. `progress` is called after each of the
+    `directory` is the one with report.json. `progress` is called after each of the
     len(report.layers) + FIGURES_PER_MODEL figures. Raises `OutputError`.
     """
     plots = make_directory(Path(directory) / "plots")
@@ -103,19 +103,19 @@ def _model_files(report: ModelReport, directory: Path, fmt: str) -> Iterator[Dra
 
 
 def new_model_figure() -> "Figure":
-    """An empty figure for `draw_model`."""
+    """Returns an empty figure for `draw_model`."""
     return new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
 
 
 def draw_model(figure: "Figure", name: str, report: ModelReport) -> "Figure":
-    """Draw the one of `MODEL_PLOTS` that is called `name`. Raises `KeyError` for another name."""
+    """Draw the figure `name` of `MODEL_PLOTS`. Raises `KeyError` for another name."""
     plots = {plot.name: plot for plot in MODEL_PLOTS}
     plots[name].draw(figure.add_subplot(), report)
     return figure
 
 
 def layer_caption(layer: LayerResult) -> Caption:
-    """What the figure of `layer` shows, with its whole name."""
+    """Returns the caption of the figure of `layer`, with its full name."""
     fit = layer.power_law
     law = f"power law alpha = {fit.alpha:.2f} from {fit.xmin:.3g} on" if fit else "no power law"
     return Caption(
@@ -133,14 +133,14 @@ def _facts(layer: LayerResult, times: str = TIMES) -> str:
 
 
 def new_layer_figure() -> "Figure":
-    """An empty figure for `draw_layer`."""
+    """Returns an empty figure for `draw_layer`."""
     return new_figure(WIDTH, LAYER_HEIGHT)
 
 
 def draw_layer(figure: "Figure", layer: LayerResult) -> "Figure":
-    """Draw the spectrum of `layer` in `figure`, of `new_layer_figure`, used before or not.
+    """Draw the spectrum of `layer` in `figure`, a new or used one of `new_layer_figure`.
 
-    The density of its eigenvalues on linear and on logarithmic axes, and its singular values.
+    It shows the density of the eigenvalues on linear and logarithmic axes, and the singular values.
     """
     for old in [*figure.texts, *figure.artists]:
         old.remove()
@@ -170,7 +170,7 @@ def _three_axes(figure: "Figure") -> Sequence["Axes"]:
 
 
 def _draw_legend(figure: "Figure", artists: Sequence["Artist"], labels: Sequence[str]) -> None:
-    """Columns of `ROWS` below the densities. A `Figure.legend` would measure every text."""
+    """Draw columns of `ROWS` below the densities; `Figure.legend` would measure every text."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
 
@@ -190,6 +190,6 @@ def _draw_legend(figure: "Figure", artists: Sequence["Artist"], labels: Sequence
 
 
 def _text(figure: "Figure", x: float, y: float, text: str, **style: Any) -> None:
-    """`text` at a place in inches from the lower left corner."""
+    """Write `text` at a position in inches from the lower left corner."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, **style)

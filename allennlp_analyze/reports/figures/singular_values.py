@@ -1,4 +1,4 @@
-"""The singular values of one layer against their index, beside the limits that decide its rank."""
+"""Plots the singular values of a layer against their index, with the limits for its rank."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,20 +32,20 @@ from allennlp_analyze.results.layer import TOLERANCES, LayerResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# More dots than these in the width of the axes cover each other.
+# More dots than these would overlap in the width of the axes.
 MAX_POINTS = 400
-# Below this share of every tolerance nothing tells a value from zero.
+# A value below this fraction of every tolerance is indistinguishable from zero.
 FOOT_SHARE = 1e-3
-# A limit that is so many times beyond everything else would flatten the values: it is only named.
+# A limit this many times beyond everything else would flatten the values, so it is only named.
 FAR = 100.0
-# The labels, in widths of the axes, and from one to the next in heights of a letter.
+# The position of the labels in widths of the axes, and their spacing in heights of a letter.
 LEADER_FROM, LEADER_TO, LABELS_AT = 1.005, 1.05, 1.06
 LABEL_SPACING = 1.4
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A line at `value`, in the units of singular values, with `n_below` of them at or below it."""
+    """A line at `value`, in units of singular values; `n_below` of them are at or below it."""
 
     name: str
     value: float
@@ -62,9 +62,9 @@ class Limit:
 def plot_singular_values(ax: "Axes", layer: LayerResult) -> "Axes":
     """The M singular values, descending, against their index, on a logarithmic axis.
 
-    With lines at the tolerances of the hard rank, at the root of Tikhonov's gamma, and at the roots
-    of the Marchenko-Pastur edges, each named to the right of the axes. Zeros, and what is far below
-    every tolerance, are drawn on the axis itself and counted above it.
+    Lines mark the tolerances of the hard rank, the root of Tikhonov's gamma, and the roots of the
+    Marchenko-Pastur edges, with names to the right of the axes. Zeros, and values far below every
+    tolerance, are drawn on the axis and counted above it.
     """
     values = layer.singular_values
     nothing = why_no_values(layer)
@@ -87,7 +87,7 @@ def plot_singular_values(ax: "Axes", layer: LayerResult) -> "Axes":
 
 
 def limits(layer: LayerResult) -> list[Limit]:
-    """Every limit that the layer has, from below; those at the same place are one."""
+    """Returns the limits of the layer in ascending order; limits at the same place are merged."""
     merged: dict[float, Limit] = {}
     for limit in _every_limit(layer):
         first = merged.get(limit.value)
@@ -111,13 +111,13 @@ def _every_limit(layer: LayerResult) -> Iterator[Limit]:
 
 
 def _relative_tolerances(layer: LayerResult) -> tuple[float, float, float]:
-    """Those that are proportional to the weights."""
+    """Returns the tolerances that are proportional to the weights."""
     tolerance = layer.tolerance
     return tolerance.numpy, tolerance.numerical_recipes, tolerance.rounding
 
 
 def _view(layer: LayerResult, foot: float) -> tuple[float, float]:
-    """The range of the values and of the limits that are not far from them, with a margin."""
+    """The range of the values and of the limits near them, with a margin."""
     values = layer.singular_values
     low = min(float(values[values > foot].min()), *_relative_tolerances(layer))
     high = max(layer.max_singular_value, *_relative_tolerances(layer))
@@ -142,7 +142,7 @@ def _draw_values(ax: "Axes", values: np.ndarray, foot: float) -> None:
 
 
 def _draw_limits(ax: "Axes", found: Sequence[Limit]) -> None:
-    """A line for each limit, and a thin one from its end to the label, which may have moved."""
+    """Draw a line for each limit, and a thin one from its end to its label."""
     low, high = ax.get_ylim()
     labels, heights = [], []
     for limit in found:
@@ -166,9 +166,9 @@ def _draw_limits(ax: "Axes", found: Sequence[Limit]) -> None:
 
 
 def spread(heights: np.ndarray, spacing: float) -> np.ndarray:
-    """(n,) places near the ascending `heights` (n,) in 0..1, at least `spacing` apart.
+    """Returns positions (n,) near the ascending `heights` (n,) in 0..1, at least `spacing` apart.
 
-    The least squares of the shifts: neighbours that come too near share the shift (isotonic
+    They minimize the squared shifts; neighbors that come too close share a shift (isotonic
     regression by pooling, Barlow et al. 1972).
     """
     steps = spacing * np.arange(len(heights))

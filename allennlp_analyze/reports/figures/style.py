@@ -1,4 +1,4 @@
-"""How every figure looks: colours, sizes, fonts, lines and labels of axes."""
+"""The style of all figures: colours, sizes, fonts, lines and axis labels."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008): told apart with every common colour vision.
+# Okabe and Ito (2008): distinguishable with every common type of colour vision.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 GREY, LIGHT_GREY, BLACK, WHITE = "#767676", "#949494", "#000000", "#FFFFFF"
@@ -50,17 +50,17 @@ TOLERANCE_STYLES = {
     "loose": (SKY, (0, (6, 2))),
     "rounding": (ORANGE, (0, (4, 1.5, 1, 1.5, 1, 1.5))),
 }
-# Letters instead of formulas: typesetting those takes half of the drawing time, and text with
-# letters can be searched and copied.
+# Unicode letters instead of formulas: typesetting formulas takes half of the drawing time, and text
+# can be searched and copied.
 ALPHA, GAMMA, LAMBDA, RHO = "α", "\u03b3", "λ", "ρ"
 SIGMA_I, SIGMA_MIN = "σᵢ", "σₘᵢₙ"
 LAMBDA_MINUS, LAMBDA_PLUS = "λ₋", "λ₊"
 ROOT, TIMES = "√", "\u00d7"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# Weights are numbers without a unit, and so is all that is computed from them.
+# Weights have no unit, and neither has anything computed from them.
 NO_UNIT = "(dimensionless)"
-# As wide as the text of a paper in two columns, so that nothing is scaled down there; 1080 pixels
-# on a screen.
+# The text width of a two-column paper, so that figures are not scaled down there; 1080 pixels on a
+# screen.
 WIDTH = 7.2
 DPI = 120
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE, TINY_SIZE = 10, 9, 8, 7
@@ -76,11 +76,12 @@ PARAMETERS = {
     "ytick.labelsize": SMALL_SIZE,
     "legend.frameon": False,
     "legend.fontsize": SMALL_SIZE,
-    # Hinting every glyph anew takes a fifth of the drawing time.
+    # Hinting every glyph takes a fifth of the drawing time.
     "text.hinting": "none",
     # Names from archives must not reach TeX.
     "text.usetex": False,
-    # Text stays text: it can be searched, copied and read aloud. TrueType is what publishers take.
+    # Keep text as text, so that it can be searched, copied and read aloud; publishers accept
+    # TrueType.
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "svg.hashsalt": "allennlp-analyze",
@@ -89,8 +90,10 @@ PARAMETERS = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw with matplotlib's defaults and `PARAMETERS`, whatever the user's own settings are, and
-    without a warning for each letter that the font lacks."""
+    """Draw with matplotlib's defaults and `PARAMETERS`, independent of the user's settings.
+
+    Warnings about letters that the font lacks are hidden.
+    """
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -101,7 +104,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, constrained: bool = False) -> "Figure":
-    """A figure of `width` x `height` inches that belongs to no window and no global state."""
+    """Returns a figure of `width` x `height` inches without a window or global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,14 +114,14 @@ def new_figure(width: float, height: float, constrained: bool = False) -> "Figur
 
 
 def empty(ax: "Axes", text: str) -> "Axes":
-    """Say in the middle of `ax` why there is nothing to draw."""
+    """Write in the middle of `ax` why there is nothing to draw."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
     return ax
 
 
 def wipe(ax: "Axes") -> None:
-    """Take everything drawn off `ax` but keep its scales and ticks, which are slow to make."""
+    """Remove everything drawn from `ax` except its scales and ticks, which are slow to create."""
     for artist in [*ax.lines, *ax.patches, *ax.texts]:
         artist.remove()
     for side in ("left", "center", "right"):
@@ -127,24 +130,24 @@ def wipe(ax: "Axes") -> None:
 
 
 def line(ax: "Axes", x: Any, y: Any, **style: Any) -> None:
-    """As `Axes.plot`, but the limits, which are set anyway, are not searched: half of the time."""
+    """Like `Axes.plot` in half the time: it does not update the limits, which are set anyway."""
     from matplotlib.lines import Line2D
 
     ax.add_artist(Line2D(x, y, **style))
 
 
 def note(ax: "Axes", text: str) -> None:
-    """Say above `ax`, on the right, what it does not show."""
+    """Write above `ax`, on the right, what it does not show."""
     ax.set_title(text, loc="right", fontsize=SMALL_SIZE)
 
 
 def legend_below(
     ax: "Axes", columns: int = 2, drop: float = 0.16, right: bool = False, enlarged: float = 1.0
 ) -> None:
-    """A legend under the axis labels, where it covers no data; `drop` in heights of the axes.
+    """Draw a legend below the axis labels, where it covers no data; `drop` is in axes heights.
 
-    In the middle, or with `right` ending where the axes do: names in front of narrow axes leave it
-    room. Marks are `enlarged` times as wide as in the axes.
+    It is centered, or with `right` aligned to the right end of the axes. Marks are `enlarged` times
+    as wide as in the axes.
     """
     if ax.get_legend_handles_labels()[0]:
         place = ("upper right", (1.0, -drop)) if right else ("upper center", (0.5, -drop))
@@ -152,7 +155,7 @@ def legend_below(
 
 
 def linear_ticks(axis: "Axis", high: float) -> None:
-    """At most four ticks up to `high`: each takes a millisecond to draw."""
+    """Set at most four ticks up to `high`, because each takes a millisecond to draw."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(3, steps=(1, 2, 2.5, 5, 10)))
@@ -160,7 +163,7 @@ def linear_ticks(axis: "Axis", high: float) -> None:
 
 
 def log_ticks(axis: "Axis", low: float, high: float) -> None:
-    """Powers of ten over a wide range, plain numbers over a narrow one; no minor ticks."""
+    """Set powers of ten for a wide range, plain numbers for a narrow one; no minor ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axis.set_minor_locator(NullLocator())
@@ -175,14 +178,14 @@ def log_ticks(axis: "Axis", low: float, high: float) -> None:
 
 
 def count_ticks(axis: "Axis") -> None:
-    """Whole numbers only."""
+    """Use whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def index_ticks(axis: "Axis", last: int) -> None:
-    """Whole numbers from 1 to `last`."""
+    """Use whole numbers from 1 to `last`."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     places = MaxNLocator(3, integer=True, steps=(1, 2, 5, 10)).tick_values(1, last)
@@ -191,9 +194,9 @@ def index_ticks(axis: "Axis", last: int) -> None:
 
 
 def _plain_labels(axis: "Axis", high: float) -> None:
-    """Numbers up to `high`; a power of ten of large and small ones is written once, at the end.
+    """Label numbers up to `high`; a common power of ten is written once, at the end.
 
-    As matplotlib does by itself, but without mathtext, which takes a quarter of the drawing time.
+    matplotlib does the same, but with mathtext, which takes a quarter of the drawing time.
     """
     from matplotlib.ticker import FuncFormatter
 

@@ -1,1 +1,1 @@
-"""The page of one model."""
+"""The HTML page of one model."""

@@ -1,4 +1,4 @@
-"""What a report's findings mean in plain words, and what to do about them."""
+"""Explains a report's findings in plain words, with a remedy for each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ALPHA_RANGE = (2.0, 6.0)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth knowing. `layers` are indices into the report's layers."""
+    """One finding; `layers` are indices into the report's layers."""
 
     severity: str
     title: str
@@ -23,7 +23,7 @@ class Finding:
 
 
 def findings(report: ModelReport) -> tuple[Finding, ...]:
-    """Everything worth knowing about `report`, the serious first."""
+    """Returns all findings of `report`, the serious ones first."""
     found = [
         *_invalid(report),
         *_collapsed(report.layers),
@@ -43,9 +43,9 @@ def _invalid(report: ModelReport) -> Iterable[Finding]:
         yield Finding(
             SERIOUS,
             f"{count(len(invalid), 'matrix', 'matrices')} with NaN or infinity",
-            f"No network with such a matrix computes anything ({first}).",
-            "Go back to the last checkpoint without it; look for a learning rate that is too high,"
-            " a division by zero in the loss, or float16 that overflowed.",
+            f"A network with such a matrix cannot compute anything ({first}).",
+            "Go back to the last checkpoint without it; check for a learning rate that is too high,"
+            " a division by zero in the loss, or an overflow in float16.",
         )
 
 
@@ -61,13 +61,13 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             SERIOUS if assessed else CAUTION,
             f"Lost rank: {fact}",
-            f"{_have(found, 'lost')} rank. What an input holds in the lost directions does not"
-            " pass the layer, and no later layer can bring it back."
-            + ("" if assessed else " Beside the linear layers; not part of the verdict."),
+            f"{_have(found, 'lost')} rank. Information in the lost directions does not pass"
+            " through the layer, and no later layer can restore it."
+            + ("" if assessed else " Not among the linear layers, so not part of the verdict."),
             "Lower weight decay and other penalties on the weights, or stop earlier; the command"
-            " allennlp-analyze compare shows at which checkpoint it happened. Where the largest"
-            " singular values grew instead, lower the learning rate. A layer that was made of low"
-            " rank, or pruned, is as it should be.",
+            " allennlp-analyze compare shows at which checkpoint it happened. If the largest"
+            " singular values grew instead, lower the learning rate. A layer with low rank by"
+            " design, or a pruned one, is fine.",
             tuple(found),
         )
 
@@ -77,7 +77,7 @@ def _where_they_are(layer: LayerResult) -> str:
     if largest == 0:
         return "are exactly zero"
     most = layer.max_singular_value
-    return f"have singular values of at most {largest:.2g}, the largest of all being {most:.3g}"
+    return f"have singular values of at most {largest:.2g} (the largest of the layer is {most:.3g})"
 
 
 def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
@@ -87,9 +87,9 @@ def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             CAUTION,
             f"Close to losing rank: {count(len(found), 'layer')}",
-            f"The smallest singular value is less than {fraction(NEAR_SHARE)} of what a random"
-            " matrix of the same size and variance has: a direction is about to go.",
-            "Watch it over the next checkpoints; lower weight decay where it goes on falling.",
+            f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random"
+            " matrix of the same size and variance: a direction is nearly lost.",
+            "Monitor it over the next checkpoints; lower weight decay if it keeps falling.",
             tuple(sorted(found)),
         )
 
@@ -104,19 +104,19 @@ def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             REMARK,
             f"α above {high:g}: {count(len(above), 'layer')} of {len(fitted)}",
-            "Their spectra look much like those of random matrices: these layers have learned"
-            " little structure, or were hardly trained.",
-            "More training or more data may help; frozen and very small layers can be like this.",
+            "Their spectra resemble those of random matrices: these layers have learned little"
+            " structure, or were hardly trained.",
+            "More training or more data may help; frozen and very small layers can look like this.",
             tuple(above),
         )
     if below:
         yield Finding(
             REMARK,
             f"α below {low:g}: {count(len(below), 'layer')} of {len(fitted)}",
-            "Very heavy tails: a few directions carry most of the layer, which can mean that it"
-            " has memorised, or that some rows or columns are far larger than the rest.",
-            "Look at the largest singular values of the layer, and at its D: above 0.1 the tail"
-            " is hardly a power law and α says little.",
+            "Very heavy tails: a few directions dominate the layer, which can mean that it has"
+            " memorized data, or that some rows or columns are far larger than the rest.",
+            "Check the largest singular values of the layer, and its D: above 0.1 the tail is"
+            " hardly a power law, and α means little.",
             tuple(below),
         )
 
@@ -133,8 +133,8 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             REMARK,
             f"α is uncertain in {count(len(few), 'layer')}",
-            "The power law rests on few eigenvalues there; the smallest singular value and the"
-            " rank do not depend on it.",
+            "The power law is fitted to few eigenvalues there; the smallest singular value and"
+            " the rank do not depend on it.",
             "",
             tuple(few),
         )
@@ -150,7 +150,7 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         yield Finding(
             REMARK,
             f"Warnings on {count(len(others), 'layer')}",
-            "They stand with each layer in the table.",
+            "They are listed with each layer in the table.",
             "",
             tuple(others),
         )

@@ -1,4 +1,4 @@
-"""report.html: the whole report as one page that needs nothing else, written from the results."""
+"""Writes report.html: the whole report as one self-contained page."""
 
 from pathlib import Path
 from typing import Any, Union
@@ -15,7 +15,7 @@ from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
 SCRIPTS = ("parts.js", "chart.js", "page.js")
-# Classes of page.css: of the bars that stand for layers with this verdict.
+# CSS classes of the bars for layers with each verdict.
 BAR_STYLES = {
     Verdict.FULL_RANK: "blue",
     Verdict.NEAR_COLLAPSE: "orange",
@@ -25,13 +25,13 @@ BAR_STYLES = {
 
 
 def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
-    """Write report.html; its path. Raises `OutputError`."""
+    """Write report.html and return its path. Raises `OutputError`."""
     write_text(path, html_page(report))
     return Path(path)
 
 
 def html_page(report: ModelReport) -> str:
-    """The page as text: escaped, without a reference to anything outside it."""
+    """Returns the page as escaped text without references to other files."""
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],

@@ -1,4 +1,4 @@
-"""What the page says of a report, in texts: its cards, table, settings and terms."""
+"""The texts of a report's page: cards, table, settings and terms."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ WORST_FIRST = worst_first(LAYER_VERDICTS)
 
 @dataclass(frozen=True)
 class Card:
-    """One of the numbers at the top."""
+    """One of the numbers at the top of the page."""
 
     title: str
     value: str
@@ -35,7 +35,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Link:
-    """A layer that a finding names, in short and whole."""
+    """A layer in a finding, with its short and its full name."""
 
     index: int
     name: str
@@ -62,7 +62,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Page:
-    """Every text of the page but those of single layers' numbers."""
+    """All texts of the page except the numbers of single layers."""
 
     title: str
     verdict: str
@@ -81,7 +81,7 @@ class Page:
 
 
 def title_of_column(metric: Metric) -> str:
-    """What the metric is, as the title of a column says it."""
+    """Returns a description of the metric for the title of a column."""
     return metric.description[:1].lower() + metric.description[1:].rstrip(".")
 
 
@@ -117,7 +117,7 @@ COLUMNS: tuple[Column[LayerResult], ...] = (
 
 
 def page_of(report: ModelReport) -> Page:
-    """The texts of the page; names and texts from the archive are made printable."""
+    """Returns the texts of the page; names and texts from the archive are made printable."""
     summary = report.summary
     kinds = Counter(layer.kind for layer in report.layers)
     verdicts = Counter(layer.verdict for layer in report.layers)
@@ -148,23 +148,23 @@ def page_of(report: ModelReport) -> Page:
 
 
 def without_word(sentence: str) -> str:
-    """Without the word at its beginning, which stands before it as a mark."""
+    """Returns the sentence without its first word, which is shown as a mark instead."""
     return printable(sentence).split(": ", 1)[-1]
 
 
 def title_of(report: ModelReport) -> str:
-    """The last part of the archive's path or URL."""
+    """Returns the last part of the archive's path or URL."""
     archive = report.source.archive.rstrip("/")
     return PurePath(archive.split("?")[0]).name or archive
 
 
 def fact_labels() -> list[str]:
-    """The labels of `facts`, in their order."""
+    """Returns the labels of `facts`, in their order."""
     return ["full name", "parameter", "kind", "stored as", *(term.label for term in TERMS)]
 
 
 def facts(layer: LayerResult) -> list[str]:
-    """Everything known of one layer, as text."""
+    """Returns all facts about one layer as text."""
     kind = f"{layer.kind} ({layer.kind_source})"
     if layer.module_class:
         kind += f", {layer.module_class}"
@@ -186,14 +186,14 @@ def _cards(report: ModelReport) -> tuple[Card, ...]:
             "Smallest singular value",
             text(summary.min_singular_value, 3),
             printable(summary.min_singular_value_layer or "no layer is assessed"),
-            "Clear of zero, every input direction passes every assessed layer.",
+            "If it is well above 0, every input direction passes through every assessed layer.",
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(
             "Directions lost",
             NOTHING if loss is None else f"{loss:.3g}%",
-            "the most that an assessed layer has lost",
-            "Share of the directions that are gone by the rule of the verdict.",
+            "the largest loss of an assessed layer",
+            "Share of the directions that are lost by the rule of the verdict.",
             "100 · #{lost} / M",
         ),
         Card(
@@ -264,7 +264,7 @@ def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], 
 
 
 def versions(tool: ToolInfo) -> tuple[tuple[str, str], ...]:
-    """What the analysis was made with, as labels and texts."""
+    """Returns the versions used in the analysis as labels and texts."""
     return pairs(
         {
             "allennlp-analyze": tool.version,
@@ -278,12 +278,12 @@ def versions(tool: ToolInfo) -> tuple[tuple[str, str], ...]:
 
 
 def settings_pairs(settings: dict[str, object]) -> tuple[tuple[str, str], ...]:
-    """The choices that were in force, as labels and texts."""
+    """Returns the settings of the analysis as labels and texts."""
     return pairs({name.replace("_", " "): value for name, value in settings.items()})
 
 
 def pairs(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Labels and texts of whatever values there are."""
+    """Returns labels and texts of the values that are not None."""
     return tuple((key, _setting(value)) for key, value in values.items())
 
 

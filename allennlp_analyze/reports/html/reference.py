@@ -1,4 +1,4 @@
-"""The page's section about a reference: published and ours, row by row, and the verdict."""
+"""The page's section on a reference: published numbers and ours, row by row, and the verdict."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -25,7 +25,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row: what it is called, both sizes, and published, ours of each measure."""
+    """One row: its label, both sizes, and the published number and ours for each measure."""
 
     name: str
     full_name: str
@@ -50,7 +50,7 @@ class ReferenceSection:
 
 
 def reference_section(report: ModelReport) -> Optional[ReferenceSection]:
-    """The section of `report`; None where it was compared with nothing."""
+    """Returns the section of `report`, or None if it was not compared with a reference."""
     compared = report.reference
     if compared is None:
         return None
@@ -70,7 +70,7 @@ def reference_section(report: ModelReport) -> Optional[ReferenceSection]:
 def _rule(compared: ReferenceComparison) -> str:
     tolerance = compared.tolerance
     return (
-        f"M and N agree when they are equal; the other numbers within {tolerance.relative:g} of"
+        f"M and N agree if they are equal; other numbers agree within {tolerance.relative:g} of"
         f" the larger (D also within {tolerance.D:g}, σ_min also within"
         f" {tolerance.min_singular_value:g} σ_max), and are close within {tolerance.close:g}."
     )
@@ -96,7 +96,7 @@ def _of(side: object, key: str) -> Optional[float]:
 
 
 def _size(row: ReferenceRow) -> str:
-    """N × M, of both sides where they differ."""
+    """N × M, of both sides if they differ."""
     sizes = [
         " × ".join("?" if size is None else str(size) for size in (side.N, side.M))
         for side in (row.published, row.ours)

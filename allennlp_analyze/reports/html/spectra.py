@@ -1,4 +1,4 @@
-"""One layer's spectrum as the few numbers that a page draws it from."""
+"""Reduces a layer's spectrum to the few numbers from which a page draws it."""
 
 from typing import Any, Optional
 
@@ -21,17 +21,17 @@ from allennlp_analyze.reports.figures.density import (
 )
 from allennlp_analyze.results.layer import LayerResult
 
-MAX_VALUES = 240  # of the singular values that are drawn
+MAX_VALUES = 240  # singular values to draw
 CURVE_POINTS = 60
 DIGITS = 5
-# Below this share of the largest, a value is drawn at the foot of the logarithmic axis.
+# A value below this fraction of the largest is drawn at the foot of the logarithmic axis.
 FOOT = 1e-18
 
 
 def spectrum_data(layer: LayerResult) -> dict[str, Any]:
-    """What chart.js draws of `layer`: its histograms, curves, limits and singular values.
+    """Returns the data of `layer` for chart.js: histograms, curves, limits and singular values.
 
-    What cannot be drawn is None, and `nothing` says why.
+    A part that cannot be drawn is None, and `nothing` says why.
     """
     no_density = why_not_drawn(layer)
     return {
@@ -44,7 +44,7 @@ def spectrum_data(layer: LayerResult) -> dict[str, Any]:
 
 
 def outline_data(layer: LayerResult) -> dict[str, Any]:
-    """The part of `spectrum_data` that two spectra in one figure are drawn from."""
+    """Returns the part of `spectrum_data` for two spectra in one figure."""
     no_density, no_values = why_not_drawn(layer), why_no_values(layer)
     return {
         "loglog": None if no_density else _loglog(layer),
@@ -54,7 +54,7 @@ def outline_data(layer: LayerResult) -> dict[str, Any]:
 
 
 def numbers(values: Any) -> list[float]:
-    """Floats with few digits: a drawing needs no more, and the page stays small."""
+    """Round to few digits: a drawing needs no more, and the page stays small."""
     return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
@@ -142,7 +142,7 @@ def _values(layer: LayerResult) -> dict[str, Any]:
 
 
 def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
-    """Names, heights and styles of the lines beside the singular values."""
+    """Returns names, heights and styles of the lines beside the singular values."""
     tolerance = layer.tolerance
     limits = [
         ("tolerance numpy", tolerance.numpy, "red dash"),

@@ -1,4 +1,4 @@
-"""A table of layers on a page: its columns, and its rows as texts."""
+"""A table of layers on a page: columns, and rows as texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column, Item, SortKey
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
-# The style of the column whose cells have a mark.
+# The style of the column with marks.
 VERDICT = "verdict"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One place in the table; `verdict` gives it that verdict's mark."""
+    """One cell of the table; `verdict` adds that verdict's mark."""
 
     text: str
     style: str
@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a short name, the whole one, and the cells after it."""
+    """A row of the table: the short name, the full name, and the other cells."""
 
     name: str
     full_name: str
@@ -31,7 +31,7 @@ class Row:
 
 
 def table_row(layer: LayerResult, columns: Sequence[Column[Item]], item: Item, mark: str) -> Row:
-    """The row of `item`, named after `layer`; the first of `columns` is the name."""
+    """Returns the row of `item`, named after `layer`; the first of `columns` is the name."""
     cells = [
         Cell(column.text(item), column.style, mark if column.style == VERDICT else None)
         for column in columns[1:]
@@ -40,10 +40,10 @@ def table_row(layer: LayerResult, columns: Sequence[Column[Item]], item: Item, m
 
 
 def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:
-    """What each column of the row of `item` is sorted by."""
+    """Returns the sort key of `item` for each column."""
     return [column.sort_key(item) for column in columns]
 
 
 def short_name(layer: LayerResult) -> str:
-    """The name as figures and tables have room for it."""
+    """Returns the name shortened for figures and tables."""
     return shorten(printable(layer.name), NAME_WIDTH) or "(no name)"

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: a template with its style, its scripts and its data inside."""
+"""Renders self-contained pages: a template with its style, scripts and data."""
 
 import functools
 import json
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 PACKAGE = "allennlp_analyze.reports.html"
 FOLDER = "templates"
-# What could end the element that holds the data.
+# Characters that could end the element with the data.
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
 def render_template(
     name: str, scripts: Sequence[str], data: Any, folder: Optional[Path] = None, **context: Any
 ) -> str:
-    """The template `name` as one HTML page; every text of `context` is escaped in it.
+    """Render the template `name` as one HTML page; every text of `context` is escaped.
 
-    `scripts` are files of the package's templates, in order; `data` becomes the page's JSON.
-    The template may also be in `folder`, and extend those of the package.
+    `scripts` are files among the package's templates, in order; `data` becomes the page's JSON. The
+    template may also be in `folder` and extend those of the package.
     """
     from markupsafe import Markup
 
@@ -43,7 +43,7 @@ def render_template(
 
 @functools.cache
 def _environment(folder: Optional[Path]) -> "Environment":
-    """One for all pages: it keeps the templates compiled, which takes longer than to fill one."""
+    """Returns a shared environment: compiling a template takes longer than rendering it."""
     from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
     own = PackageLoader(PACKAGE, FOLDER)
@@ -57,7 +57,7 @@ def _environment(folder: Optional[Path]) -> "Environment":
 
 
 def embedded_json(data: Any) -> str:
-    """`data` as JSON that no text in it can break out of. Raises `ValueError` for NaN."""
+    """Returns `data` as JSON that is safe inside HTML. Raises `ValueError` for NaN."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character, escape in ESCAPED.items():
         text = text.replace(character, escape)

@@ -1,1 +1,1 @@
-"""A zoo on the terminal, as a page, figures, CSV and JSON."""
+"""Reports of a zoo: terminal, HTML page, figures, CSV and JSON."""

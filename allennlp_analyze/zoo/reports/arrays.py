@@ -1,4 +1,4 @@
-"""The linear layers of a zoo's counted models as arrays, gathered in one pass over millions."""
+"""Collects the linear layers of a zoo's counted models into arrays, in one pass over millions."""
 
 import math
 from array import array
@@ -13,9 +13,9 @@ from allennlp_analyze.zoo.results import ZooReport
 class LinearLayers:
     """One entry for each linear layer, all arrays (n,).
 
-    `model` is the index into the report's models and `layer` that into the model's layers, `group`
-    that into the report's groups. `alpha` is NaN where there is no fit: no page shows it.
-    `assessed` marks those that the verdict on a model is about.
+    `model` is the index into the report's models, `layer` that into the model's layers, and `group`
+    that into the report's groups. `alpha` is NaN without a fit. `assessed` marks the layers on
+    which the verdict on a model is based.
     """
 
     model: np.ndarray
@@ -31,22 +31,22 @@ class LinearLayers:
         return len(self.model)
 
     def where(self, mask: np.ndarray) -> "LinearLayers":
-        """Those that `mask` (n,) marks, or names by index: a copy of all their numbers."""
+        """Returns a copy of the layers that `mask` selects, by bool (n,) or by index."""
         return LinearLayers(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
     @property
     def fitted(self) -> "LinearLayers":
-        """Those with a power law."""
+        """Returns the layers with a power law."""
         return self.where(self.is_fitted)
 
     @property
     def is_fitted(self) -> np.ndarray:
-        """(n,) whether there is a power law."""
+        """Returns (n,) bool: which layers have a power law."""
         return ~np.isnan(self.alpha)
 
 
 def linear_layers(report: ZooReport) -> LinearLayers:
-    """The linear layers of the models that count, in the order of the report."""
+    """Returns the linear layers of the counted models, in the order of the report."""
     groups = {name: index for index, name in enumerate(report.groups)}
     model, layer, group, assessed = (array("i") for _ in range(4))
     sigma_min, loss, ratio, alpha = (array("d") for _ in range(4))

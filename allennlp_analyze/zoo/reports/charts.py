@@ -1,6 +1,6 @@
-"""The figures over all models, as plain numbers for chart.js: histograms, a sample of points.
+"""Prepares the figures over all models as numbers for chart.js: histograms and sampled points.
 
-However many layers there are, a figure stays small; its counts are of all of them.
+A figure stays small for any number of layers; its counts include all of them.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.arrays import LinearLayers
 from allennlp_analyze.zoo.results import ZooReport
 
-# A colour for each of the first groups, and one for all the others.
+# A colour for each of the first groups, and one for all others.
 STYLES = ("blue", "orange", "green", "red", "purple", "ink", "sky")
 OTHERS, OTHERS_STYLE = "other groups", "grey"
 NO_GROUP = "(no group)"
 GROUP_WIDTH = 30
-# Points of the scatter at most, and below how many they are larger.
+# The most points of a scatter plot, and the number below which they are drawn larger.
 POINTS, FEW_POINTS = 4000, 500
 ZOOM = 0.01
 ZOOM_BINS, LOSS_BINS = 40, 20
 LOG_FROM_RATIO = 50.0
-# Smallest singular values beyond which float64 cannot hold the ends of their axis.
+# Range of smallest singular values for which float64 can represent the ends of the axis.
 DRAWABLE = (1e-150, 1e150)
-# Where the axis of alpha ends, at least and at most, and from how many layers on bins are finer.
+# The smallest and largest end of the axis of alpha, and the number of layers for finer bins.
 ALPHA_VIEW, MANY_LAYERS = (8.0, 14.0), 200
 LINES = ((2.0, "red dash"), (4.0, "green dashdot"), (6.0, "grey dot"))
 SIGMA_MIN = "smallest singular value σ_min"
@@ -38,7 +38,7 @@ COUNTED = "layers"
 
 @dataclass(frozen=True)
 class Series:
-    """Groups that share a colour: one of their own, or all that have none."""
+    """Groups that share a colour: a single group, or all others."""
 
     label: str
     style: str
@@ -46,10 +46,10 @@ class Series:
 
 
 def zoo_charts(report: ZooReport, layers: LinearLayers) -> "list[dict[str, Any]]":
-    """Each figure as what `chart` draws, or as its title and why there is nothing to draw.
+    """Returns each figure as data for `chart`, or as its title and why there is nothing to draw.
 
-    What cannot be drawn comes last: together such figures take no space beside one that is.
-    Below, `of` (n,) is the index of the series that each value belongs to.
+    Figures that cannot be drawn come last, where they take little space. In the functions below,
+    `of` (n,) is the index of the series of each value.
     """
     series = series_of(report, layers)
     colour = np.zeros(len(report.groups), dtype=np.int8)
@@ -71,7 +71,7 @@ def zoo_charts(report: ZooReport, layers: LinearLayers) -> "list[dict[str, Any]]
 
 
 def series_of(report: ZooReport, layers: LinearLayers) -> tuple[Series, ...]:
-    """The groups with most linear layers have a colour each, in their order, the rest have one."""
+    """Give the groups with most linear layers their own colours, in order, and the rest one."""
     groups = report.groups
     sizes = np.bincount(layers.group, minlength=len(groups))
     largest = np.argsort(-sizes, kind="stable")[: len(STYLES)].tolist()
@@ -81,7 +81,7 @@ def series_of(report: ZooReport, layers: LinearLayers) -> tuple[Series, ...]:
 
 
 def group_label(group: str) -> str:
-    """The name of a group as legends and tables have room for it."""
+    """Returns the name of a group, shortened for legends and tables."""
     return shorten(printable(group), GROUP_WIDTH) or NO_GROUP
 
 
@@ -92,7 +92,7 @@ def _nothing(title: str, why: str) -> "dict[str, Any]":
 def _smallest(
     title: str, sigma: np.ndarray, of: np.ndarray, series: Sequence[Series]
 ) -> "dict[str, Any]":
-    """A histogram; logarithmic where it spans more than 50 times, and then without exact zeros."""
+    """A histogram; logarithmic, without exact zeros, if it spans more than a factor of 50."""
     drawn = (sigma > DRAWABLE[0]) & (sigma < DRAWABLE[1])
     values = sigma[drawn]
     note = _left_out(int((sigma == 0).sum()), len(sigma) - len(values))
@@ -115,7 +115,7 @@ def _smallest(
 
 
 def _left_out(zeros: int, number: int) -> str:
-    """What is said of the `number` layers that are not drawn, `zeros` of which are exactly 0."""
+    """Returns a note on the `number` layers that are not drawn, of which `zeros` are exactly 0."""
     parts = [f"{counted(zeros, 'layer')} with exactly 0"] if zeros else []
     parts += [f"{counted(number - zeros, 'layer')} out of range"] if number > zeros else []
     return f"Not drawn: {', '.join(parts)}." if parts else ""
@@ -124,7 +124,7 @@ def _left_out(zeros: int, number: int) -> str:
 def _zoomed(
     title: str, sigma: np.ndarray, of: np.ndarray, series: Sequence[Series]
 ) -> "dict[str, Any]":
-    """The left end of the axis, where collapsed layers are: exact zeros are in the first bin."""
+    """The left end of the axis, where collapsed layers are; exact zeros are in the first bin."""
     if not len(sigma):
         return _nothing(title, "There is none.")
     near = sigma < ZOOM
@@ -149,7 +149,7 @@ def _alpha(alpha: np.ndarray, of: np.ndarray, series: Sequence[Series]) -> "dict
     if not len(alpha):
         return _nothing(title, "No linear layer has a power law.")
     end = float(np.clip(np.ceil(alpha.max()), *ALPHA_VIEW))
-    # Edges on the lines, so that no bar straddles one.
+    # The lines are edges, so that no bar crosses one.
     width = 0.25 if len(alpha) > MANY_LAYERS else 0.5
     edges = np.arange(round(end / width) + 1) * width
     within = alpha <= end
@@ -177,7 +177,7 @@ def _ratio(
     ratios, alphas = layers.Q[fitted], layers.alpha[fitted]
     places = fitted
     if len(fitted) > POINTS:
-        # Not every so many: layers repeat within models. The seed makes the same page every time.
+        # Random, not every k-th: layers repeat within models. The seed keeps the page reproducible.
         places = np.sort(np.random.default_rng(0).choice(fitted, POINTS, replace=False))
     marks = _points(report, layers.where(places), of[places], series)
     marks += [_line("hline", at, "α", style) for at, style in LINES]
@@ -208,7 +208,7 @@ def _alpha_axis(lowest: float, highest: float) -> "dict[str, Any]":
 def _points(
     report: ZooReport, layers: LinearLayers, of: np.ndarray, series: Sequence[Series]
 ) -> "list[dict[str, Any]]":
-    """The points of each of `series`, with what each is called and where its report is."""
+    """Returns the points of each of `series`, with names and links to reports."""
     marks = []
     for index, one in enumerate(series):
         found = layers.where(np.flatnonzero(of == index))
@@ -261,8 +261,8 @@ def _loss(loss: np.ndarray, of: np.ndarray, series: Sequence[Series]) -> "dict[s
 def _stacked(
     values: np.ndarray, of: np.ndarray, edges: np.ndarray, series: Sequence[Series]
 ) -> "dict[str, Any]":
-    """Bars upon bars, one kind for each of `series`, and the axis of counts with them."""
-    # The ends of the axis are the data's: rounding must not put one beyond.
+    """Returns stacked bars, one kind for each of `series`, and their axis of counts."""
+    # The ends of the axis are those of the data, so that rounding puts no value outside.
     values = np.clip(values, edges[0], edges[-1])
     base = np.zeros(len(edges) - 1, dtype=int)
     marks = []
@@ -301,7 +301,7 @@ def _limits(label: str, low: float, high: float, log: bool = False) -> "dict[str
 
 
 def _rounded(values: np.ndarray) -> "list[float]":
-    """As exact as a screen shows it, and half as long."""
+    """Round to screen precision, which halves the length."""
     return [float(f"{value:.6g}") for value in values.tolist()]
 
 

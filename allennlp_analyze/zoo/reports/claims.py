@@ -1,4 +1,4 @@
-"""A page of claims: what a study stated, what was found, and the verdict, section by section."""
+"""Writes a page of claims: the statements of a study, our numbers, and the verdicts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,17 @@ from allennlp_analyze.text.names import printable
 from allennlp_analyze.zoo.results import CLAIM_VERDICTS, Claim
 
 HOLDS, FAILS, NOT_RUN = CLAIM_VERDICTS
-# The mark that the style has for each verdict, and how many have it in words.
+# The style's mark for each verdict, and the verbs for counts.
 MARKS = {HOLDS: "agrees", FAILS: "differs", NOT_RUN: "not_compared"}
 VERBS = {HOLDS: ("holds", "hold"), FAILS: ("does not hold", "do not hold")}
 
 
 @dataclass(frozen=True)
 class ClaimSection:
-    """A heading, what is said below it, claims, and links to more.
+    """A heading, a text below it, claims, and links.
 
-    `links` are pairs of a label and an address: http(s), or a path relative to the page. Of any
-    other address only the label is shown.
+    `links` are pairs of a label and a target: an http(s) URL, or a path relative to the page. For
+    any other target only the label is shown.
     """
 
     heading: str
@@ -36,7 +36,7 @@ class ClaimSection:
 
 @dataclass(frozen=True)
 class LinkText:
-    """A label, and where it leads: None for nowhere."""
+    """A label and the target of its link, or None."""
 
     label: str
     target: Optional[str]
@@ -68,13 +68,13 @@ class SectionTexts:
 def write_claims_page(
     title: str, about: str, sections: Sequence[ClaimSection], path: Union[str, Path]
 ) -> Path:
-    """Write the page at `path`, which is given back. Raises `OutputError`."""
+    """Write the page to `path` and return it. Raises `OutputError`."""
     write_text(path, claims_page(title, about, sections))
     return Path(path)
 
 
 def claims_page(title: str, about: str, sections: Sequence[ClaimSection]) -> str:
-    """The page as text: escaped, and complete but for what `links` and `Claim.data` name."""
+    """Returns the page as escaped text; it refers only to `links` and `Claim.data`."""
     claims = [claim for section in sections for claim in section.claims]
     return render_template(
         "claims.html",
@@ -89,7 +89,7 @@ def claims_page(title: str, about: str, sections: Sequence[ClaimSection]) -> str
 
 
 def claim_rows(claims: Iterable[Claim]) -> tuple[ClaimRow, ...]:
-    """The rows of a table of `claims`."""
+    """Returns the rows of a table of `claims`."""
     return tuple(
         ClaimRow(
             claim=printable(claim.claim),
@@ -105,7 +105,7 @@ def claim_rows(claims: Iterable[Claim]) -> tuple[ClaimRow, ...]:
 
 
 def claims_sentence(claims: Sequence[Claim]) -> str:
-    """How many hold, how many do not, and how many were not run."""
+    """Returns a sentence with the number of claims that hold, do not hold, and were not run."""
     verdicts = Counter(claim.verdict for claim in claims)
     said = [f"{n} {VERBS[v][n != 1]}" for v in VERBS if (n := verdicts[v])]
     if verdicts[NOT_RUN]:

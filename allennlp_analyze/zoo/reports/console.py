@@ -1,4 +1,4 @@
-"""What the terminal shows of a zoo: a row per model, what failed, the claims and the totals."""
+"""Prints a zoo: a row per model, failures, the claims and the totals."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Optional, TextIO
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 40
 MAX_NAMED = 10
-# Where all models are, however many there are.
+# The file with all models.
 TABLE = "zoo-models.csv"
 GROUP_WIDTH = 18
-# Cells for the reason of a failure in its row, on a narrow and on a wide terminal.
+# Cells for the reason of a failure, on a narrow and on a wide terminal.
 REASON_WIDTHS = (12, 30)
-# In this order of many models some are shown; the rest is at full rank, or cannot be assessed.
+# If there are many models, these are shown first; the rest have full rank or are not assessed.
 TROUBLES = (
     FAILED,
     *(verdict for verdict in worst_first(Verdict) if verdict.is_worse_than(Verdict.FULL_RANK)),
@@ -38,18 +38,18 @@ TROUBLES = (
 HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
 CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
 LEGEND = (
-    f"Of the linear layers with Q > {MIN_Q}: sigma_min: smallest singular value; lost: largest"
-    " share of directions gone by the verdict's rule. alpha: median over all layers with a power"
+    f"Over the linear layers with Q > {MIN_Q}: sigma_min: smallest singular value; lost: largest"
+    " share of directions lost by the verdict's rule. alpha: median over all layers with a power"
     " law."
 )
 
 
 def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None:
-    """Print the zoo to `stream`: in colour on a terminal, else in lines of 100 columns.
+    """Print the zoo to `stream`: in colour on a terminal, otherwise in lines of 100 columns.
 
-    Of many models, those that failed or lost rank come first, and not all are shown. `written`
-    names the files that were written. Names from the manifest are shown as text only. Raises
-    `ValueError` for a report without a summary.
+    If there are many models, those that failed or lost rank come first, and not all are shown.
+    `written` lists the files that were written. Names from the manifest are printed without markup.
+    Raises `ValueError` for a report without a summary.
     """
     console = make_console(stream)
     totals = report.require_summary().totals
@@ -68,14 +68,14 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
 
 
 def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
-    """The rows: all in their order, or of many the worst."""
+    """Returns the rows: all in order, or the worst ones."""
     if len(models) <= MAX_ROWS:
         return list(models)
     return sorted(models, key=_place)[:MAX_ROWS]
 
 
 def _place(model: ZooModel) -> int:
-    """How far down a model stands: duplicates below all that are counted."""
+    """Returns the sort position of a model; duplicates come after all counted models."""
     if model.duplicate_of is not None:
         return len(TROUBLES) + 1
     verdict = _verdict(model)
@@ -83,7 +83,7 @@ def _place(model: ZooModel) -> int:
 
 
 def _verdict(model: ZooModel) -> str:
-    """The model's verdict, or that it failed."""
+    """Returns the model's verdict, or that it failed."""
     summary = model.outcome.summary
     return FAILED if summary is None else summary.verdict
 
@@ -131,8 +131,10 @@ def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
 
 
 def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
-    """Each with our numbers and the published ones, or why it was not run; how it is judged stands
-    on the zoo's page."""
+    """Print each claim with our numbers and the published ones, or why it was not run.
+
+    The criteria are on the zoo's page.
+    """
     print_wrapped(console, "Claims of the 2018 study:")
     for claim in claims:
         style = CLAIM_STYLES.get(claim.verdict, "")
@@ -142,13 +144,13 @@ def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:
 
 
 def _totals_style(totals: ZooTotals) -> str:
-    """That of the worst verdict on a counted model; none where there is none."""
+    """Returns the style of the worst verdict on a counted model, or ""."""
     found = [verdict for verdict, number in totals.models_by_verdict.items() if number]
     return VERDICT_STYLES[worst(found)] if found else ""
 
 
 def _sentence(totals: ZooTotals) -> str:
-    """The totals in words."""
+    """Returns the totals in words."""
     parts = [f"{totals.n_done} analyzed"]
     parts += [f"{totals.n_failed} failed"] if totals.n_failed else []
     parts += [f"{count(totals.n_duplicates, 'duplicate')}"] if totals.n_duplicates else []

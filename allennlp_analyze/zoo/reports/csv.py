@@ -1,4 +1,4 @@
-"""zoo.csv, a row for each layer of all models, and zoo-models.csv, a row for each model."""
+"""Writes zoo.csv with a row per layer of all models, and zoo-models.csv with a row per model."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ from allennlp_analyze.storage.files import write_atomically
 from allennlp_analyze.zoo.results import DONE, ZooModel, ZooReport
 
 LAYERS = "layers.csv"
-# What zoo.csv has in front of the columns of layers.csv.
+# The columns of zoo.csv before those of layers.csv.
 MODEL_COLUMNS = ("model", "group", "duplicate_of")
 OUTCOME_COLUMNS = (
     "status",
@@ -28,22 +28,22 @@ OUTCOME_COLUMNS = (
     "weights",
     "seconds",
 )
-# Fields of a summary that are counts by name become a column for each name.
+# Fields of a summary that are counts by name get a column for each name.
 COUNTS = {"layers_by_kind": "layers_", "layers_by_verdict": "layers_"}
 SUMMARY_FIELDS = tuple(field.name for field in dataclasses.fields(Summary))
 REMEDY = Advice(
     "resume", "remove the directory of that model and run the zoo again with {}", switch=True
 )
-# A cell may hold any name that an archive has; csv's own limit is 128 KiB.
+# A cell may contain any name from an archive; the default limit of csv is 128 KiB.
 MAX_CELL = 2**31 - 1
 
 
 def write_zoo_layers(report: ZooReport, root: Union[str, Path], path: Union[str, Path]) -> None:
-    """Write zoo.csv: all rows of each model's layers.csv, with the model, its group and whether it
-    is a duplicate in front. `root` is what the directories of the models are relative to.
+    """Write zoo.csv: the rows of each model's layers.csv after model, group and duplicate mark.
 
-    The columns are those of any layers.csv; what a model has none of is empty. One row is in memory
-    at a time. Raises `SourceError` for a layers.csv that is missing or damaged, `OutputError`.
+    The directories of the models are relative to `root`. The columns are those of all layers.csv; a
+    column that a model lacks is empty. One row is in memory at a time. Raises `SourceError` if a
+    layers.csv is missing or damaged, and `OutputError`.
     """
     tables = [
         (model, Path(root) / model.directory / LAYERS)
@@ -62,7 +62,7 @@ def write_zoo_layers(report: ZooReport, root: Union[str, Path], path: Union[str,
 
 
 def write_zoo_models(report: ZooReport, path: Union[str, Path]) -> None:
-    """Write zoo-models.csv: every model with its summary, or the reason why it has none.
+    """Write zoo-models.csv: every model with its summary, or the reason of its failure.
 
     Raises `OutputError`.
     """
@@ -82,7 +82,7 @@ def _write(path: Union[str, Path], header: Sequence[str], rows: Iterable[Sequenc
             writer.writerow(header)
             writer.writerows(rows)
         finally:
-            text.detach()  # which flushes, and leaves `file` open
+            text.detach()  # flushes, and leaves `file` open
 
     write_atomically(path, write)
 
@@ -92,7 +92,7 @@ def _of_model(model: ZooModel) -> list[Any]:
 
 
 def _layer_rows(model: ZooModel, table: Path, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """The rows of `table`, of which layers.csv has made every cell safe."""
+    """Yields the rows of `table`, whose cells are already safe."""
     lines = _lines(table)
     header = next(lines)
     places = {column: place for place, column in enumerate(header)}
@@ -103,7 +103,7 @@ def _layer_rows(model: ZooModel, table: Path, columns: Sequence[str]) -> Iterato
         yield [*before, *(row[place] for place in order)]
         count += 1
     if count != len(model.outcome.layers):
-        raise _damaged(table, f"{count} rows where {len(model.outcome.layers)} belong")
+        raise _damaged(table, f"expected {len(model.outcome.layers)} rows, got {count}")
 
 
 def _header(table: Path) -> list[str]:
@@ -115,13 +115,13 @@ def _header(table: Path) -> list[str]:
 
 
 def _lines(table: Path) -> Generator[list[str], None, None]:
-    """The header and the rows of a layers.csv. Raises `SourceError`."""
+    """Yields the header and the rows of a layers.csv. Raises `SourceError`."""
     try:
         with open(table, encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             if "name" not in header or len(set(header)) != len(header):
-                raise _damaged(table, "not the columns of a table of layers")
+                raise _damaged(table, "its columns are not those of layers.csv")
             yield header
             for row in reader:
                 if len(row) != len(header):
@@ -139,7 +139,7 @@ def _damaged(table: Path, what: str) -> SourceError:
 
 @contextmanager
 def _any_cell() -> Iterator[None]:
-    """Meanwhile, csv reads cells of any size."""
+    """Let csv read cells of any size inside this context."""
     before = csv.field_size_limit(MAX_CELL)
     try:
         yield
@@ -148,7 +148,7 @@ def _any_cell() -> Iterator[None]:
 
 
 def _names(report: ZooReport, field: str) -> list[str]:
-    """What the counts of `field` are called in any summary."""
+    """Returns the names in the counts `field` of all summaries."""
     summaries = (model.outcome.summary for model in report.models)
     return list(dict.fromkeys(name for x in summaries if x for name in getattr(x, field)))
 

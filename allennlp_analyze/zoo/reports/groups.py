@@ -1,4 +1,4 @@
-"""The page's table of groups: of each, its models by what became of them, and its linear layers."""
+"""The page's table of groups: the models of each by state, and its linear layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from allennlp_analyze.zoo.reports.charts import group_label
 from allennlp_analyze.zoo.reports.table import STATES, model_name, state_counts
 from allennlp_analyze.zoo.results import ZooModel, ZooReport, ZooTotals
 
-# What a group says of its linear layers: heading, what it means, style.
+# The columns on a group's linear layers: heading, meaning, style.
 LAYER_COLUMNS = (
     ("layers", f"assessed: linear with Q above {MIN_Q}", "number less"),
     ("σ_min", "the smallest singular value of these", "number"),
-    ("of model", "where that is", "less name"),
+    ("of model", "the model of that layer", "less name"),
     ("α", "median power-law exponent of all linear layers", "number"),
 )
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group: its name, and a text for each column."""
+    """One group: its name and a text for each column."""
 
     name: str
     cells: tuple[str, ...]
@@ -28,7 +28,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """Headings after that of the name, each with its meaning and style, and the rows."""
+    """The headings after the name, each with its meaning and style, and the rows."""
 
     columns: tuple[tuple[str, str, str], ...]
     rows: tuple[GroupRow, ...]
@@ -36,7 +36,7 @@ class GroupTable:
 
 
 def group_table(report: ZooReport, most: int) -> GroupTable:
-    """The first `most` groups. What no model of the zoo is has no column."""
+    """Returns the first `most` groups; a state that no model has gets no column."""
     totals = report.require_summary().groups
     found = [state for state, number in state_counts(report.models).items() if number]
     members: dict[str, list[ZooModel]] = {group: [] for group in totals}

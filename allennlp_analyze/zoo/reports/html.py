@@ -1,4 +1,4 @@
-"""index.html of a zoo: all its models on one page that needs no network."""
+"""Writes index.html of a zoo: all its models on one page that needs no network."""
 
 from pathlib import Path
 from typing import Union
@@ -12,18 +12,18 @@ from allennlp_analyze.zoo.reports.table import model_row, table_data
 from allennlp_analyze.zoo.results import ZooReport
 
 SCRIPTS = ("parts.js", "chart.js", "zoo.js")
-# Rows that the table shows at a time.
+# Rows per page of the table.
 PAGE_ROWS = 200
 
 
 def write_zoo_html(report: ZooReport, path: Union[str, Path]) -> Path:
-    """Write the zoo's page; its path. Raises `OutputError`."""
+    """Write the zoo's page and return its path. Raises `OutputError`."""
     write_text(path, zoo_html(report))
     return Path(path)
 
 
 def zoo_html(report: ZooReport) -> str:
-    """The page as text: escaped, whole but for the models' own reports, to which it links."""
+    """Returns the page as escaped text; it links only to the models' own reports."""
     layers = linear_layers(report)
     rows = [model_row(model) for model in report.models]
     data = {

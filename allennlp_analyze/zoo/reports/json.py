@@ -1,4 +1,4 @@
-"""zoo.json: all models of a zoo, and what they amount to, as JSON that any language reads."""
+"""Writes and reads zoo.json: all models of a zoo and their totals as JSON."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 
 def zoo_to_dict(report: ZooReport) -> dict[str, Any]:
-    """The zoo as plain dicts, lists, strings and finite numbers; None for the rest.
+    """Returns the zoo as plain dicts, lists, strings and finite numbers, or None.
 
     The layout is that of zoo.schema.json. Numbers keep their full precision. The layers of a model
     are in its own report. Raises `ValueError` for a report without a summary.
@@ -24,7 +24,7 @@ def zoo_to_dict(report: ZooReport) -> dict[str, Any]:
 
 
 def write_zoo_json(report: ZooReport, path: Union[str, Path]) -> None:
-    """Write zoo.json, in ASCII, a line for each model: the contents are those of `zoo_to_dict`.
+    """Write the contents of `zoo_to_dict` to zoo.json in ASCII, with a line for each model.
 
     Raises `OutputError`; `ValueError` for a report without a summary.
     """
@@ -37,23 +37,23 @@ def write_zoo_json(report: ZooReport, path: Union[str, Path]) -> None:
 
 
 def read_zoo_json(path: Union[str, Path]) -> dict[str, Any]:
-    """The contents of a zoo.json, in the layout of `zoo_to_dict`.
+    """Returns the contents of a zoo.json, in the layout of `zoo_to_dict`.
 
-    Raises `SourceError` for a file that is not a zoo's, or is one of another schema version.
+    Raises `SourceError` if the file is not that of a zoo, or has another schema version.
     """
     contents = read_versioned(path, "zoo.json", SCHEMA_VERSION, "analyze the zoo again")
     if not isinstance(contents.get("models"), list):
-        raise SourceError(f"{path}: is not a zoo; name a zoo.json of this tool")
+        raise SourceError(f"{path}: is not a zoo; expected a zoo.json of this tool")
     return contents
 
 
 def zoo_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of zoo.json."""
+    """Returns the JSON Schema (draft 2020-12) of zoo.json."""
     return read_schema("zoo")
 
 
 def _head(report: ZooReport) -> dict[str, Any]:
-    """Everything but the models."""
+    """Returns everything except the models."""
     summary = report.require_summary()
     return {
         "schema_version": SCHEMA_VERSION,
@@ -89,7 +89,7 @@ def _model(model: ZooModel) -> dict[str, Any]:
 
 
 def _texts(report: ZooReport) -> Iterator[str]:
-    """zoo.json in pieces: of 100,000 models neither the text nor the dicts stand at once."""
+    """Yields zoo.json in pieces, so that 100,000 models are never in memory as text or dicts."""
     head = json.dumps(_head(report), indent=2, allow_nan=False)
     yield head[: -len("\n}")] + ',\n  "models": ['
     for index, model in enumerate(report.models):

@@ -1,4 +1,4 @@
-"""What the zoo's page says, in texts: its sentence, cards, groups, lists, settings and terms."""
+"""The texts of the zoo's page: sentence, cards, groups, lists, settings and terms."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,60 +28,60 @@ from allennlp_analyze.zoo.reports.table import (
 )
 from allennlp_analyze.zoo.results import ZooModel, ZooReport, ZooTotals
 
-# Rows that a page without scripts has, and rows of its other tables.
+# Rows of the table of models on a page without scripts, and rows of the other tables.
 STATIC_ROWS, LISTED = 2000, 200
 USUAL_ALPHA = (2.0, 4.0)
 ARCHIVE_WIDTH = 2 * NAME_WIDTH
 NAME_COLUMN = ModelColumn("model", "its name in the manifest", "text", lambda m: m.name, "")
-# Of the models that count, the worst first: the first that there is marks the page.
+# The states of counted models, the worst first; the first that occurs marks the page.
 VERDICT_STATES = worst_first(Verdict)
 TERMS = (
     (
         "σ_min",
         "√λ_min(WᵀW)",
-        "Smallest singular value of a layer: how much is left of the input direction that it"
-        f" weakens most. Of a model: the smallest among its linear layers with Q above {MIN_Q}.",
+        "Smallest singular value of a layer: how much remains of the input direction that the"
+        f" layer weakens most. For a model: the smallest over linear layers with Q above {MIN_Q}.",
     ),
     (
         "Q",
         "N / M",
-        "Theory keeps the smallest singular value of a healthy layer clear of zero only where Q is"
-        " clear of 1.",
+        "Theory keeps the smallest singular value of a healthy layer above 0 only if Q is clearly"
+        " above 1.",
     ),
     (
         "lost",
         "100 · #{σ within rounding, or far below s(√N − √M)} / M",
-        "Share of the directions that are gone by the rule of the verdict: within rounding of zero,"
-        " or far below where the singular values of noise of this size and variance begin.",
+        "Share of the directions that are lost by the rule of the verdict: within rounding of zero,"
+        " or far below the smallest singular value of noise of this size and variance.",
     ),
     (
         "α",
         "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
         "Exponent of the power law of the eigenvalues; between 2 and 6 in well-trained layers"
-        " (Martin and Mahoney 2018), as a rule between 2 and 4 in the study of that year.",
+        " (Martin and Mahoney 2018), mostly between 2 and 4 in the study of that year.",
     ),
     (
         f"{Verdict.COLLAPSED.words}, {Verdict.NEAR_COLLAPSE.words}",
         f"the worst among the linear layers with Q above {MIN_Q}",
         "Collapsed: a direction is lost. Near collapse: the smallest singular value is below"
-        f" {fraction(NEAR_SHARE)} of what a random matrix of this size and variance has.",
+        f" {fraction(NEAR_SHARE)} of that of a random matrix of this size and variance.",
     ),
     (
         Verdict.INVALID.words,
-        "a matrix holds NaN or infinity",
-        "Such a network computes nothing; its other matrices are in the figures.",
+        "a matrix contains NaN or infinity",
+        "Such a network cannot compute anything; its other matrices are in the figures.",
     ),
     (
         "duplicate",
         "the same file or the same weights as an earlier model",
-        "Named here and left out of every count, figure and claim.",
+        "Listed here, but excluded from all counts, figures and claims.",
     ),
 )
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model in a list: its name, where it came from, and what there is to say."""
+    """A model in a list: its name, its origin and a remark."""
 
     name: str
     archive: str
@@ -90,7 +90,7 @@ class ListedModel:
 
 @dataclass(frozen=True)
 class Listed:
-    """A list of models, cut where it is long, and how many it leaves out."""
+    """A list of models, cut if it is long, and the number of omitted ones."""
 
     number: int
     models: tuple[ListedModel, ...]
@@ -102,7 +102,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class ZooPage:
-    """Every text of the page but the rows that only its data hold."""
+    """All texts of the page except the rows that are only in its data."""
 
     title: str
     mark: str
@@ -124,9 +124,9 @@ class ZooPage:
 
 
 def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow]) -> ZooPage:
-    """The texts of the page; names and texts from the archives are made printable.
+    """Returns the texts of the page; names and texts from the archives are made printable.
 
-    `layers` are the linear ones of the models that count, `rows` those of the table of models.
+    `layers` are the linear layers of the counted models, `rows` those of the table of models.
     """
     states = state_counts(report.models)
     return ZooPage(
@@ -150,7 +150,7 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
 
 
 def group_options(report: ZooReport) -> tuple[tuple[str, int], ...]:
-    """What the table of models can be filtered by, with how many models each has."""
+    """Returns the groups by which the table of models can be filtered, with their sizes."""
     labels = Counter(group_label(model.group) for model in report.models)
     shown = list(labels.items())[:LISTED]
     rest = len(report.models) - sum(number for _, number in shown)
@@ -166,13 +166,13 @@ def _sentence(states: "dict[str, int]") -> str:
         (
             f"{counted(analyzed, 'model')} analyzed: {_verdicts(states)}.",
             f" {failed:,} failed." if failed else "",
-            f" {counted(same, 'duplicate')} left out." if same else "",
+            f" {counted(same, 'duplicate')} excluded." if same else "",
         )
     )
 
 
 def _verdicts(states: "dict[str, int]") -> str:
-    """How many have each verdict; always how many collapsed."""
+    """Returns the number of models with each verdict; always that of collapsed ones."""
     return ", ".join(
         f"{states[verdict]:,} {STATES[verdict]}" if states[verdict] else f"none {STATES[verdict]}"
         for verdict in VERDICT_STATES
@@ -191,7 +191,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
             "Models",
             f"{totals.n_counted:,}",
             _verdicts(states),
-            "Each counts once, with the worst verdict among its linear layers.",
+            "Each counts once, with the worst verdict of its linear layers.",
             f"{states[FAILED_STATE]:,} failed, {counted(states[DUPLICATE], 'duplicate')}",
         ),
         Card(
@@ -199,14 +199,14 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
             f"{totals.n_assessed:,}",
             f"assessed: linear with Q above {MIN_Q}; {totals.n_linear:,} linear and"
             f" {totals.n_layers:,} matrices in all",
-            "Of these theory says how small a healthy smallest singular value can be.",
+            "For these, theory says how small a healthy smallest singular value can be.",
             "Q = N / M",
         ),
         Card(
             "Smallest singular value",
             text(totals.min_singular_value, 3),
             _weakest(totals),
-            "Of those assessed. Clear of zero, every input direction passes.",
+            "Over the assessed layers. Well above 0, every input direction passes.",
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(
@@ -220,7 +220,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
 
 
 def _weakest(totals: ZooTotals) -> str:
-    """Where the smallest of all smallest singular values is."""
+    """Returns the model and layer with the smallest of all smallest singular values."""
     model, layer = totals.min_singular_value_model, totals.min_singular_value_layer
     if model is None or layer is None:
         return "no layer is assessed"

@@ -1,4 +1,4 @@
-"""The figures of a zoo: the linear layers of all models that count, by group."""
+"""Plots the linear layers of a zoo's counted models by group."""
 
 import math
 from pathlib import Path
@@ -49,20 +49,20 @@ if TYPE_CHECKING:
 
 PLOTS = "plots"
 HEIGHT = 4.6
-# The width of a figure in characters of its legend, and what stands beside each label.
+# The width of a figure in characters of its legend, and the space beside each label.
 LEGEND_CELLS, HANDLE_CELLS = 105, 7
 LEGEND_AREA = 40
-# The study's zoom: what is near zero, in bins of a width that does not depend on the data.
+# The study's zoom on values near zero, with bins independent of the data.
 ZOOM, ZOOM_BINS = 0.01, 40
 # The study finds 80% of the exponents between these.
 USUAL_ALPHA = (2, 4)
-# Points beyond which a sample stands for all: more would cover each other, and fill the file.
+# Above this number of points a sample is drawn: more would overlap and fill the file.
 MAX_POINTS = 20_000
-# Up to so many points, the area and the opacity of each.
+# The area and opacity of each point, up to these numbers of points.
 POINT_STYLES = ((300, LEGEND_AREA, 0.75), (3_000, 14, 0.6), (MAX_POINTS, 5, 0.5))
 MAX_BARS = 20
 LOSS_LABEL = "directions lost (% of M), and how many of the linear layers lose any"
-# Where the axis of losses ends, with room for the numbers at the longest bar.
+# The end of the axis of losses, with room for the numbers at the longest bar.
 LOSS_ROOM = 1.3
 
 
@@ -73,7 +73,7 @@ def plot_min_singular_values(ax: "Axes", points: ZooPoints) -> "Axes":
 
 
 def plot_min_singular_values_q(ax: "Axes", points: ZooPoints) -> "Axes":
-    """The same of the layers with Q > MIN_Q: for a smaller Q theory lets that value be 0."""
+    """The same for layers with Q > MIN_Q; for a smaller Q, theory lets that value be 0."""
     ax.set_title(f"Smallest singular values of linear layers (Q > {MIN_Q})", loc="left")
     return _histogram(ax, points, _clear(points), f"no linear layer with Q > {MIN_Q}")
 
@@ -88,9 +88,9 @@ def _histogram(ax: "Axes", points: ZooPoints, layers: LinearLayers, nothing: str
 
 
 def plot_min_singular_values_zoom(ax: "Axes", points: ZooPoints) -> "Axes":
-    """Those with Q > MIN_Q and a smallest singular value below ZOOM, as the 2018 study zooms in.
+    """Layers with Q > MIN_Q and a smallest singular value below ZOOM, the zoom of the 2018 study.
 
-    On a linear axis, so that exact zeros have their place in the first bar; they are counted too.
+    The axis is linear, so that exact zeros are in the first bar; they are also counted.
     """
     where = f"{SIGMA_MIN} < {ZOOM}"
     ax.set_title(f"Smallest singular values near zero ({where}, Q > {MIN_Q})", loc="left")
@@ -114,7 +114,7 @@ def plot_min_singular_values_zoom(ax: "Axes", points: ZooPoints) -> "Axes":
 def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
     """Histogram of the power-law exponents, by group, with lines at 2, 4 and 6.
 
-    From 2 to 4 are most of those of the 2018 study; how many are here stands in the title.
+    Most of those of the 2018 study are between 2 and 4; the title gives the share here.
     """
     ax.set_title(f"Power-law exponent {ALPHA} of each linear layer", loc="left")
     fitted = points.layers.fitted
@@ -132,7 +132,7 @@ def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
 
 
 def plot_q_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
-    """Exponent alpha against aspect ratio Q, by group; of very many layers, a sample of them."""
+    """Exponent alpha against aspect ratio Q, by group; a sample if there are very many layers."""
     ax.set_title(f"Power-law exponent {ALPHA} against aspect ratio Q, linear layers", loc="left")
     fitted = points.layers.fitted
     if not len(fitted):
@@ -142,14 +142,14 @@ def plot_q_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
     size, opacity = next(style[1:] for style in POINT_STYLES if len(shown) <= style[0])
     draw_q_alpha(ax, groups, tuple(ALPHA_LINES), s=size, alpha=opacity)
     if len(shown) < len(fitted):
-        note(ax, f"{len(shown)} of {len(fitted)} layers, drawn by lot")
+        note(ax, f"{len(shown)} of {len(fitted)} layers, chosen at random")
     return _legend(ax, area=size)
 
 
 def _sample(n: int) -> np.ndarray:
     """Indices of at most `MAX_POINTS` of n points, always the same ones.
 
-    Not every k-th: models repeat themselves, and one would see the same layer of each.
+    They are random, not every k-th: models repeat, so that would show the same layer of each.
     """
     if n <= MAX_POINTS:
         return np.arange(n)
@@ -157,9 +157,9 @@ def _sample(n: int) -> np.ndarray:
 
 
 def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
-    """The models that lose most of the rank of a linear layer, in percent of M, by group.
+    """The models with the largest rank loss of a linear layer, in percent of M, by group.
 
-    By the verdict's rule; where Q is no more than MIN_Q, what is nothing but rounding.
+    The loss follows the verdict's rule; for Q up to MIN_Q, only values within rounding count.
     """
     ax.set_title("Rank loss: the worst linear layer of each model", loc="left")
     n_none = points.n_models - len(points.losses)
@@ -190,13 +190,15 @@ def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
 
 
 def _by_group(points: ZooPoints, layers: LinearLayers, values: np.ndarray) -> list[Drawn]:
-    """`values` of `layers`, (n,) or (n, 2), for each look."""
+    """Returns `values` of `layers`, (n,) or (n, 2), for each look."""
     return [(look, values[layers.group == index]) for index, look in enumerate(points.looks)]
 
 
 def _legend(ax: "Axes", right: bool = False, area: float = LEGEND_AREA) -> "Axes":
-    """Below the axes, in as few rows as there is room for; `right` as in `legend_below`, `area` is
-    that of the marks."""
+    """Draw the legend below the axes in as few rows as possible.
+
+    `right` is as in `legend_below`; `area` is that of the marks.
+    """
     if ax.axison:
         labels = ax.get_legend_handles_labels()[1]
         longest = max(map(display_width, labels))
@@ -206,7 +208,7 @@ def _legend(ax: "Axes", right: bool = False, area: float = LEGEND_AREA) -> "Axes
     return ax
 
 
-# In ASCII, so that they can be read in a PDF too.
+# The captions are in ASCII, so that they are readable in a PDF, too.
 ZOO_PLOTS: tuple[tuple[str, Callable[["Axes", ZooPoints], "Axes"], Caption], ...] = (
     (
         "min_singular_values",
@@ -271,9 +273,9 @@ def write_zoo_plots(
     fmt: str = "png",
     progress: Optional[Callable[[], None]] = None,
 ) -> list[Path]:
-    """Write every figure below `directory`/plots as `fmt`: png, svg or pdf; their paths.
+    """Write every figure below `directory`/plots as `fmt` (png, svg or pdf); returns their paths.
 
-    `directory` is the one that holds zoo.json. `progress` is called after each of the
+    `directory` is the one with zoo.json. `progress` is called after each of the
     `FIGURES_PER_ZOO` figures. Raises `OutputError`.
     """
     plots = make_directory(Path(directory) / PLOTS)
@@ -290,19 +292,19 @@ def write_zoo_plots(
 
 
 def new_zoo_figure() -> "Figure":
-    """An empty figure for `draw_zoo`."""
+    """Returns an empty figure for `draw_zoo`."""
     return new_figure(WIDTH, HEIGHT, constrained=True)
 
 
 def draw_zoo(figure: "Figure", name: str, points: ZooPoints) -> "Figure":
-    """Draw the one of `ZOO_PLOTS` that is called `name`. Raises `KeyError` for another name."""
+    """Draw the figure `name` of `ZOO_PLOTS`. Raises `KeyError` for another name."""
     plots = {known: plot for known, plot, _ in ZOO_PLOTS}
     plots[name](figure.add_subplot(), points)
     return figure
 
 
 def zoo_caption(caption: Caption, points: ZooPoints) -> Caption:
-    """`caption` with the numbers of models, layers and groups that it is about."""
+    """Returns `caption` with the numbers of models, layers and groups added."""
     number = count(len(points.layers), "linear layer")
     layers = f"{number} of {count(points.n_models, 'model')}"
     sizes = np.bincount(points.layers.group, minlength=len(points.looks))

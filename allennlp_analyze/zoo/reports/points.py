@@ -1,4 +1,4 @@
-"""What the figures of a zoo are drawn from: its linear layers, the look of each group, losses."""
+"""The data for the figures of a zoo: its linear layers, the look of each group, and losses."""
 
 from dataclasses import dataclass, field, replace
 
@@ -19,10 +19,10 @@ OTHERS_HATCH, OTHERS_MARKER = "////", "X"
 
 @dataclass(frozen=True)
 class ModelLoss:
-    """The linear layer of one model that loses most of its rank, in percent of M.
+    """The largest rank loss of a model's linear layer, in percent of M.
 
     `look` is the index of the look of the model's group; `n_losing` of its `n_layers` linear layers
-    lose any.
+    lose rank.
     """
 
     name: str
@@ -34,9 +34,9 @@ class ModelLoss:
 
 @dataclass(frozen=True)
 class ZooPoints:
-    """Every linear layer of the `n_models` counted models; `layers.group` is an index into `looks`.
+    """All linear layers of the `n_models` counted models; `layers.group` is an index into `looks`.
 
-    `losses` has the models that lose any rank, the worst first.
+    `losses` has the models that lose rank, the worst first.
     """
 
     looks: tuple[Look, ...]
@@ -46,7 +46,7 @@ class ZooPoints:
 
 
 def zoo_points(report: ZooReport) -> ZooPoints:
-    """What the figures of `report` are drawn from."""
+    """Returns the data for the figures of `report`."""
     layers = linear_layers(report)
     looks, look_of = _looks(report.groups, np.bincount(layers.group, minlength=len(report.groups)))
     layers = replace(layers, group=look_of[layers.group])
@@ -55,13 +55,15 @@ def zoo_points(report: ZooReport) -> ZooPoints:
 
 
 def group_name(name: str) -> str:
-    """The name of a group as every figure shows it."""
+    """Returns the name of a group for figures."""
     return shorten(printable(name), GROUP_WIDTH) or NO_GROUP
 
 
 def _looks(groups: tuple[str, ...], sizes: np.ndarray) -> tuple[tuple[Look, ...], np.ndarray]:
-    """A look for each of the groups with most linear layers, `sizes` (n,), and one for all others;
-    (n,) the index of the look of each group. Looks come in the order of the groups."""
+    """Returns the looks in the order of the groups, and the index of each group's look (n,).
+
+    The groups with most linear layers by `sizes` (n,) have their own look; all others share one.
+    """
     with_layers = np.flatnonzero(sizes)
     most = np.argsort(-sizes[with_layers], kind="stable")[: len(GROUP_LOOKS)]
     shown = with_layers[np.sort(most)]
@@ -79,7 +81,7 @@ def _looks(groups: tuple[str, ...], sizes: np.ndarray) -> tuple[tuple[Look, ...]
 
 
 def _losses(report: ZooReport, layers: LinearLayers) -> tuple[ModelLoss, ...]:
-    """`layers` are in the order of the models: those of each are reduced to one."""
+    """Reduce the layers of each model to one; `layers` are in the order of the models."""
     starts = np.flatnonzero(np.diff(layers.model, prepend=-1))
     if not len(starts):
         return ()

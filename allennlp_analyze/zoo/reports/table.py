@@ -1,4 +1,4 @@
-"""The table of models: its rows as texts, for a page without scripts, and as plain data."""
+"""The table of models: rows as texts for a page without scripts, and as plain data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from allennlp_analyze.zoo.reports.charts import group_label
 from allennlp_analyze.zoo.results import FAILED, ZooModel
 
 FAILED_STATE, DUPLICATE = "failed", "duplicate"
-# What a model can be, the worst first; each row has one mark, and the counts add up.
+# The states of a model, the worst first; each row has one mark, and the counts add up.
 STATES = {
     FAILED_STATE: "failed",
     **{verdict.value: verdict.model_words for verdict in worst_first(Verdict)},
     DUPLICATE: "duplicate",
 }
 ORDER = {state: place for place, state in enumerate(STATES)}
-# What numbers are rounded to: all that is shown of them, and what they are sorted by.
+# The digits of numbers, for display and for sorting.
 DIGITS = 4
 MODEL_WIDTH, NOTE_WIDTH = 2 * NAME_WIDTH, 400
 Value = Union[float, int, str, None]
@@ -29,7 +29,7 @@ Value = Union[float, int, str, None]
 
 @dataclass(frozen=True)
 class ModelColumn:
-    """A column after that of the name, whose values zoo.js writes; `form` says how.
+    """A column after the name, whose values zoo.js formats by `form`:
 
     text; plain: all digits; number; percent; state: an index into `STATES`, with its mark.
     """
@@ -43,7 +43,7 @@ class ModelColumn:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model's line: its name, the link to its report, a remark, and a value for each column."""
+    """A row of a model: its name, the link to its report, a remark, and a value for each column."""
 
     name: str
     full_name: str
@@ -54,7 +54,7 @@ class ModelRow:
 
     @property
     def cells(self) -> "list[tuple[str, str]]":
-        """Style and text of each value."""
+        """Returns style and text of each value."""
         return [(c.style, shown(v, c.form)) for c, v in zip(COLUMNS, self.values)]
 
 
@@ -63,7 +63,7 @@ def _summary(take: Callable[[Summary], Value]) -> Callable[[ZooModel], Value]:
 
 
 COLUMNS = (
-    ModelColumn("group", "as the manifest has it", "text", lambda m: group_label(m.group), "less"),
+    ModelColumn("group", "from the manifest", "text", lambda m: group_label(m.group), "less"),
     ModelColumn(
         "layers", "matrices analyzed", "plain", _summary(lambda s: s.n_layers), "number less"
     ),
@@ -75,14 +75,14 @@ COLUMNS = (
     ),
     ModelColumn(
         "in layer",
-        "where that is",
+        "the layer of that value",
         "text",
         _summary(lambda s: shorten(printable(s.min_singular_value_layer or ""), NAME_WIDTH)),
         "less",
     ),
     ModelColumn(
         "lost",
-        "the most that one of these layers has lost of its directions",
+        "the largest share of directions that one of these layers has lost",
         "percent",
         _summary(lambda s: s.max_rank_loss_percent),
     ),
@@ -102,7 +102,7 @@ COLUMNS = (
 
 
 def state_of(model: ZooModel) -> str:
-    """The one of `STATES` that the model is in."""
+    """Returns the state of the model, one of `STATES`."""
     if model.outcome.status == FAILED:
         return FAILED_STATE
     if model.duplicate_of is not None:
@@ -112,7 +112,7 @@ def state_of(model: ZooModel) -> str:
 
 
 def model_row(model: ZooModel) -> ModelRow:
-    """The row of `model`; only a report that was written has a link."""
+    """Returns the row of `model`; it has a link only if its report was written."""
     full_name = printable(model.name) or "(no name)"
     done = model.outcome.status != FAILED
     return ModelRow(
@@ -126,19 +126,19 @@ def model_row(model: ZooModel) -> ModelRow:
 
 
 def model_name(name: str) -> str:
-    """The name of a model as tables have room for it."""
+    """Returns the name of a model, shortened for tables."""
     return shorten(printable(name), MODEL_WIDTH) or "(no name)"
 
 
 def note_of(model: ZooModel) -> str:
-    """Why it failed, or which model it is the same as; else nothing."""
+    """Returns why the model failed, or which model it duplicates, or ""."""
     if model.outcome.status == FAILED:
         return shorten(printable(model.outcome.reason or "no reason was recorded"), NOTE_WIDTH)
     return "" if model.duplicate_of is None else f"same as {model_name(model.duplicate_of)}"
 
 
 def shown(value: Value, form: str) -> str:
-    """A value as the table has it; zoo.js writes them the same way."""
+    """Formats a value for the table, in the same way as zoo.js."""
     if form == "state":
         return list(STATES.values())[int(value or 0)]
     if value is None or value == "":
@@ -148,7 +148,7 @@ def shown(value: Value, form: str) -> str:
 
 
 def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
-    """All rows for zoo.js. Texts that repeat stand once: columns of the form text hold indices."""
+    """Returns all rows for zoo.js; columns of the form text contain indices of distinct texts."""
     texts: dict[Value, int] = {}
     forms = [column.form for column in COLUMNS]
 
@@ -172,7 +172,7 @@ def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
 
 
 def state_counts(models: Iterable[ZooModel]) -> "dict[str, int]":
-    """How many are in each of `STATES`."""
+    """Returns the number of models in each of `STATES`."""
     counts = dict.fromkeys(STATES, 0)
     for model in models:
         counts[state_of(model)] += 1

@@ -89,11 +89,13 @@ def test_what_stands_around_the_table() -> None:
     assert "Another size (1): sized: 7 x 5 in A, 6 x 5 in B" in joined
     assert "Matched by order and shape (1): renamed = new_name" in joined
     assert (
-        "Only in A, not in B (1): gone: linear, 8 x 3, full_rank; left out there: NaN at" in joined
+        "Only in A, not in B (1): gone: linear, 8 x 3, full_rank; skipped there: NaN at" in joined
     )
     assert "Only in B, not in A (1): extra: linear, 2 x 2, full_rank" in joined
     assert "Invalid in B (1): gone.weight: NaN at 0, 0" in joined
-    assert "B is worse than A: 1 matrix holds NaN or infinity (gone.weight); 1 layer coll" in joined
+    assert (
+        "B is worse than A: 1 matrix contains NaN or infinity (gone.weight); 1 layer coll" in joined
+    )
     assert text.endswith("Written: out/compare.json\n")
 
 

@@ -182,11 +182,11 @@ def test_what_is_no_zoo_is_refused(tmp_path: Path) -> None:
         read_zoo_json(path)
     for text in ("", "[]", "{}", '{"models": []}', "[" * 10**5):
         path.write_text(text)
-        with pytest.raises(SourceError, match="name a zoo.json"):
+        with pytest.raises(SourceError, match="expected a zoo.json"):
             read_zoo_json(path)
     write_json(odd_report(), path)
     with pytest.raises(SourceError, match="is not a zoo"):
         read_zoo_json(path)
     path.write_text(json.dumps({**zoo_to_dict(sample_zoo()), "schema_version": 2}))
-    with pytest.raises(SourceError, match="version 2, this release reads 1; analyze the zoo"):
+    with pytest.raises(SourceError, match="version 2, but this release reads 1; analyze the zoo"):
         read_zoo_json(path)

@@ -162,7 +162,7 @@ def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport) -> None:
         assert not ax.get_title(loc="right")
     else:
         assert len(points) == MAX_POINTS and set(map(tuple, points)) <= set(expected)
-        assert ax.get_title(loc="right") == f"20000 of {len(expected)} layers, drawn by lot"
+        assert ax.get_title(loc="right") == f"20000 of {len(expected)} layers, chosen at random"
 
 
 def test_a_sample_is_fair_to_layers_that_repeat_in_every_model() -> None:
