@@ -127,7 +127,7 @@ def test_a_layer_that_is_not_there(report: Report) -> None:
     with pytest.raises(UsageError, match=r"^no layer 'q+'$"):
         report.layer("qqqqqqqq")
     split = analyze({"attention.in_proj_weight": gaussian(12, 4)})
-    with pytest.raises(UsageError, match=r"there is attention.in_proj_weight\[query\], "):
+    with pytest.raises(UsageError, match=r"did you mean attention.in_proj_weight\[query\], "):
         split.layer("attention.in_proj_weight")
 
 

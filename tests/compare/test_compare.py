@@ -61,7 +61,7 @@ def test_rank_loss_that_is_allowed(allowed: float, fails: bool) -> None:
     comparison = compared(model(dead("a", 3)), model(dead("a", 4)), allowed)
     assert bool(comparison.failures) == fails
     for failure in comparison.failures:
-        assert f"from 15% to 20%, where {allowed:g} points more are allowed" in failure.reason
+        assert f"from 15% to 20%, but only {allowed:g} more points are allowed" in failure.reason
 
 
 def test_an_allowance_is_met_whatever_the_rounding() -> None:
