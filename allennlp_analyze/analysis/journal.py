@@ -56,9 +56,10 @@ def open_journal(
 ) -> Iterator[Journal]:
     """Open the journal of `run` in `directory`; both are created if missing.
 
-    `run` contains, in JSON types, everything that the outcomes depend on. With `resume` the outcomes
-    of an earlier run are kept. A journal without outcomes is removed at the end. Raises `OutputError`
-    if another process works there, or (without `force`) if the journal belongs to another run.
+    `run` contains, in JSON types, everything that the outcomes depend on. With `resume` the
+    outcomes of an earlier run are kept. A journal without outcomes is removed at the end. Raises
+    `OutputError` if another process works there, or (without `force`) if the journal belongs to
+    another run.
     """
     path = directory / JOURNAL
     with _made(directory), _only_run(path), _opened(path) as file:
@@ -142,8 +143,8 @@ def _header(run: Mapping[str, Any]) -> dict[str, Any]:
 class _Found:
     """The contents of a journal.
 
-    These are its header, the process that wrote last, the outcomes by index, and the end of the last
-    complete line.
+    These are its header, the process that wrote last, the outcomes by index, and the end of the
+    last complete line.
     """
 
     header: Optional[dict[str, Any]]

@@ -70,7 +70,9 @@ def comparison_sentence(
     }
     findings = []
     if new_invalid:
-        holds = "1 matrix contains" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices contain"
+        holds = (
+            "1 matrix contains" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices contain"
+        )
         findings.append(f"{holds} NaN or infinity ({new_invalid[0].parameter})")
     for change, verb in _VERBS.items():
         if found[change]:
