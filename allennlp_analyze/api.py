@@ -1,4 +1,4 @@
-"""The library's front door: `analyze` a model, `load` what a run has written."""
+"""The library's entry points: `analyze` a model, and `load` the report of a run."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,20 +57,20 @@ def analyze(
     quiet: bool = True,
     reference: Union[str, "os.PathLike[str]", None] = None,
 ) -> Report:
-    """Measure every weight matrix of `model`; writes nothing, changes nothing.
+    """Measure every weight matrix of `model`. Writes no files and does not change the model.
 
-    `model` is what the command takes (a URL, an archive, a directory, a weights file), or a state
-    dict, or a module: then the classes of its modules say what kind each matrix is of. Tensors may
-    be of torch, on any device and of any floating type, or of numpy; a checkpoint's wrapping
-    ("state_dict" and the like) is taken off. They are read one at a time, in place.
+    `model` is anything that the command accepts (a URL, an archive, a directory, a weights file), a
+    state dict, or a module, whose classes then decide the kind of each matrix. Tensors may be torch
+    tensors of any floating type on any device, or numpy arrays. A wrapped checkpoint ("state_dict"
+    and so on) is unwrapped. Tensors are read in place, one at a time.
 
-    The keywords are the command's options, see docs/cli.md: from `kinds` to `cuda_device` those of
-    `Settings`; from `weights_file` to `include_packages` they say how a path or URL is read, and
-    are refused for anything else. `reference` names published numbers, or a file of them, that the
-    report sets beside the model's. Without `quiet` a terminal shows the progress.
+    The keywords are the command's options (see docs/cli.md): those from `kinds` to `cuda_device`
+    are the fields of `Settings`. Those from `weights_file` to `include_packages` say how to read a
+    path or URL, and are an error for other models. `reference` names published numbers, or a file
+    of them, to compare with. Without `quiet`, a terminal shows the progress.
 
-    Raises `UsageError` for what cannot be analyzed or chosen, `SourceError` for what cannot be read
-    or holds no weight matrix.
+    Raises `UsageError` for an invalid model or option, and `SourceError` if the model cannot be
+    read or contains no weight matrix.
 
     >>> import numpy as np
     >>> analyze({"W": np.diag([3.0, 2.0, 1.0])}).layer("W").singular_values
@@ -80,16 +80,16 @@ def analyze(
 
 
 def load(path: Union[str, "os.PathLike[str]"]) -> Report:
-    """What `Report.write` or the command has written into the directory `path`.
+    """Load the report that `Report.write` or the command has written into the directory `path`.
 
-    Equal to what was written. Raises `SourceError` for what is not there, damaged, or of another
-    version.
+    It equals the report that was written. Raises `SourceError` if it is missing, damaged, or has
+    another version.
     """
     return Report.of(load_report(Path(path)))
 
 
 def _analyze(model: "Model", **choices: Any) -> Report:
-    """What `analyze` does with its keywords."""
+    """Run `analyze` with all its keywords in `choices`."""
     settings = laid_over(Settings(), choices)
     quiet: bool = checked("quiet", choices["quiet"])
     reference: Optional[str] = checked("reference", choices["reference"])
@@ -107,27 +107,27 @@ def _analyze(model: "Model", **choices: Any) -> Report:
 def _analyzed_in_memory(
     model: Any, settings: Settings, choices: Mapping[str, Any], quiet: bool
 ) -> ModelReport:
-    """The report of a mapping or a module, which nothing that is said on files is for."""
+    """Returns the report of a mapping or a module; options for files are an error."""
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
     of_files = [x.name for x in options_at(Place.LIBRARY, TABLE).values() if x.section in _OF_FILES]
     said = given(of_files, choices)
     if said:
-        raise UsageError(f"{', '.join(said)}: only for a path or URL, not for what is in memory")
+        raise UsageError(f"{', '.join(said)}: only for a path or URL, not for a model in memory")
     if not is_module(model):
         return analyze_source(mapping_source(model), None, settings, quiet=quiet)
     source, module = module_source(model)
-    # The classes of a scripted module's layers are no longer to be seen.
+    # A scripted module does not show the classes of its layers.
     table = None if is_scripted(module) else table_from_model(module)
     return analyze_source(source, table, settings, quiet=quiet)
 
 
 def _path(model: object) -> Optional[str]:
-    """The path or URL that `model` is, None where it is something else."""
+    """Returns `model` if it is a path or URL, otherwise None."""
     path = os.fspath(model) if isinstance(model, os.PathLike) else model
     return path if isinstance(path, str) else None
 
 
 def _refusal(model: object) -> str:
     alone = "; a tensor alone needs a name: {'W': tensor}" if is_tensor(model) else ""
-    return f"a model of type {type(model).__name__} cannot be analyzed: give {ACCEPTED}{alone}"
+    return f"a model of type {type(model).__name__} cannot be analyzed: expected {ACCEPTED}{alone}"

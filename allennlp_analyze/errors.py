@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Callable
 
-# How a front door writes the option of a name: `--max-dim`, `max_dim`.
+# Spells an option as an entry point does: `--max-dim`, `max_dim`.
 Spelling = Callable[["Advice"], str]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What may be done: `text`, in which {} stands for the option (a field's name).
+    """A remedy: `text`, in which {} stands for the option (a field's name).
 
-    A `switch` is given without a value on the command line, and as `name=True` in Python.
+    A `switch` has no value on the command line, and is `name=True` in Python.
     """
 
     option: str
@@ -19,24 +19,24 @@ class Advice:
     switch: bool = False
 
     def worded(self, spelled: Spelling) -> str:
-        """The text as the front door says it that writes options so."""
+        """Returns the text with the option spelled by `spelled`."""
         return self.text.replace("{}", spelled(self), 1)
 
 
 def as_keyword(advice: Advice) -> str:
-    """The option as Python has it."""
+    """Spells the option as a Python keyword."""
     return f"{advice.option}=True" if advice.switch else advice.option
 
 
 @dataclass(frozen=True)
 class Message:
-    """One line for the user: what happened, and what may be done about it."""
+    """One line for the user: what happened, and the remedy."""
 
     text: str
     advice: tuple[Advice, ...] = ()
 
     def worded(self, spelled: Spelling) -> str:
-        """The line as the front door says it that writes options so."""
+        """Returns the line with options spelled by `spelled`."""
         advised = ", ".join(advice.worded(spelled) for advice in self.advice)
         return f"{self.text}; {advised}" if advised else self.text
 
@@ -47,8 +47,8 @@ class Message:
 class AnalyzeError(Exception):
     """Base of every error that a user can cause; its text is the one line that the user sees.
 
-    The `advice` names options by their fields: as a string it is in the terms of Python, and
-    `worded` is for the other front doors.
+    The `advice` names options by their fields. `str` spells them as Python keywords; `worded` does
+    so for other entry points.
     """
 
     exit_code = 1
@@ -59,7 +59,7 @@ class AnalyzeError(Exception):
         self.advice = advice
 
     def worded(self, spelled: Spelling) -> str:
-        """The line as the front door says it that writes options so."""
+        """Returns the line with options spelled by `spelled`."""
         return Message(self.text, self.advice).worded(spelled)
 
     def __str__(self) -> str:
@@ -67,22 +67,22 @@ class AnalyzeError(Exception):
 
 
 class UsageError(AnalyzeError):
-    """The user asks for something that cannot be: nothing was read or written."""
+    """The request is invalid; nothing was read or written."""
 
     exit_code = 2
 
 
 class OptionError(UsageError):
-    """An option (`option` is its field's name) has a value that cannot be, for this `reason`."""
+    """An option has an invalid value; `option` is its field's name, `reason` says what is wrong."""
 
     def __init__(self, option: str, reason: str, *advice: Advice) -> None:
         super().__init__(reason, *advice)
-        self.args = (option, reason, *advice)  # what pickle calls the class with
+        self.args = (option, reason, *advice)  # the arguments with which pickle calls the class
         self.option = option
         self.reason = reason
 
     def worded(self, spelled: Spelling) -> str:
-        """The option as that front door writes it, then the reason."""
+        """Returns the option spelled by `spelled`, then the reason."""
         return f"{spelled(Advice(self.option, ''))}: {super().worded(spelled)}"
 
 
@@ -91,7 +91,7 @@ class SourceError(AnalyzeError):
 
 
 class CheckpointError(SourceError):
-    """A weights file is damaged, unsupported, or asks for code to be executed."""
+    """A weights file is damaged, unsupported, or would execute code."""
 
 
 class TensorError(AnalyzeError):
@@ -99,8 +99,8 @@ class TensorError(AnalyzeError):
 
 
 class InvalidTensorError(TensorError):
-    """A tensor holds NaN or infinity: no network with it is healthy."""
+    """A tensor contains NaN or infinity, so the network cannot be healthy."""
 
 
 class OutputError(AnalyzeError):
-    """A report cannot be written where it was asked for."""
+    """A report cannot be written to the requested place."""

@@ -108,7 +108,7 @@ class Report(ModelReport):
         plot_format: str = Writing.plot_format,
         force: bool = Writing.force,
     ) -> tuple[Path, ...]:
-        """Write the files that the command writes; their paths.
+        """Write the same files as the command and return their paths.
 
         A directory that holds a report is refused without `force`. Raises `OptionError` for a value
         that makes no sense, `OutputError` when nothing can be written there.

@@ -1,4 +1,4 @@
-"""What the user may choose about an analysis, checked before any work."""
+"""The settings of an analysis, checked before any work."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -8,12 +8,12 @@ from allennlp_analyze.options.choices import check_fields, default
 
 @dataclass(frozen=True)
 class Settings:
-    """What is analyzed, how, and with how much of the machine.
+    """What to analyze, how, and with how much of the machine.
 
     `loose_tolerance` is absolute, in the units of the weights; `gamma` is in the units of the
-    eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means every kind,
-    `jobs` None every core. A matrix whose smaller dimension exceeds `max_dim` is left out.
-    Raises `OptionError` when a value makes no sense.
+    eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means all kinds,
+    `jobs` None all cores. A matrix whose smaller dimension exceeds `max_dim` is skipped. Raises
+    `OptionError` for an invalid value.
     """
 
     kinds: Optional[tuple[str, ...]] = default("kinds")

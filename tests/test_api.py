@@ -249,19 +249,19 @@ def test_what_is_no_model_is_one_line(model: Any, line: str) -> None:
 @pytest.mark.parametrize(
     ("choices", "line"),
     [
-        ({"kinds": "lin"}, "kinds: no kind is called 'lin'; choose from linear, "),
+        ({"kinds": "lin"}, "kinds: unknown kind 'lin'; choose from linear, "),
         ({"kinds": 7}, "kinds: 7 is not a list of names"),
         ({"kinds": [7]}, "kinds: 7 is not text"),
-        ({"kinds": ()}, "kinds: name at least one of linear, "),
+        ({"kinds": ()}, "kinds: expected at least one of linear, "),
         ({"layers": "("}, "layers: '(' is not a regular expression"),
         ({"layers": 3}, "layers: 3 is not text"),
-        ({"split_gates": "maybe"}, "split_gates: 'maybe' is neither true nor false"),
+        ({"split_gates": "maybe"}, "split_gates: 'maybe' must be true or false"),
         ({"loose_tolerance": math.nan}, "loose_tolerance: nan is not a number >= 0"),
         ({"gamma": -1}, "gamma: -1.0 is not a number >= 0"),
         ({"max_dim": 2.5}, "max_dim: 2.5 is not a whole number"),
         ({"jobs": 0}, "jobs: 0 is not a number >= 1"),
-        ({"quiet": 2}, "quiet: 2 is neither true nor false"),
-        ({"weights_file": "best.th"}, "weights_file: only for a path or URL, not for what is in"),
+        ({"quiet": 2}, "quiet: 2 must be true or false"),
+        ({"weights_file": "best.th"}, "weights_file: only for a path or URL, not for a model in"),
         ({"sha256": "0", "timeout": 1}, "sha256, timeout: only for a path or URL"),
     ],
 )
@@ -273,7 +273,9 @@ def test_choices_that_cannot_be_are_named_as_keywords(choices: Any, line: str) -
 
 
 def test_nothing_left_to_analyze() -> None:
-    with pytest.raises(SourceError, match="^state dict: kinds and layers leave none of its 1 matr"):
+    with pytest.raises(
+        SourceError, match="^state dict: kinds and layers select none of its 1 matr"
+    ):
         analyze({"a.weight": np.eye(3), "a.bias": np.ones(3)}, layers="b")
     with pytest.raises(SourceError, match=r"^state dict: no weight matrix.*: a \(vector\)$"):
         analyze({"a": np.ones(3)})

@@ -16,7 +16,7 @@ from allennlp_analyze.errors import (
     UsageError,
 )
 
-REPLACE = Advice("force", "{} replaces it", switch=True)
+REPLACE = Advice("force", "use {} to replace it", switch=True)
 RAISE = Advice("max_unpacked_size", "use {} to raise the limit")
 
 
@@ -25,9 +25,9 @@ RAISE = Advice("max_unpacked_size", "use {} to raise the limit")
     [
         (UsageError("no archive"), "no archive", "no archive"),
         (
-            OutputError("out: already holds a report", REPLACE),
-            "out: already holds a report; force=True replaces it",
-            "out: already holds a report; --force replaces it",
+            OutputError("out: a report already exists", REPLACE),
+            "out: a report already exists; use force=True to replace it",
+            "out: a report already exists; use --force to replace it",
         ),
         (
             SourceError("x: {} is too large", RAISE, Advice("directory", "or choose another {}")),
@@ -67,11 +67,11 @@ def test_an_error_in_the_words_of_its_front_door(
 
 
 def test_an_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    message = Message("2 are kept", (Advice("resume", "{} goes on", switch=True),))
-    assert str(KeyboardInterrupt(message)) == "2 are kept; resume=True goes on"
+    message = Message("2 are kept", (Advice("resume", "run it with {} to continue", switch=True),))
+    assert str(KeyboardInterrupt(message)) == "2 are kept; run it with resume=True to continue"
 
     def interrupted() -> int:
         raise KeyboardInterrupt(message)
 
     assert guarded(interrupted, "the test") == 130
-    assert capsys.readouterr().err == "error: interrupted; 2 are kept; --resume goes on\n"
+    assert capsys.readouterr().err == "error: interrupted; 2 are kept; run it with --resume to continue\n"

@@ -88,14 +88,14 @@ def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
 
 
 def test_what_was_not_written_cannot_be_loaded(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no report.json"):
+    with pytest.raises(SourceError, match="contains no report.json"):
         load(tmp_path)
 
 
 def test_a_report_is_not_replaced_unasked(report: Report, tmp_path: Path) -> None:
     one = analyze({"a.weight": np.eye(3)})
     one.write(tmp_path, plots=False)
-    with pytest.raises(OutputError, match="already holds a report; force=True replaces it"):
+    with pytest.raises(OutputError, match="a report already exists; use force=True to replace it"):
         report.write(tmp_path, plots=False)
     assert len(load(tmp_path).layers) == 1
     report.write(str(tmp_path), plots=False, force=True)
@@ -106,7 +106,7 @@ def test_a_directory_that_cannot_be(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is not a directory; choose another directory"):
         report.write(tmp_path / "file")
-    with pytest.raises(UsageError, match="plot_format: 'gif' is none of png, svg, pdf"):
+    with pytest.raises(UsageError, match="plot_format: 'gif' is not one of png, svg, pdf"):
         report.write(tmp_path / "new", plot_format="gif")
     assert not (tmp_path / "new").exists()
 

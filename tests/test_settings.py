@@ -7,8 +7,8 @@ from allennlp_analyze.settings import Settings
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"kinds": ("lineal",)}, "no kind is called 'lineal'; choose from linear, "),
-        ({"kinds": ()}, "name at least one"),
+        ({"kinds": ("lineal",)}, "unknown kind 'lineal'; choose from linear, "),
+        ({"kinds": ()}, "expected at least one"),
         ({"layers": "*ff"}, "'\\*ff' is not a regular expression"),
         ({"loose_tolerance": -1.0}, "^loose_tolerance: "),
         ({"loose_tolerance": float("nan")}, "^loose_tolerance: "),

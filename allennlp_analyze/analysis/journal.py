@@ -67,8 +67,8 @@ def open_journal(
         same = found.header == _header(run)
         if resume and found.finished and not same and not force:
             raise OutputError(
-                f"{path}: is of another archive, other settings or another version",
-                Advice("force", "{} starts anew", switch=True),
+                f"{path}: belongs to another archive, other settings or another version",
+                Advice("force", "use {} to start over", switch=True),
             )
         keep = resume and same
         journal = Journal(path, file, found.finished if keep else {})

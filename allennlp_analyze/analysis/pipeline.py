@@ -1,4 +1,4 @@
-"""One archive from start to end: open it, walk it, analyze it, write the reports."""
+"""Runs the analysis of one archive: opens it, finds and measures its matrices, writes reports."""
 
 import contextlib
 import hashlib
@@ -47,11 +47,10 @@ def run(
 ) -> Outcome:
     """Analyze the model that `reading` names and write the reports.
 
-    The keywords are those of `analyze_archive`. Layers that are done go into a journal in the
-    output directory until the reports are written, so that an interrupted run can be resumed.
-    Raises `UsageError`, `SourceError` or `OutputError`; the output directory is checked before
-    anything is read or downloaded. A `KeyboardInterrupt` that passes through says what is kept, as
-    a `Message`.
+    The keywords are those of `analyze_archive`. Finished layers are kept in a journal in the output
+    directory until the reports are written, so that an interrupted run can be resumed. Raises
+    `UsageError`, `SourceError` or `OutputError`; the output directory is checked before anything is
+    read or downloaded. A `KeyboardInterrupt` carries a `Message` that says what is kept.
     """
     check_output(writing)
     journals: list[Journal] = []
@@ -95,10 +94,10 @@ def analyze_archive(
 ) -> ModelReport:
     """Open and analyze the model that `reading` names; writes nothing itself.
 
-    `reference` is what the results are set beside, as `read_reference` understands it; it is read
-    first. `startup` are the seconds that had passed in a command before it came here. Without
-    `quiet` a terminal shows the progress. `keep_journal` opens the journal of this run, whose
-    outcomes are taken as they are and which every other outcome is added to.
+    `reference` is the argument of `read_reference` for the numbers to compare with; it is read first.
+    `startup` is the number of seconds that a command had taken before. Without `quiet`, a terminal
+    shows the progress. `keep_journal` opens the journal of this run; its outcomes are used unchanged,
+    and new ones are added to it.
     """
     started = time.perf_counter()
     building = building or Building()
@@ -136,9 +135,9 @@ def analyze_source(
     keep_journal: Optional[KeepJournal] = None,
     started: Optional[float] = None,
 ) -> ModelReport:
-    """Analyze what has been opened; `modules` is None where only the weights are known.
+    """Analyze an opened source; `modules` is None if only the weights are known.
 
-    The keywords are those of `analyze_archive`; `started` is when reading began (None: now).
+    The keywords are those of `analyze_archive`; `started` is the time when reading began (None: now).
     """
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
@@ -182,8 +181,10 @@ def analyze_source(
 def _run_facts(
     source: Source, chosen: Sequence[WeightMatrix], settings: Settings
 ) -> dict[str, object]:
-    """All that the outcomes depend on, to the last bit, for the journal: only a run of which the
-    same is true may go on with them."""
+    """Returns everything that the outcomes depend on, to the last bit.
+
+    Only a run with the same facts may resume from the journal.
+    """
     weights: list[object] = [source.sha256, source.weights_file]
     if Path(source.weights_file).is_file():  # not a member of the archive
         status = Path(source.weights_file).stat()
@@ -199,17 +200,17 @@ def _run_facts(
 
 
 def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable], tuple[str, ...]]:
-    """What the built modules say, None where they are not wanted or cannot be built; and why."""
+    """Build the modules. Returns their table, or None, and warnings that say why."""
     if not building.build_model:
         if building.overrides or building.include_packages:
             return None, (
-                "the modules are not built: overrides and packages to import have no effect",
+                "the modules are not built, so overrides and packages to import have no effect",
             )
         return None, ()
     try:
         model = build_model(source, building.overrides, building.include_packages)
     except SourceError as error:
-        return None, (f"the modules were not built: {error}; going on from the weights alone",)
+        return None, (f"failed to build the modules: {error}; continuing with the weights only",)
     return table_from_model(model), ()
 
 
@@ -219,12 +220,12 @@ def refuse_nothing(
     chosen: Sequence[WeightMatrix],
     skipped: Sequence[Skipped],
 ) -> None:
-    """Raise `SourceError` when there is nothing to analyze, saying what there was."""
+    """Raise `SourceError` if there is nothing to analyze; the message says what was found."""
     if chosen:
         return
     if matrices:
         raise SourceError(
-            f"{archive}: kinds and layers leave none of its {len(matrices)} matrices"
+            f"{archive}: kinds and layers select none of its {len(matrices)} matrices"
             f" ({', '.join(sorted({m.kind for m in matrices}))})"
         )
     names = enumerated([f"{s.parameter} ({s.reason})" for s in skipped], 5) or "nothing"
@@ -232,7 +233,7 @@ def refuse_nothing(
 
 
 def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
-    """A line when matrices were too large. Raises `SourceError` when they were all there is."""
+    """Yields a line if matrices were too large. Raises `SourceError` if all of them were."""
     large = [left_out for left_out in found.skipped if min(left_out.shape) > max_dim]
     if not large:
         return
@@ -240,7 +241,7 @@ def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
     more = f" (and {len(large) - 1} more)" if len(large) > 1 else ""
     if not found.layers:
         raise SourceError(f"{archive}: {first}{more}")
-    yield f"left out: {first}{more}"
+    yield f"skipped: {first}{more}"
 
 
 def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:

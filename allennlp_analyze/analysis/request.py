@@ -1,4 +1,4 @@
-"""What a run is asked for: what to read, what to build, what to write."""
+"""The requests of a run: what to read, what to build and what to write."""
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,9 +11,9 @@ from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 
 @dataclass(frozen=True)
 class Limits:
-    """How many seconds a server may be silent, how many bytes an archive may unpack to.
+    """Limits on the seconds without data from a server, and on the bytes of an unpacked archive.
 
-    Raises `OptionError`, as the others here.
+    Raises `OptionError` for an invalid value, like the other classes here.
     """
 
     timeout: float = default("timeout")
@@ -25,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Reading:
-    """Which model to read, and how: what `open_source` understands."""
+    """Which model to read, and how; the arguments of `open_source`."""
 
     archive: str
     weights_file: Optional[str] = default("weights_file")
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Building:
-    """Whether the modules are built, which can execute code from the archive, and of what."""
+    """Whether and how to build the modules, which can execute code from the archive."""
 
     build_model: bool = default("build_model")
     overrides: str = default("overrides")
@@ -50,7 +50,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Writing:
-    """Where the reports go, what becomes of those that are there, and which figures are drawn."""
+    """Where to write the reports, whether to replace existing ones, and which figures to draw."""
 
     directory: Path
     force: bool = default("force")
@@ -63,7 +63,7 @@ class Writing:
 
 
 def archive_name(archive: str) -> str:
-    """The last part of a path or URL without its ending: what the output directory is called."""
+    """Returns the last part of a path or URL without its ending, used for the output directory."""
     path = urlsplit(archive).path if "://" in archive else archive
     name = PurePosixPath(path).name
     if name in ("", ".."):
@@ -75,5 +75,5 @@ def archive_name(archive: str) -> str:
 
 
 def default_directory(archive: str) -> Path:
-    """Where the reports of `archive` go unless the user says otherwise."""
+    """Returns the default output directory for the reports of `archive`."""
     return Path("analysis") / archive_name(archive)

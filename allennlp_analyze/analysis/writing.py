@@ -1,4 +1,4 @@
-"""Writes the reports of one model: the output directory checked, the files, the figures."""
+"""Writes the reports of one model: checks the output directory, writes files and figures."""
 
 import contextlib
 import os
@@ -34,10 +34,9 @@ class Outcome:
 
 
 def check_output(writing: Writing) -> None:
-    """Find out, before any work and without a trace, that the reports can be written.
+    """Check before any work that the reports can be written; creates nothing.
 
-    Raises `OutputError`, also where they would replace what an earlier run has written and the user
-    has not asked for that.
+    Raises `OutputError` if they cannot, or if they would replace existing reports without `force`.
     """
     directory = writing.directory
     check_directory(directory)
@@ -46,29 +45,29 @@ def check_output(writing: Writing) -> None:
         return
     if finished:
         kept = what_is_kept(directory, finished)
-        anew = Advice("force", "with {} it starts anew", switch=True)
+        anew = Advice("force", "or use {} to start over", switch=True)
         raise OutputError(kept.text, *kept.advice, anew)
     if (directory / REPORT).exists():
         raise OutputError(
-            f"{directory}: already holds a report",
-            Advice("force", "{} replaces it", switch=True),
+            f"{directory}: a report already exists",
+            Advice("force", "use {} to replace it", switch=True),
         )
 
 
 def what_is_kept(directory: Path, matrices: int) -> Message:
-    """What an interrupted run leaves."""
+    """Returns a message about the results that an interrupted run has kept."""
     kept = "1 matrix is" if matrices == 1 else f"{matrices} matrices are"
     return Message(
         f"{kept} done and kept in {directory}",
-        (Advice("resume", "the same command with {} goes on", switch=True),),
+        (Advice("resume", "run the same command with {} to continue", switch=True),),
     )
 
 
 def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> Outcome:
     """Write every report of `report`. Raises `OutputError`.
 
-    The numbers come first: a plot that fails or is interrupted loses none of them. The report is
-    written when the time that all this took is known, and before plots, which take long, once more.
+    The numbers are written first, so that a failed or interrupted plot loses none of them. The
+    report is written when its own timing is known, and also before the plots, which take long.
     """
     started = time.perf_counter()
     directory = writing.directory
@@ -93,7 +92,7 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what a killed run was writing; no other run is at work here: it holds the journal."""
+    """Remove the partial files of a killed run; the journal's lock excludes other runs."""
     for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             stale.unlink()
@@ -102,7 +101,7 @@ def _sweep(directory: Path) -> None:
 
 
 def _replace_plots(report: ModelReport, writing: Writing, quiet: bool) -> None:
-    """Draw into a temporary directory and swap it in, so that no plot of an earlier run stays."""
+    """Draw into a temporary directory and swap it in, so that no plot of an earlier run remains."""
     directory = writing.directory
     drawn = directory / f"{DRAWN}{os.getpid()}"
     try:

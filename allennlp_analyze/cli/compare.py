@@ -24,10 +24,10 @@ DESCRIPTION = """Compare models layer by layer: A, the baseline, with each of th
 matched by parameter name, the rest by order and shape. Nothing is written without --output-dir."""
 WORSE = 3
 _JUDGEMENTS = ", ".join(verdict.value for verdict in LAYER_VERDICTS if verdict.is_judgement)
-EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} when a layer that is assessed in A
-(Q > {MIN_Q}, of whatever kind; --kinds linear leaves the others out) has a worse verdict in another
+EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} if a layer that is assessed in A
+(Q > {MIN_Q}, of any kind; use --kinds linear for linear layers only) has a worse verdict in another
 model ({_JUDGEMENTS}), has lost more rank than --allow-rank-loss, or has no
-counterpart there; and when a matrix holds NaN or infinity there and not in A. {EXIT_CODES}"""
+counterpart there; or if a matrix contains NaN or infinity there and not in A. {EXIT_CODES}"""
 COMPARISON = "compare.json"
 PAGE = "compare.html"
 MAX_NAMED = 10
@@ -88,8 +88,8 @@ def _check_output(directory: Path, force: bool) -> None:
     check_directory(directory)
     if (directory / COMPARISON).exists() and not force:
         raise OutputError(
-            f"{directory}: already holds a comparison",
-            Advice("force", "{} replaces it", switch=True),
+            f"{directory}: a comparison already exists",
+            Advice("force", "use {} to replace it", switch=True),
         )
 
 

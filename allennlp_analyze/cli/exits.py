@@ -52,7 +52,7 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
 
 
 def _hint(interrupt: KeyboardInterrupt) -> str:
-    """What the interrupt says is kept, in the words of the command line."""
+    """Returns the message of the interrupt about kept results, worded for the command line."""
     said = interrupt.args[0] if interrupt.args else ""
     text = said.worded(spelled) if isinstance(said, Message) else str(said)
     return f"; {text}" if text else ""

@@ -1,4 +1,4 @@
-"""The table of options as arguments of the command line, and the arguments as its values."""
+"""Adds the table of options to argparse parsers, and reads the values back."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,22 @@ from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
 
 Container = Union[argparse.ArgumentParser, "argparse._ArgumentGroup"]
 
-# What is shown together, under which title; without one, beside --help.
+# The groups of options with their titles; without a title, they are shown beside --help.
 Groups = Sequence[tuple[str, Sequence[Section]]]
 ANALYZE_GROUPS: Groups = (
     ("reading the archive", (Section.WEIGHTS, Section.LIMITS)),
     ("output", (Section.OUTPUT,)),
-    ("what is analyzed, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
+    ("what to analyze, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
     ("building the modules", (Section.BUILDING,)),
 )
-# AllenNLP adds this one to its own subcommands.
+# AllenNLP adds this option to its own subcommands.
 OF_ALLENNLP = "include_packages"
 
 
 def add_arguments(
     parser: argparse.ArgumentParser, table: Table = TABLE, of_allennlp: bool = True
 ) -> None:
-    """Add what both front doors understand; `of_allennlp` False leaves out what AllenNLP adds."""
+    """Add the arguments of both commands; without `of_allennlp`, skip those that AllenNLP adds."""
     parser.epilog = EXIT_CODES
     parser.add_argument(
         "archive",
@@ -42,7 +42,7 @@ def add_arguments(
 def add_options(
     parser: argparse.ArgumentParser, place: Place, groups: Groups, table: Table = TABLE
 ) -> None:
-    """Add the options that the command knows, in its groups."""
+    """Add the options of the command in its groups."""
     options = options_at(place, table).values()
     for title, sections in groups:
         group: Container = parser.add_argument_group(title) if title else parser
@@ -53,7 +53,7 @@ def add_options(
 
 
 def add_option(container: Container, option: Option) -> None:
-    """Add one option. Its value stays as it was typed, for `chosen` to check."""
+    """Add one option; its value stays text, which `chosen` checks."""
     names = [f"-{option.short}"] if option.short else []
     how: dict[str, Any] = {"metavar": option.metavar or None}
     if option.values.switch:
@@ -71,7 +71,7 @@ def add_option(container: Container, option: Option) -> None:
 
 
 def chosen(args: argparse.Namespace, place: Place, table: Table = TABLE) -> Mapping[str, Any]:
-    """The values of the options by name, without those that were not given and have no default.
+    """Returns the values of the options by name; options without value and default are omitted.
 
     Raises `OptionError`.
     """

@@ -1,4 +1,4 @@
-"""How options are written on the command line."""
+"""Spells options as on the command line."""
 
 from allennlp_analyze.errors import Advice
 from allennlp_analyze.options.option import Option
@@ -6,12 +6,12 @@ from allennlp_analyze.options.table import TABLE
 
 
 def flag(option: Option) -> str:
-    """The option as it is typed."""
+    """Returns the option as it is typed."""
     return f"--{option.flag or option.name.replace('_', '-')}"
 
 
 def spelled(advice: Advice) -> str:
-    """The option that an error names, as it is typed; one of a script's own likewise."""
+    """Returns the option in an error's advice as it is typed."""
     if advice.option in TABLE:
         return flag(TABLE[advice.option])
     return f"--{advice.option.replace('_', '-')}"

@@ -22,9 +22,9 @@ EPILOG = (
 
 GROUPS: Groups = (
     ("output", (Section.OUTPUT,)),
-    ("where it is done", (Section.WORKERS,)),
+    ("where to run", (Section.WORKERS,)),
     ("reading the archives", (Section.LIMITS,)),
-    ("what is analyzed, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
+    ("what to analyze, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
     ("building the modules", (Section.BUILDING,)),
 )
 

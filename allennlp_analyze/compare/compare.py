@@ -57,7 +57,7 @@ def restricted(model: ComparedModel, settings: Settings) -> ComparedModel:
     layers = tuple(select(report.layers, settings))
     if not layers:
         raise SourceError(
-            f"{model.label}: kinds and layers leave none of its {len(report.layers)} layers"
+            f"{model.label}: kinds and layers select none of its {len(report.layers)} layers"
         )
     own = report.settings
     choices = {

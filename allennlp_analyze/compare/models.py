@@ -39,7 +39,7 @@ def _stored_report(name: str) -> Optional[ModelReport]:
     """The report that `name` names; None where it is to be analyzed."""
     if is_url(name):
         return None
-    path = fetch(name, quiet=True)  # a local path: only looked up
+    path = fetch(name, quiet=True)  # a local path, so nothing is downloaded
     if path.name == REPORT or (path / REPORT).is_file():
         return load_report(path)
     if path.is_file() and path.suffix == ".json" and not is_index(name):

@@ -36,7 +36,7 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
 
 
 _CHOICES = {
-    "kinds": "layers of the other kinds are missing in one; choose kinds here, too",
+    "kinds": "layers of other kinds are missing in one; choose kinds here, too",
     "layers": "layers are missing in one; choose layers here, too",
     "split_gates": "only one has the gates as layers; analyze both in the same way",
     "max_dim": "large layers may be missing in one; analyze both in the same way",
@@ -70,9 +70,8 @@ def comparison_sentence(
     }
     findings = []
     if new_invalid:
-        holds = (
-            "1 matrix contains" if len(new_invalid) == 1 else f"{len(new_invalid)} matrices contain"
-        )
+        single = len(new_invalid) == 1
+        holds = "1 matrix contains" if single else f"{len(new_invalid)} matrices contain"
         findings.append(f"{holds} NaN or infinity ({new_invalid[0].parameter})")
     for change, verb in _VERBS.items():
         if found[change]:

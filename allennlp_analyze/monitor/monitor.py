@@ -254,7 +254,7 @@ class RankMonitor:
         self._said.update(("invalid", name) for name in new)
         if new:
             shown = enumerated(new, _NAMES_SHOWN)
-            holds = "holds" if len(new) == 1 else "hold"
+            holds = "contains" if len(new) == 1 else "contain"
             logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
 
     def _say_of_device(self, line: str) -> None:

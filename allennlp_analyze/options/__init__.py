@@ -1,1 +1,1 @@
-"""The one table of options, and what is derived from it for every front door."""
+"""The table of options, from which the options of every entry point are derived."""

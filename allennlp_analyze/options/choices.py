@@ -1,4 +1,4 @@
-"""What the dataclasses of choices have in common: their fields are options of the table."""
+"""Functions for the dataclasses whose fields are options of the table."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -10,17 +10,17 @@ Choices = TypeVar("Choices")
 
 
 def default(name: str) -> Any:
-    """The default of the option of this name."""
+    """Returns the default of the option `name`."""
     return TABLE[name].default
 
 
 def checked(name: str, value: object) -> Any:
-    """The value that `value` stands for in the option of this name. Raises `OptionError`."""
+    """Returns the parsed value of the option `name`. Raises `OptionError`."""
     return TABLE[name].checked(value)
 
 
 def check_fields(choices: object) -> None:
-    """Give every field of a frozen dataclass that is an option the value that it stands for.
+    """Parse and check every field of a frozen dataclass that is an option.
 
     Raises `OptionError`.
     """
@@ -31,8 +31,10 @@ def check_fields(choices: object) -> None:
 
 
 def laid_over(choices: Choices, options: Mapping[str, Any]) -> Choices:
-    """`choices`, a frozen dataclass, with those of `options` that are fields of it, or of a
-    dataclass in it. Raises `OptionError`."""
+    """Returns the frozen dataclass `choices` with its fields replaced by those in `options`.
+
+    Fields of dataclasses inside it are replaced, too. Raises `OptionError`.
+    """
     changed = {}
     for field in dataclasses.fields(choices):  # type: ignore[arg-type]
         value = getattr(choices, field.name)
@@ -44,7 +46,7 @@ def laid_over(choices: Choices, options: Mapping[str, Any]) -> Choices:
 
 
 def material(choices: object) -> dict[str, Any]:
-    """The fields of a dataclass, as JSON knows them, that the reports depend on."""
+    """Returns the fields of a dataclass that affect the reports, in JSON types."""
     found = {}
     for field in dataclasses.fields(choices):  # type: ignore[arg-type]
         value = getattr(choices, field.name)
@@ -56,5 +58,5 @@ def material(choices: object) -> dict[str, Any]:
 
 
 def given(names: Iterable[str], options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of `names` for which `options` have another value than the default."""
+    """Returns those of `names` whose value in `options` is not the default."""
     return tuple(name for name in names if not TABLE[name].is_default(options[name]))

@@ -1,4 +1,4 @@
-"""The names that options accept, and their limits."""
+"""The names and limits that options accept."""
 
 KINDS = (
     "linear",
@@ -10,8 +10,8 @@ KINDS = (
     "other",
 )
 PLOT_FORMATS = ("png", "svg", "pdf")
-# The published tables that a reference is known by.
+# The names of the published tables.
 REFERENCES = ("ner-2018", "parser-2018", "srl-2018", "coref-2018")
 TABLES = ("2018",)
-# The longest that a server may be silent, in seconds: a day.
+# The largest timeout in seconds: a day.
 MAX_TIMEOUT = 24 * 3600.0

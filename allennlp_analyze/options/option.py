@@ -1,4 +1,4 @@
-"""What one option is: its name, its values, its words, and the front doors that know it."""
+"""Defines an option: its name, values, help, and the entry points that have it."""
 
 import enum
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from allennlp_analyze.errors import OptionError
 
 
 class Place(enum.Enum):
-    """A front door: a command, or another way to say the same options."""
+    """An entry point: a command, or another way to give the same options."""
 
     ANALYZE = "allennlp-analyze"
     COMPARE = "allennlp-analyze compare"
@@ -24,7 +24,7 @@ class Place(enum.Enum):
 
 
 Places = tuple[Place, ...]
-# The places of most options: one model with its own, each of many, and side by side.
+# The places of most options: analysis of one model, of many, and comparison.
 ONE_MODEL = (Place.ANALYZE, Place.MANIFEST, Place.LIBRARY)
 EVERY_MODEL = (Place.ANALYZE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
 EVERYWHERE = (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
@@ -32,7 +32,7 @@ MONITORS = (Place.MONITOR, Place.CALLBACK, Place.ALLENNLP)
 
 
 class Section(enum.Enum):
-    """What options are about; a command shows the sections in groups of its own."""
+    """The subject of options; each command shows the sections in its own groups."""
 
     WEIGHTS = "which weights are read"
     LIMITS = "how patiently, and how much"
@@ -48,9 +48,12 @@ class Section(enum.Enum):
 
 @dataclass(frozen=True)
 class Values:
-    """What an option accepts. `parse` makes text, YAML's types or Python's into the value, or
-    raises `ValueError` with the reason; `says` is for the documentation. A `repeated` option takes
-    one value each time that it is given on the command line."""
+    """The values that an option accepts.
+
+    `parse` converts text, or a YAML or Python value, or raises `ValueError` with the reason. `says`
+    is for the documentation. A `repeated` option takes one value each time it is given on the
+    command line.
+    """
 
     parse: Callable[[object], Any]
     says: str
@@ -60,11 +63,11 @@ class Values:
 
 @dataclass(frozen=True)
 class Option:
-    """One option. `name` is that of its field and its keyword.
+    """One option; `name` is the name of its field and its keyword.
 
-    `flag` is what the command line calls it where that is other than the name, without dashes;
-    `default_says` words a default that does not speak for itself. What is not `material` does not
-    change the reports. `elsewhere` has, for a front door that differs, the fields that do.
+    `flag` is its name on the command line, without dashes, if it differs from `name`.
+    `default_says` describes a default that needs words. An option that is not `material` does not
+    change the reports. `elsewhere` has the fields that differ at some entry points.
     """
 
     name: str
@@ -81,24 +84,24 @@ class Option:
     elsewhere: Mapping[Place, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def at(self, place: Place) -> "Option":
-        """The option as this front door has it."""
+        """Returns the option as this entry point has it."""
         return replace(self, **self.elsewhere.get(place, {}))
 
     @property
     def negative(self) -> bool:
-        """Whether the flag switches off what is on by default."""
+        """Whether the flag switches off something that is on by default."""
         return self.values.switch and self.default is True and bool(self.flag)
 
     @property
     def described(self) -> str:
-        """The help with the default."""
+        """Returns the help with the default."""
         default = self.default_says
         if not default and not self.values.switch and self.default not in (None, "", ()):
             default = f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
         return f"{self.help} (default: {default})" if default else self.help
 
     def checked(self, value: object) -> Any:
-        """The value that `value` stands for; None stays where it is the default.
+        """Returns the parsed `value`; None is kept if it is the default.
 
         Raises `OptionError`.
         """
@@ -110,7 +113,7 @@ class Option:
             raise OptionError(self.name, str(error)) from None
 
     def is_default(self, value: object) -> bool:
-        """Whether `value` stands for the default."""
+        """Whether `value` equals the default."""
         try:
             return bool(self.checked(value) == self.default)
         except OptionError:
@@ -121,5 +124,5 @@ Table = Mapping[str, Option]
 
 
 def options_at(place: Place, table: Table) -> dict[str, Option]:
-    """The options that a front door knows, as it has them, by name and in the table's order."""
+    """Returns the options of an entry point by name, in the order of the table."""
     return {name: x.at(place) for name, x in table.items() if place in x.places}

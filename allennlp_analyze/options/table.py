@@ -1,4 +1,4 @@
-"""Every option of every front door, each once."""
+"""The table of all options of all entry points, each defined once."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from allennlp_analyze.options.option import (
 )
 
 _SWITCH = Values(values.flag, "true or false", switch=True)
-_FILE = "a path, which may begin at the manifest's directory, or a URL"
+_FILE = "a URL, or a path, which may be relative to the manifest"
 _COUNT = Values(values.whole(1), "a whole number >= 1")
 _NOT_NEGATIVE = Values(values.number(0), "a number >= 0")
 
@@ -76,7 +76,7 @@ OPTIONS: tuple[Option, ...] = (
         _COUNT,
         Section.MACHINE,
         EVERYWHERE,
-        "leave out matrices whose smaller dimension exceeds this",
+        "skip matrices whose smaller dimension exceeds this",
         default=16384,
         metavar="M",
     ),
@@ -97,7 +97,7 @@ OPTIONS: tuple[Option, ...] = (
         (*EVERYWHERE, Place.MONITOR, Place.CALLBACK),
         "compute on this GPU",
         default=-1,
-        default_says="-1, the processor",
+        default_says="-1, the CPU",
         metavar="N",
     ),
     Option(
@@ -113,7 +113,7 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.sha256, "64 hexadecimal digits"),
         Section.WEIGHTS,
         (Place.ANALYZE, Place.LIBRARY),
-        "refuse ARCHIVE unless its file has this checksum",
+        "fail unless ARCHIVE has this SHA-256 checksum",
         metavar="HEX",
     ),
     Option(
@@ -121,7 +121,7 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.positive(MAX_TIMEOUT, "seconds"), "seconds"),
         Section.LIMITS,
         EVERYWHERE,
-        "give up on a server that is silent for so long",
+        "seconds without data from the server before a download fails",
         default=30.0,
         metavar="SECONDS",
         material=False,
@@ -131,7 +131,7 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.size, "bytes, or text like `20G`"),
         Section.LIMITS,
         EVERYWHERE,
-        "refuse an archive that unpacks to more bytes, or with K, M, G, T: KiB and so on",
+        "largest unpacked size of an archive, in bytes or with K, M, G or T (such as 20G)",
         default=20 * 2**30,
         default_says="20G",
         metavar="SIZE",
@@ -141,7 +141,7 @@ OPTIONS: tuple[Option, ...] = (
         Section.BUILDING,
         EVERY_MODEL,
         "build the modules with AllenNLP to learn their classes and indices; this can execute code"
-        " from the archive: only for archives that you trust",
+        " from the archive, so use it only for archives that you trust",
     ),
     Option(
         "overrides",
@@ -167,15 +167,15 @@ OPTIONS: tuple[Option, ...] = (
         "fail_on_collapse",
         Section.CHECK,
         (Place.COMPARE,),
-        "exit with 3 when a layer got worse than allowed, naming it on standard error",
+        "exit with 3 if a layer got worse than allowed, and name it on standard error",
     ),
     Option(
         "allow_rank_loss",
         Values(values.number(0, 100), "a number from 0 to 100"),
         Section.CHECK,
         (Place.COMPARE,),
-        "percentage points by which the share of a layer's lost directions may grow; a verdict that"
-        " gets worse is never allowed",
+        "percentage points by which a layer's share of lost directions may grow; a worse verdict is"
+        " never allowed",
         default=0.0,
         metavar="POINTS",
     ),
@@ -184,7 +184,7 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.path, "a path"),
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE, Place.ZOO),
-        "where the reports go",
+        "directory for the reports",
         default_says="analysis/<archive name>",
         metavar="DIR",
         flag="output-dir",
@@ -201,23 +201,23 @@ OPTIONS: tuple[Option, ...] = (
         "force",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.WRITE),
-        "replace the report that the directory already holds",
+        "replace an existing report in the directory",
         material=False,
         elsewhere={
-            Place.ZOO: {"help": "begin anew where the directory holds a zoo"},
-            Place.COMPARE: {"help": "replace the comparison that the directory holds"},
+            Place.ZOO: {"help": "replace an existing zoo in the directory"},
+            Place.COMPARE: {"help": "replace an existing comparison in the directory"},
         },
     ),
     _switch(
         "resume",
         Section.OUTPUT,
         (Place.ANALYZE, Place.ZOO),
-        "go on with an interrupted run in that directory: what it had done is kept",
+        "resume an interrupted run in the directory; its finished layers are kept",
         material=False,
         elsewhere={
             Place.ZOO: {
-                "help": "go on with the zoo in that directory: models that are done stay, unless"
-                " they or the options have changed"
+                "help": "resume the zoo in the directory; finished models are kept unless they or"
+                " the options have changed"
             }
         },
     ),
@@ -225,7 +225,7 @@ OPTIONS: tuple[Option, ...] = (
         "retry_failed",
         Section.OUTPUT,
         (Place.ZOO,),
-        "the same, and try again what failed",
+        "like --resume, and retry failed models",
         material=False,
     ),
     _switch(
@@ -238,7 +238,7 @@ OPTIONS: tuple[Option, ...] = (
         elsewhere={
             Place.ANALYZE: {"help": "draw nothing"},
             Place.ZOO: {
-                "help": "also draw the figures of every model, as the single command does",
+                "help": "also draw the figures of every model, like the single command",
                 "default": False,
                 "flag": "",
             },
@@ -263,7 +263,7 @@ OPTIONS: tuple[Option, ...] = (
         "all",
         Section.OUTPUT,
         (Place.COMPARE,),
-        "show every layer, not only those that changed most",
+        "show all layers, not only those that changed most",
     ),
     _switch(
         "quiet",
@@ -272,7 +272,7 @@ OPTIONS: tuple[Option, ...] = (
         "print only errors",
         material=False,
         elsewhere={
-            Place.COMPARE: {"help": "print only errors (and the JSON that is asked for)"},
+            Place.COMPARE: {"help": "print only errors (and the JSON of --json)"},
             Place.LIBRARY: {"default": True, "help": "show no progress"},
         },
     ),
@@ -280,7 +280,7 @@ OPTIONS: tuple[Option, ...] = (
         "debug",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE, Place.RENDER, Place.ZOO),
-        "show where in the code an error arose",
+        "show the traceback of an error",
     ),
     Option(
         "table",
@@ -304,7 +304,7 @@ OPTIONS: tuple[Option, ...] = (
         _COUNT,
         Section.WORKERS,
         (Place.ZOO,),
-        "processes on this machine, a model each; a model is begun when its estimated size fits"
+        "processes on this machine, one model each; a model starts when its estimated size fits"
         " into memory",
         default_says="one per core",
         metavar="N",
@@ -314,7 +314,7 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.text_of, "an address"),
         Section.WORKERS,
         (Place.ZOO,),
-        "analyze on the Dask cluster whose scheduler is there, like tcp://host:8786",
+        "analyze on the Dask cluster with this scheduler, such as tcp://host:8786",
         metavar="ADDRESS",
     ),
     Option(
@@ -322,28 +322,28 @@ OPTIONS: tuple[Option, ...] = (
         Values(values.positive(), "seconds"),
         Section.WATCHING,
         MONITORS,
-        "how long one check may take",
+        "seconds that one check may take",
         default=5.0,
     ),
     _switch(
         "stop",
         Section.WATCHING,
         MONITORS,
-        "end the training once a layer that was well has collapsed",
+        "end training once a layer that was healthy has collapsed",
     ),
     Option(
         "every",
         _COUNT,
         Section.WATCHING,
         (Place.CALLBACK,),
-        "also check after so many batches, or optimizer steps (Hugging Face)",
+        "also check after this many batches, or optimizer steps (Hugging Face)",
     ),
     Option(
         "every_batches",
         _COUNT,
         Section.WATCHING,
         (Place.ALLENNLP,),
-        "also check after so many batches",
+        "also check after this many batches",
     ),
 )
 

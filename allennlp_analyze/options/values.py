@@ -1,6 +1,7 @@
-"""What a user writes for an option, as text, in YAML or in Python, made into a value of its type.
+"""Parses the values of options from text, YAML or Python.
 
-Each function takes whatever was written, returns the value or raises `ValueError` with the reason.
+Each function takes what the user wrote and returns the value, or raises `ValueError` with the
+reason.
 """
 
 import json
@@ -26,18 +27,18 @@ _DIGITS = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 
 
 def quoted(value: object) -> str:
-    """`value` as messages show it."""
+    """Formats `value` for messages."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
 def plain(value: Any) -> Any:
-    """A scalar of numpy, or of torch, as Python's own number; everything else as it is."""
+    """Converts a numpy or torch scalar to a Python number; returns other values unchanged."""
     return value.item() if getattr(value, "shape", None) == () else value
 
 
 def text_of(value: object) -> str:
-    """Text that is not empty."""
+    """Parses non-empty text."""
     if not isinstance(value, str):
         raise ValueError(f"{quoted(value)} is not text; put it in quotes")
     if not value.strip():
@@ -52,12 +53,12 @@ def flag(value: object) -> bool:
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
     if word not in _WORDS:
-        raise ValueError(f"{quoted(value)} is neither true nor false")
+        raise ValueError(f"{quoted(value)} must be true or false")
     return _WORDS[word]
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[object], float]:
-    """A finite number from `least` to `most`."""
+    """Returns a parser for a finite number from `least` to `most`."""
     limits = f" >= {least:g}" if math.isfinite(least) else ""
     if math.isfinite(least) and math.isfinite(most):
         limits = f" from {least:g} to {most:g}"
@@ -72,7 +73,7 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[object
 
 
 def positive(most: float = math.inf, of: str = "") -> Callable[[object], float]:
-    """A finite number `of` something, above 0 and at most `most`."""
+    """Returns a parser for a finite number `of` a unit, above 0 and at most `most`."""
     limits = f" of {of} above 0, at most {most:g}" if math.isfinite(most) else " > 0"
 
     def parse(value: object) -> float:
@@ -81,14 +82,14 @@ def positive(most: float = math.inf, of: str = "") -> Callable[[object], float]:
         except ValueError:
             found = math.nan
         if not (0 < found <= most and math.isfinite(found)):
-            raise ValueError(f"{quoted(plain(value))} is not a finite number{limits}")
+            raise ValueError(f"{quoted(plain(value))} must be a finite number{limits}")
         return found
 
     return parse
 
 
 def whole(least: Optional[int] = None) -> Callable[[object], int]:
-    """A whole number, not below `least`."""
+    """Returns a parser for a whole number >= `least`."""
 
     def parse(value: object) -> int:
         found = _whole(value)
@@ -121,7 +122,7 @@ def _float(value: object) -> float:
             return float(value)
         except OverflowError:
             return math.inf
-    # Python would read 1_000, which nobody writes here.
+    # Python would accept 1_000, which is not meant here.
     if not isinstance(value, str) or "_" in value:
         raise ValueError(f"{quoted(value)} is not a number")
     try:
@@ -131,12 +132,12 @@ def _float(value: object) -> float:
 
 
 def size(value: object) -> int:
-    """Bytes, or text like 20G."""
+    """Parses a number of bytes, or text like 20G."""
     value = plain(value)
     if isinstance(value, float) and value.is_integer():  # 20e9
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"{quoted(value)} is not a size; write one like 500M or 20G")
+        raise ValueError(f"{quoted(value)} is not a size; expected one like 500M or 20G")
     if isinstance(value, int) and value > 0:
         return value
     return parse_size(str(value))
@@ -153,16 +154,16 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ...]]:
-    """At least one of the names that are `known`; each is called a `what`."""
+    """Returns a parser for one or more of the names `known`; messages call each a `what`."""
 
     def parse(value: object) -> tuple[str, ...]:
         found = () if isinstance(value, str) and not value.strip(" ,") else names(value)
         if not found:
-            raise ValueError(f"name at least one of {', '.join(known)}")
+            raise ValueError(f"expected at least one of {', '.join(known)}")
         for name in found:
             if name not in known:
                 raise ValueError(
-                    f"no {what} is called {quoted(name)}; choose from {', '.join(known)}"
+                    f"unknown {what} {quoted(name)}; choose from {', '.join(known)}"
                 )
         return found
 
@@ -170,12 +171,12 @@ def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ..
 
 
 def one_of(known: Sequence[str]) -> Callable[[object], str]:
-    """One of the names that are `known`."""
+    """Returns a parser for one of the names `known`."""
 
     def parse(value: object) -> str:
         name = text_of(value)
         if name not in known:
-            raise ValueError(f"{quoted(name)} is none of {', '.join(known)}")
+            raise ValueError(f"{quoted(name)} is not one of {', '.join(known)}")
         return name
 
     return parse
@@ -188,13 +189,13 @@ def expression(value: object) -> str:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"{quoted(text)} is not a regular expression ({error}); '.*' stands for any characters"
+            f"{quoted(text)} is not a regular expression ({error}); use '.*' to match any characters"
         ) from None
     return text
 
 
 def sha256(value: object) -> str:
-    """A SHA-256 digest, in lower case."""
+    """Parses a SHA-256 digest; returns it in lower case."""
     digest = text_of(value).strip()
     if not _SHA256.fullmatch(digest):
         raise ValueError(f"{quoted(value)} is not a SHA-256 digest of 64 hexadecimal digits")
@@ -202,20 +203,20 @@ def sha256(value: object) -> str:
 
 
 def path_text(value: object) -> str:
-    """A path, or text that may name something else."""
+    """Parses a path, or text that may name something else."""
     return text_of(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def path(value: object) -> Path:
-    """A path."""
+    """Parses a path."""
     return Path(path_text(value))
 
 
 def json_text(value: object) -> str:
-    """JSON, or what a mapping is in JSON; "" for none."""
+    """Parses JSON text, or converts a mapping to it; returns "" for none."""
     if not isinstance(value, Mapping):
         return value if isinstance(value, str) and not value else text_of(value)
     try:
         return json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{quoted(value)} cannot be JSON ({error})") from None
+        raise ValueError(f"{quoted(value)} cannot be converted to JSON ({error})") from None

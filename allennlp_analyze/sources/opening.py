@@ -185,7 +185,7 @@ class _Opening:
         if not members:
             raise SourceError(f"{self._archive}: contains no weights file (weights.th)")
         raise SourceError(
-            f"{self._archive}: holds several weights files ({listed})",
+            f"{self._archive}: contains several weights files ({listed})",
             Advice("weights_file", "choose one with {}"),
         )
 

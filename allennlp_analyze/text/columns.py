@@ -1,4 +1,4 @@
-"""The column of a table, on a terminal, on a page or in a notebook."""
+"""A column of a table on a terminal, a page or a notebook."""
 
 from dataclasses import dataclass
 from typing import Callable, Generic, Optional, TypeVar, Union
@@ -9,12 +9,12 @@ SortKey = Union[float, int, str, None]
 
 @dataclass(frozen=True)
 class Column(Generic[Item]):
-    """A column: its title, and the text that it shows of the item of each row.
+    """A column: its title, and the text of its cell for the item of each row.
 
-    A page explains the title by `meaning`, and sorts by `key`, where there is none by the text.
-    `style` are the classes of its cells there; what has the class "number" is set to the right
-    everywhere. On a terminal a cell has a `colour`, and a narrow one drops columns with a
-    `rank_to_drop` > 0, from 1 on.
+    A page shows `meaning` as an explanation of the title, and sorts by `key`, or by the text if
+    there is none. `style` are the CSS classes of its cells; cells of the class "number" are
+    right-aligned everywhere. On a terminal a cell has a `colour`, and a narrow terminal drops
+    columns with a `rank_to_drop` > 0, starting at 1.
     """
 
     title: str
@@ -27,9 +27,9 @@ class Column(Generic[Item]):
 
     @property
     def is_left(self) -> bool:
-        """Whether its cells are set to the left."""
+        """Whether its cells are left-aligned."""
         return "number" not in self.style.split()
 
     def sort_key(self, item: Item) -> SortKey:
-        """What the row of `item` is sorted by."""
+        """Returns the sort key of the row of `item`."""
         return self.text(item) if self.key is None else self.key(item)

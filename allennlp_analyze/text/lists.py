@@ -1,4 +1,4 @@
-"""Cuts lists of names and lines where they are long, and says how many more there are."""
+"""Cuts long lists of names and lines, and counts the rest."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,13 +10,13 @@ def enumerated(names: Sequence[str], most: int) -> str:
 
 
 def first_lines(lines: Sequence[str], most: int, file: str = "") -> list[str]:
-    """Returns the first `most` of `lines`, and a line that counts the rest, which `file` has."""
+    """Returns the first `most` of `lines`, and a line that counts the rest and names `file`."""
     more = f"and {len(lines) - most} more" + (f", in {file}" if file else "")
     return [*lines[:most], *([more] if len(lines) > most else [])]
 
 
 def titled_lines(title: str, lines: Iterable[str], most: int, file: str = "") -> list[str]:
-    """Returns `title` with the number of `lines`, and under it `first_lines`; nothing for none."""
+    """Returns `title` with the number of `lines`, then `first_lines`; [] if there are no lines."""
     lines = list(lines)
     if not lines:
         return []

@@ -1,4 +1,4 @@
-"""Many models, one report. `run_zoo` and `ZooRequest` are the library's way in."""
+"""The analysis of many models in one report, with `run_zoo` and `ZooRequest`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Many models, one report: each analyzed as a unit of its own, in parallel and resumable."""
+"""Runs a zoo: analyzes each model as its own unit, in parallel and resumable, and reports all."""
 
 import contextlib
 import json
@@ -63,22 +63,22 @@ ZOO, LAYERS, MODELS_TABLE, PAGE = "zoo.json", "zoo.csv", "zoo-models.csv", "inde
 MODELS = "models"
 RUNNING = ".zoo-running"
 GO_ON_OR_ANEW = (
-    Advice("resume", "{} does what is missing", switch=True),
-    Advice("force", "{} begins anew", switch=True),
+    Advice("resume", "use {} to continue it", switch=True),
+    Advice("force", "or {} to start over", switch=True),
 )
-DIED = "the process that analyzed it died; it may have needed more memory than there is"
+DIED = "the process that analyzed it died; it may have run out of memory"
 
 
 @dataclass(frozen=True)
 class ZooRequest:
     """Which models to analyze and where to write.
 
-    `manifest` is what `read_manifest` understands. `limits`, `building`, `plots` (of each model)
-    and `plot_format` are what all models share: the options of a model in the manifest come on top.
-    Without `quiet` a terminal shows the progress. With `resume` models that are done stay, with
-    `retry_failed` those that failed are tried again; `force` begins anew. `workers` None means one
-    process per core; `dask` is the address of a scheduler, and the models are analyzed there.
-    Raises `UsageError` for what cannot be.
+    `manifest` is the argument of `read_manifest`. `limits`, `building`, `plots` (of each model) and
+    `plot_format` apply to all models; the options of a model in the manifest take precedence.
+    Without `quiet`, a terminal shows the progress. With `resume`, finished models are kept; with
+    `retry_failed`, failed ones are also retried; `force` starts over. `workers` None means one
+    process per core. `dask` is the address of a scheduler on whose cluster the models are analyzed.
+    Raises `UsageError` for invalid options.
     """
 
     manifest: str
@@ -99,11 +99,11 @@ class ZooRequest:
         if self.dask is not None and self.workers is not None:
             raise OptionError(
                 "workers",
-                "is for this machine only",
-                Advice("dask", "with {} the cluster has its own"),
+                "applies to this machine only",
+                Advice("dask", "with {} the cluster sets its own number"),
             )
         if self.force and (self.resume or self.retry_failed):
-            raise OptionError("force", "begins anew; leave it out to go on with what is there")
+            raise OptionError("force", "starts over; omit it to resume")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ZooOutcome:
 
 
 def zoo_name(manifest: str) -> str:
-    """What the output directory of a manifest is called: its last part without its ending."""
+    """Returns the name of a manifest's output directory: its last part without the ending."""
     name = re.sub(r"\.(ya?ml|csv)$", "", Path(manifest).name, flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "zoo"
 
@@ -123,10 +123,10 @@ def zoo_name(manifest: str) -> str:
 def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     """Analyze every model of the manifest and write the zoo's reports.
 
-    A model that fails is recorded and the rest go on. What is done survives the process: with
-    `resume` the same call does the rest. Raises `UsageError`, before any work, for a manifest that
-    is wrong, `OutputError` for a directory that cannot be written or holds a zoo. A
-    `KeyboardInterrupt` that passes through says what is kept.
+    A failed model is recorded, and the others continue. Finished models survive the process: the
+    same call with `resume` does the rest. Raises `UsageError` before any work if the manifest is
+    invalid, and `OutputError` if the directory cannot be written or contains a zoo. A
+    `KeyboardInterrupt` says what is kept.
     """
     started = time.perf_counter()
     manifest = read_manifest(zoo.manifest)
@@ -146,7 +146,7 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
 
 
 def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit]:
-    """The models of the manifest, all of them checked."""
+    """Returns the units of all models in the manifest, after checking them."""
     shared = Choices(
         settings, zoo.limits, zoo.building, plots=zoo.plots, plot_format=zoo.plot_format
     )
@@ -162,7 +162,7 @@ def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit
 
 
 def _anywhere(entry: ZooEntry, choices: Choices, cluster: bool) -> tuple[ZooEntry, Choices]:
-    """A path must mean the same where a cluster's workers run, which have a core each."""
+    """Make paths absolute for a cluster, and use one core per worker."""
     if not cluster:
         return entry, choices
     settings = replace(choices.settings, jobs=choices.settings.jobs or 1)
@@ -178,7 +178,7 @@ Text = TypeVar("Text", str, Optional[str])
 
 
 def _absolute(path: Text) -> Text:
-    """`path` from the root on where such a file is here; else it may be a URL, or a name."""
+    """Returns the absolute path of an existing file; other text may be a URL or a name."""
     if path is None or not Path(path).expanduser().exists():
         return path
     return str(Path(path).expanduser().absolute())
@@ -191,16 +191,16 @@ def _engine(zoo: ZooRequest, models: int) -> Engine:
 
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:
-    """Before any work: the zoo can be written, and replaces none by accident."""
+    """Check before any work that the zoo can be written and replaces none by accident."""
     check_directory(root)
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
-        raise OutputError(f"{root}: already holds a zoo", *GO_ON_OR_ANEW)
+        raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
 
 
 @contextlib.contextmanager
 def _only_run(root: Path) -> Iterator[Token]:
-    """Keep other runs out of the directory; what workers know it by."""
+    """Lock the directory against other runs; yields the token by which workers recognize it."""
     make_directory(root)
     token = Token(root.absolute() / RUNNING, secrets.token_hex(16))
     with only_run(root, partial(_process, token.path)):
@@ -220,7 +220,7 @@ def _process(path: Path) -> Optional[int]:
 
 
 def _earlier(units: Sequence[Unit], zoo: ZooRequest) -> dict[int, ModelOutcome]:
-    """What an earlier run left of which the same was asked, by index."""
+    """Returns the outcomes of an earlier run with the same request, by index."""
     if zoo.force:
         return {}
     found = {}
@@ -243,7 +243,7 @@ def _analyze(
     engine: Engine,
     quiet: bool,
 ) -> None:
-    """Add the outcome of every unit that has none yet."""
+    """Analyze every unit without an outcome and add its outcome."""
     missing = [index for index in range(len(units)) if index not in outcomes]
     if not missing:
         return
@@ -266,14 +266,14 @@ def _received(unit: Unit, result: Callable[[], Returned]) -> ModelOutcome:
         return receive(result(), unit)
     except WorkerDied:
         reason = DIED
-    except Exception as error:  # of the way to the worker and back: it must not end the others
+    except Exception as error:  # from the connection to the worker; the other models must continue
         reason = f"unexpected {type(error).__name__}: {error}"
     return kept(failure(unit.digest, reason), unit.directory)
 
 
 def _stopped(stop: BaseException, root: Path, done: int, models: int) -> BaseException:
     kept = f"{done} of {models} models are done and kept in {root}"
-    advice = Advice("resume", "the same command with {} goes on", switch=True)
+    advice = Advice("resume", "run the same command with {} to continue", switch=True)
     if isinstance(stop, AnalyzeError):
         return type(stop)(f"{stop.text}; {kept}", *stop.advice, advice)
     return type(stop)(Message(kept, (advice,)))
@@ -312,7 +312,7 @@ def _report(
 
 
 def _same(outcome: ModelOutcome, name: str, first: dict[Optional[str], str]) -> Optional[str]:
-    """The earlier model with the same file or the same weights; `first` has those, by digest."""
+    """Returns the earlier model with the same file or weights; `first` has models by digest."""
     if outcome.status != DONE:
         return None
     digests = [digest for digest in (outcome.sha256, outcome.weights) if digest is not None]
@@ -323,7 +323,7 @@ def _same(outcome: ModelOutcome, name: str, first: dict[Optional[str], str]) -> 
 
 
 def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
-    """Every choice that all models share, for the report."""
+    """Returns the settings of all models for the report."""
     return {
         **plain(settings),
         "build_model": zoo.building.build_model,
@@ -334,7 +334,7 @@ def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
 
 
 def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
-    """Write the numbers first, then the page, then the figures; each path as it is written."""
+    """Write the numbers, then the page, then the figures; yields each path once it is written."""
     write_zoo_json(report, root / ZOO)
     yield root / ZOO
     write_zoo_layers(report, root, root / LAYERS)

@@ -1,4 +1,4 @@
-"""One model of a zoo, from its archive to its outcome: whatever goes wrong, it has one."""
+"""Analyzes one model of a zoo; every model gets an outcome, even after an error."""
 
 import hashlib
 import json
@@ -24,13 +24,13 @@ from allennlp_analyze.zoo.manifest.options import Choices
 from allennlp_analyze.zoo.outcome import OUTCOME, write_outcome
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooLayer
 
-# Of the norms by which weights are compared: machines differ in the last bits, models in these.
+# Digits of the norms by which weights are compared: the last bits differ between machines.
 DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What to analyze and where to write; `digest` is of all that the outcome depends on."""
+    """What to analyze and where to write; the outcome depends only on what `digest` covers."""
 
     name: str
     reading: Reading
@@ -45,14 +45,14 @@ class Unit:
         return self.writing.directory
 
     def within(self, directory: Path) -> "Unit":
-        """The same with its reports in another directory."""
+        """Returns the same unit with its reports in another directory."""
         return replace(self, writing=replace(self.writing, directory=directory))
 
 
 def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool = True) -> Unit:
-    """The unit that writes into `directory`; what an interrupted run left there is taken up.
+    """Returns the unit that writes into `directory` and resumes an interrupted run there.
 
-    Without `resume` it begins anew.
+    Without `resume` it starts over.
     """
     facts = {
         "version": VERSION,
@@ -79,7 +79,7 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
 
 
 def _file_facts(archive: str) -> list[object]:
-    """By which a change of a local archive is seen; nothing for a URL."""
+    """Returns the facts that show whether a local archive changed; [] for a URL."""
     path = Path(archive).expanduser()
     if is_url(archive) or not path.exists():
         return []
@@ -90,7 +90,7 @@ def _file_facts(archive: str) -> list[object]:
 
 @dataclass(frozen=True)
 class Token:
-    """A file in the zoo's directory: a worker that finds `secret` in it sees that directory."""
+    """A file in the zoo's directory; a worker that can read `secret` in it sees that directory."""
 
     path: Path
     secret: str
@@ -104,7 +104,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Returned:
-    """An outcome, and the files that belong beside it where the worker could not write them there.
+    """An outcome, with its files if the worker could not write them to the zoo's directory.
 
     `files` are bytes by path relative to the unit's directory.
     """
@@ -114,7 +114,7 @@ class Returned:
 
 
 def analyze_anywhere(token: Token, unit: Unit) -> Returned:
-    """`analyze_unit` in the unit's directory if this machine sees it, else in a temporary one."""
+    """Run `analyze_unit` in the unit's directory, or in a temporary one if it is not visible."""
     if token.is_seen():
         return Returned(analyze_unit(unit))
     with workspace() as directory:
@@ -127,7 +127,7 @@ def analyze_anywhere(token: Token, unit: Unit) -> Returned:
 
 
 def receive(returned: Returned, unit: Unit) -> ModelOutcome:
-    """The outcome, with its files put where they belong, its own last."""
+    """Write the returned files to the unit's directory, outcome.json last; returns the outcome."""
     try:
         for name, contents in sorted(returned.files.items()):
             if name != OUTCOME:
@@ -146,9 +146,9 @@ def _place(path: Path, contents: bytes) -> None:
 
 
 def analyze_unit(unit: Unit) -> ModelOutcome:
-    """Analyze one model and write its reports and its outcome, also where it fails.
+    """Analyze one model and write its reports and its outcome, even if it fails.
 
-    Only an interrupt passes through; then the journal keeps what was done.
+    Only an interrupt passes through; the journal then keeps the finished layers.
     """
     started = time.perf_counter()
     try:
@@ -162,14 +162,14 @@ def analyze_unit(unit: Unit) -> ModelOutcome:
         outcome = _done(report, unit.digest)
     except AnalyzeError as error:
         outcome = failure(unit.digest, str(error))
-    except Exception as error:  # a fault of ours must not end the others
+    except Exception as error:  # a bug must not end the other models
         outcome = failure(unit.digest, f"unexpected {type(error).__name__}: {error}")
     outcome = replace(outcome, seconds=time.perf_counter() - started)
     return kept(outcome, unit.directory)
 
 
 def kept(outcome: ModelOutcome, directory: Path) -> ModelOutcome:
-    """`outcome`, written into `directory`; where that fails, the outcome that says so."""
+    """Write `outcome` into `directory`; returns it, or an outcome that says that writing failed."""
     try:
         write_outcome(outcome, make_directory(directory))
     except AnalyzeError as error:
@@ -178,7 +178,7 @@ def kept(outcome: ModelOutcome, directory: Path) -> ModelOutcome:
 
 
 def failure(digest: str, reason: str) -> ModelOutcome:
-    """The outcome of a model that could not be analyzed, its reason on one line."""
+    """Returns the outcome of a failed model, with the reason on one line."""
     return ModelOutcome(FAILED, digest, reason=one_line(reason))
 
 
@@ -197,7 +197,7 @@ def _done(report: ModelReport, digest: str) -> ModelOutcome:
 
 
 def zoo_layer(layer: LayerResult) -> ZooLayer:
-    """What figures and claims over all models need of one layer."""
+    """Returns the numbers of a layer for figures and claims over all models."""
     fit = layer.power_law
     return ZooLayer(
         name=layer.name,
@@ -213,9 +213,10 @@ def zoo_layer(layer: LayerResult) -> ZooLayer:
 
 
 def weights_digest(layers: Iterable[LayerResult]) -> str:
-    """SHA-256 of the names, shapes and norms of all matrices: the same for the same weights.
+    """SHA-256 of the names, shapes and norms of all matrices, equal for equal weights.
 
-    Of the norms the first digits count, by which no two trained models agree in every matrix.
+    Only the first digits of the norms are used; no two trained models agree in these for every
+    matrix.
     """
     digest = hashlib.sha256()
     for layer in layers:

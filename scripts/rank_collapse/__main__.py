@@ -280,7 +280,7 @@ def _check_numbers(options: argparse.Namespace, lr: float) -> None:
 
 def _check_choices(options: argparse.Namespace) -> None:
     if options.resume and options.force:
-        raise UsageError("--resume goes on, --force begins anew: leave out one of them")
+        raise UsageError("--resume and --force exclude each other; omit one of them")
     if options.data_dir is not None and options.data == DATA[0]:
         raise UsageError(f"--data-dir: --data {DATA[0]} takes none; leave it out")
 

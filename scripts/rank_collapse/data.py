@@ -39,7 +39,7 @@ def read_images(name: str, directory: Optional[Path]) -> Images:
     if name == "digits":
         return _digits()
     if directory is None:
-        raise UsageError("--data cifar10 needs --data-dir: where CIFAR-10 is, or is to go")
+        raise UsageError("--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download")
     if (directory / BINARY_FOLDER).is_dir():
         directory = directory / BINARY_FOLDER
     if (directory / TRAIN_FILES[0]).is_file():
@@ -121,7 +121,7 @@ def _torchvision_cifar10(directory: Path) -> Images:
         sets = [CIFAR10(str(directory), train=train, download=not here) for train in (True, False)]
     except (OSError, RuntimeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"{directory}: CIFAR-10 cannot be had ({line})") from None
+        raise SourceError(f"{directory}: failed to get CIFAR-10 ({line})") from None
     (train_x, train_y), (test_x, test_y) = (
         (_cropped(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets, dtype=np.int64))
         for part in sets

@@ -30,7 +30,7 @@ def read_runs(path: Path) -> tuple[CollapseRun, ...]:
         raise SourceError(f"{path}: is not JSON") from None
     runs = contents.get("runs") if isinstance(contents, dict) else None
     if not isinstance(runs, list):
-        raise SourceError(f"{path}: holds no list of runs under 'runs'")
+        raise SourceError(f"{path}: contains no list of runs under 'runs'")
     read = [_run(f"{path}: run {number}", run) for number, run in enumerate(runs, start=1)]
     return tuple(run for run in read if run is not None)
 
@@ -38,11 +38,11 @@ def read_runs(path: Path) -> tuple[CollapseRun, ...]:
 def _run(place: str, run: Any) -> Optional[CollapseRun]:
     """None for one that diverged."""
     if not isinstance(run, dict) or not isinstance(run.get("collapsed"), bool):
-        raise SourceError(f"{place}: 'collapsed' is neither true nor false")
+        raise SourceError(f"{place}: 'collapsed' must be true nor false")
     l2 = run.get("l2")
     if isinstance(l2, bool) or not isinstance(l2, (int, float)) or not 0 <= l2 < math.inf:
-        raise SourceError(f"{place}: 'l2' is not a number >= 0")
+        raise SourceError(f"{place}: 'l2' must be a number >= 0")
     diverged = run.get("diverged", False)
     if not isinstance(diverged, bool):
-        raise SourceError(f"{place}: 'diverged' is neither true nor false")
+        raise SourceError(f"{place}: 'diverged' must be true nor false")
     return None if diverged else CollapseRun(l2=float(l2), collapsed=run["collapsed"])

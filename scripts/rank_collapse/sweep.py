@@ -74,7 +74,7 @@ def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
     if force:
         shutil.rmtree(place)
     elif not resume:
-        raise OutputError(f"{place}: is there already; --resume goes on, --force begins anew")
+        raise OutputError(f"{place}: is there already; use --resume to continue it, or --force to start over")
     elif holds_another(training, place):
         raise OutputError(
             f"{place}: holds a training with other options; --force removes it, another"

@@ -69,6 +69,6 @@ def install(model: Pretrained, folder: Path, seconds: Optional[float] = None) ->
         raise AnalyzeError(f"pip took more than {seconds:g} s to install {wanted}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
-        raise AnalyzeError(f"pip cannot install {wanted}: {said[-1]}")
+        raise AnalyzeError(f"pip failed to install {wanted}: {said[-1]}")
     if not model.installed_at(folder).is_file():
         raise AnalyzeError(f"{wanted} has no {model.path}")

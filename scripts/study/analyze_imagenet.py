@@ -129,7 +129,7 @@ def refuse_earlier(request: ImageNetRequest) -> None:
     """Raise `OutputError`, as `run_zoo` would after weights were drawn, where there is a zoo."""
     begun = (request.output_dir / ZOO).exists() or (request.output_dir / MODEL_REPORTS).exists()
     if begun and not (request.resume or request.force):
-        raise OutputError(f"{request.output_dir}: already holds a zoo", *GO_ON_OR_ANEW)
+        raise OutputError(f"{request.output_dir}: a zoo already exists", *GO_ON_OR_ANEW)
 
 
 def located_entries(request: ImageNetRequest) -> tuple[ZooEntry, ...]:

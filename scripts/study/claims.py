@@ -35,7 +35,7 @@ def here_instead(entries: Sequence[ZooEntry], directory: Path, option: str) -> t
     if not any(found.values()):
         wanted = ", ".join(file_name(entry) for entry in entries[:3])
         more = ", ..." if len(entries) > 3 else ""
-        raise UsageError(f"{option}: {directory}: holds none of the files ({wanted}{more})")
+        raise UsageError(f"{option}: {directory}: contains none of the files ({wanted}{more})")
     return tuple(
         entry if path is None else replace(entry, archive=str(path.absolute()))
         for entry in entries

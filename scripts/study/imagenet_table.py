@@ -123,7 +123,7 @@ def _beside(
 def rows_claim(
     rows: Iterable[ImageNetRow], data: Optional[str] = None, why_not: Optional[str] = None
 ) -> Claim:
-    """Whether the published numbers come out again, in every model that was analyzed.
+    """Whether the published numbers are reproduced, in every model that was analyzed.
 
     Holds when each of its published rows agrees or is within 1%; `why_not` is a reason not to
     judge.
@@ -135,7 +135,7 @@ def rows_claim(
     if why_not is None and not judged:
         why_not = "no row has a matrix here"
     return Claim(
-        claim="The numbers of ImageNet's models come out again",
+        claim="The numbers of ImageNet's models are reproduced",
         published=f"{len(published)} rows",
         ours="" if why_not else f"{good} of {len(judged)} rows agree or are within 1%",
         verdict="not run" if why_not else "holds" if good == len(judged) else "does not hold",

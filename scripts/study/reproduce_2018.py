@@ -61,9 +61,9 @@ ABOUT = (
 COLLAPSE_TEXT = (
     "The rank-collapse experiment: networks trained anew; those that diverged are left out."
 )
-NO_EXPERIMENT = "give the results of scripts.rank_collapse with --rank-collapse"
+NO_EXPERIMENT = "pass the results of scripts.rank_collapse with --rank-collapse"
 SCHEMA_VERSION = 1
-# What a comparison row by row is to the claim that the numbers come out again; of two models that
+# What a comparison row by row is to the claim that the numbers are reproduced; of two models that
 # have nothing in common, there is nothing to say.
 REPRODUCED = {
     "reproduced": "holds",
@@ -146,14 +146,14 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
 
 
 def reference_claims(report: ZooReport, entries: Sequence[ZooEntry], root: Path) -> Iterator[Claim]:
-    """For each model with a reference, whether the published numbers come out again."""
+    """For each model with a reference, whether the published numbers are reproduced."""
     for model, entry in zip(report.models, entries):
         name = entry.options.get("reference")
         if name is None:
             continue
         rows = len(read_reference(name).rows)
         claim = Claim(
-            f"The numbers of {model.name} come out again", f"{rows} rows ({name})", "", NOT_RUN
+            f"The numbers of {model.name} are reproduced", f"{rows} rows ({name})", "", NOT_RUN
         )
         if model.outcome.status != DONE:
             yield replace(claim, note=model.outcome.reason or "")

@@ -30,7 +30,7 @@ def write_or_check(
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if options.check:
-            print(f"{path}: is not what the code says; run `make generated`", file=sys.stderr)
+            print(f"{path}: is out of date; run `make generated`", file=sys.stderr)
             code = 1
         else:
             path.write_text(text, encoding="utf-8")

@@ -160,7 +160,7 @@ def test_a_signal_is_one_line_that_says_how_to_go_on(
     assert ended == code
     assert said.count("\n") == 1
     assert said.startswith(f"error: {word}; ")
-    assert f"kept in {out}; the same command with --resume goes on" in said
+    assert f"kept in {out}; run the same command with --resume to continue" in said
     assert [path.name for path in out.iterdir()] == ["journal.jsonl"]
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -193,7 +193,7 @@ def test_without_resume_or_force_what_was_done_is_not_thrown_away(
     again = Running(tmp_path / "tmp", str(archive), "--output-dir", str(out), *PLAIN)
     code, said = again.ended()
     assert code == 1
-    assert "the same command with --resume goes on, with --force it starts anew" in said
+    assert "run the same command with --resume to continue, or use --force to start over" in said
     assert (out / "journal.jsonl").read_bytes() == before
     anew = Running(tmp_path / "tmp", str(archive), "--output-dir", str(out), *PLAIN, "--force")
     assert anew.ended() == (0, "")

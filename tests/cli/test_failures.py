@@ -25,7 +25,7 @@ run = partial(run_module, "allennlp_analyze")
         (["ftp://example.org/x.tar.gz"], 2, "ftp"),
         ([str(SMALL), "--kinds", "lineal"], 2, "'lineal'"),
         ([str(SMALL), "--layers", "("], 2, "not a regular expression"),
-        ([str(SMALL), "--layers", "nothing has this name"], 1, "leave none"),
+        ([str(SMALL), "--layers", "nothing has this name"], 1, "select none"),
         ([str(SMALL), "--weights-file", "worst.th"], 1, "worst.th"),
         ([str(SMALL), "--layers", "_l0$", "--max-dim", "20"], 1, "128 x 88 is too large: M = 88"),
         ([str(SMALL), "--jobs", "0"], 2, "--jobs: 0"),

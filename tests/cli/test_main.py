@@ -126,7 +126,7 @@ def test_existing_report_is_kept_without_force(
     before = (tmp_path / "report.json").read_bytes()
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert "already holds a report" in error
+    assert "a report already exists" in error
     assert "--force" in error
     assert (tmp_path / "report.json").read_bytes() == before
     assert main([*arguments, "--force", "--layers", "_l0$"]) == 0

@@ -246,7 +246,7 @@ def test_kinds_and_layers_restrict_a_report_and_its_verdict() -> None:
     assert chosen.report.summary.verdict == "full_rank"
     assert chosen.report.settings["kinds"] == ("linear",)
     assert restricted(everything, Settings()) is everything
-    with pytest.raises(SourceError, match="leave none of its 3 layers"):
+    with pytest.raises(SourceError, match="select none of its 3 layers"):
         restricted(everything, Settings(layers="nothing"))
     # A report of some kinds, restricted to the same, differs in no setting from one of all.
     part = model(healthy("a"), settings=settings_of(kinds=["linear", "embedding"]))

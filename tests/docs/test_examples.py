@@ -68,7 +68,7 @@ def test_one_archive(tmp_path: Path) -> None:
     names = written.removeprefix("written: ").split(", ")
     assert set(names) == {path.name for path in (tmp_path / "out").iterdir()}
     again = run("one_archive.py", SMALL, "out", cwd=tmp_path, code=1)
-    assert again.stderr == "error: out: already holds a report; force=True replaces it\n"
+    assert again.stderr == "error: out: a report already exists; use force=True to replace it\n"
 
 
 def test_one_archive_that_has_collapsed(tmp_path: Path) -> None:

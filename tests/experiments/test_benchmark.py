@@ -204,4 +204,4 @@ def test_an_interpreter_without_weightwatcher_is_an_error(tmp_path):
 def test_unknown_names_are_usage_errors(option, known):
     done = benchmark(option, f"{known},unheard-of")
     assert done.returncode == 2
-    assert "nothing is called 'unheard-of'" in done.stderr
+    assert "unknown name 'unheard-of'" in done.stderr

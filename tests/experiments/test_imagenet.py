@@ -177,9 +177,9 @@ def test_untrained_needs_torchvision(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--models", "resnet18,resnet2"), "there is no resnet2; choose from alexnet, "),
-        (("--untrained", "--weights-dir", "."), "leave out --weights-dir"),
+        (("--untrained", "--weights-dir", "."), "omit --weights-dir"),
         (("--weights-dir", "missing"), "missing: no such directory"),
-        (("--weights-dir", "docs"), "holds none of the files (alexnet-owt-"),
+        (("--weights-dir", "docs"), "contains none of the files (alexnet-owt-"),
         (("--manifest", "missing.yaml"), "missing.yaml"),
         (("--workers", "0"), "--workers: 0"),
     ],

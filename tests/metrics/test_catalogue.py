@@ -88,7 +88,7 @@ def test_schemas_that_are_not_are_told(
     path.write_text(wanted.replace('"entropy",', ""), encoding="utf-8")
     monkeypatch.setattr(make_schemas, "REPORT", path)
     assert make_schemas.main(["--check"]) == 1
-    assert capsys.readouterr().err == f"{path}: is not what the code says; run `make generated`\n"
+    assert capsys.readouterr().err == f"{path}: is out of date; run `make generated`\n"
     assert make_schemas.main([]) == 0 and path.read_text(encoding="utf-8") == wanted
 
 

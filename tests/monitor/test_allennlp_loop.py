@@ -94,7 +94,7 @@ def test_numbers_that_are_no_longer_true_do_not_stay(
     trained([MONITOR, spoiler], {"trainer.num_epochs": 4}, with_spare)
     assert spare not in metrics_of(tmp_path, epoch=3)
     assert [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()] == [
-        "spare: holds NaN or infinity"
+        "spare: contains NaN or infinity"
     ]
 
 
@@ -147,15 +147,15 @@ def test_a_model_in_which_nothing_was_chosen_is_refused_before_training(
     [
         ({"layers": "("}, "layers: '(' is not a regular expression"),
         ({"layers": 3}, "layers: "),
-        ({"kinds": ["dense"]}, "kinds: no kind is called 'dense'"),
-        ({"kinds": []}, "kinds: name at least one of"),
-        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
-        ({"max_seconds": float("nan")}, "max_seconds: nan is not a finite number > 0"),
-        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
-        ({"max_seconds": "five"}, "max_seconds: 'five' is not a finite number > 0"),
+        ({"kinds": ["dense"]}, "kinds: unknown kind 'dense'"),
+        ({"kinds": []}, "kinds: expected at least one of"),
+        ({"max_seconds": 0}, "max_seconds: 0 must be a finite number > 0"),
+        ({"max_seconds": float("nan")}, "max_seconds: nan must be a finite number > 0"),
+        ({"max_seconds": True}, "max_seconds: True must be a finite number > 0"),
+        ({"max_seconds": "five"}, "max_seconds: 'five' must be a finite number > 0"),
         ({"every_batches": 0}, "every_batches: 0 is not a number >= 1"),
         ({"every_batches": 2.5}, "every_batches: 2.5 is not a whole number"),
-        ({"stop": "maybe"}, "stop: 'maybe' is neither true nor false"),
+        ({"stop": "maybe"}, "stop: 'maybe' must be true or false"),
         ({"every_epoch": 2}, "Extra parameters passed to RankMonitorCallback"),
     ],
 )

@@ -30,11 +30,11 @@ def test_layers_that_hold_nan_are_named_once_and_the_others_measured(
         check = monitor.step()
         assert check.invalid == ("0",) and not check.stop
         assert [x.layer for x in check.readings] == ["2"]
-    assert [x.getMessage() for x in caplog.records] == ["0: holds NaN or infinity"]
+    assert [x.getMessage() for x in caplog.records] == ["0: contains NaN or infinity"]
     with torch.no_grad():
         model[2].weight[0, 0] = math.inf
     assert monitor.step().invalid == ("0", "2")
-    assert [x.getMessage() for x in caplog.records][1:] == ["2: holds NaN or infinity"]
+    assert [x.getMessage() for x in caplog.records][1:] == ["2: contains NaN or infinity"]
 
 
 def test_a_layer_that_no_check_has_time_for_is_said_once(
@@ -127,16 +127,16 @@ def test_an_epoch_that_is_no_number_is_not_the_end(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     "choices, said",
     [
-        ({"max_seconds": 0}, "max_seconds: 0 is not a finite number > 0"),
-        ({"max_seconds": math.nan}, "max_seconds: nan is not a finite number > 0"),
-        ({"max_seconds": math.inf}, "max_seconds: inf is not a finite number > 0"),
+        ({"max_seconds": 0}, "max_seconds: 0 must be a finite number > 0"),
+        ({"max_seconds": math.nan}, "max_seconds: nan must be a finite number > 0"),
+        ({"max_seconds": math.inf}, "max_seconds: inf must be a finite number > 0"),
         ({"max_seconds": 10**400}, "max_seconds: 10000"),
-        ({"max_seconds": True}, "max_seconds: True is not a finite number > 0"),
-        ({"max_seconds": "five"}, "max_seconds: 'five' is not a finite number > 0"),
+        ({"max_seconds": True}, "max_seconds: True must be a finite number > 0"),
+        ({"max_seconds": "five"}, "max_seconds: 'five' must be a finite number > 0"),
         ({"layers": "("}, "layers: '(' is not a regular expression"),
-        ({"layers": "none"}, "kinds and layers leave none of its 2 matrices"),
-        ({"kinds": "linaer"}, "kinds: no kind is called 'linaer'"),
-        ({"kinds": "embedding"}, "kinds and layers leave none of its 2 matrices"),
+        ({"layers": "none"}, "kinds and layers select none of its 2 matrices"),
+        ({"kinds": "linaer"}, "kinds: unknown kind 'linaer'"),
+        ({"kinds": "embedding"}, "kinds and layers select none of its 2 matrices"),
         ({"optimizer": "SGD"}, "optimizer: a str has no param_groups"),
         ({"penalty": 1e-3}, "penalty: 0.001 is not a function of a parameter's name"),
         ({"cuda_device": "first"}, "cuda_device: 'first' is not a number"),
@@ -215,4 +215,4 @@ def test_a_gpu_that_is_not_there_is_said_once(caplog: pytest.LogCaptureFixture) 
     assert smallest == pytest.approx([x.min_singular_value for x in analyze(model).layers])
     monitor.step()
     (record,) = caplog.records
-    assert record.getMessage() == "no GPU: there is no CUDA device 97; computing on the CPU"
+    assert record.getMessage() == "no GPU: no CUDA device 97; computing on the CPU"

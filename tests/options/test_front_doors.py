@@ -24,7 +24,7 @@ from scripts.tools.make_cli_docs import make_manifests_page, make_page
 
 # What each option refuses, as text, and the beginning of the reason.
 BAD: "dict[str, tuple[str, str]]" = {
-    "kinds": ("lstm", "no kind is called 'lstm'; choose from linear, "),
+    "kinds": ("lstm", "unknown kind 'lstm'; choose from linear, "),
     "layers": ("*ff", "'*ff' is not a regular expression (nothing to repeat"),
     "loose_tolerance": ("nan", "nan is not a number >= 0"),
     "gamma": ("-1", "-1.0 is not a number >= 0"),
@@ -33,14 +33,14 @@ BAD: "dict[str, tuple[str, str]]" = {
     "cuda_device": ("first", "'first' is not a number"),
     "weights_file": ("", "is empty"),
     "sha256": ("abc", "'abc' is not a SHA-256 digest of 64 hexadecimal digits"),
-    "timeout": ("86401", "'86401' is not a finite number of seconds above 0, at most 86400"),
+    "timeout": ("86401", "'86401' must be a finite number of seconds above 0, at most 86400"),
     "max_unpacked_size": ("20 cows", "'20 cows' is not a size"),
     "overrides": (" ", "is empty"),
     "include_packages": ("", "is empty"),
     "allow_rank_loss": ("101", "101.0 is not a number from 0 to 100"),
     "directory": ("", "is empty"),
-    "plot_format": ("gif", "'gif' is none of png, svg, pdf"),
-    "table": ("2019", "'2019' is none of 2018"),
+    "plot_format": ("gif", "'gif' is not one of png, svg, pdf"),
+    "table": ("2019", "'2019' is not one of 2018"),
     "reference": (" ", "is empty"),
     "workers": ("0", "0 is not a number >= 1"),
     "dask": ("", "is empty"),
@@ -136,8 +136,8 @@ def test_sizes_are_numbers_of_any_type(written: Any) -> None:
         ("kinds", ",", "name at least one of"),
         ("kinds", np.array(3), "3 is not a list of names"),
         ("layers", np.array(["a", "b"]), "array("),
-        ("split_gates", 2, "2 is neither true nor false"),
-        ("split_gates", 1.0, "1.0 is neither true nor false"),
+        ("split_gates", 2, "2 must be true or false"),
+        ("split_gates", 1.0, "1.0 must be true or false"),
     ],
 )
 def test_settings_say_why_they_refuse(name: str, written: Any, reason: str) -> None:

@@ -161,7 +161,7 @@ def test_values_that_are_no_singular_values(tmp_path: Path, spoil: Any) -> None:
 
 
 def test_no_report(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no report.json"):
+    with pytest.raises(SourceError, match="contains no report.json"):
         load_report(tmp_path)
-    with pytest.raises(SourceError, match="holds no report.json"):
+    with pytest.raises(SourceError, match="contains no report.json"):
         load_report(tmp_path / "missing" / "report.json")

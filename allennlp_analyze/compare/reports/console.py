@@ -50,9 +50,9 @@ def print_comparison(
 ) -> None:
     """Print the comparison to `stream`: in colour on a terminal, else in lines of 100 columns.
 
-    Of many pairs, those that changed most are shown unless `show_all`. `written` names the files
-    that were written, `how_to_see_all` says what shows the other pairs. Names from the archives are
-    shown as text only.
+    Of many pairs, only those that changed most are shown, unless `show_all`. `written` lists the
+    files that were written, `how_to_see_all` says what shows the other pairs. Names from the
+    archives are shown as text only.
     """
     console = make_console(stream)
     models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]

@@ -1,4 +1,4 @@
-"""Reads the persistent ids of a pickled checkpoint: each names a storage, and nothing else may."""
+"""Reads the persistent ids of a pickled checkpoint, each of which must name a storage."""
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.pickles.description import StorageRef, StorageType

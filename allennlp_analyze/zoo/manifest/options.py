@@ -1,4 +1,4 @@
-"""The options of one model of a zoo: checked, and laid over what all its models share."""
+"""The options of one model of a zoo: checked, and applied over those of all models."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ OPTIONS = tuple(options_at(Place.MANIFEST, TABLE))
 
 @dataclass(frozen=True)
 class Choices:
-    """All that is chosen about a model of a zoo but what it is and where its reports go.
+    """All options of a model of a zoo except its archive and output directory.
 
     Raises `OptionError`.
     """
@@ -37,16 +37,15 @@ class Choices:
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """The message that `name` is none of `known`, with the one that was likely meant."""
+    """Returns the message for an unknown `name`, with the closest one of `known`."""
     names = list(known)
     close = get_close_matches(str(name)[:MAX_SHOWN], names, 1)
     meant = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown {what} {quoted(name)}{meant} (there are {', '.join(names)})"
+    return f"unknown {what} {quoted(name)}{meant} (known: {', '.join(names)})"
 
 
 def spellings(table: Table = TABLE) -> dict[str, Option]:
-    """The options of a manifest by their names, and by those of the command line, with
-    underscores."""
+    """Returns the options of a manifest by name, and by the command line's spelling."""
     found = options_at(Place.MANIFEST, table)
     flags = {x.flag.replace("-", "_"): x for x in found.values() if x.flag}
     return {**found, **flags}
@@ -56,8 +55,10 @@ SPELLINGS = spellings()
 
 
 def field_name(written: str) -> str:
-    """What an option is called here, with dashes or underscores; what switches off (no_plots) and
-    what is no option keeps its name."""
+    """Returns the field name of an option written with dashes or underscores.
+
+    An option that switches off (no_plots) and an unknown name are returned unchanged.
+    """
     name = written.strip().lower().replace("-", "_")
     option = SPELLINGS.get(name)
     return name if option is None or option.negative else option.name
@@ -70,10 +71,10 @@ def is_option(name: str) -> bool:
 def read_options(
     options: Mapping[Any, Any], known: Mapping[str, Option] = SPELLINGS
 ) -> dict[str, Any]:
-    """Options as they were written, in YAML's types or as text, by field name and of its type.
+    """Parse the options of a model, in YAML's types or as text; returns them by field name.
 
-    What is None stays: it takes back what the manifest says of all its models. Raises `UsageError`,
-    with the option, for an unknown one, one given twice, and a value that cannot be.
+    None is kept, because it cancels an option of all models. Raises `UsageError`, with the option,
+    if it is unknown, given twice, or has an invalid value.
     """
     found: dict[str, Any] = {}
     for written, value in options.items():
@@ -99,11 +100,11 @@ def _parsed(written: str, option: Option, value: object) -> Any:
 
 
 def model_choices(entry: ZooEntry, shared: Choices) -> Choices:
-    """What is chosen for one model: its own options over those that all models share.
+    """Returns the options of one model: its own, applied over those that all models share.
 
-    A manifest may come from anybody, and building modules can execute what is in an archive: no
-    entry can ask for that unless all models are to be built. Raises `UsageError`, saying where the
-    entry is.
+    A manifest may come from anyone, and building modules can execute code in an archive, so an
+    entry cannot request it unless it is requested for all models. Raises `UsageError` with the
+    place of the entry.
     """
     try:
         options = read_options(entry.options)
@@ -111,7 +112,7 @@ def model_choices(entry: ZooEntry, shared: Choices) -> Choices:
             raise UsageError(
                 "option build_model: can execute code from the archive; a manifest cannot switch it"
                 " on",
-                Advice("build_model", "give {} for archives that you trust", switch=True),
+                Advice("build_model", "use {} for archives that you trust", switch=True),
             )
     except UsageError as error:
         place = entry.place or entry.name

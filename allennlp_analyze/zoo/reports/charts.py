@@ -97,7 +97,7 @@ def _smallest(
     values = sigma[drawn]
     note = _left_out(int((sigma == 0).sum()), len(sigma) - len(values))
     if not len(values):
-        return _nothing(title, note or "There is none.")
+        return _nothing(title, note or "No layers.")
     low, high = float(values.min()), float(values.max())
     bins = int(min(40, max(12, 2 * np.sqrt(len(values)))))
     log = high > LOG_FROM_RATIO * low
@@ -126,7 +126,7 @@ def _zoomed(
 ) -> "dict[str, Any]":
     """The left end of the axis, where collapsed layers are; exact zeros are in the first bin."""
     if not len(sigma):
-        return _nothing(title, "There is none.")
+        return _nothing(title, "No layers.")
     near = sigma < ZOOM
     values = sigma[near]
     if not len(values):

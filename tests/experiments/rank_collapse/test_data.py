@@ -71,7 +71,7 @@ def test_cifar10_is_read_from_its_binary_version(cifar, inside: bool) -> None:
 def test_damaged_cifar10_is_named(cifar) -> None:
     path = cifar / data.BINARY_FOLDER / data.TEST_FILES[0]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SourceError, match=r"test_batch\.bin: 9218 bytes are no whole records"):
+    with pytest.raises(SourceError, match=r"test_batch\.bin: 9218 bytes are not a multiple of the record size"):
         data.read_images("cifar10", cifar)
     path.unlink()
     with pytest.raises(SourceError, match=r"test_batch\.bin: cannot be read"):
@@ -86,7 +86,7 @@ def test_other_records_of_the_same_length_are_refused(cifar) -> None:
 
 
 def test_cifar10_needs_a_place() -> None:
-    with pytest.raises(UsageError, match="needs --data-dir"):
+    with pytest.raises(UsageError, match="requires --data-dir"):
         data.read_images("cifar10", None)
 
 
@@ -100,5 +100,5 @@ def test_cifar10_by_torchvision_is_checked(tmp_path) -> None:
         with pytest.raises(UsageError, match="torchvision is not installed"):
             data.read_images("cifar10", tmp_path)
     else:
-        with pytest.raises(SourceError, match="CIFAR-10 cannot be had"):
+        with pytest.raises(SourceError, match="failed to get CIFAR-10"):
             data.read_images("cifar10", tmp_path)

@@ -123,7 +123,7 @@ def test_nothing_is_overwritten_unless_asked(finished) -> None:
     directory, _ = finished
     before = results(directory)
     line = error_line(run(*SWEEP, "--output-dir", directory), 1)
-    assert "--resume goes on, --force begins anew" in line
+    assert "use --resume to continue it, or --force to start over" in line
     other = ("--output-dir", directory, "--resume", "--seed", 1)
     assert "other options" in error_line(run(*SWEEP, *other), 1)
     assert results(directory) == before
@@ -183,14 +183,14 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
         ),
         (
             ("--resume", "--force"),
-            "--resume goes on, --force begins anew: leave out one of them",
+            "--resume and --force exclude each other; omit one of them",
         ),
-        (("--data-dir", "here"), "--data-dir: --data digits takes none; leave it out"),
+        (("--data-dir", "here"), "--data-dir: only with --data cifar10, not with digits; omit it"),
         (
             ("--batch-size", "2000"),
             "--batch-size: 2000 is more than the 1437 images for training of scikit-learn's digits",
         ),
-        (("--data", "cifar10"), "--data cifar10 needs --data-dir: where CIFAR-10 is, or is to go"),
+        (("--data", "cifar10"), "--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, options, said: str) -> None:

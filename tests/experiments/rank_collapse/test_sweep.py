@@ -61,9 +61,9 @@ def test_another_trainings_log_is_refused_and_kept(images: Any, tmp_path: Path) 
     place = trained(images, tmp_path)
     before = sorted(place.iterdir())
     other = sweep(tmp_path, dataclasses.replace(TINY, seed=4))
-    with pytest.raises(OutputError, match="l2-0.5: holds a training with other options"):
+    with pytest.raises(OutputError, match="l2-0.5: contains a training with other options"):
         sweeps.prepare(other, resume=True, force=False)
-    with pytest.raises(OutputError, match="l2-0.5: is there already"):
+    with pytest.raises(OutputError, match="l2-0.5: already exists"):
         sweeps.prepare(other, resume=False, force=False)
     assert sorted(place.iterdir()) == before
     sweeps.prepare(other, resume=False, force=True)

@@ -135,7 +135,7 @@ def test_render_makes_the_page_of_the_run_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spoil, said",
     [
-        (lambda out: out.rmdir(), "holds no report.json"),
+        (lambda out: out.rmdir(), "contains no report.json"),
         (lambda out: (out / "report.json").write_text("{}"), "is not a report"),
         (lambda out: (out / "report.json").write_text("<html>"), "is not JSON"),
     ],
