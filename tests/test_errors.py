@@ -74,4 +74,7 @@ def test_an_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> N
         raise KeyboardInterrupt(message)
 
     assert guarded(interrupted, "the test") == 130
-    assert capsys.readouterr().err == "error: interrupted; 2 are kept; run it with --resume to continue\n"
+    assert (
+        capsys.readouterr().err
+        == "error: interrupted; 2 are kept; run it with --resume to continue\n"
+    )
