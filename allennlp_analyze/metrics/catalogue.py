@@ -1,8 +1,8 @@
-"""The catalogue: every number of a layer once, in the order of report.json.
+"""The catalogue of metrics: every number of a layer once, in the order of report.json.
 
-What it says is read by report.json and its schema, layers.csv, data frames, the tables of the
-terminal and the page, the page's terms, `compare`, and docs/metrics.md. A new scalar is a function
-of the `SpectrumFacts`, and an entry here; `make generated` writes the files that follow from it.
+It is read by report.json and its schema, layers.csv, data frames, the tables of the terminal and
+the page, the page's terms, `compare`, and docs/metrics.md. A new scalar is a function of
+`SpectrumFacts` and an entry here; `make generated` writes the derived files.
 """
 
 from typing import Optional
@@ -26,10 +26,10 @@ CATALOGUE: tuple[Metric, ...] = (
 
 
 def compute_metrics(facts: SpectrumFacts) -> dict[str, Optional[float]]:
-    """Every scalar that follows from the spectrum, by its key; None where it is not defined."""
+    """Returns every scalar of the spectrum by key; undefined ones are None."""
     return {m.key: m.compute(facts) for m in CATALOGUE if m.compute is not None}
 
 
 def in_report() -> tuple[Metric, ...]:
-    """Those of report.json and layers.csv."""
+    """Returns the metrics of report.json and layers.csv."""
     return tuple(metric for metric in CATALOGUE if metric.in_report)

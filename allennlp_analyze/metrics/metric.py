@@ -1,4 +1,4 @@
-"""What the catalogue says of a number: how it is computed, named, explained, written and shown."""
+"""Defines an entry of the catalogue: how a number is computed, named, explained and shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ import numpy as np
 
 from allennlp_analyze.results.layer import LayerResult, PowerLaw
 
-# What a value is: a number; a whole number that every layer has; one that may be missing; text.
+# Kinds of values: a number; a whole number that every layer has; one that may be missing; text.
 FLOAT, WHOLE, COUNT, TEXT = "float", "whole", "count", "text"
 
-# Units, as docs/metrics.md spells them.
+# Units as spelled in docs/metrics.md.
 WEIGHTS = "Units: weights."
 EIGENVALUES = "Units: weights²."
 LOGARITHM = "log of weights²."
@@ -21,10 +21,10 @@ NO_UNIT = "No units."
 
 @dataclass(frozen=True)
 class SpectrumFacts:
-    """What scalar metrics are computed from.
+    """The input of scalar metrics.
 
-    `singular_values` (M,) float64, descending; `rank` is the hard rank under the `numpy` tolerance;
-    `power_law` is None where nothing was fitted.
+    `singular_values` (M,) are float64 and descending; `rank` is the hard rank under the `numpy`
+    tolerance; `power_law` is None without a fit.
     """
 
     singular_values: np.ndarray
@@ -43,8 +43,8 @@ class SpectrumFacts:
 class TerminalColumn:
     """A column of the terminal's table of layers: its title in ASCII, and Python's format.
 
-    A narrow terminal drops columns with a `rank_to_drop` > 0, from 1 on. In the table of `compare`
-    the column is there twice, with a rank of its own, `compared`; None leaves it out.
+    A narrow terminal drops columns with a `rank_to_drop` > 0, starting at 1. The table of `compare`
+    has the column twice, with its own rank `compared`; None omits it.
     """
 
     title: str
@@ -55,10 +55,10 @@ class TerminalColumn:
 
 @dataclass(frozen=True)
 class PageColumn:
-    """A column of the page's table of layers, written with so many significant `digits`.
+    """A column of the page's table of layers, with this number of significant `digits`.
 
-    Screens of phones have room for those that are `narrow`. `compared` ones are in the table of
-    `compare`, too, once for each of the models.
+    `narrow` columns are shown on phones, too. `compared` columns are also in the table of
+    `compare`, once for each model.
     """
 
     title: str
@@ -70,25 +70,24 @@ class PageColumn:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number (or text) of a layer, wherever it is computed, written, shown or explained.
+    """One number (or text) of a layer: how it is computed, written, shown and explained.
 
     `key` is its place in an entry of `layers` in report.json, and in a `LayerResult`; a dot leads
-    into an object. Scalars that follow from the spectrum have `compute`, which returns None where
-    they are not defined; they are in `LayerResult.metrics`.
+    into an object. Scalars of the spectrum have `compute`, which returns None if they are
+    undefined; they are in `LayerResult.metrics`.
 
     Written: `kind` is FLOAT, WHOLE, COUNT or TEXT; `nullable` says that it may be null although it
-    is not computed here; `schema` are more keywords of JSON Schema. `columns` are its names in
-    layers.csv and data frames: without any, the key with an underscore for the dot. Where it is not
-    `in_report` it is only shown.
+    is not computed here; `schema` has further keywords of JSON Schema. `columns` are its names in
+    layers.csv and data frames; by default the key with an underscore for the dot. If it is not
+    `in_report`, it is only shown.
 
-    Explained: `description` says in one sentence of ASCII what it is, for schemas and the titles of
-    columns. `label`, `formula` and `meaning` are the page's words. docs/metrics.md has them under
-    `section`, with its `unit`, and in Markdown `details`, where it is `undefined`, its `source`,
-    what `agrees` with it, and when to `distrust` it.
+    Explained: `description` is one ASCII sentence for schemas and column titles. `label`, `formula`
+    and `meaning` are the texts of the page. docs/metrics.md has them under `section`, with its
+    `unit` and, in Markdown, `details`, the case in which it is `undefined`, its `source`, what
+    `agrees` with it, and when to `distrust` it.
 
-    Shown: as a `term` of the page, and in the columns of the terminal and the page. `compared` ones
-    are set side by side by `compare`, and have a difference for layers of different sizes where
-    they are `size_free`.
+    Shown: as a `term` of the page, and in columns of the terminal and the page. `compare` compares
+    the `compared` ones; `size_free` ones have a difference for layers of different sizes, too.
     """
 
     key: str
@@ -117,11 +116,11 @@ class Metric:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its columns in layers.csv; the first is its name in compare.json."""
+        """The columns in layers.csv; the first is the name in compare.json."""
         return (self.key.replace(".", "_"),) if self.columns is None else self.columns
 
     def read(self, layer: LayerResult) -> Any:
-        """The value of `layer`; None where it, or what it is a part of, is not defined."""
+        """Returns the value of `layer`, or None if it or its object is undefined."""
         if self.compute is not None:
             return layer.metrics.get(self.key)
         found: Any = layer

@@ -1,4 +1,4 @@
-"""The methods that the speed benchmark compares, each as one timed run over the same matrices."""
+"""The methods of the speed benchmark, each as a timed run over the same matrices."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ SINGLE = 1e-4  # WeightWatcher computes in float32
 
 
 class Disagreement(Exception):
-    """Two methods did not find the same numbers, so that their times cannot be compared."""
+    """Two methods gave different numbers, so their times cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,18 @@ class Contestant:
 def require_agreement(
     label: str, found: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float
 ) -> None:
-    """Raise `Disagreement` unless every array found begins like the one expected, to `tolerance`
-    times the largest magnitude in it. A method may find the first values only."""
+    """Raise `Disagreement` unless every found array starts with the values of the expected one.
+
+    They must agree within `tolerance` times the largest magnitude. A method may find only the first
+    values.
+    """
     if len(found) != len(expected):
-        raise Disagreement(f"{label}: {len(found)} results, not {len(expected)}")
+        raise Disagreement(f"{label}: expected {len(expected)} results, got {len(found)}")
     for index, (theirs, ours) in enumerate(zip(found, expected)):
         if not 0 < len(theirs) <= len(ours):
-            raise Disagreement(f"{label}, result {index}: {len(theirs)} values, not {len(ours)}")
+            raise Disagreement(
+                f"{label}, result {index}: expected {len(ours)} values, got {len(theirs)}"
+            )
         error = np.max(np.abs(theirs - ours[: len(theirs)])) / np.max(np.abs(ours))
         if not error <= tolerance:  # NaN too
             raise Disagreement(f"{label}, result {index}: off by {error:.1e}")

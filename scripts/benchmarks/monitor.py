@@ -1,15 +1,15 @@
-"""What the training monitor costs a realistic training on the processor, with its defaults.
+"""Measure the cost of the training monitor in a realistic training on the CPU.
 
     python -m scripts.benchmarks.monitor [--sentences N] [--epochs N] [--words N] [--bert]
 
-Trains a BiLSTM tagger of the size that is usual for named entities (a trained 100-dimensional
+The script trains a BiLSTM tagger of the usual size for named entities (a trained 100-dimensional
 embedding, two bidirectional layers of 200, Adam) on as many sentences as CoNLL-2003 has, of random
-words. Two copies train in turns, epoch by epoch, one of them watched: a check before the training
-and one after each epoch. What the monitor costs is the time of the checks, which is measured by
-itself; the difference between the copies is printed as well, and is mostly noise. Processor time
-counts the work of all threads, and depends less on what else the machine does than wall time.
+words. Two copies train in turns, epoch by epoch. One of them is monitored: a check before training
+and one after each epoch. The cost of the monitor is the time of the checks, which is measured
+separately. The difference between the copies is also printed, and is mostly noise. Processor time
+counts the work of all threads, and depends less on other load than wall time.
 
-With --bert it also prints what checks of a model of BERT-base's size take, without training it.
+With --bert it also prints the time of checks of a model of BERT-base's size, without training.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from scripts.benchmarks.work import bert_shapes
 # Sentences and labels of CoNLL-2003's training part, and the mean length of its sentences.
 SENTENCES, LABELS, LENGTH = 14041, 9, 14.5
 BATCH = 64
-# The goal of the monitor: no more than this share of the training.
+# The goal: the monitor takes at most this fraction of the training.
 GOAL = 0.05
 
 
@@ -94,7 +94,7 @@ class Training:
 
 
 def measure_training(options: argparse.Namespace) -> bool:
-    """Print what each epoch and each check took; whether the goal is reached."""
+    """Print the time of each epoch and each check; returns whether the goal is reached."""
     data = batches(options.sentences, options.words)
     plain = Training(data, options.words, watched=False)
     watched = Training(data, options.words, watched=True)
@@ -160,10 +160,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         description=(__doc__ or "").split("\n")[0],
     )
     add = parser.add_argument
-    add("--sentences", type=int, default=SENTENCES, help=f"of an epoch (default: {SENTENCES})")
-    add("--epochs", type=int, default=2, help="of each copy (default: 2)")
-    add("--words", type=int, default=30000, help="of the vocabulary (default: 30000)")
-    add("--bert", action="store_true", help="also checks of a model of BERT-base's size")
+    add(
+        "--sentences",
+        type=int,
+        default=SENTENCES,
+        help=f"sentences per epoch (default: {SENTENCES})",
+    )
+    add("--epochs", type=int, default=2, help="epochs of each copy (default: 2)")
+    add("--words", type=int, default=30000, help="words in the vocabulary (default: 30000)")
+    add("--bert", action="store_true", help="also check a model of BERT-base's size")
     options = parser.parse_args(argv)
     for name in ("sentences", "epochs", "words"):
         if getattr(options, name) < 1:

@@ -1,7 +1,7 @@
-"""How much memory the command takes: writes one large matrix, analyzes it, watches the process.
+"""Measure the memory of the command: write one large matrix, analyze it, and monitor the process.
 
-What counts is the anonymous memory (RssAnon): pages of the mapped weights file are the system's to
-drop. Linux only.
+The script measures the anonymous memory (RssAnon), because the system can drop pages of the mapped
+weights file. Linux only.
 """
 
 import argparse
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLING_SECONDS = 0.02
 BLOCK_ROWS = 4096
 MIB = 2**20
-# What the project promises: this much, and two M x M matrices in float64 for each layer in work.
+# The promised limit: this, plus two M x M matrices in float64 for each layer being measured.
 PROMISED_MIB = 300
 
 

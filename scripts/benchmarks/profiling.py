@@ -1,4 +1,4 @@
-"""Where our time goes on one work, and how near its largest part is to the processor's limit."""
+"""Profiles our analysis: the time of each stage, and how close it is to the CPU's limit."""
 
 import time
 from collections.abc import Iterator, Sequence

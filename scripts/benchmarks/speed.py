@@ -1,10 +1,10 @@
-"""Measure the analysis against the least that BLAS needs, and against the other tools.
+"""Compare the speed of the analysis with the minimum that BLAS needs, and with other tools.
 
     python -m scripts.benchmarks.speed [--weightwatcher-python PYTHON] [--work ner,4096]
         [--json FILE]
 
-Each round times every contestant once, in turn, so that a change in the machine's load meets all of
-them. Contestants that do not find the same numbers end the run with an error.
+Each round times every contestant once, in turn, so that a change in the machine's load affects all
+of them. The run fails if the contestants give different numbers.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise argparse.ArgumentTypeError(
-                f"nothing is called {unknown[0]!r}; choose from {', '.join(known)}"
+                f"unknown name {unknown[0]!r}; choose from {', '.join(known)}"
             )
         return names
 
@@ -126,7 +126,7 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def _positive(text: str) -> int:
     if int(text) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return int(text)
 
 
@@ -136,10 +136,17 @@ def parse(argv: Optional[list[str]]) -> argparse.Namespace:
         description=(__doc__ or "").split("\n")[0],
     )
     add = parser.add_argument
-    add("--work", type=_names(tuple(WORKS)), default=DEFAULT_WORK, help=f"of {', '.join(WORKS)}")
-    add("--with-8192", action="store_true", help="also one 8192 x 8192 (minutes)")
-    add("--without", type=_names(METHODS), default=[], help=f"of {', '.join(METHODS)}")
-    add("--weightwatcher-python", metavar="PYTHON", help="an interpreter that has weightwatcher")
+    add(
+        "--work",
+        type=_names(tuple(WORKS)),
+        default=DEFAULT_WORK,
+        help=f"work to measure: {', '.join(WORKS)}",
+    )
+    add("--with-8192", action="store_true", help="also measure one 8192 x 8192 matrix (minutes)")
+    add(
+        "--without", type=_names(METHODS), default=[], help=f"methods to skip: {', '.join(METHODS)}"
+    )
+    add("--weightwatcher-python", metavar="PYTHON", help="an interpreter with weightwatcher")
     add("--rounds", type=_positive, default=3)
     add("--seed", type=int, default=2018)
     add("--json", type=Path, default=Path("build/benchmark.json"), metavar="FILE")

@@ -1,4 +1,4 @@
-"""What the speed benchmark found, as a table, as targets reached or missed, and as JSON."""
+"""Formats the results of the speed benchmark: a table, targets and JSON."""
 
 import os
 import platform
@@ -123,7 +123,7 @@ def machine_lines(facts: dict[str, Any]) -> Iterator[str]:
     installed = [f"{name} {facts[name]}" for name in ("python", *PACKAGES) if facts[name]]
     yield f"{facts['cores']} cores, load {facts['load_before']:.2f} before; {', '.join(installed)}"
     if not facts["torch"]:
-        yield "torch is not installed: its SVD is left out"
+        yield "torch is not installed, so its SVD is skipped"
     for blas in facts["blas"]:
         yield "BLAS: {internal_api} {version}, {architecture}, {num_threads} threads".format(**blas)
     if facts["weightwatcher"]:

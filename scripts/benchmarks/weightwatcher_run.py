@@ -1,4 +1,4 @@
-"""WeightWatcher's part in the speed benchmark: the process that times it, and what asks for it.
+"""Times WeightWatcher in a separate process for the speed benchmark.
 
 The process runs in an interpreter that has weightwatcher and torch. It reads the name of a folder
 of .npy files per line, analyzes a model whose Linear layers have these weights, and answers with a

@@ -1,4 +1,4 @@
-"""What the speed benchmark measures on: shapes of known networks, values drawn from a seed."""
+"""The work of the speed benchmark: shapes of known networks, with values drawn from a seed."""
 
 import re
 from dataclasses import dataclass

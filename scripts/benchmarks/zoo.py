@@ -1,12 +1,12 @@
-"""How many models an hour, with one worker on one core and with two on two, and how much memory.
+"""Measure models per hour and memory of a zoo, with one worker on one core and two on two.
 
     python -m scripts.benchmarks.zoo [--corpus DIRECTORY] [--copies N] [--large N] [--reports N ...]
 
 Two zoos: the corpus, each archive under N names, and one archive of the size of the NER model of
-2018 (made here, 360 MB) under eight. Every name is downloaded, unpacked and analyzed on its own.
-The one worker is held to one core, so that twice its speed is what two can reach. Start-up is the
-time of a zoo of as many of the smallest models as there are workers; it is taken off. What the
-reports over N models take is measured by resuming a zoo whose N models are done: copies of one.
+2018 (written here, 360 MB) under eight. Every name is downloaded, unpacked and analyzed separately.
+The single worker is limited to one core, so that two workers can reach at most twice its speed. The
+start-up time, measured with as many of the smallest models as there are workers, is subtracted. The
+cost of the reports over N models is measured by resuming a zoo of N finished copies of one model.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
 WRITTEN = ("zoo.json", "zoo.csv", "index.html")
 COMMAND = [sys.executable, "-m", "allennlp_analyze", "zoo"]
 SAMPLING_SECONDS = 0.05
-# The goal: two workers do at least this share of twice what one does.
+# The goal: two workers reach at least this fraction of twice the speed of one.
 EFFICIENCY = 0.85
 
 
@@ -153,19 +153,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         prog="python -m scripts.benchmarks.zoo",
         description=(__doc__ or "").split("\n")[0],
     )
-    parser.add_argument("--corpus", type=Path, default=CORPUS, help="a directory of archives")
-    parser.add_argument("--copies", type=int, default=20, help="of the corpus (default: 20)")
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="directory of archives")
+    parser.add_argument("--copies", type=int, default=20, help="copies of the corpus (default: 20)")
     parser.add_argument("--large", type=int, default=8, help="NER-size archives (default: 8)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--reports", type=int, nargs="*", default=[1000], help="models (default: 1000)"
+        "--reports", type=int, nargs="*", default=[1000], help="numbers of models (default: 1000)"
     )
     options = parser.parse_args(argv)
     if len(os.sched_getaffinity(0)) < 2:
-        parser.error("two workers need two cores")
+        parser.error("this benchmark needs at least two cores")
     archives = sorted(options.corpus.rglob("*.tar.gz"), key=lambda path: path.stat().st_size)
     if not archives:
-        parser.error(f"{options.corpus}: holds no archive; name one with --corpus")
+        parser.error(
+            f"{options.corpus}: contains no archives; choose another directory with --corpus"
+        )
     reached = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

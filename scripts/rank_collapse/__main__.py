@@ -1,13 +1,13 @@
-"""Induce rank collapse by over-regularising, and catch it: the study's Mini AlexNet experiment.
+"""Induce rank collapse by over-regularization and detect it: the study's Mini AlexNet experiment.
 
     python -m scripts.rank_collapse [--l2 0 1e-4 1e-3 1e-2] [--full] [--resume] ...
 
-Trains a small convolutional network once for each L2 penalty on its two hidden fully connected
-layers, from the same seed; analyzes the state dict after every epoch with this project's library;
-writes figures, one page, and rank-collapse.json, which scripts.study.reproduce_2018 reads. What
-counts is l2 * lr * steps: by default the weights see the decay of the study's 20 epochs of
-CIFAR-10, with fewer channels, smaller batches and half as many steps at twice the rate. --full is
-its size.
+The script trains a small convolutional network once for each L2 penalty on its two hidden fully
+connected layers, from the same seed, and analyzes the state dict after every epoch with this
+project's library. It writes figures, one page, and rank-collapse.json, which
+scripts.study.reproduce_2018 reads. The product l2 * lr * steps decides: by default the weights have
+the same decay as in the study's 20 epochs of CIFAR-10, with fewer channels, smaller batches and
+half as many steps at twice the rate. --full uses the study's size.
 """
 
 import argparse
@@ -95,7 +95,8 @@ def repeat(request: Request) -> Experiment:
     except KeyboardInterrupt as interrupt:
         option = "--resume in place of --force" if request.force else "--resume"
         hint = (
-            f"what is trained is kept in {sweep.directory}; the same command with {option} goes on"
+            f"the trained networks are kept in {sweep.directory}; run the same command with"
+            f" {option} to continue"
         )
         raise type(interrupt)(hint) from None
     experiment = Experiment(
@@ -191,7 +192,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.rank_collapse",
         description=(__doc__ or "").split("\n")[0],
-        epilog="The exit code is 0 when the page was written, whatever it says.",
+        epilog="The exit code is 0 if the page was written, for any result.",
     )
     add = parser.add_argument
     add("--l2", type=float, nargs="+", default=list(L2), metavar="L2", help="penalties l2*sum(w^2)")
@@ -200,30 +201,32 @@ def make_parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where CIFAR-10 is (its binary version, or as torchvision keeps it), or is to go;"
+        help="directory of CIFAR-10 (its binary version, or torchvision's), or for its download;"
         " only with --data cifar10",
     )
-    add("--full", action="store_true", help="the study's channels, batches, rate and steps")
+    add("--full", action="store_true", help="use the study's channels, batches, rate and steps")
     add("--epochs", type=int, default=EPOCHS, metavar="N", help="(%(default)s)")
-    add("--steps", type=int, metavar="N", help=f"batches an epoch ({SMALL.steps})")
-    add("--batch-size", type=int, metavar="N", help=f"images a batch ({SMALL.batch_size})")
+    add("--steps", type=int, metavar="N", help=f"batches per epoch ({SMALL.steps})")
+    add("--batch-size", type=int, metavar="N", help=f"images per batch ({SMALL.batch_size})")
     add("--lr", type=float, metavar="RATE", help=f"learning rate ({SMALL.lr:g})")
     add("--momentum", type=float, default=STUDY_MOMENTUM, metavar="M", help="(%(default)s)")
-    add("--channels", type=int, metavar="N", help=f"of the first layer ({SMALL.channels})")
-    add("--seed", type=int, default=0, metavar="N", help="of weights and batches (%(default)s)")
-    add("--jobs", type=int, metavar="N", help="networks at a time, a core each (all cores)")
+    add("--channels", type=int, metavar="N", help=f"channels of the first layer ({SMALL.channels})")
+    add(
+        "--seed", type=int, default=0, metavar="N", help="seed of weights and batches (%(default)s)"
+    )
+    add("--jobs", type=int, metavar="N", help="networks at a time, one core each (all cores)")
     add(
         "--output-dir",
         type=Path,
         default=Path("analysis/rank-collapse"),
         metavar="DIR",
-        help="where everything goes (%(default)s)",
+        help="output directory (%(default)s)",
     )
-    add("--resume", action="store_true", help="go on with what an interrupted run has done")
-    add("--force", action="store_true", help="begin anew; not with --resume")
+    add("--resume", action="store_true", help="resume an interrupted run")
+    add("--force", action="store_true", help="start over; not with --resume")
     add("--plot-format", choices=PLOT_FORMATS, default=PLOT_FORMATS[0], help="(%(default)s)")
     add("--quiet", action="store_true", help="print only errors")
-    add("--debug", action="store_true", help="show where an error arose")
+    add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -282,7 +285,7 @@ def _check_choices(options: argparse.Namespace) -> None:
     if options.resume and options.force:
         raise UsageError("--resume and --force exclude each other; omit one of them")
     if options.data_dir is not None and options.data == DATA[0]:
-        raise UsageError(f"--data-dir: --data {DATA[0]} takes none; leave it out")
+        raise UsageError(f"--data-dir: only with --data cifar10, not with {DATA[0]}; omit it")
 
 
 def _penalties(asked: Sequence[float]) -> tuple[float, ...]:
@@ -295,7 +298,7 @@ def _penalties(asked: Sequence[float]) -> tuple[float, ...]:
         if place_name(one) == place_name(other):
             raise UsageError(
                 f"--l2: {one} and {other} would share the directory {place_name(one)};"
-                " leave out one of them"
+                " omit one of them"
             )
     return found
 

@@ -32,9 +32,9 @@ class Images:
 
 
 def read_images(name: str, directory: Optional[Path]) -> Images:
-    """`name` is one of DATA; `directory` holds CIFAR-10, or is where torchvision may put it.
+    """Read the images; `name` is one of DATA, `directory` has CIFAR-10 or is for its download.
 
-    Raises `UsageError` for what is not installed or not there, `SourceError` for damaged files.
+    Raises `UsageError` if a package or the images are missing, `SourceError` for damaged files.
     """
     if name == "digits":
         return _digits()
@@ -99,7 +99,7 @@ def _records(directory: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.nd
         except OSError as error:
             raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
         if not values.size or values.size % width:
-            raise SourceError(f"{path}: {values.size} bytes are no whole records of {width}")
+            raise SourceError(f"{path}: {values.size} bytes are not a multiple of the record size {width}")
         found.append(values.reshape(-1, width))
         if found[-1][:, 0].max() > 9:
             raise SourceError(f"{path}: has a label above 9; is it CIFAR-10's binary version?")
@@ -113,7 +113,7 @@ def _torchvision_cifar10(directory: Path) -> Images:
         from torchvision.datasets import CIFAR10
     except ImportError:
         raise UsageError(
-            f"--data-dir: {directory} holds no {BINARY_FOLDER}, and torchvision is not installed:"
+            f"--data-dir: {directory} contains no {BINARY_FOLDER}, and torchvision is not installed:"
             " `pip install torchvision`, or unpack CIFAR-10's binary version there"
         ) from None
     here = (directory / PYTHON_FOLDER).is_dir()

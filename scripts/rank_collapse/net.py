@@ -181,11 +181,11 @@ def _read(path: Path) -> Optional[tuple[Any, TrainingLog]]:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):
-        raise SourceError(f"{path}: is not JSON; --force begins anew") from None
+        raise SourceError(f"{path}: is not valid JSON; use --force to start over") from None
     except (KeyError, TypeError):
         well_formed = False
     if not well_formed:
-        raise SourceError(f"{path}: is not a log of this script's; --force begins anew")
+        raise SourceError(f"{path}: is not a log of this script; use --force to start over")
     return trained, TrainingLog(epochs, diverged)
 
 

@@ -41,7 +41,7 @@ SECTIONS = (
     ("The Marchenko-Pastur law, and why Q > 1", "the-marchenko-pastur-law-and-why-q--1"),
     ("Hard rank and tolerances", "hard-rank-and-tolerances"),
     ("Tikhonov", "tikhonov"),
-    ("What over-regularising does", "what-over-regularising-does"),
+    ("What over-regularizing does", "what-over-regularizing-does"),
     ("What to do when you see collapse", "what-to-do-when-you-see-collapse"),
 )
 TIKHONOV = "tikhonov"

@@ -1,9 +1,9 @@
-"""The results of the rank-collapse experiment, as a file of JSON says them.
+"""Reads the results of the rank-collapse experiment from a JSON file.
 
-The file holds {"runs": [{"l2": 0.001, "collapsed": true}, ...]}: for every trained network its L2
+The file contains {"runs": [{"l2": 0.001, "collapsed": true}, ...]}: for every trained network its L2
 penalty, a number >= 0, and whether a hidden fully connected layer collapsed. A run with
-"diverged": true ended early in NaN or infinity; what its layers are then says nothing of the
-penalty, and it is left out. Other keys are left alone.
+"diverged": true ended early with NaN or infinity; its layers say nothing about the penalty, so it is
+ignored. Other keys are ignored, too.
 """
 
 import json
@@ -27,7 +27,7 @@ def read_runs(path: Path) -> tuple[CollapseRun, ...]:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):
-        raise SourceError(f"{path}: is not JSON") from None
+        raise SourceError(f"{path}: is not valid JSON") from None
     runs = contents.get("runs") if isinstance(contents, dict) else None
     if not isinstance(runs, list):
         raise SourceError(f"{path}: contains no list of runs under 'runs'")

@@ -77,8 +77,8 @@ def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
         raise OutputError(f"{place}: is there already; use --resume to continue it, or --force to start over")
     elif holds_another(training, place):
         raise OutputError(
-            f"{place}: holds a training with other options; --force removes it, another"
-            " --output-dir keeps it"
+            f"{place}: contains a training with other options; use --force to replace it, or"
+            " another --output-dir"
         )
     else:
         # A process that was killed could not remove what it was writing.
@@ -142,8 +142,8 @@ def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
                     future.result()
                 except BrokenProcessPool:
                     raise SourceError(
-                        "a training process died (out of memory?); --resume goes on, --jobs 1"
-                        " needs least memory"
+                        "a training process died (out of memory?); use --resume to continue, and"
+                        " --jobs 1 to use less memory"
                     ) from None
 
 

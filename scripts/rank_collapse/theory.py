@@ -212,9 +212,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         default=FIGURES,
         metavar="DIR",
-        help="where the figures go (docs/figures)",
+        help="directory for the figures (docs/figures)",
     )
-    parser.add_argument("--debug", action="store_true", help="show where an error arose")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

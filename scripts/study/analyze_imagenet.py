@@ -1,11 +1,11 @@
-"""Analyze the nineteen ImageNet models of the 2018 study, and set them beside what it published.
+"""Analyze the nineteen ImageNet models of the 2018 study and compare them with its numbers.
 
     python -m scripts.study.analyze_imagenet [--weights-dir DIR | --untrained] [--models NAME,...]
 
-Downloads torchvision's pretrained weights, or takes those that are in DIR. Every model is analyzed
-as the models of a zoo are; imagenet.csv and imagenet.json hold the fully connected matrices beside
-the published numbers, and the study's claims. With --untrained torchvision draws random weights:
-that exercises everything, and says nothing of the study.
+The script downloads torchvision's pretrained weights, or reads them from DIR, and analyzes the
+models as a zoo. imagenet.csv and imagenet.json contain the fully connected matrices with the
+published numbers, and the study's claims. With --untrained torchvision draws random weights, which
+tests the script but says nothing about the study.
 """
 
 import argparse
@@ -48,9 +48,9 @@ from scripts.study.imagenet_table import (
 MANIFEST = "torchvision-2018"
 TITLE = "ImageNet models of the study of 2018"
 TABLE, RESULTS, MODELS = "imagenet.csv", "imagenet.json", "imagenet-models.yaml"
-# Where --untrained keeps what it has drawn.
+# The directory for the weights of --untrained.
 DRAWN = "untrained"
-RANDOM = "the weights are random (--untrained): they say nothing of the study's"
+RANDOM = "the weights are random (--untrained), so they say nothing about the study"
 NO_TORCHVISION = (
     "--untrained: torchvision is not installed: pip install 'allennlp_analyze[torchvision]'"
 )
@@ -61,8 +61,8 @@ SCHEMA_VERSION = 1
 class ImageNetRequest:
     """Which models of `manifest` to analyze (`models` None: all), and where the weights are.
 
-    With `resume` models that are done stay, and those that failed are tried again. Raises
-    `UsageError` for what cannot be.
+    With `resume` finished models are kept, and failed ones are retried. Raises `UsageError` for
+    invalid options.
     """
 
     output_dir: Path
@@ -79,12 +79,12 @@ class ImageNetRequest:
 
     def __post_init__(self) -> None:
         if self.untrained and self.weights_dir is not None:
-            raise UsageError("--untrained draws the weights; leave out --weights-dir")
+            raise UsageError("--untrained draws random weights; omit --weights-dir")
 
 
 @dataclass(frozen=True)
 class ImageNet:
-    """The analysis of ImageNet's models, its rows beside the published ones, and the claims."""
+    """The analysis of ImageNet's models, the comparison of its rows, and the claims."""
 
     zoo: ZooReport
     rows: tuple[ImageNetRow, ...]
@@ -126,7 +126,7 @@ def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
 
 
 def refuse_earlier(request: ImageNetRequest) -> None:
-    """Raise `OutputError`, as `run_zoo` would after weights were drawn, where there is a zoo."""
+    """Raise `OutputError` if there is a zoo, before weights are drawn."""
     begun = (request.output_dir / ZOO).exists() or (request.output_dir / MODEL_REPORTS).exists()
     if begun and not (request.resume or request.force):
         raise OutputError(f"{request.output_dir}: a zoo already exists", *GO_ON_OR_ANEW)
@@ -142,7 +142,7 @@ def located_entries(request: ImageNetRequest) -> tuple[ZooEntry, ...]:
     unknown = [name for name in request.models or () if name not in names]
     if unknown:
         raise UsageError(
-            f"--models: there is no {printable(unknown[0])}; choose from {', '.join(names)}"
+            f"--models: unknown model {printable(unknown[0])}; choose from {', '.join(names)}"
         )
     chosen = [e for e in entries if request.models is None or e.name in request.models]
     if request.weights_dir is None:
@@ -216,7 +216,7 @@ def as_json(
 
 
 NOTES = """
-Right of each number: what was published in 2018. lost: directions at the tolerance `rounding`.
+To the right of each number is that of 2018. lost: directions at the tolerance `rounding`.
 close: within 1%; alpha was published to two digits."""
 
 
@@ -241,28 +241,28 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.study.analyze_imagenet",
         description=lines[0],
-        epilog=f"With a model that failed the exit code is 1. {EXIT_CODES}",
+        epilog=f"If at least one model failed, the exit code is 1. {EXIT_CODES}",
     )
     parser.add_argument(
         "--output-dir",
         type=Path,
         default=Path("analysis/imagenet-2018"),
         metavar="DIR",
-        help="where the reports go (default: %(default)s)",
+        help="directory for the reports (default: %(default)s)",
     )
     weights = parser.add_argument_group("where the weights are")
     weights.add_argument(
         "--weights-dir",
         type=Path,
         metavar="DIR",
-        help="take from DIR the files that it has, by their names or as MODEL*.pth",
+        help="use the files in DIR, found by their names or as MODEL*.pth",
     )
     weights.add_argument(
         "--untrained",
         action="store_true",
         help=f"random weights, drawn by torchvision and kept in {DRAWN}/ (5 GB for all models)",
     )
-    weights.add_argument("--seed", type=int, default=2018, help="of --untrained (%(default)s)")
+    weights.add_argument("--seed", type=int, default=2018, help="seed of --untrained (%(default)s)")
     weights.add_argument(
         "--manifest", default=MANIFEST, help="another manifest with these names (%(default)s)"
     )
@@ -271,16 +271,14 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=TIMEOUT,
         metavar="SECONDS",
-        help="give up on a server that is silent for so long (%(default)g)",
+        help="seconds without data from the server before a download fails (%(default)g)",
     )
-    parser.add_argument("--models", metavar="NAME,...", help="only these")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on; models that failed are tried again"
-    )
-    parser.add_argument("--force", action="store_true", help="begin anew")
-    parser.add_argument("--workers", type=int, metavar="N", help="models at a time")
+    parser.add_argument("--models", metavar="NAME,...", help="only these models")
+    parser.add_argument("--resume", action="store_true", help="resume, and retry failed models")
+    parser.add_argument("--force", action="store_true", help="start over")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of models at a time")
     parser.add_argument("--quiet", action="store_true", help="print only errors")
-    parser.add_argument("--debug", action="store_true", help="show where an error arose")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What the scripts that repeat the study of 2018 share: finding the files, and saying what came."""
+"""Shared by the scripts that repeat the study of 2018: finding files and printing claims."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,16 +17,16 @@ from allennlp_analyze.zoo.manifest.reading import ZooEntry
 from allennlp_analyze.zoo.results import CLAIM_VERDICTS, Claim, ZooReport
 
 NOT_RUN = CLAIM_VERDICTS[-1]
-# Seconds that a server may keep silent: without network the scripts are soon done.
+# A short timeout in seconds, so that the scripts end quickly without network.
 TIMEOUT = 5.0
 
 
 def here_instead(entries: Sequence[ZooEntry], directory: Path, option: str) -> tuple[ZooEntry, ...]:
-    """`entries`, those whose file is in `directory` read from there instead of downloaded.
+    """Returns `entries`, with local paths for those whose file is in `directory`.
 
-    A file belongs to the entry whose archive has its name, or else to that whose name it begins
-    with; of two such names to the longer. Raises `UsageError`, naming `option`, for a directory
-    that is not there, holds none of them, or several files for one.
+    A file belongs to the entry whose archive has its name, or else to the entry with the longest
+    name that starts the file's name. Raises `UsageError`, naming `option`, if the directory does
+    not exist, contains none of the files, or several for one entry.
     """
     if not directory.is_dir():
         raise UsageError(f"{option}: {directory}: no such directory")
@@ -44,7 +44,7 @@ def here_instead(entries: Sequence[ZooEntry], directory: Path, option: str) -> t
 
 
 def file_name(entry: ZooEntry) -> str:
-    """What the file of `entry` is called."""
+    """Returns the file name of `entry`."""
     return PurePosixPath(unquote(urlsplit(entry.archive).path)).name
 
 
@@ -95,7 +95,7 @@ def _absolute(path: str) -> str:
 
 
 def why_nothing(report: ZooReport) -> Optional[str]:
-    """Why nothing can be judged: that no model was analyzed, with the first reason; else None."""
+    """Returns why nothing can be judged (no model was analyzed, and the first reason), or None."""
     if report.counted or not report.failed:
         return None
     reason = report.failed[0].outcome.reason
@@ -105,7 +105,7 @@ def why_nothing(report: ZooReport) -> Optional[str]:
 
 
 def with_part(claims: Iterable[Claim], report: ZooReport) -> tuple[Claim, ...]:
-    """`claims`, of which those that are judged say so when not all models were analyzed."""
+    """Returns `claims`; judged ones get a note if not all models were analyzed."""
     if not report.failed:
         return tuple(claims)
     done = f"{len(report.models) - len(report.failed)} of the {len(report.models)} models"
@@ -118,7 +118,7 @@ def with_part(claims: Iterable[Claim], report: ZooReport) -> tuple[Claim, ...]:
 
 
 def print_claims(claims: Iterable[Claim]) -> None:
-    """Each claim after its verdict; below it both sides, and why it was not run, a reason once."""
+    """Print each claim after its verdict, with both sides, and each reason for not running once."""
     said = {""}
     indent = " " * (max(map(len, CLAIM_VERDICTS)) + 2)
     for claim in claims:

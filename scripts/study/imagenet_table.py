@@ -1,4 +1,4 @@
-"""The fully connected matrices of ImageNet's models beside what the study of 2018 published."""
+"""Compares the fully connected matrices of ImageNet's models with the study of 2018."""
 
 import csv
 import io
@@ -30,9 +30,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ImageNetRow:
-    """A matrix of ours and the published one in its place; None on the side that has none.
+    """A matrix of ours and the published one; one of them is None if it has no partner.
 
-    `agreement` is that of `reference.compare_with_reference`, or says why there is none.
+    `agreement` is that of `reference.compare_with_reference`, or the reason why there is none.
     """
 
     model: str
@@ -41,7 +41,7 @@ class ImageNetRow:
     agreement: str
 
     def cells(self) -> dict[str, Any]:
-        """The numbers by `COLUMNS`; None for what there is not."""
+        """Returns the numbers by `COLUMNS`; missing ones are None."""
         theirs, ours = self.published, self.layer
         side = ours or theirs
         fit = None if ours is None else ours.power_law
@@ -66,8 +66,10 @@ class ImageNetRow:
 
 
 def best_fit(layer: LayerResult) -> Optional[str]:
-    """As the study had it: "TPL" where the truncated power law is significantly better than the
-    power law, else "PL"; None where they were not compared."""
+    """Returns "TPL" if the truncated power law is significantly better, else "PL", as in the study.
+
+    Returns None if they were not compared.
+    """
     comparisons = None if layer.power_law is None else layer.power_law.comparisons
     if not comparisons or "truncated_power_law" not in comparisons:
         return None

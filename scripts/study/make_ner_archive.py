@@ -1,4 +1,4 @@
-"""Write an archive like the NER model of 2018: its names, shapes, schema and serialisation.
+"""Write an archive like the NER model of 2018: its names, shapes, schema and serialization.
 
     python -m scripts.study.make_ner_archive OUTPUT.tar.gz [--small] [--seed N]
 
@@ -116,7 +116,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_weights(file: BinaryIO, shapes: dict[str, tuple[int, ...]], seed: int) -> None:
-    """Write the parameters in torch's serialisation of 2018, one tensor in memory at a time.
+    """Write the parameters in torch's serialization of 2018, one tensor in memory at a time.
 
     `torch.save` is not used because it names storages by their addresses, which differ by run.
     """
@@ -172,7 +172,9 @@ def main(argv: Optional[list[str]] = None) -> int:
         description=(__doc__ or "").split("\n")[0],
     )
     parser.add_argument("output", type=Path, help="the .tar.gz to write")
-    parser.add_argument("--small", action="store_true", help="small enough to commit (< 1 MB)")
+    parser.add_argument(
+        "--small", action="store_true", help="write a small archive for the repository (< 1 MB)"
+    )
     parser.add_argument("--seed", type=int, default=2018)
     options = parser.parse_args(argv)
     make_archive(options.output, SMALL if options.small else FULL, options.seed)

@@ -1,10 +1,10 @@
-"""Repeat the study of 2018 with whatever can be reached: one page, its claims as rows.
+"""Repeat the study of 2018 with all data that can be reached, and write one page of claims.
 
     python -m scripts.study.reproduce_2018 [--archives-dir DIR] [--weights-dir DIR]
 
-Runs the AllenNLP part and the ImageNet part, or goes on with them, and writes index.html and
-claims.json: each claim with what was published, what was found, a verdict and the data. A claim for
-which there is no data is "not run", and says why.
+The script runs or resumes the AllenNLP part and the ImageNet part, and writes index.html and
+claims.json: each claim with the published numbers, our numbers, a verdict and the data. A claim
+without data is "not run", with the reason.
 """
 
 import argparse
@@ -54,12 +54,12 @@ ALLENNLP, IMAGENET = "allennlp", "imagenet"
 PAGE, CLAIMS, MODELS, COLLAPSE = "index.html", "claims.json", "models.yaml", "rank-collapse.json"
 TITLE = "The study of 2018, repeated"
 ABOUT = (
-    "What the study of 2018 said of the fully connected layers of trained networks, what the"
-    " package's copy of its tables says, and what this run found. Every verdict follows the rule"
-    " beside it, and judges what was found, not how near it is to what was published."
+    "The claims of the study of 2018 on the fully connected layers of trained networks, the numbers"
+    " in the package's copy of its tables, and the numbers of this run. Every verdict follows the"
+    " rule beside it; it judges our numbers, not their distance from the published ones."
 )
 COLLAPSE_TEXT = (
-    "The rank-collapse experiment: networks trained anew; those that diverged are left out."
+    "The rank-collapse experiment: newly trained networks, except those that diverged."
 )
 NO_EXPERIMENT = "pass the results of scripts.rank_collapse with --rank-collapse"
 SCHEMA_VERSION = 1
@@ -75,7 +75,7 @@ REPRODUCED = {
 
 @dataclass(frozen=True)
 class Study:
-    """What to repeat and where; `force` begins anew, otherwise what is done stays."""
+    """What to repeat and where; `force` starts over, otherwise finished parts are kept."""
 
     output_dir: Path
     allennlp_manifest: str
@@ -89,9 +89,9 @@ class Study:
 
 
 def repeat(study: Study) -> tuple[ClaimSection, ...]:
-    """Do every part and write the page and claims.json; the sections of the page.
+    """Run every part, write the page and claims.json, and return the sections of the page.
 
-    What the user named is looked for before any work. Raises what `run_zoo` raises.
+    The user's files are checked before any work. Raises what `run_zoo` raises.
     """
     check_directory(study.output_dir)
     entries = allennlp_entries(study)
@@ -140,7 +140,7 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
     )
     yield ClaimSection(
         "AllenNLP's models, row by row",
-        "Each model beside what was published of it, as --reference compares them.",
+        "Each model and its published numbers, compared as by --reference.",
         tuple(reference_claims(report, entries, root)),
     )
 
@@ -224,7 +224,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.study.reproduce_2018",
         description=(__doc__ or "").split("\n")[0],
-        epilog="The exit code is 0 when the page was written, whatever it says.",
+        epilog="The exit code is 0 if the page was written, for any verdicts.",
     )
     _add_files(parser)
     _add_work(parser)
@@ -239,26 +239,26 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("analysis/reproduce-2018"),
         metavar="DIR",
-        help="where everything goes (%(default)s); run again, it goes on there",
+        help="output directory (%(default)s); a second run resumes there",
     )
     add(
         "--archives-dir",
         type=Path,
         metavar="DIR",
-        help="take AllenNLP's archives that are in DIR from there",
+        help="use the AllenNLP archives in DIR",
     )
     add(
         "--weights-dir",
         type=Path,
         metavar="DIR",
-        help="take torchvision's weights that are in DIR from there",
+        help="use the torchvision weights in DIR",
     )
     add(
         "--rank-collapse",
         type=Path,
         metavar="FILE",
         help='results of the rank-collapse experiment: {"runs": [{"l2": 0.001, "collapsed":'
-        ' true}, ...]}; runs with "diverged": true are left out',
+        ' true}, ...]}; runs with "diverged": true are ignored',
     )
     add(
         "--allennlp-manifest",
@@ -280,21 +280,21 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     add(
         "--untrained",
         action="store_true",
-        help="ImageNet's models with random weights: exercises the part, judges nothing",
+        help="use random weights for ImageNet's models, for a test without verdicts",
     )
-    add("--imagenet-models", metavar="NAME,...", help="only these of ImageNet's")
+    add("--imagenet-models", metavar="NAME,...", help="only these ImageNet models")
     add(
         "--timeout",
         type=float,
         default=TIMEOUT,
         metavar="SECONDS",
-        help="give up on a server that is silent for so long (%(default)g)",
+        help="seconds without data from the server before a download fails (%(default)g)",
     )
-    add("--workers", type=int, metavar="N", help="models at a time")
-    add("--resume", action="store_true", help="go on with what is there: the default")
-    add("--force", action="store_true", help="begin anew")
+    add("--workers", type=int, metavar="N", help="number of models at a time")
+    add("--resume", action="store_true", help="resume an earlier run (the default)")
+    add("--force", action="store_true", help="start over")
     add("--quiet", action="store_true", help="print only errors")
-    add("--debug", action="store_true", help="show where an error arose")
+    add("--debug", action="store_true", help="show the traceback of an error")
 
 
 def study_from(options: argparse.Namespace) -> Study:

@@ -1,13 +1,13 @@
-"""How far real layers are from the limits of the verdict: what it is calibrated on.
+"""Print how far real layers are from the limits of the verdict, for its calibration.
 
     python -m scripts.study.verdict_margins MODEL [MODEL ...]
 
-A MODEL is what the command takes, a directory that it has written, or the directory of a zoo. For
-every kind of layer: how many are assessed, what the verdict calls them, and the smallest singular
-value in shares of the lower edge, s (sqrt N - sqrt M), of the layers that are nearest to zero. The
-verdict is collapsed where the smallest is within rounding or LOST_SHARE of the edge, or where
-MANY_SHARE of all directions, and at least two, are below NEAR_SHARE of it; near_collapse where
-fewer are. The limits are those of `allennlp_analyze.results.verdict`.
+A MODEL is an archive for the command, an output directory, or the directory of a zoo. For every
+kind of layer the script prints the number of assessed layers, their verdicts, and the layers
+nearest to zero with their smallest singular value as a fraction of the lower edge, s (sqrt N - sqrt
+M). The verdict is collapsed if the smallest value is within rounding or below LOST_SHARE of the
+edge, or if at least MANY_SHARE of all directions, and at least two, are below NEAR_SHARE of it; it
+is near_collapse if fewer are. The limits are those of `allennlp_analyze.results.verdict`.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MODELS = "models"  # of a zoo's directory
 
 
 def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
-    """Each model's name and its report, analyzed where there is none."""
+    """Yields each model's name and its report; a model without a report is analyzed."""
     for model in models:
         path = Path(model)
         if (path / MODELS).is_dir():
@@ -42,7 +42,7 @@ def reports(models: Iterable[str]) -> Iterator[tuple[str, Report]]:
 
 
 def share_of_edge(layer: LayerResult) -> Optional[float]:
-    """The smallest singular value of an assessed layer in shares of the edge of noise."""
+    """Smallest singular value of an assessed layer as a fraction of the edge of noise."""
     if not layer.verdict.is_judgement or not layer.lower_edge:
         return None
     return layer.min_singular_value / layer.lower_edge

@@ -1,4 +1,4 @@
-"""Files that are made from the code: their scripts write them, or only check them."""
+"""Writes or checks files that are generated from the code."""
 
 import argparse
 import sys
@@ -15,15 +15,17 @@ def write_or_check(
     make: Callable[[], Mapping[Path, str]],
     argv: Optional[list[str]] = None,
 ) -> int:
-    """Write the files that `make` makes; with --check only name those that differ, and return 1.
+    """Write the files that `make` returns; with --check only list those that differ, and return 1.
 
-    `script` is the name of the module that is run; the first line of its `documentation` is what
-    --help says.
+    `script` is the name of the module to run; the first line of its `documentation` is the
+    description of --help.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {script}", description=(documentation or "").split("\n")[0]
     )
-    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="only check whether the files are up to date"
+    )
     options = parser.parse_args(argv)
     code = 0
     for path, text in make().items():

@@ -2,7 +2,7 @@
 
     python -m scripts.tools.make_cli_docs [--check]
 
-With --check nothing is written; the exit code is 1 where the file is not what would be written.
+With --check nothing is written; the exit code is 1 if the file is out of date.
 """
 
 import argparse

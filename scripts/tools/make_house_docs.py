@@ -4,7 +4,7 @@
 
 The layers are those that import-linter holds (pyproject.toml), the imports those that grimp finds,
 and what a package holds is what the first line of its docstring says. With --check nothing is
-written; the exit code is 1 where a file is not what would be written.
+written; the exit code is 1 if a file is out of date.
 """
 
 import ast
@@ -25,14 +25,14 @@ HEADER = """# The house
 
 <!-- Made by scripts/tools/make_house_docs.py from pyproject.toml, docstrings and imports. -->
 
-Each package has one job, and imports only from the layers below its own. `make lint` holds this
-with import-linter; `make generated` draws this page. Where a new thing goes:
-[CONTRIBUTING.md](../CONTRIBUTING.md).
+Each package has one job, and imports only from the layers below its own. `make lint` checks this
+with import-linter; `make generated` draws this page. [CONTRIBUTING.md](../CONTRIBUTING.md) says
+where to add new code.
 
-![The packages by layer, and which imports which](house.svg)
+![The packages by layer, and their imports](house.svg)
 
-A dot is an import: the package of its row needs the one of its column. All dots lie on one side of
-the diagonal, so there is no circle.
+A dot is an import: the package of its row imports the one of its column. All dots are on one side
+of the diagonal, so there is no cycle.
 """
 
 
@@ -92,7 +92,7 @@ def make_page(layers: Sequence[Sequence[Room]]) -> str:
 
 
 def _table(layers: Sequence[Sequence[Room]]) -> Iterator[str]:
-    yield "| layer | package or module | holds | imports |"
+    yield "| layer | package or module | contents | imports |"
     yield "|---|---|---|---|"
     for number, layer in zip(range(len(layers), 0, -1), layers):
         for room in layer:
@@ -107,7 +107,7 @@ def _cell(text: str) -> str:
 
 
 def _rules() -> Iterator[str]:
-    yield "What is held besides:\n"
+    yield "Other rules:\n"
     for contract in settings()["contracts"]:
         if contract["type"] != "layers":
             yield f"- {contract['name']}."

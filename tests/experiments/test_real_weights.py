@@ -147,7 +147,7 @@ def test_the_archive_has_the_numbers_of_the_weights_file(printed, folder):
     numpy = pytest.importorskip("safetensors.numpy")
     tensors = numpy.load_file(packages.MODELS["minilm"].installed_at(folder))
     assert int(found[1]) == sum(t.ndim == 2 and t.dtype.kind == "f" for t in tensors.values())
-    assert "besides: _classification_layer, new and untrained" in printed
+    assert "in addition: _classification_layer, new and untrained" in printed
 
 
 @with_allennlp

@@ -237,9 +237,9 @@ def test_names_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"", "is not JSON"),
-        (b"\xff\xfe\x00", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
+        (b"", "is not valid JSON"),
+        (b"\xff\xfe\x00", "is not valid JSON"),
+        (b"[" * 100_000, "is not valid JSON"),
         (b"[]", "is not a report"),
         (b"{}", "is not a report"),
         (b'{"schema_version": 999}', "schema version 999"),

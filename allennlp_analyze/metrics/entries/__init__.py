@@ -1,1 +1,1 @@
-"""The entries of the catalogue, by what they belong to."""
+"""The entries of the catalogue of metrics, by subject."""

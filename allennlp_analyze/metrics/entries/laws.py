@@ -1,4 +1,4 @@
-"""Entries of the catalogue: the laws fitted to the spectrum, of its bulk and of its tail."""
+"""Entries of the catalogue: the laws fitted to the bulk and the tail of the spectrum."""
 
 from allennlp_analyze.metrics.metric import (
     A_COUNT,
@@ -25,14 +25,14 @@ MARCHENKO_PASTUR = (
         columns=("mp_sigma",),
         label="sigma of the bulk",
         formula="the law fitted to the middle half of the λ",
-        meaning="Standard deviation of the entries that would make the bulk, were they random.",
+        meaning="Standard deviation of random entries that would produce the bulk.",
         section=BULK_SECTION,
         unit=WEIGHTS,
         details="Fitted so that spikes have no weight: the eigenvalues between the quartiles are"
         " summed, and σ² is their sum over that of the law's quantiles for σ = 1, σ² = Σ λ₍ᵢ₎ / Σ"
         " q((i + ½) / m), i from ⌊m/4⌋ to ⌈3m/4⌉ − 1, ascending from i = 0; m = r at first."
-        " Eigenvalues above `spike_threshold` then leave the bulk, m becomes r less their number,"
-        " and that is repeated until none does, or half of them have left.",
+        " Eigenvalues above `spike_threshold` are then removed, m becomes r minus their number,"
+        " and this is repeated until none is removed, or half of them are.",
         source="ours. The quantiles must agree with the integral of the density above",
         term=True,
     ),
@@ -43,12 +43,12 @@ MARCHENKO_PASTUR = (
         columns=("mp_lambda_minus",),
         label="lower bulk edge",
         formula="λ₋ = σ²(√N − √M)²",
-        meaning="Where the eigenvalues of a random matrix begin.",
+        meaning="Smallest eigenvalue of a random matrix.",
         section=BULK_SECTION,
         unit=EIGENVALUES,
-        details="With r in the place of M where some eigenvalues are 0.",
+        details="If some eigenvalues are 0, r replaces M.",
         source="Marchenko & Pastur 1967",
-        distrust="eigenvalues below λ₋ are usual: training makes the smallest ones smaller.",
+        distrust="eigenvalues below λ₋ are common: training makes the smallest ones smaller.",
         term=True,
     ),
     Metric(
@@ -58,10 +58,10 @@ MARCHENKO_PASTUR = (
         columns=("mp_lambda_plus",),
         label="upper bulk edge",
         formula="λ₊ = σ²(√N + √M)²",
-        meaning="Where they end: what lies beyond was learned.",
+        meaning="Largest eigenvalue of a random matrix: eigenvalues beyond it were learned.",
         section=BULK_SECTION,
         unit=EIGENVALUES,
-        details="With r in the place of M, as above.",
+        details="r replaces M, as above.",
         source="Marchenko & Pastur 1967",
         term=True,
     ),
@@ -74,10 +74,10 @@ MARCHENKO_PASTUR = (
         section=BULK_SECTION,
         unit=EIGENVALUES,
         details="The edge with a margin: the largest eigenvalue of noise exceeds it in 1% of draws,"
-        " 2.0234 being the 99% quantile of the Tracy-Widom law for real matrices.",
+        " where 2.0234 is the 99% quantile of the Tracy-Widom law for real matrices.",
         source="Johnstone, *On the distribution of the largest eigenvalue in principal components"
         " analysis*, 2001, theorem 1.1",
-        distrust="for entries with heavy tails, whose largest eigenvalue is not bounded by it.",
+        distrust="for entries with heavy tails: it does not bound their largest eigenvalue.",
     ),
     Metric(
         "marchenko_pastur.n_spikes",
@@ -87,11 +87,11 @@ MARCHENKO_PASTUR = (
         columns=("mp_n_spikes",),
         label="spikes",
         formula="#{λ > λ₊ with a Tracy-Widom margin}",
-        meaning="Eigenvalues that stick out of the bulk.",
+        meaning="Eigenvalues beyond the bulk.",
         section=BULK_SECTION,
         unit=A_COUNT,
-        details="Those above `spike_threshold`: directions that stand out of the noise.",
-        distrust="where the tail is heavy, as said above.",
+        details="They are above `spike_threshold`: directions that stand out from the noise.",
+        distrust="if the tail is heavy, see above.",
         term=True,
     ),
     Metric(
@@ -101,12 +101,12 @@ MARCHENKO_PASTUR = (
         columns=("mp_soft_rank",),
         label="MP soft rank",
         formula="λ₊ / λ_max",
-        meaning="1 where all is bulk, near 0 with long tails.",
+        meaning="1 if everything is bulk, near 0 with long tails.",
         section=BULK_SECTION,
         details="The share of the largest eigenvalue that noise explains.",
         source="Martin & Mahoney, *Implicit self-regularization in deep neural networks*, 2018"
         " (JMLR 22, 2021), MP soft rank",
-        distrust="above 1 it says only that there is no spike.",
+        distrust="above 1 it shows only that there is no spike.",
         term=True,
     ),
     Metric(
@@ -117,10 +117,9 @@ MARCHENKO_PASTUR = (
         formula="√(Σ (Wᵢⱼ − mean)² / (N M))",
         section=BULK_SECTION,
         unit=WEIGHTS,
-        details="The standard deviation of all entries, spikes among them.",
+        details="The standard deviation of all entries, including spikes.",
         agrees="`numpy.std(W)`",
-        distrust="as the σ of the noise, wherever there are spikes: it is larger than `sigma` by"
-        " what they hold.",
+        distrust="as the σ of the noise if there are spikes, which make it larger than `sigma`.",
     ),
     Metric(
         "marchenko_pastur.entry_lambda_minus",
@@ -130,7 +129,7 @@ MARCHENKO_PASTUR = (
         formula="`entry_sigma`² (√N − √M)²",
         section=BULK_SECTION,
         unit=EIGENVALUES,
-        details="The lower edge if all of W were noise. The verdict measures σ_min against its"
+        details="The lower edge if all of W were noise. The verdict compares σ_min with its"
         " square root.",
     ),
     Metric(
@@ -148,7 +147,7 @@ MARCHENKO_PASTUR = (
 TIKHONOV = (
     Metric(
         "tikhonov.gamma",
-        "Where the spectrum is split.",
+        "Eigenvalue at which the spectrum is split.",
         schema=_FROM_ZERO,
         label="gamma",
         formula="the eigenvalue that splits the spectrum",
@@ -182,7 +181,7 @@ TIKHONOV = (
         schema=_SHARE,
         label="share of information",
         formula="Σ_{λ>γ} λ / Σ λ",
-        meaning="How much of the squared norm is information.",
+        meaning="Share of the squared norm that is information.",
         section=SPLIT_SECTION,
         term=True,
     ),
@@ -203,14 +202,14 @@ POWER_LAW = (
         label="alpha",
         formula="ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
         meaning="Exponent of the tail. 2 to 6 in well-trained layers; above 6 hardly more structure"
-        " than chance, below 2 very heavy tails. Uncertain on few eigenvalues.",
+        " than chance, below 2 very heavy tails. Uncertain with few eigenvalues.",
         section=TAIL_SECTION,
         details="α is 1 + n / Σ ln(λᵢ / xmin), over the n eigenvalues λᵢ ≥ xmin: the smaller, the"
         " heavier the tail. The range is that of Martin & Mahoney.",
         source="Clauset, Shalizi & Newman, *Power-law distributions in empirical data*, 2009,"
         " equation 3.1",
         distrust="with fewer than 50 eigenvalues (the report warns); with a large `D` or"
-        " `alpha_sigma`; and never as a proof of a power law. The fit always gives some number: for"
+        " `alpha_sigma`; and never as a proof of a power law. The fit always gives a number: for"
         " matrices of independent normal entries one between 2.4 (60 x 40) and well above 10 (3000"
         " x 1000).",
         term=True,
@@ -231,8 +230,8 @@ POWER_LAW = (
         details="The maximum is over the λᵢ ≥ xmin; F_data is the share of the tail below λᵢ, F_fit"
         " = 1 − (λ / xmin)^(1 − α). 0 for a perfect fit.",
         source="the same, equation 3.9, with F_data as powerlaw has it",
-        distrust="across different `n_tail`: in a true power law chance makes it about 0.5 /"
-        " √n_tail. It is no p-value.",
+        distrust="to compare different `n_tail`: for a true power law it is about 0.5 / √n_tail by"
+        " chance. It is not a p-value.",
         term=True,
         terminal=TerminalColumn("D", ".3f", rank_to_drop=3),
         page=PageColumn("D", 2, narrow=False),
@@ -245,14 +244,14 @@ POWER_LAW = (
         schema=_FROM_ZERO,
         columns=("xmin",),
         label="xmin",
-        formula="the λ that minimises D",
-        meaning="Where the fitted tail begins.",
+        formula="the λ that minimizes D",
+        meaning="Start of the fitted tail.",
         section=TAIL_SECTION,
         unit=EIGENVALUES,
-        details="The largest λ is excepted; of equals it is the first.",
+        details="The largest λ is excluded; of equal ones it is the first.",
         source="the same, section 3.3",
-        distrust="it jumps: two local minima of D that are almost equal give quite different fits"
-        " for matrices that hardly differ.",
+        distrust="it jumps: two almost equal local minima of D give very different fits for nearly"
+        " equal matrices.",
         term=True,
     ),
     Metric(
@@ -266,7 +265,7 @@ POWER_LAW = (
         section=TAIL_SECTION,
         details="The standard error is for this xmin.",
         source="the same, equation 3.2",
-        distrust="as the whole uncertainty: that xmin was searched for is not in it.",
+        distrust="as the whole uncertainty: it does not include the search for xmin.",
         term=True,
     ),
     Metric(
@@ -277,7 +276,7 @@ POWER_LAW = (
         columns=("n_tail",),
         label="eigenvalues in the tail",
         formula="n = #{λ ≥ xmin}",
-        meaning="What the fit rests on.",
+        meaning="Number of eigenvalues in the fit.",
         section=TAIL_SECTION,
         unit=A_COUNT,
         details="At least 2.",
@@ -285,14 +284,14 @@ POWER_LAW = (
     ),
     Metric(
         "power_law.best_fit",
-        "Name of the distribution that fits best; null where none was compared.",
+        "Name of the distribution that fits best; null if none was compared.",
         TEXT,
         nullable=True,
         columns=("best_fit",),
     ),
     Metric(
         "power_law.comparisons",
-        "By name of the other distribution; null where none was compared.",
+        "By name of the other distribution; null if none was compared.",
         schema={
             "oneOf": [
                 {"type": "null"},

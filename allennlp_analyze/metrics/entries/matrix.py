@@ -1,4 +1,4 @@
-"""Entries of the catalogue: which matrix it is, and what is said of it in words."""
+"""Entries of the catalogue: the identity of a matrix, its verdict and its notes."""
 
 from allennlp_analyze.metrics.metric import COUNT, TEXT, WHOLE, Metric, PageColumn, TerminalColumn
 from allennlp_analyze.options.names import KINDS
@@ -10,14 +10,14 @@ _POSITIVE = {"minimum": 1}
 MATRIX = (
     Metric(
         "name",
-        "Unique name: the path of the module, then [part] where a tensor holds several matrices.",
+        "Unique name: the path of the module, then [part] if a tensor contains several matrices.",
         TEXT,
         section=SECTION,
     ),
     Metric("parameter", "Name of the tensor in the weights file.", TEXT, section=SECTION),
     Metric(
         "part",
-        "Which part of the tensor this matrix is; null for the whole.",
+        "The part of the tensor that is this matrix; null for the whole tensor.",
         TEXT,
         nullable=True,
         section=SECTION,
@@ -25,7 +25,7 @@ MATRIX = (
     ),
     Metric(
         "module_index",
-        "Position of the module in model.modules(); null where no modules were built.",
+        "Position of the module in model.modules(); null if no modules were built.",
         COUNT,
         nullable=True,
         schema={"minimum": 0},
@@ -49,7 +49,7 @@ MATRIX = (
     ),
     Metric(
         "module_class",
-        "Class of the module that owns the tensor; null where no modules were built.",
+        "Class of the module that owns the tensor; null if no modules were built.",
         TEXT,
         nullable=True,
         section=SECTION,
@@ -66,14 +66,14 @@ MATRIX = (
         },
         columns=("rows", "columns"),
         section=SECTION,
-        details="As it stands in the model.",
+        details="As in the model.",
     ),
     Metric(
         "dtype",
         "Type in which the values are stored.",
         TEXT,
         section=SECTION,
-        details="By torch's name.",
+        details="The name in torch.",
     ),
     Metric(
         "M",
@@ -97,20 +97,20 @@ MATRIX = (
 IN_WORDS = (
     Metric(
         "power_law_note",
-        "Why there is no power law, or what to be careful of; null where there is nothing to say.",
+        "Why there is no power law, or a caution about it; otherwise null.",
         TEXT,
         nullable=True,
     ),
     Metric(
         "verdict",
-        "What the singular values say of this matrix; not_assessed where Marchenko-Pastur theory"
+        "Verdict on this matrix by its singular values; not_assessed if Marchenko-Pastur theory"
         " lets the smallest one be 0.",
         TEXT,
         schema={"enum": [verdict.value for verdict in LAYER_VERDICTS]},
     ),
     Metric(
         "warnings",
-        "What a reader of this layer's numbers should know.",
+        "Cautions about this layer's numbers.",
         TEXT,
         schema={"type": "array", "items": {"type": "string"}},
     ),

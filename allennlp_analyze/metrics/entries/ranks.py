@@ -1,4 +1,4 @@
-"""Entries of the catalogue: which singular values count as zero, and which directions are lost."""
+"""Entries of the catalogue: tolerances, hard ranks and lost directions."""
 
 from allennlp_analyze.metrics.metric import WHOLE, Metric, PageColumn, TerminalColumn
 from allennlp_analyze.results.layer import TOLERANCES
@@ -6,7 +6,7 @@ from allennlp_analyze.results.layer import TOLERANCES
 SECTION = "hard rank"
 _FROM_ZERO = {"minimum": 0}
 _PERCENT = {"minimum": 0, "maximum": 100}
-# Of each tolerance: what it is, in ASCII, and its formula.
+# For each tolerance: an ASCII description and its formula.
 _TOLERANCES = {
     "numpy": (
         "sigma_max * N * eps, as numpy.linalg.matrix_rank; eps of float32 for float32 and lower"
@@ -22,7 +22,7 @@ _TOLERANCES = {
         "0.001, or the option `loose_tolerance`",
     ),
     "rounding": (
-        "What the rounding of the stored dtype alone can produce.",
+        "The largest singular value that rounding to the stored dtype alone can produce.",
         "the larger of k · (eps_stored / √12) · rms · (√N + √M) and σ_max · N · 2⁻⁵²; rms ="
         " `frobenius_norm` / √(N M); k = 2.5, for float8 1.1",
     ),
@@ -66,14 +66,14 @@ RANKS = (
     *map(_tolerance, TOLERANCES),
     Metric(
         "lost_directions",
-        "Directions that are gone by the rule of the verdict.",
+        "Directions that are lost by the rule of the verdict.",
         WHOLE,
         in_report=False,
         terminal=TerminalColumn("lost", "d", compared=0),
     ),
     Metric(
         "lost_percent",
-        "Share of the directions that are gone by the rule of the verdict, in percent.",
+        "Share of the directions that are lost by the rule of the verdict, in percent.",
         in_report=False,
         label="directions lost in percent, by the verdict's rule",
         page=PageColumn("lost", percent=True, compared=True),

@@ -1,4 +1,4 @@
-"""Entries of the catalogue: the scalars that follow from the singular values and the power law."""
+"""Entries of the catalogue: scalars of the singular values and the power law."""
 
 from allennlp_analyze.metrics import norms
 from allennlp_analyze.metrics.metric import (
@@ -21,13 +21,13 @@ SPECTRUM = (
         schema=_FROM_ZERO,
         label="smallest singular value",
         formula="σ_min = √λ_min(WᵀW)",
-        meaning="How much is left of the input direction that the layer weakens most.",
+        meaning="How much remains of the input direction that the layer weakens most.",
         section=SPECTRUM_SECTION,
         unit=WEIGHTS,
-        details="0 says that W loses it. Marchenko-Pastur theory keeps it near s (√N − √M) for"
+        details="0 means that W loses it. Marchenko-Pastur theory keeps it near s (√N − √M) for"
         " independent entries of standard deviation s.",
         agrees="`numpy.linalg.svd`",
-        distrust="as a sign of health where Q ≤ 1.1, since there it goes to 0 for healthy matrices"
+        distrust="as a sign of health for Q ≤ 1.1, since there it goes to 0 for healthy matrices,"
         " too; and to compare layers of different size or scale.",
         term=True,
         terminal=TerminalColumn("sigma_min", compared=0),
@@ -44,8 +44,8 @@ SPECTRUM = (
         section=SPECTRUM_SECTION,
         unit=WEIGHTS,
         agrees="`numpy.linalg.norm(W, 2)`",
-        distrust="as a bound on what a *layer* amplifies where a normalisation follows, which takes"
-        " any scale away.",
+        distrust="as a bound on the gain of a *layer* that is followed by a normalization, which"
+        " removes any scale.",
         term=True,
         compared=True,
     ),
@@ -56,12 +56,12 @@ SPECTRUM = (
         schema={"minimum": 1},
         label="condition number",
         formula="σ_max / σ_min",
-        meaning="How unevenly directions are treated; large where some are nearly lost.",
+        meaning="How unevenly directions are treated; large if some are nearly lost.",
         section=SPECTRUM_SECTION,
         details="How much a relative error can grow when W is inverted.",
-        undefined="where σ_min is 0",
+        undefined="if σ_min is 0",
         agrees="`numpy.linalg.cond`",
-        distrust="above about 1 / eps (8 million for float32) it is made of rounding errors: read"
+        distrust="above about 1 / eps (8 million for float32) it consists of rounding errors: use"
         " `hard_rank_rounding` instead.",
         term=True,
     ),
@@ -106,11 +106,11 @@ NORMS = (
         formula="‖W‖²_F / σ²_max",
         meaning="A rank that small singular values hardly change; at most M.",
         section=NORMS_SECTION,
-        details="How many directions as strong as the strongest the matrix amounts to, at least 1.",
+        details="The equivalent number of directions as strong as the strongest, at least 1.",
         undefined=_ZERO_MATRIX,
         source='Rudelson & Vershynin, *Sampling from large matrices*, 2007 ("numerical rank")',
         distrust="as a rank: a single large σ_max makes it small although no direction is lost. A"
-        " heavy-tailed, well-trained layer has a low one.",
+        " heavy-tailed, well-trained layer has a low stable rank.",
         term=True,
         page=PageColumn("stable rank", narrow=False),
         compared=True,
@@ -129,7 +129,7 @@ NORMS = (
         undefined=_ZERO_MATRIX,
         source="Roy & Vetterli, *The effective rank: a measure of effective dimensionality*,"
         " EUSIPCO 2007",
-        distrust="beside other tools: many put λ where this has σ, which gives smaller numbers.",
+        distrust="to compare with other tools: many use λ, not σ, which gives smaller numbers.",
         term=True,
         compared=True,
     ),
@@ -140,13 +140,13 @@ NORMS = (
         schema=_FROM_ZERO,
         label="entropy",
         formula="−Σ pᵢ ln pᵢ / ln r, p = λ / Σλ, r = hard rank (numpy)",
-        meaning="How evenly the eigenvalues are spread: 1 where all are equal.",
+        meaning="How evenly the eigenvalues are spread: 1 if all are equal.",
         section=NORMS_SECTION,
         details="0 for r = 1.",
         undefined="for r = 0",
         agrees="WeightWatcher's `matrix_entropy`",
-        distrust="to compare matrices of different r: dividing by ln r takes most of the size out,"
-        " not all.",
+        distrust="to compare matrices of different r: dividing by ln r removes most of the size,"
+        " but not all.",
         term=True,
     ),
     Metric(
@@ -191,9 +191,9 @@ NORMS = (
         source="Martin, Peng & Mahoney, *Predicting trends in the quality of state-of-the-art"
         " neural networks without access to training or testing data*, Nature Communications 2021"
         " (α̂); WeightWatcher's `alpha_weighted`",
-        distrust="wherever `alpha` is not to be trusted; where λ_max is near 1, so that it is near"
-        " 0 whatever `alpha` is; and since WeightWatcher's own `alpha` is not always this one (it"
-        " fits with other bounds).",
+        distrust="if `alpha` cannot be trusted; if λ_max is near 1, so that it is near 0 for any"
+        " `alpha`; and because WeightWatcher's own `alpha` is not always this one (it fits with"
+        " other bounds).",
         term=True,
     ),
     Metric(
@@ -202,7 +202,7 @@ NORMS = (
         compute=lambda facts: norms.log_alpha_norm(facts.singular_values, facts.alpha),
         label="log alpha norm",
         formula="log₁₀ Σλ^α",
-        meaning="A norm in which the tail decides.",
+        meaning="A norm that the tail dominates.",
         section=NORMS_SECTION,
         details="Over all M eigenvalues: the same idea with the whole spectrum.",
         undefined="without a fit",

@@ -77,10 +77,10 @@ LOG = {"training": dataclasses.asdict(TINY), "epochs": [EPOCH], "diverged": Fals
 @pytest.mark.parametrize(
     "contents, said",
     [
-        ("", "is not JSON"),
-        ('{"training": {', "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ("\x00\xff", "is not JSON"),
+        ("", "is not valid JSON"),
+        ('{"training": {', "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("\x00\xff", "is not valid JSON"),
         ("[]", "is not a log"),
         ("null", "is not a log"),
         *(

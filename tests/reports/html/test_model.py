@@ -137,7 +137,7 @@ def test_render_makes_the_page_of_the_run_again(tmp_path: Path) -> None:
     [
         (lambda out: out.rmdir(), "contains no report.json"),
         (lambda out: (out / "report.json").write_text("{}"), "is not a report"),
-        (lambda out: (out / "report.json").write_text("<html>"), "is not JSON"),
+        (lambda out: (out / "report.json").write_text("<html>"), "is not valid JSON"),
     ],
 )
 def test_render_refuses_in_one_line(tmp_path: Path, spoil: Any, said: str) -> None:
