@@ -214,7 +214,7 @@ def test_every_setting_is_in_force() -> None:
 
 
 ACCEPTED = (
-    "give a path or URL, a mapping of names to tensors (torch or numpy), or a torch.nn.Module"
+    "expected a path or URL, a mapping of names to tensors (torch or numpy), or a torch.nn.Module"
 )
 
 

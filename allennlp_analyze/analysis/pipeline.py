@@ -94,10 +94,10 @@ def analyze_archive(
 ) -> ModelReport:
     """Open and analyze the model that `reading` names; writes nothing itself.
 
-    `reference` is the argument of `read_reference` for the numbers to compare with; it is read first.
-    `startup` is the number of seconds that a command had taken before. Without `quiet`, a terminal
-    shows the progress. `keep_journal` opens the journal of this run; its outcomes are used unchanged,
-    and new ones are added to it.
+    `reference` is the argument of `read_reference` for the numbers to compare with; it is read
+    first. `startup` is the number of seconds that a command had taken before. Without `quiet`, a
+    terminal shows the progress. `keep_journal` opens the journal of this run; its outcomes are used
+    unchanged, and new ones are added to it.
     """
     started = time.perf_counter()
     building = building or Building()
@@ -137,7 +137,8 @@ def analyze_source(
 ) -> ModelReport:
     """Analyze an opened source; `modules` is None if only the weights are known.
 
-    The keywords are those of `analyze_archive`; `started` is the time when reading began (None: now).
+    The keywords are those of `analyze_archive`; `started` is the time when reading began (None:
+    now).
     """
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)

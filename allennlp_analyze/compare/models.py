@@ -18,12 +18,12 @@ from allennlp_analyze.sources.formats.sharded import is_index
 def compared_models(
     names: Sequence[str], settings: Settings, limits: Limits, quiet: bool = True
 ) -> list[ComparedModel]:
-    """A report for each of `names`, with only the layers that `settings` ask for.
+    """Returns a report for each of `names`, with only the layers that `settings` select.
 
     A name is the output directory of an analysis, its report.json, or anything that
-    `analyze_archive` opens: that is analyzed with `settings` and within `limits`, once if
-    it is named twice. Reports are read, and paths looked up, before any analysis begins. Raises
-    `UsageError` or `SourceError`.
+    `analyze_archive` opens. An archive is analyzed with `settings` and within `limits`, only once
+    if it is given twice. Reports are read, and paths are checked, before any analysis starts.
+    Raises `UsageError` or `SourceError`.
     """
     reports = {name: _stored_report(name) for name in dict.fromkeys(names)}
     found = {}
@@ -36,7 +36,7 @@ def compared_models(
 
 
 def _stored_report(name: str) -> Optional[ModelReport]:
-    """The report that `name` names; None where it is to be analyzed."""
+    """Returns the report at `name`, or None if it must be analyzed."""
     if is_url(name):
         return None
     path = fetch(name, quiet=True)  # a local path, so nothing is downloaded
@@ -44,6 +44,6 @@ def _stored_report(name: str) -> Optional[ModelReport]:
         return load_report(path)
     if path.is_file() and path.suffix == ".json" and not is_index(name):
         raise SourceError(
-            f"{name}: a report must be called {REPORT}, with singular_values.npz beside it"
+            f"{name}: a report must be named {REPORT}, with singular_values.npz beside it"
         )
     return None

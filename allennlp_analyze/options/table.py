@@ -225,7 +225,7 @@ OPTIONS: tuple[Option, ...] = (
         "retry_failed",
         Section.OUTPUT,
         (Place.ZOO,),
-        "like --resume, and retry failed models",
+        "resume, and retry failed models",
         material=False,
     ),
     _switch(
@@ -272,7 +272,7 @@ OPTIONS: tuple[Option, ...] = (
         "print only errors",
         material=False,
         elsewhere={
-            Place.COMPARE: {"help": "print only errors (and the JSON of --json)"},
+            Place.COMPARE: {"help": "print only errors (and JSON if requested)"},
             Place.LIBRARY: {"default": True, "help": "show no progress"},
         },
     ),

@@ -162,9 +162,7 @@ def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ..
             raise ValueError(f"expected at least one of {', '.join(known)}")
         for name in found:
             if name not in known:
-                raise ValueError(
-                    f"unknown {what} {quoted(name)}; choose from {', '.join(known)}"
-                )
+                raise ValueError(f"unknown {what} {quoted(name)}; choose from {', '.join(known)}")
         return found
 
     return parse
@@ -189,7 +187,7 @@ def expression(value: object) -> str:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"{quoted(text)} is not a regular expression ({error}); use '.*' to match any characters"
+            f"{quoted(text)} is not a regular expression ({error}); '.*' matches any characters"
         ) from None
     return text
 

@@ -39,7 +39,9 @@ def read_images(name: str, directory: Optional[Path]) -> Images:
     if name == "digits":
         return _digits()
     if directory is None:
-        raise UsageError("--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download")
+        raise UsageError(
+            "--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download"
+        )
     if (directory / BINARY_FOLDER).is_dir():
         directory = directory / BINARY_FOLDER
     if (directory / TRAIN_FILES[0]).is_file():
@@ -99,7 +101,9 @@ def _records(directory: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.nd
         except OSError as error:
             raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
         if not values.size or values.size % width:
-            raise SourceError(f"{path}: {values.size} bytes are not a multiple of the record size {width}")
+            raise SourceError(
+                f"{path}: {values.size} bytes are not a multiple of the record size {width}"
+            )
         found.append(values.reshape(-1, width))
         if found[-1][:, 0].max() > 9:
             raise SourceError(f"{path}: has a label above 9; is it CIFAR-10's binary version?")
@@ -113,7 +117,7 @@ def _torchvision_cifar10(directory: Path) -> Images:
         from torchvision.datasets import CIFAR10
     except ImportError:
         raise UsageError(
-            f"--data-dir: {directory} contains no {BINARY_FOLDER}, and torchvision is not installed:"
+            f"--data-dir: {directory} has no {BINARY_FOLDER}, and torchvision is not installed:"
             " `pip install torchvision`, or unpack CIFAR-10's binary version there"
         ) from None
     here = (directory / PYTHON_FOLDER).is_dir()

@@ -1,9 +1,9 @@
 """Reads the results of the rank-collapse experiment from a JSON file.
 
-The file contains {"runs": [{"l2": 0.001, "collapsed": true}, ...]}: for every trained network its L2
-penalty, a number >= 0, and whether a hidden fully connected layer collapsed. A run with
-"diverged": true ended early with NaN or infinity; its layers say nothing about the penalty, so it is
-ignored. Other keys are ignored, too.
+The file contains {"runs": [{"l2": 0.001, "collapsed": true}, ...]}: for every trained network its
+L2 penalty, a number >= 0, and whether a hidden fully connected layer collapsed. A run with
+"diverged": true ended early with NaN or infinity; its layers say nothing about the penalty, so it
+is ignored. Other keys are ignored, too.
 """
 
 import json
@@ -38,11 +38,11 @@ def read_runs(path: Path) -> tuple[CollapseRun, ...]:
 def _run(place: str, run: Any) -> Optional[CollapseRun]:
     """None for one that diverged."""
     if not isinstance(run, dict) or not isinstance(run.get("collapsed"), bool):
-        raise SourceError(f"{place}: 'collapsed' must be true nor false")
+        raise SourceError(f"{place}: 'collapsed' must be true or false")
     l2 = run.get("l2")
     if isinstance(l2, bool) or not isinstance(l2, (int, float)) or not 0 <= l2 < math.inf:
         raise SourceError(f"{place}: 'l2' must be a number >= 0")
     diverged = run.get("diverged", False)
     if not isinstance(diverged, bool):
-        raise SourceError(f"{place}: 'diverged' must be true nor false")
+        raise SourceError(f"{place}: 'diverged' must be true or false")
     return None if diverged else CollapseRun(l2=float(l2), collapsed=run["collapsed"])

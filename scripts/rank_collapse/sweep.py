@@ -74,7 +74,9 @@ def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
     if force:
         shutil.rmtree(place)
     elif not resume:
-        raise OutputError(f"{place}: is there already; use --resume to continue it, or --force to start over")
+        raise OutputError(
+            f"{place}: already exists; use --resume to continue it, or --force to start over"
+        )
     elif holds_another(training, place):
         raise OutputError(
             f"{place}: contains a training with other options; use --force to replace it, or"

@@ -148,7 +148,7 @@ def shown_archive(ours: Report, weights: Report) -> Iterator[str]:
         f"  has {len(pairs)} of the weights file's {len(weights.layers)} matrices: singular values,"
         f" alpha and D within a relative {furthest(pairs):.1g}"
     )
-    yield f"in addition: {', '.join(sorted(new))}, new and untrained"
+    yield f"  in addition: {', '.join(sorted(new))}, new and untrained"
 
 
 def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:

@@ -58,13 +58,11 @@ ABOUT = (
     " in the package's copy of its tables, and the numbers of this run. Every verdict follows the"
     " rule beside it; it judges our numbers, not their distance from the published ones."
 )
-COLLAPSE_TEXT = (
-    "The rank-collapse experiment: newly trained networks, except those that diverged."
-)
+COLLAPSE_TEXT = "The rank-collapse experiment: newly trained networks, except those that diverged."
 NO_EXPERIMENT = "pass the results of scripts.rank_collapse with --rank-collapse"
 SCHEMA_VERSION = 1
-# What a comparison row by row is to the claim that the numbers are reproduced; of two models that
-# have nothing in common, there is nothing to say.
+# The verdict of the claim for each verdict of the comparison; models without common numbers are not
+# judged.
 REPRODUCED = {
     "reproduced": "holds",
     "close": "holds",
@@ -146,7 +144,7 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
 
 
 def reference_claims(report: ZooReport, entries: Sequence[ZooEntry], root: Path) -> Iterator[Claim]:
-    """For each model with a reference, whether the published numbers are reproduced."""
+    """Yields for each model with a reference whether the published numbers are reproduced."""
     for model, entry in zip(report.models, entries):
         name = entry.options.get("reference")
         if name is None:

@@ -28,7 +28,7 @@ QUOTED = {
         {fraction(MANY_SHARE)},
     ),
     "NEAR_SHARE of many": (
-        rf"\bdirections, and two, are below (\d+%) of {EDGE}",
+        rf"\bdirections, and at least two, are below (\d+%) of {EDGE}",
         {percent(NEAR_SHARE)},
     ),
     "near_collapse": (r"`near_collapse` \| it is below (\d+%)", {percent(NEAR_SHARE)}),

@@ -133,7 +133,7 @@ def test_sizes_are_numbers_of_any_type(written: Any) -> None:
     [
         ("max_dim", 10**30, f"{10**30} is too large"),
         ("max_dim", "1e30", "'1e30' is too large"),
-        ("kinds", ",", "name at least one of"),
+        ("kinds", ",", "expected at least one of"),
         ("kinds", np.array(3), "3 is not a list of names"),
         ("layers", np.array(["a", "b"]), "array("),
         ("split_gates", 2, "2 must be true or false"),

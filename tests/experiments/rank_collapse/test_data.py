@@ -71,7 +71,9 @@ def test_cifar10_is_read_from_its_binary_version(cifar, inside: bool) -> None:
 def test_damaged_cifar10_is_named(cifar) -> None:
     path = cifar / data.BINARY_FOLDER / data.TEST_FILES[0]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SourceError, match=r"test_batch\.bin: 9218 bytes are not a multiple of the record size"):
+    with pytest.raises(
+        SourceError, match=r"test_batch\.bin: 9218 bytes are not a multiple of the record size"
+    ):
         data.read_images("cifar10", cifar)
     path.unlink()
     with pytest.raises(SourceError, match=r"test_batch\.bin: cannot be read"):

@@ -190,7 +190,10 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
             ("--batch-size", "2000"),
             "--batch-size: 2000 is more than the 1437 images for training of scikit-learn's digits",
         ),
-        (("--data", "cifar10"), "--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download"),
+        (
+            ("--data", "cifar10"),
+            "--data cifar10 requires --data-dir, the directory of CIFAR-10 or for its download",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, options, said: str) -> None:
