@@ -104,7 +104,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(NESTED, st.integers(0, 5))
 def test_plain_values_equal_those_of_pickle(value: object, protocol: int) -> None:
     pickled = pickle.dumps(value, protocol)
