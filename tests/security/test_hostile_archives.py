@@ -222,7 +222,7 @@ def test_a_bomb_is_stopped_before_it_is_inflated(place: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "unpacks to more than 1048576 bytes" in message
-    assert "--max-unpacked-size" in message
+    assert "max_unpacked_size" in message
     assert peak < 2**24
 
 
@@ -238,7 +238,7 @@ def test_names_do_not_break_the_one_line_of_the_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert "\x1b" not in done.stderr
-    assert "choose a weights file" in done.stderr
+    assert "contains several weights files" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["model\n.tar.gz", "modèle.tar.gz", "-model.tar.gz"])
