@@ -75,7 +75,7 @@ DEEP = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
         ),
         ("- {path: x, path: y}\n", "line 1: has the key 'path' twice"),
         ("- {path: y, options: {gamma: 1, gamma: 2}}\n", "line 1: has the key 'gamma' twice"),
-        ("- {path: y, options: {plots: 2, no-plots: 1}}\n", "line 1: option plots: 2 is neither"),
+        ("- {path: y, options: {plots: 2, no-plots: 1}}\n", "line 1: option plots: 2 must be"),
         ("- {[path]: y}\n", "line 1: a key is not text"),
         ("- x\n- &a y\n- *a\n", r"line 3: contains an alias \('a'\)"),
         (BOMB, "line 2: contains an alias"),
