@@ -30,6 +30,8 @@ TEXTS = frozenset(
         "sentence",
         "reason",
         "warnings",
+        "new_warnings",
+        "gone_warnings",
         "power_law_note",
         "title",
         "claim",
