@@ -13,30 +13,30 @@ COVERAGE ?= --cov --cov-report=
 DOWNLOAD_TESTS := tests/sources/download
 MAKE_VENV := setup.py pyproject.toml scripts/tools/make_venv.sh scripts/tools/find_python.sh
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 	    printf '%-16s %s\n' "$$target" "$$text"; done
 
-analyze: .venv/installed ## analyze ARCHIVE (url or path) with AllenNLP; the report goes to analysis/
+analyze: .venv/installed ## analyze ARCHIVE (URL or path) with AllenNLP; the report is written to analysis/
 	.venv/bin/allennlp analyze '$(ARCHIVE)' $(OPTIONS)
 
-test: .venv/installed ## the tests, with AllenNLP, on Python 3.10
+test: .venv/installed ## run the tests with AllenNLP on Python 3.10
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
 
-test-standalone: .venv-standalone/installed ## the tests, without AllenNLP, on the newest Python
+test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on the newest Python
 	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(COVERAGE)
 
-test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## downloads with the old urllib3
+test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## test downloads with the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 
-lint: .venv-standalone/installed ## ruff, mypy, and which package imports which
+lint: .venv-standalone/installed ## run ruff, mypy and import-linter
 	.venv-standalone/bin/ruff check .
 	.venv-standalone/bin/ruff format --check .
 	.venv-standalone/bin/mypy
 	.venv-standalone/bin/lint-imports
 
-generated: .venv-standalone/installed ## write what is made from the code: pages of docs/, the schemas
+generated: .venv-standalone/installed ## write the files generated from the code: pages of docs/, the schemas
 	.venv-standalone/bin/python -m scripts.tools.make_cli_docs
 	.venv-standalone/bin/python -m scripts.tools.make_schemas
 	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs

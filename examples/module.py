@@ -1,4 +1,4 @@
-"""A model that is being built or trained: its modules say what kind each matrix is of.
+"""Analyze a model in memory: its modules decide the kind of each matrix.
 
 python module.py
 """

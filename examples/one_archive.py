@@ -1,4 +1,4 @@
-"""Is this archive healthy? Prints the verdict and what is wrong, and writes the reports.
+"""Is this archive healthy? Print the verdict and the problems, and write the reports.
 
 python one_archive.py ARCHIVE DIRECTORY
 """

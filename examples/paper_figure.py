@@ -1,4 +1,4 @@
-"""A figure for a paper: the spectra of some layers side by side, in the size of a column.
+"""Draw a figure for a paper: the spectra of some layers, in the width of a column.
 
 python paper_figure.py ARCHIVE FIGURE.pdf LAYER [LAYER ...]
 """

@@ -1,4 +1,4 @@
-"""The power law of every matrix of a checkpoint that torch has loaded.
+"""Print the power law of every matrix of a checkpoint loaded by torch.
 
 python state_dict.py CHECKPOINT
 """
@@ -9,7 +9,7 @@ import torch
 
 from allennlp_analyze import analyze
 
-checkpoint = torch.load(sys.argv[1], map_location="cpu")  # only what you trust: this is a pickle
+checkpoint = torch.load(sys.argv[1], map_location="cpu")  # only for trusted files: this is a pickle
 # {"state_dict": ...} and the like are opened; so is a dict of numpy arrays.
 report = analyze(checkpoint)
 for layer in report.layers:

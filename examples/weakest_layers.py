@@ -1,4 +1,4 @@
-"""The layers that come closest to losing rank, as a data frame (needs pandas).
+"""Print the layers closest to losing rank, as a data frame (needs pandas).
 
 python weakest_layers.py ARCHIVE [COUNT]
 """
@@ -9,7 +9,7 @@ from allennlp_analyze import analyze
 
 frame = analyze(sys.argv[1], kinds=["linear", "recurrent"]).to_dataframe()
 frame = frame[frame["Q"] > 1.1]
-# What a random matrix of the same size and variance would have as its smallest singular value.
+# The smallest singular value of a random matrix of the same size and variance.
 edge = frame["mp_entry_lambda_minus"] ** 0.5
 frame["margin"] = frame["min_singular_value"] / edge
 

@@ -57,7 +57,7 @@ EPOCHS = 20
 
 @dataclass(frozen=True)
 class Size:
-    """How large the network is, and how long it is trained; `steps` are an epoch's."""
+    """The size of the network and of its training; `steps` are per epoch."""
 
     channels: int
     batch_size: int
@@ -65,7 +65,7 @@ class Size:
     lr: float
 
 
-# Both have the study's l2 * lr * steps.
+# Both have the l2 * lr * steps of the study.
 STUDY = Size(channels=96, batch_size=32, steps=math.ceil(STUDY_STEPS / EPOCHS), lr=STUDY_LR)
 SMALL = replace(STUDY, channels=8, batch_size=16, steps=STUDY.steps // 2, lr=2 * STUDY_LR)
 
@@ -86,7 +86,7 @@ def repeat(request: Request) -> Experiment:
     """Train, analyze and write everything. Raises `UsageError`, `SourceError` or `OutputError`."""
     sweep = request.sweep
     check_directory(request.output_dir)
-    # What is wrong with the images is said before anything is written, or removed.
+    # Errors in the images are reported before anything is written or removed.
     images = read_images(sweep.trainings[0].data, sweep.data_dir)
     check_batches(sweep.trainings[0], images)
     prepare(sweep, request.resume, request.force)
@@ -110,7 +110,7 @@ def repeat(request: Request) -> Experiment:
 
 
 def tikhonov(sweep: Sweep, networks: Sequence[TrainedNetwork]) -> Optional[TikhonovDemonstration]:
-    """With the layer that has lost the largest share of its directions; None where none has."""
+    """Demonstrate on the layer with the largest share of lost directions; None if there is none."""
     finals = [
         (layer, network, training)
         for network, training in zip(networks, sweep.trainings)
@@ -125,7 +125,7 @@ def tikhonov(sweep: Sweep, networks: Sequence[TrainedNetwork]) -> Optional[Tikho
 
 
 def about(sweep: Sweep) -> tuple[tuple[str, str], ...]:
-    """What was run, and what of it is not as in the study."""
+    """Returns the facts of the run and their differences from the study."""
     one = sweep.trainings[0]
     at = 1e-3
     ours = replace(one, l2=at).decay
@@ -231,7 +231,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def request_from(options: argparse.Namespace) -> Request:
-    """Raises `UsageError` for a value that makes no sense."""
+    """Returns the request of the options. Raises `UsageError` for an invalid value."""
     size = STUDY if options.full else SMALL
     lr = size.lr if options.lr is None else options.lr
     _check_numbers(options, lr)
@@ -289,7 +289,7 @@ def _check_choices(options: argparse.Namespace) -> None:
 
 
 def _penalties(asked: Sequence[float]) -> tuple[float, ...]:
-    """Each once, in order; no two of which the networks would share a directory."""
+    """Returns each penalty once, in order; two of them must not share a directory."""
     for l2 in asked:
         if not (math.isfinite(l2) and l2 >= 0):
             raise UsageError(f"--l2: {l2} is not a number >= 0")

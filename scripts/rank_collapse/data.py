@@ -21,8 +21,10 @@ CIFAR_SHAPE = (3, 32, 32)
 
 @dataclass(frozen=True)
 class Images:
-    """`train_x` (n, 3, 28, 28) float32, each image standardised; `train_y` (n,) int64 in 0..9; the
-    same for the test set."""
+    """`train_x` (n, 3, 28, 28) float32 with standardized images, `train_y` (n,) int64 in 0..9.
+
+    The test set has the same form.
+    """
 
     name: str
     train_x: np.ndarray
@@ -50,7 +52,7 @@ def read_images(name: str, directory: Optional[Path]) -> Images:
 
 
 def _digits() -> Images:
-    """1797 images of 8 x 8 pixels, enlarged; every fifth, class by class, is for the test."""
+    """1797 images of 8 x 8 pixels, enlarged; every fifth of each class is in the test set."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -69,7 +71,7 @@ def _digits() -> Images:
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """SIZE x SIZE pixels by linear interpolation between the centres of pixels."""
+    """Enlarge to SIZE x SIZE pixels by linear interpolation between pixel centers."""
     places = np.clip((np.arange(SIZE) + 0.5) * len(image) / SIZE - 0.5, 0, len(image) - 1)
     low = np.minimum(places.astype(int), len(image) - 2)
     share = places - low
@@ -78,7 +80,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def _standardised(x: np.ndarray) -> np.ndarray:
-    """Each image with mean 0 and standard deviation 1, as the study's images."""
+    """Give each image mean 0 and standard deviation 1, as in the study."""
     x = x.astype(np.float32)
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
     std = x.std(axis=(1, 2, 3), keepdims=True)
@@ -112,7 +114,7 @@ def _records(directory: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.nd
 
 
 def _torchvision_cifar10(directory: Path) -> Images:
-    """By torchvision, which checks the files' checksums, and downloads what is not there."""
+    """Read through torchvision, which checks the checksums and downloads missing files."""
     try:
         from torchvision.datasets import CIFAR10
     except ImportError:
@@ -134,6 +136,6 @@ def _torchvision_cifar10(directory: Path) -> Images:
 
 
 def _cropped(x: np.ndarray) -> np.ndarray:
-    """The middle SIZE x SIZE pixels, standardised."""
+    """Returns the middle SIZE x SIZE pixels, standardized."""
     edge = (x.shape[-1] - SIZE) // 2
     return _standardised(x[:, :, edge : edge + SIZE, edge : edge + SIZE])

@@ -50,7 +50,7 @@ LAYER_LOOKS = {HIDDEN[0]: ("o", BLUE), HIDDEN[1]: ("s", VERMILLION)}
 
 
 def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
-    """The same measures at the end of training, against L2, which has a place for 0."""
+    """Draw the same measures at the end of training against L2, with a place for 0."""
     figure, axes = panels((WIDTH, 3.1), 1, len(MEASURES), (0.6, 0.4, 0.65, 0.45), (0.85, 0))
     ended = trained_to_the_end(networks)
     axis = L2Axis(tuple(network.l2 for network in ended))
@@ -77,24 +77,24 @@ def draw_against_l2(networks: Sequence[TrainedNetwork]) -> "Figure":
 
 
 def trained_to_the_end(networks: Sequence[TrainedNetwork]) -> list[TrainedNetwork]:
-    """Those that were trained to the end."""
+    """Returns the networks that were trained to the end."""
     return [network for network in networks if not network.diverged]
 
 
 def diverged_note(networks: Sequence[TrainedNetwork]) -> str:
-    """The note below a figure of the ends: how many have none."""
+    """Returns the note below a figure of the ends, with the number of diverged networks."""
     return f"{count(sum(n.diverged for n in networks), 'network')} diverged: not drawn"
 
 
 def _why_empty(networks: Sequence[TrainedNetwork]) -> str:
-    """What stands in the axes of a figure of the ends that has nothing to draw."""
+    """Returns the text for empty axes in a figure of the ends."""
     if not networks:
         return NO_NETWORK
     return "nothing to draw" if trained_to_the_end(networks) else ALL_DIVERGED
 
 
 def _finals(networks: Sequence[TrainedNetwork], name: str, measure: Measure) -> np.ndarray:
-    """(n,) what was measured at the end, NaN where it is not defined."""
+    """Returns the measured values at the end (n,), NaN if undefined."""
     found = []
     for network in networks:
         layer = network.final.layer(name)
@@ -139,7 +139,7 @@ def _collapsed(networks: Sequence[TrainedNetwork], name: str) -> np.ndarray:
 
 
 def draw_accuracy(networks: Sequence[TrainedNetwork]) -> "Figure":
-    """Test accuracy against what is left of the rank of each layer, a point for each L2."""
+    """Draw test accuracy against the remaining rank of each layer, a point for each L2."""
     ended = trained_to_the_end(networks)
     # Room for the note below.
     bottom = 0.45 if len(ended) == len(networks) else 0.7

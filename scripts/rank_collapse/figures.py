@@ -1,4 +1,4 @@
-"""The figures of the rank-collapse experiment: drawn from its results, and written as files."""
+"""Draws the figures of the rank-collapse experiment from its results and writes them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
-    """Every figure that the experiment has, with its name and what it shows in words.
+    """Yields every figure of the experiment with its name and caption.
 
-    To be used within `house_style`.
+    Use it inside `house_style`.
     """
     networks = experiment.networks
     finals, ends = _finals_in_words(networks), _ends_in_words(networks, _finals_in_words)
@@ -82,7 +82,7 @@ def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
 
 
 def _finals_in_words(networks: Sequence[TrainedNetwork]) -> str:
-    """The smallest singular values at the end."""
+    """Describes the smallest singular values at the end."""
     found = []
     for network in networks:
         layers = ", ".join(f"{x.name} {x.min_singular_value:.2g}" for x in network.final.layers)
@@ -100,7 +100,7 @@ def _accuracies_in_words(networks: Sequence[TrainedNetwork]) -> str:
 def _ends_in_words(
     networks: Sequence[TrainedNetwork], say: Callable[[Sequence[TrainedNetwork]], str]
 ) -> str:
-    """What `say` says of those that a figure of the ends draws, and how many it does not."""
+    """Describes with `say` the networks in a figure of the ends, and counts the others."""
     ended = trained_to_the_end(networks)
     if len(ended) == len(networks):
         return say(networks)
@@ -108,7 +108,7 @@ def _ends_in_words(
 
 
 def write_figures(experiment: Experiment, directory: Path, plot_format: str) -> tuple[Path, ...]:
-    """Write every figure into `directory` as png, svg or pdf; their paths. Raises `OutputError`."""
+    """Write every figure to `directory` as png, svg or pdf; returns paths. Raises `OutputError`."""
     folder = make_directory(directory)
     written = []
     with house_style():

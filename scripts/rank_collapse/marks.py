@@ -1,4 +1,4 @@
-"""What the rank-collapse figures share: a look for every L2, names at the ends of lines, axes."""
+"""Shared by the rank-collapse figures: looks for every L2, names at the ends of lines, axes."""
 
 import math
 from collections.abc import Sequence
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Where names begin to the right of axes, in widths of these; from one to the next in heights of a
-# letter.
+# The position of names to the right of the axes, in widths of the axes, and their spacing in
+# heights of a letter.
 LEADER_FROM, LEADER_TO, LABELS_AT = 1.01, 1.05, 1.06
 LABEL_SPACING = 1.35
-# How far 0 stands from the smallest positive L2 on the axis of L2, in decades.
+# The distance of 0 from the smallest positive L2 on the axis of L2, in decades.
 ZERO_GAP = 1.0
 MAX_TICKS = 4
-# Ticks of L2 nearer than this, in widths of the axes, would cover each other.
+# Ticks of L2 closer than this, in widths of the axes, would overlap.
 TICK_SPACING = 0.17
-# A range whose ends differ by less than this is drawn as if they did.
+# The smallest range of an axis.
 LEAST_RATIO = 4.0
-# What float64 can hold the ends of a logarithmic axis of.
+# The range of values for which float64 can represent the ends of a logarithmic axis.
 DRAWABLE = (1e-290, 1e290)
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one network of the sweep is drawn."""
+    """The look of one network of the sweep."""
 
     label: str
     marker: str
@@ -57,7 +57,7 @@ class Look:
 
 @dataclass(frozen=True)
 class End:
-    """What to name to the right of axes: at the point (x, y), both in 0..1 of the axes."""
+    """A name to the right of the axes, for the point (x, y), both in 0..1 of the axes."""
 
     x: float
     y: float
@@ -84,8 +84,8 @@ def panels(
 ) -> tuple["Figure", list[list["Axes"]]]:
     """A figure of `size` inches with rows x columns of axes.
 
-    `margins` (left, right, bottom, top) and `gaps` (across, down) are in inches too: what stands
-    there does not grow with the figure.
+    `margins` (left, right, bottom, top) and `gaps` (across, down) are in inches, too, because their
+    contents do not grow with the figure.
     """
     width, height = size
     left, right, bottom, top = margins
@@ -107,7 +107,7 @@ def panels(
 
 
 def name_ends(ax: "Axes", ends: Sequence[End]) -> None:
-    """Name `ends` to the right of `ax`, each beside its point but none over another."""
+    """Name `ends` to the right of `ax`, each near its point and without overlaps."""
     if not ends:
         return
     ends = sorted(ends, key=lambda end: end.y)
@@ -128,13 +128,13 @@ def name_ends(ax: "Axes", ends: Sequence[End]) -> None:
 
 
 def place_of(ax: "Axes", x: float, y: float) -> tuple[float, float]:
-    """Data coordinates as shares of the axes, within them."""
+    """Convert data coordinates to shares of the axes, clipped to them."""
     across, up = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))
     return float(np.clip(across, 0, 1)), float(np.clip(up, 0, 1))
 
 
 def log_limits(values: np.ndarray) -> Optional[tuple[float, float]]:
-    """Where a logarithmic axis of the positive ones of `values` ends; None where there is none."""
+    """Returns the ends of a logarithmic axis of the positive `values`, or None without any."""
     low, high = DRAWABLE
     positive = values[(values > low) & (values < high)]
     if not len(positive):
@@ -152,14 +152,14 @@ def log_y(ax: "Axes", limits: tuple[float, float]) -> None:
 
 
 def share_y(ax: "Axes", highest: float) -> None:
-    """An axis of percents from 0 to `highest`, or to 10 where that is less."""
+    """Set an axis of percents from 0 to `highest`, at least to 10."""
     top = max(10.0, min(highest * 1.1, 104.0))
     ax.set_ylim(-0.03 * top, top)
     linear_ticks(ax.yaxis, top)
 
 
 def crosses(ax: "Axes", x: Any) -> None:
-    """Marks on the axis itself for values of 0, which a logarithmic axis has no place for."""
+    """Draw marks on the axis for values of 0, which have no place on a logarithmic axis."""
     foot = np.zeros(len(x))
     style: dict[str, Any] = {"ls": "", "marker": "x", "ms": 5, "color": VERMILLION}
     line(ax, x, foot, transform=ax.get_xaxis_transform(), clip_on=False, zorder=5, **style)
@@ -167,7 +167,7 @@ def crosses(ax: "Axes", x: Any) -> None:
 
 @dataclass(frozen=True)
 class L2Axis:
-    """A logarithmic axis of L2 on which 0 has a place of its own, to the left of all others."""
+    """A logarithmic axis of L2 with a separate place for 0 on the left."""
 
     values: tuple[float, ...]
 
@@ -177,14 +177,14 @@ class L2Axis:
 
     @property
     def zero(self) -> float:
-        """Where 0 stands."""
+        """The position of 0."""
         return math.log10(self.positive[0]) - ZERO_GAP if self.positive else 0.0
 
     def at(self, l2: float) -> float:
         return math.log10(l2) if l2 > 0 else self.zero
 
     def draw(self, ax: "Axes") -> None:
-        """Limits and ticks, and a line between 0 and the rest."""
+        """Set limits and ticks, and draw a line between 0 and the rest."""
         from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
         places = [self.at(value) for value in self.values]
@@ -201,7 +201,7 @@ class L2Axis:
             line(ax, (between, between), (0, 1), transform=ax.get_xaxis_transform(), **style)
 
     def _ticks(self, spacing: float) -> list[float]:
-        """Every value, or powers of ten where those are many; none nearer than `spacing`."""
+        """Returns every value, or powers of ten if there are many, at least `spacing` apart."""
         shown = self.positive
         if len(shown) > MAX_TICKS:
             low, high = math.ceil(math.log10(shown[0])), math.floor(math.log10(shown[-1]))
@@ -215,7 +215,7 @@ class L2Axis:
 
 
 def legend_below_all(figure: "Figure", handles: Sequence[Any], y: float, columns: int) -> None:
-    """One legend for all axes, in the middle at `y` inches from below."""
+    """Draw one centered legend for all axes, `y` inches above the bottom."""
     height = float(figure.get_figheight())
     figure.legend(
         handles=list(handles),

@@ -1,4 +1,4 @@
-"""What the figures show of each layer, and the axes that they share."""
+"""The measures of a layer in the figures, and their common axes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Callable, Optional
@@ -18,7 +18,8 @@ ZERO_NOTE, DAGGER = "crosses on the axis: exactly 0", "†"
 Measure = Callable[[LayerResult], Optional[float]]
 
 
-# Of each layer: what the axis is called, the number, whether the axis is logarithmic.
+# For each measure of a layer: the label of the axis, the number, and whether the axis is
+# logarithmic.
 MEASURES: tuple[tuple[str, Measure, bool], ...] = (
     (f"smallest singular value {SIGMA_MIN}", lambda layer: layer.min_singular_value, True),
     ("directions lost (% of M)", lambda layer: layer.lost_percent, False),
@@ -27,12 +28,12 @@ MEASURES: tuple[tuple[str, Measure, bool], ...] = (
 
 
 def set_title(ax: "Axes", text: str) -> None:
-    """Above the power of ten that the ticks of the vertical axis may have in common."""
+    """Set a title above the common power of ten of the vertical axis."""
     ax.set_title(text, loc="left", fontsize=SMALL_SIZE, pad=15)
 
 
 def limits_of(series: Sequence[np.ndarray], log: bool) -> Optional[tuple[float, float]]:
-    """The ends of an axis of them all; of a logarithmic one None where nothing is positive."""
+    """Returns the ends of a common axis; None for a logarithmic one without positive values."""
     values = np.concatenate([np.zeros(0), *series])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -52,7 +53,7 @@ def positive_of(values: np.ndarray) -> np.ndarray:
 
 
 def shape_of(networks: Sequence[TrainedNetwork], name: str) -> str:
-    """ ", 4096 x 384" where a network has the layer."""
+    """Returns such as ", 4096 x 384" if a network has the layer."""
     layers = (network.epochs[0].layer(name) for network in networks)
     found = next((layer for layer in layers if layer is not None), None)
     return "" if found is None else f", {found.N} \u00d7 {found.M}"

@@ -25,10 +25,10 @@ STUDY_MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Training:
-    """All that the weights depend on, but for the machine's arithmetic.
+    """Everything that the weights depend on, except the machine's arithmetic.
 
-    An epoch is `steps` batches, however many images there are. They come in an order drawn anew
-    when fewer than a batch are left of the last one; those few are left out.
+    An epoch is `steps` batches, for any number of images. A new random order of the images is drawn
+    when fewer than a batch are left; the rest is skipped.
     """
 
     data: str
@@ -43,9 +43,10 @@ class Training:
 
     @property
     def decay(self) -> float:
-        """Of what the penalty alone makes of a weight, exp(-decay), the exponent.
+        """The exponent of exp(-decay), the factor by which the penalty alone shrinks a weight.
 
-        A step takes 2 * l2 * lr of a weight, and momentum makes 1 / (1 - momentum) of each step.
+        A step removes 2 * l2 * lr of a weight, and momentum multiplies each step by
+        1 / (1 - momentum).
         """
         return decay(self.l2, self.lr, self.epochs * self.steps, self.momentum)
 
@@ -56,14 +57,16 @@ def decay(l2: float, lr: float, steps: int, momentum: float) -> float:
 
 
 def study_decay(l2: float) -> float:
-    """The decay that the study's training had at this penalty."""
+    """The decay of the study's training at this penalty."""
     return decay(l2, STUDY_LR, STUDY_STEPS, STUDY_MOMENTUM)
 
 
 @dataclass(frozen=True)
 class TrainedEpoch:
-    """What training found out in one epoch: the mean loss without the penalty, None before the
-    first; the share of the test set that is right."""
+    """The results of one epoch: the mean loss without the penalty, and the test accuracy.
+
+    The loss is None before the first epoch.
+    """
 
     epoch: int
     train_loss: Optional[float]
@@ -100,8 +103,7 @@ class MiniAlexNet(nn.Module):
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """The epochs of which there is a state dict; `diverged`: the loss or a weight became NaN or
-    infinite in the next one."""
+    """The epochs with a state dict; `diverged`: then the loss or a weight was not finite."""
 
     epochs: tuple[TrainedEpoch, ...] = ()
     diverged: bool = False
@@ -111,17 +113,16 @@ class TrainingLog:
 
 
 def epoch_file(directory: Path, epoch: int) -> Path:
-    """Where the state dict after `epoch` epochs is; epoch 0 is the network as initialised."""
+    """The path of the state dict after `epoch` epochs; epoch 0 is the initial network."""
     return directory / f"epoch-{epoch:03d}.safetensors"
 
 
 def train(training: Training, images: Images, directory: Path) -> TrainingLog:
-    """Train one network; its state dict after each epoch goes into `directory`.
+    """Train one network and write its state dict after each epoch to `directory`.
 
-    What an earlier, interrupted call has done of the same training is gone on with: the weights are
-    the same to the last bit. Ends early when the loss, or a parameter or running statistic at the
-    end of an epoch, is no longer finite: that epoch is not kept. Raises what `check_batches` and
-    `read_log` raise.
+    An interrupted call for the same training is resumed; the weights are identical to the last bit.
+    Training ends early if the loss, a parameter or a running statistic is not finite at the end of
+    an epoch; that epoch is not kept. Raises what `check_batches` and `read_log` raise.
     """
     check_batches(training, images)
     log = read_log(training, directory)
@@ -146,7 +147,7 @@ def train(training: Training, images: Images, directory: Path) -> TrainingLog:
 
 
 def check_batches(training: Training, images: Images) -> None:
-    """Raises `UsageError` where not one batch can be had of the images."""
+    """Raise `UsageError` if the images do not fill one batch."""
     if training.batch_size > len(images.train_x):
         raise UsageError(
             f"--batch-size: {training.batch_size} is more than the {len(images.train_x)} images"
@@ -155,22 +156,22 @@ def check_batches(training: Training, images: Images) -> None:
 
 
 def read_log(training: Training, directory: Path) -> TrainingLog:
-    """What `directory` holds of this training: nothing where it holds another's, or no log.
+    """Returns the log of this training in `directory`, empty if it has none or another's.
 
-    Raises `SourceError` for a file that is no log.
+    Raises `SourceError` if the file is not a log.
     """
     found = _read(directory / LOG)
     return TrainingLog() if found is None or found[0] != asdict(training) else found[1]
 
 
 def holds_another(training: Training, directory: Path) -> bool:
-    """Whether the log in `directory` is that of another training. Raises as `read_log` does."""
+    """Whether the log in `directory` belongs to another training. Raises like `read_log`."""
     found = _read(directory / LOG)
     return found is not None and found[0] != asdict(training)
 
 
 def _read(path: Path) -> Optional[tuple[Any, TrainingLog]]:
-    """What was trained, and its log; None where there is no file."""
+    """Returns the training and its log, or None if there is no file."""
     try:
         held: Any = json.loads(path.read_bytes())
         epochs = tuple(TrainedEpoch(**epoch) for epoch in held["epochs"])
@@ -190,7 +191,7 @@ def _read(path: Path) -> Optional[tuple[Any, TrainingLog]]:
 
 
 def _is_epoch(number: int, read: TrainedEpoch) -> bool:
-    """Whether what was read is the epoch of this number."""
+    """Whether an epoch as read has this number."""
     numbers = [read.test_accuracy, 0.0 if number == 0 else read.train_loss]
     return read.epoch == number and all(
         isinstance(x, (int, float)) and math.isfinite(x) for x in numbers
@@ -207,7 +208,7 @@ def _going_on_file(directory: Path, epoch: int) -> Path:
 
 
 class _Run:
-    """A network, its optimizer and the order of its images."""
+    """A network with its optimizer and the order of its images."""
 
     def __init__(self, training: Training, images: Images) -> None:
         torch.manual_seed(training.seed)
@@ -221,7 +222,7 @@ class _Run:
         named = dict(self.network.named_parameters())
         self.optimizer = torch.optim.SGD(
             [
-                # The gradient of l2 * sum w^2 is what torch adds for a weight decay of 2 * l2.
+                # The gradient of l2 * sum w^2 equals a weight decay of 2 * l2 in torch.
                 {"params": [named[n] for n in sorted(penalised)], "weight_decay": 2 * training.l2},
                 {"params": [p for n, p in named.items() if n not in penalised]},
             ],
@@ -230,7 +231,7 @@ class _Run:
         )
 
     def train_epoch(self) -> float:
-        """Mean cross-entropy over the epoch; it ends where that is not finite."""
+        """Train one epoch and return the mean cross-entropy; stops early if it is not finite."""
         self.network.train()
         total = 0.0
         for _ in range(self.training.steps):
@@ -254,7 +255,7 @@ class _Run:
         return batch
 
     def is_finite(self) -> bool:
-        """Whether every parameter and running statistic is."""
+        """Whether every parameter and running statistic is finite."""
         return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
 
     def accuracy(self) -> float:
@@ -267,7 +268,7 @@ class _Run:
         return sum(right) / len(self.test_y)
 
     def keep(self, directory: Path, log: TrainingLog) -> None:
-        """Write the state dict and what going on needs; after them the log, which names them."""
+        """Write the state dict and the state for resuming, then the log, which refers to them."""
         epoch = log.epochs[-1].epoch
         weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
         _save(weights, epoch_file(directory, epoch))

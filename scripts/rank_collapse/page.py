@@ -1,7 +1,7 @@
-"""One HTML page for the rank-collapse experiment: its result, its table, its figures, Tikhonov.
+"""Writes the HTML page of the rank-collapse experiment: result, table, figures and Tikhonov.
 
-The template is beside this script, not among the package's: it is the page of an experiment that
-is run from a checkout, and an installed package has no use for it. It extends the package's own.
+The template is next to this script and extends those of the package. It is not in the package,
+because the experiment is run only from a checkout.
 """
 
 import os
@@ -36,7 +36,7 @@ FOLDER = Path(__file__).resolve().parent
 TEMPLATE = "page.html"
 CHECKOUT = FOLDER.parent.parent
 DOCUMENT = CHECKOUT / "docs" / "rank-collapse.md"
-# The sections that say more, by their anchors.
+# Sections of the document with more information, by anchor.
 SECTIONS = (
     ("The Marchenko-Pastur law, and why Q > 1", "the-marchenko-pastur-law-and-why-q--1"),
     ("Hard rank and tolerances", "hard-rank-and-tolerances"),
@@ -139,7 +139,7 @@ class TikhonovPart:
 
 @dataclass(frozen=True)
 class CollapsePage:
-    """Every text of the page."""
+    """All texts of the page."""
 
     title: str
     mark: str
@@ -155,14 +155,14 @@ class CollapsePage:
 
 
 def write_page(experiment: Experiment, path: Path) -> Path:
-    """Write the page at `path`, which is given back. Raises `OutputError`."""
+    """Write the page to `path` and return it. Raises `OutputError`."""
     page = page_of(experiment, path)
     write_text(path, render_template(TEMPLATE, (), {}, folder=FOLDER, page=page))
     return path
 
 
 def page_of(experiment: Experiment, path: Path) -> CollapsePage:
-    """The texts and figures of the page that is to be at `path`."""
+    """Returns the texts and figures of the page at `path`."""
     figures = _figures(experiment)
     result, *more = sentences(experiment)
     shown = experiment.tikhonov
@@ -180,7 +180,7 @@ def page_of(experiment: Experiment, path: Path) -> CollapsePage:
 
 
 def document_links(path: Path) -> tuple[LinkText, ...]:
-    """To the sections of the document, where the page at `path` is in the same checkout."""
+    """Returns links to the sections of the document, if `path` is in the same checkout."""
     page = path.absolute()
     relative = None
     if CHECKOUT in page.parents:

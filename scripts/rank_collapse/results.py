@@ -1,4 +1,4 @@
-"""What the rank-collapse experiment found, as frozen dataclasses."""
+"""The results of the rank-collapse experiment as frozen dataclasses."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -20,17 +20,17 @@ class EpochState:
     layers: tuple[LayerResult, ...]
 
     def layer(self, name: str) -> Optional[LayerResult]:
-        """The hidden layer `name`, None where it was not analyzed."""
+        """Returns the hidden layer `name`, or None if it was not analyzed."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One run of the sweep: the penalty l2 * sum w^2, as Keras counts it, and every epoch.
+    """One run of the sweep: the penalty l2 * sum w^2, in Keras's convention, and every epoch.
 
-    `decay` is the exponent of what the penalty alone would make of a weight in all of the training:
-    exp(-decay), with decay = 2 * l2 * lr * steps / (1 - momentum). `diverged` says that the loss
-    or a weight became NaN or infinite, which ended the run: `epochs` are those before.
+    The penalty alone would shrink a weight to exp(-decay) during the training, with decay = 2 * l2
+    * lr * steps / (1 - momentum). `diverged` says that the loss or a weight became NaN or infinite,
+    which ended the run; `epochs` are those before.
     """
 
     l2: float
@@ -44,7 +44,7 @@ class TrainedNetwork:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the verdict rule calls a hidden layer collapsed at the end."""
+        """Whether a hidden layer has collapsed at the end, by the rule of the verdict."""
         return any(layer.verdict is Verdict.COLLAPSED for layer in self.final.layers)
 
 
@@ -82,7 +82,7 @@ class TikhonovDemonstration:
 
     @property
     def lost(self) -> int:
-        """Directions that the Moore-Penrose inverse leaves out."""
+        """Number of directions that the Moore-Penrose inverse excludes."""
         return self.layer.M - self.rank
 
     @property
@@ -93,7 +93,7 @@ class TikhonovDemonstration:
 
     @property
     def strongest_lost(self) -> Optional[float]:
-        """The largest singular value up to the cutoff."""
+        """The largest singular value at or below the cutoff."""
         return float(self.layer.singular_values[self.rank]) if self.lost else None
 
     @property
@@ -104,7 +104,7 @@ class TikhonovDemonstration:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that the figures and the page show. `about` are (name, value) pairs: what was run."""
+    """The data of the figures and the page. `about` are (name, value) pairs on the run."""
 
     data: str
     about: tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""The study's figure: the eigenvalues of FC1 before and after training, for each L2."""
+"""Draws the study's figure: the eigenvalues of FC1 before and after training, for each L2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 LAYER = HIDDEN[0]
 COLUMNS = 4
 LINEAR_BINS, BINS_PER_DECADE, MOST_LOG_BINS = 40, 6, 90
-# A linear axis ends so many times beyond the upper edge of the untrained bulk.
+# The end of a linear axis, as a multiple of the upper edge of the untrained bulk.
 VIEW = 1.25
-# Eigenvalues this far below the largest share the first bin: each says no more than that float32
-# keeps nothing there, and their range would have most of the axis to itself.
+# Eigenvalues this far below the largest share the first bin: they are below float32's precision,
+# and would take most of the axis.
 FAR_BELOW = 1e-20
 PANEL_ROW, MARGIN = 3.2, 0.75
 AFTER_ALPHA = 0.55
-# The axes are so many times as high as the highest bar: room for notes.
+# The height of the axes as a multiple of the highest bar, with room for notes.
 NOTES_ROOM = 1.35
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The layer of one network, as initialised and at the end."""
+    """The layer of one network, at the start and at the end."""
 
     network: TrainedNetwork
     before: LayerResult
@@ -53,10 +53,10 @@ class Pair:
 
 
 def draw_eigenvalues(networks: Sequence[TrainedNetwork]) -> "Figure":
-    """Histograms of the eigenvalues of W^T W, in pairs: above on a linear axis, below on a
-    logarithmic one, where those that collapsed can be seen apart.
+    """Draw pairs of histograms of the eigenvalues of W^T W, linear above and logarithmic below.
 
-    All panels of a row have the same bins. With the edges of the Marchenko-Pastur bulk.
+    The logarithmic axis separates collapsed eigenvalues. All panels of a row have the same bins.
+    Lines mark the edges of the Marchenko-Pastur bulk.
     """
     found = [pair for network in networks if (pair := _pair(network)) is not None]
     if not found:
@@ -96,7 +96,7 @@ def _pair(network: TrainedNetwork) -> Optional[Pair]:
 
 
 def _linear_edges(pairs: Sequence[Pair]) -> np.ndarray:
-    """(LINEAR_BINS + 1,) from 0 to beyond what the layers have before training."""
+    """Bins (LINEAR_BINS + 1,) from 0 to beyond the eigenvalues before training."""
     ends = []
     for pair in pairs:
         bulk = bulk_of(pair.before)
@@ -105,7 +105,7 @@ def _linear_edges(pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def _log_edges(pairs: Sequence[Pair]) -> np.ndarray:
-    """Bins over all positive eigenvalues, of which the tiniest share the first."""
+    """Bins over all positive eigenvalues; the smallest ones share the first bin."""
     values = np.concatenate([x.eigenvalues for pair in pairs for x in (pair.before, pair.after)])
     positive = values[values > DRAWABLE[0]]
     if not len(positive):
@@ -133,7 +133,7 @@ def _draw_linear(ax: "Axes", pair: Pair, edges: np.ndarray) -> None:
 
 
 def _draw_log(ax: "Axes", pair: Pair, edges: np.ndarray) -> None:
-    # What is below the first bin is counted in it; zeros are not.
+    # Values below the first bin are counted in it, except zeros.
     def counted(values: np.ndarray) -> np.ndarray:
         return _counts(np.maximum(values[values > 0], edges[0]), edges)
 
@@ -191,7 +191,7 @@ def _notes(ax: "Axes", notes: Sequence[str]) -> None:
 
 
 def _handles(pairs: Sequence[Pair]) -> list[Any]:
-    """The legend: only what some panel has."""
+    """Returns the handles of the legend for everything that some panel shows."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -1,4 +1,4 @@
-"""Trains the networks of the rank-collapse experiment side by side, and analyzes every epoch."""
+"""Trains the networks of the rank-collapse experiment in parallel and analyzes every epoch."""
 
 import contextlib
 import multiprocessing
@@ -32,7 +32,7 @@ HIDDEN_PATTERN = f"^({'|'.join(HIDDEN)})$"
 
 @dataclass(frozen=True)
 class Sweep:
-    """The trainings, and where each has its directory."""
+    """The trainings and the directory of each."""
 
     trainings: tuple[Training, ...]
     directory: Path
@@ -45,16 +45,15 @@ class Sweep:
 
 
 def place_name(l2: float) -> str:
-    """What the directory of the network with this penalty is called: l2-0.001."""
+    """Returns the directory name of the network with this penalty, such as l2-0.001."""
     return f"l2-{l2:g}"
 
 
 def prepare(sweep: Sweep, resume: bool, force: bool) -> None:
-    """Make the directories. What is there of an earlier sweep is kept with `resume`, removed with
-    `force`.
+    """Create the directories; `resume` keeps the files of an earlier sweep, `force` removes them.
 
-    Raises `OutputError` where neither is asked for, where a log is that of another training, or
-    where nothing can be removed or written; `SourceError` for a file that is no log.
+    Raises `OutputError` without either of them, if a log belongs to another training, or if files
+    cannot be removed or written; raises `SourceError` if a file is not a log.
     """
     for training in sweep.trainings:
         place = sweep.place(training)
@@ -70,7 +69,7 @@ def prepare(sweep: Sweep, resume: bool, force: bool) -> None:
 
 
 def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
-    """Remove what the training is not to find in its directory."""
+    """Remove the files that the training must not find in its directory."""
     if force:
         shutil.rmtree(place)
     elif not resume:
@@ -83,15 +82,15 @@ def _clear(training: Training, place: Path, resume: bool, force: bool) -> None:
             " another --output-dir"
         )
     else:
-        # A process that was killed could not remove what it was writing.
+        # A killed process could not remove its partial files.
         for path in place.glob(f"*{TEMPORARY_SUFFIX}"):
             path.unlink()
 
 
 def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:
-    """Train what is not trained, `sweep.jobs` networks at a time, each on one core.
+    """Train the remaining networks, `sweep.jobs` at a time, each on one core.
 
-    Raises what `read_images` raises, and `SourceError` when a process dies.
+    Raises what `read_images` raises, and `SourceError` if a process dies.
     """
     open_ = [t for t in sweep.trainings if not read_log(t, sweep.place(t)).is_complete(t)]
     if open_:
@@ -103,7 +102,7 @@ def train_all(sweep: Sweep) -> tuple[TrainingLog, ...]:
 
 @contextlib.contextmanager
 def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes; those at work are ended when something is raised here."""
+    """Spawn processes; running ones are terminated if an error is raised here."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts) as pool:
         try:
@@ -116,19 +115,19 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; this one's parent ends it."""
+    """Ignore Ctrl-C, which reaches every process of a terminal; the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _train(training: Training, data_dir: Optional[Path], place: Path) -> None:
     import torch
 
-    torch.set_num_threads(1)  # networks are trained side by side
+    torch.set_num_threads(1)  # networks are trained in parallel
     train(training, read_images(training.data, data_dir), place)
 
 
 def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
-    """Show the epochs that are done until all are; raise what a worker raised."""
+    """Show the finished epochs until all are done; raises the error of a worker."""
     total = sum(training.epochs for training in sweep.trainings)
     waiting = set(futures)
     shown = 0
@@ -150,7 +149,7 @@ def _watch(sweep: Sweep, futures: Sequence["Future[None]"]) -> None:
 
 
 def analyze_all(sweep: Sweep, logs: Sequence[TrainingLog]) -> tuple[TrainedNetwork, ...]:
-    """The hidden layers of every epoch of every network, by the library."""
+    """Analyze the hidden layers of every epoch of every network with the library."""
     total = sum(len(log.epochs) for log in logs)
     found = []
     with progress_bar("epoch", total, quiet=sweep.quiet, title="analysis") as bar:

@@ -1,9 +1,10 @@
-"""Draw the figures of docs/rank-collapse.md that show theory: no training, a few seconds.
+"""Draw the theory figures of docs/rank-collapse.md, in a few seconds and without training.
 
     python -m scripts.rank_collapse.theory [--output-dir DIR]
 
-The Marchenko-Pastur law beside random matrices, what each tolerance calls zero, and what Tikhonov's
-gamma does to each direction. Run again, it writes the same files.
+They show the Marchenko-Pastur law with random matrices, the singular values that each tolerance
+counts as zero, and the effect of Tikhonov's gamma on each direction. Every run writes the same
+files.
 """
 
 import argparse
@@ -58,22 +59,24 @@ SIGMAS = np.geomspace(1e-4, 1e2, 241)
 
 
 def random_eigenvalues(q: float, m: int = COLUMNS_OF_W) -> tuple[np.ndarray, int]:
-    """(m,) eigenvalues of W^T W ascending, W being n x m with n = q m and entries of variance 1/n;
-    and n."""
+    """Returns the eigenvalues (m,) of W^T W, ascending, and n.
+
+    W is n x m with n = q m and entries of variance 1/n.
+    """
     n = round(q * m)
     matrix = np.random.default_rng(0).standard_normal((n, m)) / np.sqrt(n)
     return np.linalg.eigvalsh(matrix.T @ matrix), n
 
 
 def law(n: int, m: int) -> MarchenkoPastur:
-    """The law of entries of variance 1/n, known and not fitted."""
+    """Returns the law for entries of variance 1/n, which is known, not fitted."""
     sigma = 1 / np.sqrt(n)
     low, high = edges(sigma, n, m)
     return MarchenkoPastur(sigma, low, high, high, 0, 1.0, sigma, low, high)
 
 
 def draw_law() -> "Figure":
-    """The density and the eigenvalues of one random matrix, for each Q."""
+    """Draw the density and the eigenvalues of one random matrix for each Q."""
     figure, axes = panels((WIDTH, 2.5), 1, len(RATIOS), (0.5, 0.1, 0.5, 0.45), (0.42, 0))
     for ax, q in zip(axes[0], RATIOS):
         eigenvalues, n = random_eigenvalues(q)
@@ -103,7 +106,7 @@ def _bars(ax: "Axes", density: np.ndarray, places: np.ndarray) -> None:
 
 
 def rank_deficient() -> np.ndarray:
-    """(N, M) float32: a product of Gaussian factors, of which rounding hides the exact rank."""
+    """Returns an (N, M) float32 product of Gaussian factors, whose exact rank rounding hides."""
     n, m, rank = RANK_DEFICIENT
     rng = np.random.default_rng(0)
     product = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, m))
@@ -111,7 +114,7 @@ def rank_deficient() -> np.ndarray:
 
 
 def draw_tolerances() -> "Figure":
-    """Singular values of a rank-deficient float32 matrix, and the tolerances as lines."""
+    """Draw the singular values of a rank-deficient float32 matrix, with the tolerances as lines."""
     figure, axes = panels((WIDTH, 3.0), 1, 1, (0.75, 2.4, 0.5, 0.15), (0, 0))
     (layer,) = analyze({"weight": rank_deficient()}, kinds=None).layers
     plot_singular_values(axes[0][0], replace(layer, tikhonov=None, marchenko_pastur=None))
@@ -119,7 +122,7 @@ def draw_tolerances() -> "Figure":
 
 
 def draw_ridge() -> "Figure":
-    """What gamma makes of each singular value: how much of it stays, and how large its inverse."""
+    """Draw the effect of gamma on each singular value: the kept share, and the inverse."""
     figure, axes = panels((WIDTH, 3.0), 1, 2, (0.6, 0.95, 0.5, 0.35), (1.5, 0))
     filtered, inverse = axes[0]
     filtered.set_ylim(0, 1.05)
@@ -139,8 +142,10 @@ def draw_ridge() -> "Figure":
 
 
 def _draw_gammas(ax: "Axes", curve: Callable[[float], np.ndarray], at_half: bool) -> None:
-    """A line for each gamma; a point at sigma = sqrt gamma, where half is kept and the inverse is
-    largest, 1 / (2 sqrt gamma)."""
+    """Draw a line for each gamma, and a point at sigma = sqrt gamma.
+
+    There half is kept, and the inverse has its maximum, 1 / (2 sqrt gamma).
+    """
     ax.set_xscale("log")
     ax.set_xlim(SIGMAS[0], SIGMAS[-1])
     log_ticks(ax.xaxis, *ax.get_xlim())
@@ -174,7 +179,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
         "tolerances",
         draw_tolerances,
         Caption(
-            "What the tolerances call zero",
+            "Singular values that count as zero under each tolerance",
             "Singular values of a 1000 x 200 matrix of rank 150 rounded to float32: 150 of the size"
             " of the weights, 50 of the size of rounding, and the four tolerances as lines.",
         ),
@@ -183,7 +188,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
         "ridge",
         draw_ridge,
         Caption(
-            "What Tikhonov's gamma does to each direction",
+            "Effect of Tikhonov's gamma on each direction",
             "Left, the share sigma^2 / (sigma^2 + gamma) that is kept of a direction with the"
             " singular value sigma, for three gammas; right, its ridge inverse, which is largest at"
             " sigma = sqrt gamma.",
@@ -193,7 +198,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
 
 
 def write_theory(directory: Path) -> tuple[Path, ...]:
-    """Write every figure as SVG into `directory`; their paths. Raises `OutputError`."""
+    """Write every figure as SVG to `directory` and return the paths. Raises `OutputError`."""
     make_directory(directory)
     with house_style():
         return tuple(

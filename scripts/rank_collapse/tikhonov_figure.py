@@ -1,4 +1,4 @@
-"""Tikhonov's figure: condition number and distance from the Moore-Penrose inverse against gamma."""
+"""Draws Tikhonov's figure: condition number and distance from the Moore-Penrose inverse."""
 
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -33,8 +33,10 @@ NAME_WIDTH = 0.35
 
 
 def draw_tikhonov(shown: TikhonovDemonstration) -> "Figure":
-    """Left: what gamma does to the condition number; right: to the distance, with the lost
-    directions and without them. gamma falls from left to right."""
+    """Draw the condition number (left) and the distance with and without lost directions (right).
+
+    gamma decreases from left to right.
+    """
     figure, axes = panels((WIDTH, 3.2), 1, 2, (0.62, 0.95, 0.5, 0.45), (1.3, 0))
     left, right = axes[0]
     steps = [step for step in shown.steps if step.gamma > 0]
@@ -95,7 +97,7 @@ def _draw_distance(ax: "Axes", shown: TikhonovDemonstration, steps: "list[Tikhon
 
 
 def _mark_directions(ax: "Axes", shown: TikhonovDemonstration) -> None:
-    """Where gamma is the square of the weakest direction kept, and of the strongest lost."""
+    """Mark the gammas that are the squares of the weakest kept and the strongest lost value."""
     marked = (("weakest kept", shown.weakest_kept), ("strongest lost", shown.strongest_lost))
     low, high = sorted(ax.get_xlim())
     places = [(name, value**2) for name, value in marked if value and low < value**2 < high]
@@ -115,7 +117,7 @@ def _mark_directions(ax: "Axes", shown: TikhonovDemonstration) -> None:
 
 
 def _series(steps: "list[TikhonovStep]", number: Number) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) gammas and (n,) numbers of the steps that have one."""
+    """Returns gammas (n,) and numbers (n,) of the steps that have one."""
     known = [(step.gamma, number(step)) for step in steps]
     found = [(gamma, value) for gamma, value in known if value is not None]
     return np.array([x for x, _ in found], float), np.array([y for _, y in found], float)

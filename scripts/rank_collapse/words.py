@@ -1,4 +1,4 @@
-"""The rank-collapse experiment in words: numbers as people read them, and what was found."""
+"""Describes the rank-collapse experiment: formatted numbers, and its results in sentences."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from scripts.rank_collapse.results import (
 
 @dataclass(frozen=True)
 class TableRow:
-    """One hidden layer of one network, as initialised and at the end; texts."""
+    """The texts of one hidden layer of a network, at the start and at the end."""
 
     layer: str
     verdict: str
@@ -32,8 +32,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class NetworkRows:
-    """One network: what its rows have in common, and the rows. `collapsed` and the like are the
-    worst of its verdicts."""
+    """One network: its common texts and its rows; the verdict is the worst of its layers."""
 
     l2: str
     decay: str
@@ -44,13 +43,13 @@ class NetworkRows:
 
 
 def l2_text(l2: float) -> str:
-    """As one types it: 1e-3, 3.2e-4, 0.5, 0."""
+    """Formats `l2` as typed: 1e-3, 3.2e-4, 0.5, 0."""
     mantissa, exponent = _parts(l2)
     return f"{l2:.3g}" if -2 < exponent < 3 else f"{mantissa:g}e{exponent}"
 
 
 def l2_label(l2: float) -> str:
-    """As a figure has it: 10 to the -3, 3.2 times 10 to the -4, 0.5, 0."""
+    """Formats `l2` for figures: 10 to the -3, 3.2 times 10 to the -4, 0.5, 0."""
     mantissa, exponent = _parts(l2)
     if -2 < exponent < 3:
         return f"{l2:.2g}"
@@ -59,23 +58,23 @@ def l2_label(l2: float) -> str:
 
 
 def _parts(l2: float) -> tuple[float, int]:
-    """`l2` as a number below 10 and a power of 10, to three digits."""
+    """Splits `l2` into a number below 10 and a power of 10, to three digits."""
     mantissa, exponent = f"{l2:.2e}".split("e")
     return float(mantissa), int(exponent)
 
 
 def percent_text(share: float) -> str:
-    """`share` in percent, to a tenth."""
+    """Formats `share` in percent, to a tenth."""
     return f"{100 * share:.1f}%"
 
 
 def worst_verdict(networks: Iterable[TrainedNetwork]) -> Verdict:
-    """The worst verdict on a hidden layer at the end; NOT_ASSESSED where there is none."""
+    """Returns the worst verdict on a hidden layer at the end, or NOT_ASSESSED."""
     return worst(layer.verdict for network in networks for layer in network.final.layers)
 
 
 def sentences(experiment: Experiment) -> tuple[str, ...]:
-    """What was found, the result first; nothing is left out because it disappoints."""
+    """Returns the results in sentences, the main result first, including disappointing ones."""
     trained = [network for network in experiment.networks if len(network.epochs) > 1]
     by_verdict = {v: [n for n in trained if worst_verdict([n]) is v] for v in LAYER_VERDICTS}
     collapsed, near = by_verdict[Verdict.COLLAPSED], by_verdict[Verdict.NEAR_COLLAPSE]
@@ -96,9 +95,9 @@ def sentences(experiment: Experiment) -> tuple[str, ...]:
 
 
 def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwork]) -> str:
-    """At which L2 hidden layers collapsed, and what accuracy the network keeps there."""
+    """Says at which L2 hidden layers collapsed, and the accuracy of these networks."""
     if not trained:
-        return "No network was trained: there is nothing to see of collapse."
+        return "No network was trained, so there are no results on collapse."
     if not collapsed:
         return (
             f"No hidden layer collapsed by the verdict rule of the main command, at {_at(trained)}."
@@ -115,7 +114,7 @@ def _result(trained: Sequence[TrainedNetwork], collapsed: Sequence[TrainedNetwor
 
 
 def _lost(network: TrainedNetwork) -> str:
-    """What the collapsed layers of a network lost."""
+    """Says what the collapsed layers of a network lost."""
     layers = [layer for layer in network.final.layers if layer.verdict is Verdict.COLLAPSED]
     lost = [f"{layer.lost_directions} of {layer.M} directions of {layer.name}" for layer in layers]
     return f"At L2 = {l2_text(network.l2)} training lost {_and(lost)}."
@@ -134,7 +133,7 @@ def _diverged(network: TrainedNetwork) -> str:
 
 
 def _named(network: TrainedNetwork, verdict: Verdict) -> str:
-    """The layers with this verdict, and what is left of each one's smallest singular value."""
+    """Names the layers with this verdict, with the smallest singular value of each."""
     first = network.epochs[0]
     found = []
     for layer in network.final.layers:
@@ -158,7 +157,7 @@ def _and(texts: Sequence[str]) -> str:
 
 
 def network_rows(experiment: Experiment) -> tuple[NetworkRows, ...]:
-    """The table: a row for each hidden layer of each network."""
+    """Returns the table with a row for each hidden layer of each network."""
     return tuple(_network_rows(network) for network in experiment.networks)
 
 
@@ -191,7 +190,7 @@ def _rows(network: TrainedNetwork) -> Iterator[TableRow]:
 
 
 def tikhonov_sentences(shown: TikhonovDemonstration) -> tuple[str, ...]:
-    """What the steps show, in words."""
+    """Returns the results of the steps in sentences."""
     where = f"{shown.layer.name} at L2 = {l2_text(shown.network_l2)}"
     alone = shown.steps[-1].condition
     if alone is None:
@@ -203,7 +202,7 @@ def tikhonov_sentences(shown: TikhonovDemonstration) -> tuple[str, ...]:
 
 
 def _restored(steps: Sequence[TikhonovStep]) -> str:
-    """From which gamma on there is an inverse."""
+    """Says from which gamma on there is an inverse."""
     found = [step for step in steps if step.condition is not None and step.gamma > 0]
     if not found:
         return ""
@@ -216,7 +215,7 @@ def _restored(steps: Sequence[TikhonovStep]) -> str:
 
 
 def _limit(shown: TikhonovDemonstration) -> str:
-    """How near the ridge inverse of the kept directions comes to the Moore-Penrose inverse."""
+    """Says how close the ridge inverse of the kept directions is to the Moore-Penrose inverse."""
     known = [(s.kept_distance, s.gamma) for s in shown.steps if s.kept_distance is not None]
     if not known:
         return ""
@@ -231,7 +230,7 @@ def _limit(shown: TikhonovDemonstration) -> str:
 
 
 def _amplified(shown: TikhonovDemonstration) -> str:
-    """What the lost directions do to the ridge inverse when they are kept."""
+    """Says how the lost directions affect the ridge inverse if they are kept."""
     distances = [(s.distance, s.gamma) for s in shown.steps if s.distance is not None]
     norms = [(s.norm, s.gamma) for s in shown.steps if s.norm is not None]
     if not shown.lost or not distances:
@@ -248,7 +247,7 @@ HEADINGS = ("L2", "decay", "accuracy", "layer", "sigma_min", "lost", "stable ran
 
 
 def result_lines(experiment: Experiment) -> Iterator[str]:
-    """For the console: what was run, the table, and what was found."""
+    """Yields the lines for the console: the run, the table and the results."""
     for name, value in experiment.about:
         yield f"{name}: {value}"
     yield ""

@@ -3,8 +3,8 @@
 #
 #   scripts/study/analyze_zoo.sh [MANIFEST] [OPTION ...]
 #
-# Run again, it goes on where it was stopped, and tries again what failed. Options are those of
-# `allennlp-analyze zoo`; PYTHON names another interpreter than `python`.
+# A second run resumes an interrupted zoo and retries failed models. The options are those of
+# `allennlp-analyze zoo`; PYTHON names an interpreter other than `python`.
 set -euo pipefail
 manifest=allennlp-2018
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Print the path of a Python that can make a virtual environment.
+# Print the path of a Python that can create a virtual environment.
 #
 #   scripts/tools/find_python.sh 3.10        a Python 3.10 (PYTHON310 overrides)
 #   scripts/tools/find_python.sh standalone  the newest from 3.11 on for which pip offers the pinned torch
 #                                      (PYTHON_STANDALONE overrides)
 #
-# Looked for on PATH, among pyenv's versions and among uv's.
+# Searches PATH, pyenv's versions and uv's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -46,7 +46,7 @@ find_version() {
     return 1
 }
 
-# What pip would install of torch for interpreter $1; empty where it cannot say.
+# The version of torch that pip would install for interpreter $1; empty if unknown.
 torch_versions() {
     "$1" -m pip index versions torch 2>/dev/null | sed -n 's/^Available versions: //p'
 }

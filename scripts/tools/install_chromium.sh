@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Chromium for the tests of the page, from the system's packages; without it, and without the right to
-# install it, these tests are skipped.
+# Install Chromium for the tests of the page from the system's packages. If that is not allowed, the
+# tests are skipped.
 set -euo pipefail
 if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then
     exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "install_chromium: no chromium, and no right or no apt-get to install it: its tests are skipped"
+    echo "install_chromium: chromium is missing and cannot be installed (no permission or no apt-get); its tests are skipped"
     exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive

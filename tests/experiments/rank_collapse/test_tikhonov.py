@@ -169,5 +169,5 @@ def test_zeros_have_no_inverse_to_compare_with() -> None:
 
 def test_weights_of_another_layer_are_refused() -> None:
     weights = matrices(0, 0)
-    with pytest.raises(ValueError, match="not those of the layer"):
+    with pytest.raises(ValueError, match="as in the layer"):
         tikhonov.demonstrate(weights["fc2"], analyzed("fc1", weights["fc1"]), 0.0)

@@ -94,7 +94,7 @@ def test_it_says_what_became_of_the_models() -> None:
     text = words(zoo_html(every_state()))
     assert (
         "6 models analyzed: 1 invalid, 1 collapsed, 1 near collapse, 2 healthy, 1 not assessed."
-        " 1 failed. 1 duplicate left out."
+        " 1 failed. 1 duplicate excluded."
     ) in text
     assert "same as healthy" in text
     assert "model.tar.gz: cannot be downloaded (404 Not Found)" in text
@@ -267,7 +267,7 @@ def test_without_a_model_that_counts(make: Any) -> None:
 def test_long_lists_are_cut() -> None:
     report = zoo(failed(f"m{i}") for i in range(250))
     page = zoo_html(report)
-    assert "Failed (250)" in words(page) and "And 50 more: all are in zoo-models.csv" in words(page)
+    assert "Failed (250)" in words(page) and "And 50 more: see zoo-models.csv" in words(page)
     assert len(data_of(page)["rows"]) == 250
 
 

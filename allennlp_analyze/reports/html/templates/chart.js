@@ -1,13 +1,13 @@
-// One chart from plain numbers, as SVG in a figure: chart({title, alt, x, y, marks, note}).
-//   x, y   {label, min, max, log}: the axes; what lies outside is cut off
+// Draws one chart from plain numbers, as SVG in a figure: chart({title, alt, x, y, marks, note}).
+//   x, y   {label, min, max, log}: the axes; values outside are cut off
 //   marks  {type, style, label, ...}, drawn in order; those with a label are in the legend:
 //     steps   edges (n + 1), values (n): a histogram, filled
 //     bars    edges (n + 1), values (n), base (n): the same with lines between, on top of base
 //     line    x, y
-//     points  x, y, names, open(i): what each is called, and what a click does
+//     points  x, y, names, open(i): the name of each, and the action of a click
 //     vline, hline   at
-//   width  in pixels: what the chart is drawn for; the letters keep their size up to there
-//   hover  {x, text(i)}: what a pointer over the chart reads, by the nearest x
+//   width  in pixels, for which the chart is drawn; letters keep their size up to there
+//   hover  {x, text(i)}: the text for the pointer at the nearest x
 const chart = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const HEIGHT = 0.6;  // of the width
@@ -31,7 +31,7 @@ const chart = (() => {
     return node;
   }
 
-  // From a value to a place between two ends, in pixels.
+  // Returns a function from a value to a position between two ends, in pixels.
   function scale(axis, from, to) {
     const of = axis.log ? Math.log10 : Number;
     const low = of(axis.min), span = of(axis.max) - low || 1;
@@ -90,7 +90,7 @@ const chart = (() => {
     make("text", {x: 0, y: 0, "text-anchor": "middle", transform: `translate(12 ${middle.y}) rotate(-90)`}, svg, spec.y.label);
   }
 
-  // Values at or below a logarithmic axis' end are drawn on it.
+  // Values at or below the end of a logarithmic axis are drawn on it.
   const kept = (value, axis) => axis.log ? Math.max(value, axis.min) : value;
   const round = value => Math.round(value * 10) / 10;
 

@@ -5,11 +5,11 @@
   const NARROW = Math.max(260, Math.min(430, innerWidth - 96));
   const HEADS = ["", "A", "", "difference", "ratio"];
 
-  // One axis that holds both.
+  // One axis for both.
   const joined = (one, other) => ({...one, min: Math.min(one.min, other.min), max: Math.max(one.max, other.max)});
   const labels = (a, b, letter) => [`A (${a.M})`, `${letter} (${b.M})`];
 
-  // Why one of the two is missing in a figure, of the densities (0) or of the singular values (1).
+  // Says why one of the two is missing in a figure, the densities (0) or the singular values (1).
   const notDrawn = (a, b, letter, which) => [["A", a], [letter, b]].filter(([, of]) => of.nothing[which])
     .map(([name, of]) => `${name} is not drawn: ${of.nothing[which]}.`).join(" ");
 

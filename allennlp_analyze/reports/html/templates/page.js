@@ -7,7 +7,7 @@
   const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const short = value => value === null ? "–" : value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
 
-  // What fits beside another, or on a phone.
+  // A width that fits beside another figure, or on a phone.
   const WIDE = Math.max(280, Math.min(520, innerWidth - 64)), NARROW = Math.max(260, Math.min(390, innerWidth - 96));
 
   // ---- figures of the model
@@ -205,7 +205,7 @@
     if (found && rows[Number(found[1])]) show(Number(found[1]));
   };
   addEventListener("hashchange", follow);
-  // A second click on the same link changes no hash.
+  // A second click on the same link does not change the hash.
   document.addEventListener("click", event => { if (event.target.closest("a[href^='#layer-']")) setTimeout(follow); });
   follow();
 })();

@@ -1,5 +1,5 @@
 "use strict";
-// What every page is made of: elements, figures with nothing to draw, tables that sort and open.
+// The parts of every page: elements, empty figures, tables that sort and open.
 const parts = (() => {
   function make(name, className, parent, text) {
     const node = document.createElement(name);
@@ -18,14 +18,14 @@ const parts = (() => {
 
   const collator = new Intl.Collator();
 
-  // The order of two keys of a column, texts or numbers; null comes last either way.
+  // Compares two keys of a column, texts or numbers; null comes last in both directions.
   function compare(x, y, descending) {
     if (x === null || y === null) return (x === null) - (y === null);
     const order = typeof x === "string" ? collator.compare(x, y) : x - y;
     return descending ? -order : order;
   }
 
-  // Makes the headings of `table` call `sort(column, descending)`, ascending first.
+  // Lets the headings of `table` call `sort(column, descending)`, ascending first.
   function sortingHeads(table, sort) {
     const heads = [...table.tHead.rows[0].cells];
     for (const [column, head] of heads.entries()) head.querySelector("button").addEventListener("click", () => {
@@ -36,10 +36,10 @@ const parts = (() => {
     });
   }
 
-  // Makes the headings of `table` sort its rows, and the names in them open.
-  //   keys(row)    what a row is sorted by, one for each column; null comes last
-  //   detail(row)  the row that is shown below it when it is open
-  // Gives {rows, toggle(row, open), opened}: `opened` maps each open row to its detail.
+  // Lets the headings of `table` sort its rows, and the names in the rows open them.
+  //   keys(row)    the sort keys of a row, one for each column; null comes last
+  //   detail(row)  the row that is shown below an open row
+  // Returns {rows, toggle(row, open), opened}: `opened` maps each open row to its detail.
   function layerTable(table, keys, detail) {
     const body = table.tBodies[0], rows = [...body.rows];
     const opened = new Map();

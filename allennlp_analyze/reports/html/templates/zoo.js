@@ -1,9 +1,9 @@
-// The zoo's page: its figures, and the table of models, which shows a part of its rows at a time.
+// The zoo's page: its figures, and the table of models, which is shown page by page.
 (() => {
   const {make, nothing, compare, sortingHeads} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const {columns, rows, states, texts} = data;
-  // A row of data: the name, the link to its report, then a value for each column.
+  // A row of data: the name, the link to the report, then a value for each column.
   const NAME = 0, LINK = 1, FIRST = 2;
   const GROUP = FIRST + columns.findIndex(([form]) => form === "text");
   const STATE = FIRST + columns.findIndex(([form]) => form === "state");
@@ -12,7 +12,7 @@
   const several = count => `${number(count)} model${count === 1 ? "" : "s"}`;
 
   // ---- figures
-  // A point leads to its layer in the report on its model.
+  // A point links to its layer in the report on its model.
   function opening(mark) {
     return {...mark, open: i => { location.href = `${rows[mark.models[i]][LINK]}#layer-${mark.layers[i]}`; }};
   }
@@ -32,7 +32,7 @@
   const offered = new Map(data.groups.map((label, i) => [label, i]));
   let order = rows.map((_, i) => i), found = order, start = 0;
 
-  // Numbers as the rows have them that need no script: with so many digits they all are.
+  // Formats numbers as in the rows for pages without scripts, with the same number of digits.
   function written(value, form) {
     if (value === null || value === "") return data.nothing;
     if (form === "plain" || typeof value === "string") return String(value);
@@ -64,7 +64,7 @@
     body.replaceChildren(...found.slice(start, end).map(rowOf));
     pages.hidden = found.length <= data.page_rows;
     place.textContent = `${number(start + 1)} to ${number(end)} of ${several(found.length)}`;
-    // Not disabled: that would take the focus from a reader who turns pages by keyboard.
+    // Not disabled, because that would take the focus from a reader who uses the keyboard.
     previous.setAttribute("aria-disabled", String(start === 0));
     next.setAttribute("aria-disabled", String(end === found.length));
   }
@@ -72,7 +72,7 @@
   function filter() {
     const [name, group, state] = inputs.map(input => input.value);
     const part = name.toLowerCase();
-    // The last of the groups offered may be all that have no place of their own.
+    // The last group in the list may stand for all groups that are not listed.
     const groupOf = row => offered.get(texts[row[GROUP]]) ?? offered.size - 1;
     found = order.filter(i => {
       const row = rows[i];
