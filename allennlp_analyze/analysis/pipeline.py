@@ -13,7 +13,7 @@ from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
 from allennlp_analyze.analysis.request import Building, Reading, Writing
-from allennlp_analyze.analysis.summary import other_findings, summarise
+from allennlp_analyze.analysis.summary import other_findings, summarize
 from allennlp_analyze.analysis.writing import Outcome, check_output, what_is_kept, write_reports
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
@@ -168,7 +168,7 @@ def analyze_source(
         settings={**plain(settings), "weights_file": None, **plain(Building())},
         layers=found.layers,
         skipped=everything_skipped,
-        summary=summarise(found.layers, everything_skipped),
+        summary=summarize(found.layers, everything_skipped),
         timing=Timing(
             startup=startup,
             read=read,

@@ -14,7 +14,7 @@ NAMED = 3  # layers that one line names
 Text = TypeVar("Text", bound=str)
 
 
-def summarise(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
+def summarize(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
     """Summarize `layers` and the skipped tensors.
 
     The verdict, the minimum and the rank loss are those of the assessed linear layers; the means of

@@ -6,7 +6,7 @@ from typing import Optional
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.measure import select
-from allennlp_analyze.analysis.summary import summarise
+from allennlp_analyze.analysis.summary import summarize
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.compare.results import (
     ComparedModel,
@@ -64,7 +64,7 @@ def restricted(model: ComparedModel, settings: Settings) -> ComparedModel:
         "kinds": _both_kinds(own.get("kinds"), settings.kinds),
         "layers": own.get("layers") or settings.layers,
     }
-    summary = summarise(layers, report.skipped)
+    summary = summarize(layers, report.skipped)
     report = replace(report, layers=layers, summary=summary, settings={**own, **choices})
     return replace(model, report=report)
 

@@ -80,7 +80,7 @@ class Tikhonov:
 class Comparison:
     """Log-likelihood ratio of the power law against another distribution, and its p-value.
 
-    `ratio` > 0 favours the power law (normalized as in the powerlaw package).
+    `ratio` > 0 favors the power law (normalized as in the powerlaw package).
     """
 
     ratio: Optional[float]

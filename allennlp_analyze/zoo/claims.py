@@ -171,13 +171,13 @@ def imagenet_claims(
 def collapse_claim(
     runs: Sequence[CollapseRun], data: Optional[str] = None, why_not: Optional[str] = None
 ) -> Claim:
-    """Over-regularising induces rank collapse.
+    """Over-regularizing induces rank collapse.
 
     It holds if every run with the largest L2 penalty collapsed and none with the smallest did. It
     is "not run" with fewer than two penalties, or for the reason `why_not`.
     """
     claim = Claim(
-        "Over-regularising induces rank collapse", "stated, without numbers", "", NOT_RUN, data=data
+        "Over-regularizing induces rank collapse", "stated, without numbers", "", NOT_RUN, data=data
     )
     penalties = sorted({run.l2 for run in runs})
     if why_not is not None or len(penalties) < 2:

@@ -146,7 +146,7 @@ class ZooSummary:
 class ZooReport:
     """The analysis of all models of a zoo, from which every report of the zoo is written.
 
-    `summary` is the result of `summary.summarise_zoo`; reports that need it cannot be written
+    `summary` is the result of `summary.summarize_zoo`; reports that need it cannot be written
     without it.
     """
 
@@ -181,5 +181,5 @@ class ZooReport:
     def require_summary(self) -> ZooSummary:
         """Returns `summary`. Raises `ValueError` if it is missing, a mistake of the caller."""
         if self.summary is None:
-            raise ValueError("the report of a zoo has no summary: call zoo.summary.summarise_zoo")
+            raise ValueError("the report of a zoo has no summary: call zoo.summary.summarize_zoo")
         return self.summary

@@ -47,7 +47,7 @@ from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
 from allennlp_analyze.zoo.reports.plots import write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
-from allennlp_analyze.zoo.summary import summarise_zoo
+from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import (
     Returned,
     Token,
@@ -307,7 +307,7 @@ def _report(
         settings=_settings(zoo, settings),
         models=tuple(models),
         claims=zoo_claims([model for model in models if model.is_counted]),
-        summary=summarise_zoo(models),
+        summary=summarize_zoo(models),
     )
 
 

@@ -8,7 +8,7 @@ from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.results import DONE, FAILED, ZooLayer, ZooModel, ZooSummary, ZooTotals
 
 
-def summarise_zoo(models: Sequence[ZooModel]) -> ZooSummary:
+def summarize_zoo(models: Sequence[ZooModel]) -> ZooSummary:
     """Returns the totals over `models` and over each group, in the order of their first models."""
     groups: dict[str, list[ZooModel]] = {}
     for model in models:

@@ -65,7 +65,7 @@ def _digits() -> Images:
     train, test = train_test_split(
         np.arange(len(large)), test_size=TEST_SHARE, random_state=0, stratify=digits.target
     )
-    x = _standardised(np.repeat(large[:, None], 3, axis=1))
+    x = _standardized(np.repeat(large[:, None], 3, axis=1))
     y = digits.target.astype(np.int64)
     return Images("scikit-learn's digits", x[train], y[train], x[test], y[test])
 
@@ -79,7 +79,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     return np.asarray(rows[:, low] * (1 - share) + rows[:, low + 1] * share)
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
+def _standardized(x: np.ndarray) -> np.ndarray:
     """Give each image mean 0 and standard deviation 1, as in the study."""
     x = x.astype(np.float32)
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
@@ -138,4 +138,4 @@ def _torchvision_cifar10(directory: Path) -> Images:
 def _cropped(x: np.ndarray) -> np.ndarray:
     """Returns the middle SIZE x SIZE pixels, standardized."""
     edge = (x.shape[-1] - SIZE) // 2
-    return _standardised(x[:, :, edge : edge + SIZE, edge : edge + SIZE])
+    return _standardized(x[:, :, edge : edge + SIZE, edge : edge + SIZE])

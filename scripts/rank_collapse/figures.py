@@ -37,7 +37,7 @@ def drawings(experiment: Experiment) -> Iterator[tuple[str, "Figure", Caption]]:
         draw_eigenvalues(networks),
         Caption(
             f"Eigenvalues of {HIDDEN[0]} before and after training, for each L2",
-            "Histograms of the eigenvalues of W^T W, as initialised and after training, on a linear"
+            "Histograms of the eigenvalues of W^T W, as initialized and after training, on a linear"
             f" and on a logarithmic axis, with the edges of the Marchenko-Pastur bulk. {finals}",
         ),
     )

@@ -69,7 +69,7 @@ COLUMNS = (
     ("weights left", "of a weight, what the penalty alone leaves: exp(−decay)", "number"),
     ("accuracy", "on the test images", "number"),
     ("layer", "", ""),
-    ("σ_min before", "smallest singular value as initialised", "number"),
+    ("σ_min before", "smallest singular value as initialized", "number"),
     ("σ_min", "smallest singular value after training", "number"),
     ("lost", "directions lost, by the verdict's rule", "number"),
     ("stable rank", "‖W‖²_F / σ²_max", "number"),

@@ -12,7 +12,7 @@ HIDDEN = ("fc1", "fc2")
 
 @dataclass(frozen=True)
 class EpochState:
-    """The network after `epoch` epochs (0: as initialised). `layers` are those of HIDDEN."""
+    """The network after `epoch` epochs (0: as initialized). `layers` are those of HIDDEN."""
 
     epoch: int
     train_loss: Optional[float]

@@ -128,7 +128,7 @@ def _diverged(network: TrainedNetwork) -> str:
     epoch = network.final.epoch
     return (
         f"At L2 = {l2_text(network.l2)} training diverged in epoch {epoch + 1}; what is shown of it"
-        f" is its state {'as initialised' if epoch == 0 else f'after epoch {epoch}'}."
+        f" is its state {'as initialized' if epoch == 0 else f'after epoch {epoch}'}."
     )
 
 

@@ -177,7 +177,7 @@ def imagenet_section(study: Study) -> ClaimSection:
 
 def collapse_section(study: Study, runs: Optional[Sequence[CollapseRun]]) -> ClaimSection:
     """The claim on the experiment's `runs`, which are kept beside the page; None: not run."""
-    heading, text = "Over-regularisation", COLLAPSE_TEXT
+    heading, text = "Over-regularization", COLLAPSE_TEXT
     if runs is None:
         return ClaimSection(heading, text, (collapse_claim((), why_not=NO_EXPERIMENT),))
     kept = json.dumps({"runs": [asdict(run) for run in runs]}, indent=1) + "\n"

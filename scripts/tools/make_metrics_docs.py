@@ -111,7 +111,7 @@ def _example(shown: dict[str, str]) -> Iterator[str]:
 
 
 def _close(column: str, old: str, value: float) -> bool:
-    # The optimisers behind p-values and ratios differ in their last digits.
+    # The optimizers behind p-values and ratios differ in their last digits.
     return math.isclose(float(old), value, rel_tol=5e-3 if COMPARISON.fullmatch(column) else 5e-4)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.analysis.measure import analyze
-from allennlp_analyze.analysis.summary import other_findings, summarise
+from allennlp_analyze.analysis.summary import other_findings, summarize
 from allennlp_analyze.results.layer import LayerResult, Skipped
 from allennlp_analyze.settings import Settings
 from tests.analysis.test_measure import weight
@@ -39,14 +39,14 @@ EMBEDDING = layer(low_rank(4, 90, 60, 40), "table", kind="embedding")
 def test_worst_assessed_linear_layer_decides(
     layers: "list[LayerResult]", verdict: str, sentence: str
 ) -> None:
-    found = summarise(layers, [])
+    found = summarize(layers, [])
     assert found.verdict == verdict
     assert sentence in found.sentence
 
 
 def test_counts_add_up() -> None:
     layers = [HEALTHY, SQUARE, LOST, EMBEDDING]
-    found = summarise(layers, [Skipped("b", (3,), "bias")])
+    found = summarize(layers, [Skipped("b", (3,), "bias")])
     assert found.n_layers == sum(found.layers_by_kind.values()) == 4
     assert found.n_layers == sum(found.layers_by_verdict.values())
     assert (found.n_assessed, found.n_skipped) == (2, 1)
@@ -60,8 +60,8 @@ def test_counts_add_up() -> None:
 
 def test_zero_layer_has_no_part_in_the_means() -> None:
     zero = layer(np.zeros((90, 60)), "zero")
-    assert summarise([HEALTHY, zero], []).mean_alpha == summarise([HEALTHY], []).mean_alpha
-    assert summarise([zero], []).mean_alpha is None
+    assert summarize([HEALTHY, zero], []).mean_alpha == summarize([HEALTHY], []).mean_alpha
+    assert summarize([zero], []).mean_alpha is None
 
 
 def test_other_layers_that_lost_rank_are_named_but_not_all() -> None:

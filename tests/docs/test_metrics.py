@@ -111,7 +111,7 @@ def test_the_worked_example_is_what_is_measured() -> None:
     measured = {k: v for k, v in numbers.items() if not isinstance(v, str) and v is not None}
     assert set(shown) == set(measured)
     for column, text in shown.items():
-        # The optimisers behind p-values and ratios differ in their last digits.
+        # The optimizers behind p-values and ratios differ in their last digits.
         tolerance = 1e-2 if column.startswith("comparison") else 6e-4
         assert float(text) == pytest.approx(float(measured[column]), rel=tolerance), column
 

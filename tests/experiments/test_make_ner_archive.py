@@ -75,7 +75,7 @@ def test_torch_reads_what_was_written(written):
         np.testing.assert_array_equal(tensor.numpy(), expected, err_msg=name)
 
 
-def test_weights_are_in_the_serialisation_of_2018(written):
+def test_weights_are_in_the_serialization_of_2018(written):
     weights = members(written)["weights.th"]
     assert not weights.startswith(b"PK")
     assert weights[:2] == b"\x80\x02"  # pickle protocol 2, as torch 0.4 wrote

@@ -25,7 +25,7 @@ SECTIONS = [
     "AllenNLP's models",
     "AllenNLP's models, row by row",
     "ImageNet's models",
-    "Over-regularisation",
+    "Over-regularization",
 ]
 RUNS = {"runs": [{"l2": 0, "collapsed": False}, {"l2": 0.001, "collapsed": True, "epochs": 20}]}
 

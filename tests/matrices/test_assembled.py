@@ -50,7 +50,7 @@ def test_flattening_is_numpys_whatever_the_layout(data: st.DataObject) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("dim", [0, 1, 2])
 @pytest.mark.filterwarnings("ignore")
-def test_weight_normalisation_is_torchs(small_blocks: str, dim: int, dtype: str) -> None:
+def test_weight_normalization_is_torchs(small_blocks: str, dim: int, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(dim)
     layer = torch.nn.utils.weight_norm(torch.nn.Conv1d(6, 5, 3), dim=dim).double()

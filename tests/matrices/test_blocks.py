@@ -146,7 +146,7 @@ def test_the_gates_of_an_lstm_are_named_as_torch_orders_them() -> None:
 
 
 def normed(layer: Any, dim: int) -> Any:
-    """`layer` under weight normalisation with magnitudes that are no norms of what they scale."""
+    """`layer` under weight normalization with magnitudes that are no norms of what they scale."""
     import torch
 
     layer = torch.nn.utils.weight_norm(layer, dim=dim)
@@ -159,7 +159,7 @@ def normed(layer: Any, dim: int) -> Any:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dim", [0, 1])
 @pytest.mark.parametrize("name, sizes", [("Linear", (5, 4)), ("Conv1d", (5, 4, 3))])
-def test_a_normalised_weight_is_put_together_as_torch_does(
+def test_a_normalized_weight_is_put_together_as_torch_does(
     name: str, sizes: "tuple[int, ...]", dim: int
 ) -> None:
     torch = pytest.importorskip("torch")
@@ -171,7 +171,7 @@ def test_a_normalised_weight_is_put_together_as_torch_does(
     assert reasons_of(source)["a.weight_g"] == "weight normalization: multiplied into a.weight_v"
 
 
-def test_a_weight_normalised_by_parametrization_is_put_together() -> None:
+def test_a_weight_normalized_by_parametrization_is_put_together() -> None:
     torch = pytest.importorskip("torch")
     if not hasattr(torch.nn.utils.parametrizations, "weight_norm"):
         pytest.skip("this torch has no weight_norm by parametrization")

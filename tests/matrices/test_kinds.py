@@ -212,7 +212,7 @@ def test_words_of_an_identifier(name: str, words: "list[str]") -> None:
     assert words_of(name) == words
 
 
-def test_a_parametrised_weight_is_the_layers() -> None:
+def test_a_parametrized_weight_is_the_layers() -> None:
     if not hasattr(torch.nn.utils.parametrizations, "weight_norm"):
         pytest.skip("this torch has no weight_norm by parametrization")
     layer = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 3)})

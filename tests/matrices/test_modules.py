@@ -115,7 +115,7 @@ def test_subclasses_are_of_the_kind_of_their_base() -> None:
     )
 
 
-def test_a_parametrised_layer_keeps_its_class_and_index() -> None:
+def test_a_parametrized_layer_keeps_its_class_and_index() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     nn.utils.parametrizations.orthogonal(model[1], "weight")
     facts = table_from_model(model).parameters["1.parametrizations.weight.original"]

@@ -1,4 +1,4 @@
-"""`rank_monitor` in real trainings by `allennlp train`; healthy, over-regularised and odd ones."""
+"""`rank_monitor` in real trainings by `allennlp train`; healthy, over-regularized and odd ones."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recovered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Over-regularised, killed in the midst of epoch 3 and taken up again."""
+    """Over-regularized, killed in the midst of epoch 3 and taken up again."""
     directory = tmp_path_factory.mktemp("recovered")
     callbacks = [
         "recorder",
@@ -126,7 +126,7 @@ def test_the_console_s_table_is_what_it_was(healthy: Path) -> None:
     assert "console_logger - rank_monitor" not in log and "Logging error" not in log
 
 
-def test_over_regularised_training_is_warned_once_for_each_state(recovered: Path) -> None:
+def test_over_regularized_training_is_warned_once_for_each_state(recovered: Path) -> None:
     before = warnings_in((recovered / "killed").read_text())
     after = warnings_in((recovered / "log").read_text())
     collapsed = [line for line in (*before, *after) if "directions lost" in line]
@@ -140,7 +140,7 @@ def test_over_regularised_training_is_warned_once_for_each_state(recovered: Path
     since = int(re.search(r"since epoch (\d)", line)[1])
     assert metrics_of(recovered, since)[LOST] == 0 or since == 0
     assert metrics_of(recovered, 5)[LOST] > 50
-    # The projection, which is not regularised, is not warned of.
+    # The projection, which is not regularized, is not warned of.
     assert not [line for line in before if PROJECTION in line]
     assert metrics_of(recovered)[f"{PREFIX}{PROJECTION}/rank_loss_percent"] == 0
 

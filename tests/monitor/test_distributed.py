@@ -29,7 +29,7 @@ def joined(rank: int, world: int, folder: str) -> None:
     )
 
 
-def over_regularised(rank: int, world: int, folder: str) -> None:
+def over_regularized(rank: int, world: int, folder: str) -> None:
     """Train until the monitor stops it; write down what this process saw."""
     joined(rank, world, folder)
     model = torch.nn.parallel.DistributedDataParallel(network())
@@ -58,7 +58,7 @@ def over_regularised(rank: int, world: int, folder: str) -> None:
 
 
 def test_the_first_process_watches_and_all_stop(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(over_regularised, (2, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(over_regularized, (2, str(tmp_path)), nprocs=2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["epochs"] == second["epochs"] < 20
     assert all(layers == ["0", "2"] for layers in first["layers"])

@@ -94,7 +94,7 @@ def test_hugging_face_healthy(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.usefixtures("heard")
-def test_hugging_face_over_regularised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hugging_face_over_regularized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer, callback = hugging_face(tmp_path, TOO_STRONG, stop=True)
     assert any("of directions lost since epoch" in line for line in warned(caplog))
     assert all(line.endswith("weight decay 0.3 is likely too strong") for line in warned(caplog))

@@ -92,7 +92,7 @@ def test_lightning_healthy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.usefixtures("heard")
-def test_lightning_over_regularised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lightning_over_regularized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer, module = lightning_trained(tmp_path, TOO_STRONG, stop=True)
     assert any("of directions lost since epoch" in line for line in warned(caplog))
     assert all(line.endswith("weight decay 0.3 is likely too strong") for line in warned(caplog))

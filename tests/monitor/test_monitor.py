@@ -46,7 +46,7 @@ def test_a_healthy_training_is_not_warned_of(caplog: pytest.LogCaptureFixture) -
     assert {x.verdict for check in checks for x in check.readings} == {"full_rank"}
 
 
-def test_an_over_regularised_one_is_warned_of_once_a_layer(
+def test_an_over_regularized_one_is_warned_of_once_a_layer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     checks = watched(network(), TOO_STRONG)
@@ -122,7 +122,7 @@ def test_the_penalty_of_the_loss_is_named(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def test_a_spike_that_grew_is_not_laid_to_regularisation(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spike_that_grew_is_not_laid_to_regularization(caplog: pytest.LogCaptureFixture) -> None:
     """The verdict knows no scale; the monitor knows where the smallest singular values began."""
     model = network()
     monitor = RankMonitor(model, layers="^0$", optimizer=sgd(model, 1e-2))

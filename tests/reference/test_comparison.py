@@ -105,7 +105,7 @@ def test_one_number_changes_its_row_and_the_verdict(
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_each_layer_that_is_missing_is_the_one_named(name: str) -> None:
-    """Also among neighbours of one shape: there the numbers tell which is gone."""
+    """Also among neighbors of one shape: there the numbers tell which is gone."""
     for lost in range(len(table(name))):
         layers = as_published(name)
         del layers[lost]

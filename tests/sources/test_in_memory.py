@@ -76,7 +76,7 @@ def test_tied_parameters_are_analyzed_once() -> None:
     assert report.layer("table").warnings[0].startswith("tied: head.weight")
 
 
-def test_weight_normalisation_is_multiplied_in() -> None:
+def test_weight_normalization_is_multiplied_in() -> None:
     model = every_layer()
     expected = np.linalg.svd(model["normed"].weight.detach().numpy(), compute_uv=False)
     found = analyze(model).layer("normed.weight_v").singular_values
@@ -84,11 +84,11 @@ def test_weight_normalisation_is_multiplied_in() -> None:
 
 
 @pytest.mark.parametrize("name", ["weight_norm", "orthogonal"])
-def test_parametrised_layers(name: str, tmp_path: Path) -> None:
-    parametrise = getattr(nn.utils.parametrizations, name, None)
-    if parametrise is None:
-        pytest.skip(f"this torch has no parametrisation {name}")
-    model = nn.Sequential(parametrise(nn.Linear(9, 20)))
+def test_parametrized_layers(name: str, tmp_path: Path) -> None:
+    parametrize = getattr(nn.utils.parametrizations, name, None)
+    if parametrize is None:
+        pytest.skip(f"this torch has no parametrization {name}")
+    model = nn.Sequential(parametrize(nn.Linear(9, 20)))
     torch.save(model.state_dict(), tmp_path / "model.pt")
     (layer,) = analyze(model).layers
     assert layer.kind == "linear" and layer.module_class == "ParametrizedLinear"

@@ -24,6 +24,6 @@ def corpus_root() -> Path:
 
 
 def corpus_names() -> list[str]:
-    """Archive names for parametrisation; empty where the corpus is absent."""
+    """Archive names for parametrization; empty where the corpus is absent."""
     oracle = corpus_root() / "oracle.json"
     return sorted(json.loads(oracle.read_text())) if oracle.is_file() else []

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from allennlp_analyze.analysis.measure import analyze
-from allennlp_analyze.analysis.summary import summarise
+from allennlp_analyze.analysis.summary import summarize
 from allennlp_analyze.matrices.finding import WeightMatrix
 from allennlp_analyze.results.layer import ModelReport, Skipped
 from allennlp_analyze.settings import Settings
@@ -21,7 +21,7 @@ def analyzed(matrices: Sequence[Named], skipped: Sequence[Skipped] = ()) -> Mode
     found = analyze(weights, Settings())
     left_out = (*skipped, *found.skipped)
     return make_report(
-        *found.layers, summary=summarise(found.layers, left_out), skipped=tuple(left_out)
+        *found.layers, summary=summarize(found.layers, left_out), skipped=tuple(left_out)
     )
 
 
@@ -65,4 +65,4 @@ def many_layers(count: int, rows: int = 600, columns: int = 300) -> ModelReport:
     one = analyzed([("one", "linear", rng.standard_normal((rows, columns)))]).layers[0]
     names = [f"encoder.layers.{i}.self_attention.query_projection_layer" for i in range(count)]
     layers = tuple(replace(one, name=name, parameter=f"{name}.weight") for name in names)
-    return make_report(*layers, summary=summarise(layers, ()), skipped=())
+    return make_report(*layers, summary=summarize(layers, ()), skipped=())

@@ -81,7 +81,7 @@ EXPERIMENTS: "dict[str, Callable[[], Any]]" = {
     "no network": lambda: experiment([]),
     "only without L2": lambda: experiment([network(0.0, 0.0)]),
     "one network": lambda: experiment([network(1e-3, 4.0)], demonstration()),
-    "only as initialised": lambda: experiment([untrained()]),
+    "only as initialized": lambda: experiment([untrained()]),
     "no collapse": lambda: experiment([network(0.0, 0.0), network(1e-5, 0.1)]),
     "collapse everywhere": lambda: experiment([network(x, 30.0) for x in (0.0, 0.02, 0.3)]),
     "diverged": lambda: experiment(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from allennlp_analyze.analysis.summary import summarise
+from allennlp_analyze.analysis.summary import summarize
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
@@ -20,7 +20,7 @@ from allennlp_analyze.zoo.results import (
     ZooModel,
     ZooReport,
 )
-from allennlp_analyze.zoo.summary import summarise_zoo
+from allennlp_analyze.zoo.summary import summarize_zoo
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
 TOOL = ToolInfo("0.1.0", "3.10.13", None, np.__version__, "1.5", None)
@@ -88,7 +88,7 @@ def make_zoo(models: Iterable[ZooModel], **changes: Any) -> ZooReport:
         models=models,
         claims=CLAIMS,
         seconds=12.5,
-        summary=summarise_zoo(models),
+        summary=summarize_zoo(models),
     )
     return replace(report, **changes)
 
@@ -131,7 +131,7 @@ def sample_reports() -> "dict[str, ModelReport]":
 
 def honest(report: ModelReport) -> ModelReport:
     """`report` with the summary that its layers have."""
-    return replace(report, summary=summarise(report.layers, report.skipped))
+    return replace(report, summary=summarize(report.layers, report.skipped))
 
 
 def sample_zoo() -> ZooReport:

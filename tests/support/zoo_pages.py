@@ -19,7 +19,7 @@ from allennlp_analyze.zoo.results import (
     ZooModel,
     ZooReport,
 )
-from allennlp_analyze.zoo.summary import summarise_zoo
+from allennlp_analyze.zoo.summary import summarize_zoo
 from tests.support.report_factory import ODD_NAMES, make_report
 
 CLAIMS = (
@@ -90,7 +90,7 @@ def zoo(models: Iterable[ZooModel], claims: Sequence[Claim] = (), title: str = "
         models,
         tuple(claims),
         2.5,
-        summarise_zoo(models),
+        summarize_zoo(models),
     )
 
 
@@ -165,7 +165,7 @@ def many(models: int, layers: int = 1, groups: int = 9, seed: int = 0) -> ZooRep
             )
             for j in range(layers)
         ]
-        made = model(f"organisation-{i % 100}/model-{i:06d}", of, group=f"group {i % groups}")
-        return replace(made, directory=f"models/organisation-{i % 100}-model-{i:06d}")
+        made = model(f"organization-{i % 100}/model-{i:06d}", of, group=f"group {i % groups}")
+        return replace(made, directory=f"models/organization-{i % 100}-model-{i:06d}")
 
     return zoo((one(i) for i in range(models)), title=f"{models} models")

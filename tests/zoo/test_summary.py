@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.results import ZooLayer, ZooModel, ZooSummary
-from allennlp_analyze.zoo.summary import summarise_zoo, zoo_totals
+from allennlp_analyze.zoo.summary import summarize_zoo, zoo_totals
 from tests.support.zoo_factory import (
     done,
     failed,
@@ -66,7 +66,7 @@ def frame(models: "list[ZooModel]") -> Any:
 
 @given(zoos())
 def test_totals_are_those_of_pandas(models: "list[ZooModel]") -> None:
-    summary = summarise_zoo(models)
+    summary = summarize_zoo(models)
     table = frame(models)
     assert list(summary.groups) == list(dict.fromkeys(model.group for model in models))
     for name, totals in [(None, summary.totals), *summary.groups.items()]:
@@ -116,6 +116,6 @@ def test_a_duplicate_changes_nothing_but_its_count() -> None:
 
 
 def test_no_model_has_totals() -> None:
-    assert summarise_zoo([]) == ZooSummary(zoo_totals([]), {})
+    assert summarize_zoo([]) == ZooSummary(zoo_totals([]), {})
     assert zoo_totals([]).min_singular_value is None
     assert layers_zoo([]).summary.totals.n_linear == 0  # type: ignore[union-attr]

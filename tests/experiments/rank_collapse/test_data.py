@@ -32,7 +32,7 @@ def test_digits_are_enlarged_as_torch_does() -> None:
     np.testing.assert_allclose(ours, theirs[0, 0].numpy(), atol=1e-12)
 
 
-def test_images_are_standardised_one_by_one() -> None:
+def test_images_are_standardized_one_by_one() -> None:
     pytest.importorskip("sklearn")
     x = data.read_images("digits", None).train_x.astype(np.float64)
     np.testing.assert_allclose(x.mean(axis=(1, 2, 3)), 0, atol=1e-5)
@@ -40,7 +40,7 @@ def test_images_are_standardised_one_by_one() -> None:
 
 
 def test_an_image_of_one_colour_is_no_division_by_zero() -> None:
-    assert (data._standardised(np.full((1, *SHAPE), 7)) == 0).all()
+    assert (data._standardized(np.full((1, *SHAPE), 7)) == 0).all()
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def state(directory: Path, l2: float, epoch: int):
     return load_file(str(path))
 
 
-def test_over_regularising_collapses_and_training_does_not(finished) -> None:
+def test_over_regularizing_collapses_and_training_does_not(finished) -> None:
     directory, _ = finished
     assert [(run["l2"], run["collapsed"]) for run in results(directory)["runs"]] == [
         (0, False),

@@ -68,7 +68,7 @@ def test_plain_names_stay_as_they_are(parts: "list[str]") -> None:
     assert slug == expected or DEVICE.fullmatch(expected)
 
 
-def test_a_directory_can_be_recognised() -> None:
+def test_a_directory_can_be_recognized() -> None:
     assert slugs_of(["v0.4.0/bidaf", "ner-model-2018.04.26"]) == (
         "v0.4.0__bidaf",
         "ner-model-2018.04.26",
