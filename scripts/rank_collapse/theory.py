@@ -179,7 +179,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
         "tolerances",
         draw_tolerances,
         Caption(
-            "Singular values that count as zero under each tolerance",
+            "What the tolerances call zero",
             "Singular values of a 1000 x 200 matrix of rank 150 rounded to float32: 150 of the size"
             " of the weights, 50 of the size of rounding, and the four tolerances as lines.",
         ),
@@ -188,7 +188,7 @@ DRAWINGS: tuple[tuple[str, Callable[[], "Figure"], Caption], ...] = (
         "ridge",
         draw_ridge,
         Caption(
-            "Effect of Tikhonov's gamma on each direction",
+            "What Tikhonov's gamma does to each direction",
             "Left, the share sigma^2 / (sigma^2 + gamma) that is kept of a direction with the"
             " singular value sigma, for three gammas; right, its ridge inverse, which is largest at"
             " sigma = sqrt gamma.",

@@ -103,7 +103,7 @@ def test_the_journal_of_another_run_is_not_gone_on_with(
 ) -> None:
     path = written(tmp_path, outcomes)
     before = path.read_bytes()
-    with pytest.raises(OutputError, match=r"journal\.jsonl: is of another archive.*force=True"):
+    with pytest.raises(OutputError, match=r"journal\.jsonl: belongs to another .*force=True"):
         with open_journal(tmp_path, {**RUN, "weights": ["1" * 64]}, resume=True):
             pass
     assert path.read_bytes() == before

@@ -116,7 +116,7 @@ def test_a_fault_of_ours_is_one_line_too_and_keeps_what_was_done(
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--layers", "_l0$"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert said.startswith(f"error: {SMALL}: unexpected KeyError: 'a fault'; --debug shows")
+    assert said.startswith(f"error: {SMALL}: unexpected KeyError: 'a fault'; please report")
     monkeypatch.undo()
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--layers", "_l0$", "--resume"]) == 0
     read_report(tmp_path)
