@@ -176,7 +176,7 @@ def test_untrained_needs_torchvision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--models", "resnet18,resnet2"), "there is no resnet2; choose from alexnet, "),
+        (("--models", "resnet18,resnet2"), "unknown model resnet2; choose from alexnet, "),
         (("--untrained", "--weights-dir", "."), "omit --weights-dir"),
         (("--weights-dir", "missing"), "missing: no such directory"),
         (("--weights-dir", "docs"), "contains none of the files (alexnet-owt-"),

@@ -213,7 +213,7 @@ def test_random_weights_are_not_judged(tmp_path: Path) -> None:
         (("--archives-dir", "docs"), "contains none of the files (ner-model-2018.04.26.tar.gz"),
         (("--weights-dir", "docs"), "--weights-dir: docs: contains none of the files"),
         (("--weights-dir", "docs", "--untrained"), "omit --weights-dir"),
-        (("--imagenet-models", "lenet"), "there is no lenet"),
+        (("--imagenet-models", "lenet"), "unknown model lenet"),
         (("--rank-collapse", "missing.json"), "missing.json: no such file"),
         (("--allennlp-manifest", "missing.yaml"), "missing.yaml"),
     ],
@@ -263,8 +263,8 @@ def test_runs_that_diverged_are_left_out(tmp_path: Path) -> None:
     ("contents", "said"),
     [
         ('{"runs": [{"l2": 0, "collapsed": true, "diverged": 1}]}', "run 1: 'diverged' must be"),
-        ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
         ("[]", "contains no list of runs"),
         ('{"runs": {}}', "contains no list of runs"),
         ('{"runs": [{"l2": 0, "collapsed": true}, 7]}', "run 2: 'collapsed' must be"),
@@ -273,7 +273,7 @@ def test_runs_that_diverged_are_left_out(tmp_path: Path) -> None:
         ('{"runs": [{"l2": NaN, "collapsed": true}]}', "run 1: 'l2' must be a number"),
         ('{"runs": [{"l2": -1, "collapsed": true}]}', "run 1: 'l2' must be a number"),
         ('{"runs": [{"collapsed": true}]}', "run 1: 'l2' must be a number"),
-        ("\x00\xff", "is not JSON"),
+        ("\x00\xff", "is not valid JSON"),
     ],
 )
 def test_runs_that_are_none(tmp_path: Path, contents: str, said: str) -> None:
