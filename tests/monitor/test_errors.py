@@ -215,4 +215,4 @@ def test_a_gpu_that_is_not_there_is_said_once(caplog: pytest.LogCaptureFixture) 
     assert smallest == pytest.approx([x.min_singular_value for x in analyze(model).layers])
     monitor.step()
     (record,) = caplog.records
-    assert record.getMessage() == "no GPU: no CUDA device 97; computing on the CPU"
+    assert record.getMessage() == "no GPU: there is no CUDA device 97; computing on the CPU"

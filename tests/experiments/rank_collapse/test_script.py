@@ -160,7 +160,7 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and len(said.splitlines()) == 1, said
     assert not (out / "index.html").exists()
-    assert "the same command with --resume in place of --force goes on" in said
+    assert "run the same command with --resume in place of --force to continue" in said
     done = run(*SWEEP, "--output-dir", out, "--resume", "--jobs", 1)
     assert done.returncode == 0, done.stderr
     assert results(out)["runs"] == results(whole)["runs"]
@@ -178,8 +178,7 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
         (("--steps", "0"), "--steps: 0 is not a number >= 1"),
         (
             ("--l2", "0.001", "0", "1.0000001e-3"),
-            "--l2: 0.001 and 0.0010000001 would share the directory l2-0.001;"
-            " leave out one of them",
+            "--l2: 0.001 and 0.0010000001 would share the directory l2-0.001; omit one of them",
         ),
         (
             ("--resume", "--force"),

@@ -44,9 +44,17 @@ def test_the_wrong_digest(server: HttpServer, tmp_path: Path) -> None:
     assert {request.path for request in server.requests} == {NAME}
 
 
-@pytest.mark.parametrize("sha256", ["", "abc", "g" * 64, "0" * 63, "0" * 65, "0" * 64 + "\n"])
+@pytest.mark.parametrize(
+    "sha256", ["abc", "g" * 64, "0" * 63, "0" * 65, "0" * 32 + "\n" + "0" * 32]
+)
 def test_a_malformed_digest(server: HttpServer, sha256: str) -> None:
     with pytest.raises(UsageError, match="SHA-256"), open_source(server.url(NAME), sha256=sha256):
+        pass
+    assert server.requests == []
+
+
+def test_an_empty_digest(server: HttpServer) -> None:
+    with pytest.raises(UsageError, match="sha256: is empty"), open_source(NAME, sha256=""):
         pass
     assert server.requests == []
 
