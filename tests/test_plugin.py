@@ -86,5 +86,5 @@ def test_model_that_cannot_be_built_is_one_warning(corpus: Corpus, name: str) ->
     report = built(corpus.path(name))
     assert report.source.walk == "weights"
     assert report.layers
-    (warning,) = [w for w in report.warnings if w.startswith("the modules were not built: ")]
+    (warning,) = [w for w in report.warnings if w.startswith("failed to build the modules: ")]
     assert "\n" not in warning

@@ -34,9 +34,14 @@ def locked(path: Path) -> Iterator[bool]:
             lock = _acquired(path)
             identity = os.fstat(file.fileno())
             is_current = _is_file(path, identity)
-        if lock is None or is_current:
+        if is_current:
             break
-        lock.release()  # the previous holder has removed the file: try again with a new one
+        if lock is not None:
+            lock.release()
+        # The previous holder has removed the file: try again with a new one, unless it has removed
+        # the directory too, as a sweep of abandoned directories does.
+        if not path.parent.is_dir():
+            raise LockTaken
     try:
         yield lock is not None
     finally:

@@ -1,6 +1,7 @@
 """Temporary directories: removed by their run, or by a later one where it was killed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from allennlp_analyze.storage import locks
 from allennlp_analyze.storage.workspace import PREFIX, sweep, workspace
 from tests.support.commands import ROOT
 
@@ -80,3 +82,20 @@ def test_what_only_has_such_a_name_is_left_alone(temporary: Path) -> None:
         os.utime(path, (0, 0), follow_symlinks=False)
     sweep()
     assert len(list(temporary.iterdir())) == 3
+
+
+def test_a_directory_that_another_run_sweeps_before_it_is_locked_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    native, swept = locks._native, []
+
+    def sweep_first(path: Path) -> object:
+        if not swept:
+            swept.append(path)
+            shutil.rmtree(path.parent)
+        return native(path)
+
+    monkeypatch.setattr(locks, "_native", sweep_first)
+    with workspace() as directory:
+        (directory / "weights").write_text("x")
+    assert swept and not directory.exists()
