@@ -117,44 +117,34 @@ def test_allennlp_is_asked_for_only_where_it_works(wheel):
     assert [line for line in lines if line.startswith("powerlaw") and "<2" in line]
 
 
-def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
+def installed_counts(wheel, folder, module, counts):
+    """What `counts`, which names the module `m`, gives where the wheel is unpacked."""
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    code = (
-        "from allennlp_analyze.reference import table as r; print(r.__file__);"
-        "print([len(r.read_reference(name).rows) for name in r.REFERENCES])"
-    )
+        archive.extractall(folder)
+    code = f"import {module} as m; print(m.__file__); print({counts})"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=True,
     )
-    file, counts = done.stdout.splitlines()
-    assert Path(file).is_relative_to(tmp_path)
-    assert counts == "[16, 17, 32, 7]"
+    file, found = done.stdout.splitlines()
+    assert Path(file).is_relative_to(folder)
+    return found
+
+
+def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):
+    counts = "[len(m.read_reference(name).rows) for name in m.REFERENCES]"
+    found = installed_counts(wheel, tmp_path, "allennlp_analyze.reference.table", counts)
+    assert found == "[16, 17, 32, 7]"
 
 
 def test_an_installed_package_finds_the_manifests(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    code = (
-        "from allennlp_analyze.zoo.manifest import reading as z; print(z.__file__);"
-        "print([len(z.read_manifest(name).entries) for name in z.SHIPPED])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    file, counts = done.stdout.splitlines()
-    assert Path(file).is_relative_to(tmp_path)
-    assert counts == "[5, 34, 19]"
+    counts = "[len(m.read_manifest(name).entries) for name in m.SHIPPED]"
+    found = installed_counts(wheel, tmp_path, "allennlp_analyze.zoo.manifest.reading", counts)
+    assert found == "[5, 34, 19]"
 
 
 def test_the_wheel_names_the_command(wheel):
