@@ -95,25 +95,30 @@ def _analyze(model: "Model", **choices: Any) -> Report:
     reference: Optional[str] = checked("reference", choices["reference"])
     path = _path(model)
     if path is None:
-        report = _analyzed_in_memory(model, settings, choices, quiet)
-        if reference is not None:
-            report = beside_reference(report, read_reference(reference))
+        _refuse_in_memory(model, choices)
+        # A wrong reference is found before the work.
+        published = None if reference is None else read_reference(reference)
+        report = _analyzed_in_memory(model, settings, quiet)
+        if published is not None:
+            report = beside_reference(report, published)
     else:
         reading, building = laid_over(Reading(path), choices), laid_over(Building(), choices)
         report = analyze_archive(reading, settings, building, reference=reference, quiet=quiet)
     return Report.of(report)
 
 
-def _analyzed_in_memory(
-    model: Any, settings: Settings, choices: Mapping[str, Any], quiet: bool
-) -> ModelReport:
-    """Returns the report of a mapping or a module; options for files are an error."""
+def _refuse_in_memory(model: Any, choices: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for what is no mapping or module, and for options for files."""
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
     of_files = [x.name for x in options_at(Place.LIBRARY, TABLE).values() if x.section in _OF_FILES]
     said = given(of_files, choices)
     if said:
         raise UsageError(f"{', '.join(said)}: only for a path or URL, not for a model in memory")
+
+
+def _analyzed_in_memory(model: Any, settings: Settings, quiet: bool) -> ModelReport:
+    """Returns the report of a mapping or a module."""
     if not is_module(model):
         return analyze_source(mapping_source(model), None, settings, quiet=quiet)
     source, module = module_source(model)

@@ -308,3 +308,8 @@ def test_a_reference_of_what_is_in_memory_too(tmp_path: Path) -> None:
     assert report.reference.verdict == "reproduced"
     with pytest.raises(UsageError, match="^reference: 'no-such-name' is neither a file"):
         analyze({"linear.weight": values}, reference="no-such-name")
+
+
+def test_a_missing_reference_is_found_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(AnalyzeError, match="nowhere.csv"):
+        analyze({}, reference=tmp_path / "nowhere.csv")
