@@ -105,6 +105,19 @@ def _near_collapse(assessed: Sequence[LayerResult]) -> str:
     return f"{_of(bad, assessed)} {verb} close to losing rank ({where})"
 
 
+def _dead_units(assessed: Sequence[LayerResult]) -> str:
+    bad = [x for x in assessed if x.verdict is Verdict.DEAD_UNITS]
+    most = max(bad, key=lambda x: x.lost_percent)
+    detail = f"{most.lost_directions} of {most.M} directions lost in {most.name}"
+    verb = "has" if len(bad) == 1 else "have"
+    return f"{_of(bad, assessed)} {verb} dead units ({detail})"
+
+
+def _hidden(layers: Sequence[LayerResult]) -> str:
+    bad = [x for x in layers if x.verdict is Verdict.HIDDEN]
+    return f"rounding to the stored precision hides the smallest directions of {_layers(len(bad))}"
+
+
 def _collapsed(assessed: Sequence[LayerResult]) -> str:
     bad = [x for x in assessed if x.verdict is Verdict.COLLAPSED]
     most = max(bad, key=lambda x: (x.lost_percent, -x.min_singular_value))
@@ -118,7 +131,9 @@ FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
     Verdict.NOT_ASSESSED: _not_assessed,
     Verdict.FULL_RANK: _healthy,
     Verdict.NEAR_COLLAPSE: _near_collapse,
+    Verdict.DEAD_UNITS: _dead_units,
     Verdict.COLLAPSED: _collapsed,
+    Verdict.HIDDEN: _hidden,
 }
 
 

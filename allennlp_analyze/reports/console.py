@@ -17,8 +17,12 @@ from allennlp_analyze.text.terminal_table import layer_table
 MAX_INVALID_NAMED = 10
 VERDICT_STYLES = {
     Verdict.FULL_RANK: "green",
+    Verdict.UNTRAINED: "yellow",
+    Verdict.CONCENTRATED: "yellow",
+    Verdict.DEAD_UNITS: "yellow",
     Verdict.NEAR_COLLAPSE: "yellow",
     Verdict.COLLAPSED: "bold red",
+    Verdict.HIDDEN: "dim",
     Verdict.NOT_ASSESSED: "dim",
     Verdict.INVALID: "bold red",
 }

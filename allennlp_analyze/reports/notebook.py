@@ -17,8 +17,12 @@ TITLE_WIDTH = 300
 # Readable on white and on black; everything else uses the notebook's own colours.
 VERDICT_COLOURS = {
     Verdict.FULL_RANK: BLUE,
+    Verdict.UNTRAINED: ORANGE,
+    Verdict.CONCENTRATED: ORANGE,
+    Verdict.DEAD_UNITS: ORANGE,
     Verdict.NEAR_COLLAPSE: ORANGE,
     Verdict.COLLAPSED: VERMILLION,
+    Verdict.HIDDEN: GREY,
     Verdict.NOT_ASSESSED: GREY,
     Verdict.INVALID: VERMILLION,
 }

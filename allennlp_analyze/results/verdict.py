@@ -27,11 +27,15 @@ MANY_SHARE = 0.1
 class Verdict(str, Enum):
     """The verdict on a layer or a model; a string, so that files contain its value.
 
-    `severity` orders the judgements; the worst has the largest. NOT_ASSESSED is not a judgement:
-    its severity is None, and it is neither worse nor better than any other. (`<` compares the
+    `severity` orders the judgements; the worst has the largest. NOT_ASSESSED and
+    HIDDEN are no judgements: their severity is None, and they are neither worse nor better than any
+    other. (`<` compares the
     strings.) `words` is the text for a layer, `model_words` that for a whole model.
 
-    INVALID applies only to models: a matrix with NaN or infinity is not a layer of a report.
+    DEAD_UNITS: the lost directions are those of dead units, and most units live. HIDDEN: rounding
+    to the stored precision hides the smallest directions, so nobody can tell. UNTRAINED and
+    CONCENTRATED are said of adapters, and of models that are adapters. INVALID applies only to
+    models: a matrix with NaN or infinity is not a layer of a report.
     """
 
     severity: Optional[int]
@@ -40,10 +44,14 @@ class Verdict(str, Enum):
 
     # The order in which files count them and figures stack them.
     FULL_RANK = "full_rank", 0, "full rank", "healthy"
-    NEAR_COLLAPSE = "near_collapse", 1, "near collapse"
-    COLLAPSED = "collapsed", 2, "collapsed"
+    UNTRAINED = "untrained", 1, "untrained"
+    CONCENTRATED = "concentrated", 2, "concentrated"
+    DEAD_UNITS = "dead_units", 3, "dead units"
+    NEAR_COLLAPSE = "near_collapse", 4, "near collapse"
+    COLLAPSED = "collapsed", 5, "collapsed"
+    HIDDEN = "hidden", None, "hidden"
     NOT_ASSESSED = "not_assessed", None, "not assessed"
-    INVALID = "invalid", 3, "invalid"
+    INVALID = "invalid", 6, "invalid"
 
     def __new__(
         cls, value: str, severity: Optional[int], words: str, model_words: str = ""
@@ -74,7 +82,13 @@ class Verdict(str, Enum):
         return self.severity > other.severity
 
 
-LAYER_VERDICTS = tuple(verdict for verdict in Verdict if verdict is not Verdict.INVALID)
+# Verdicts on adapters alone, and on layers.
+ADAPTER_VERDICTS = (Verdict.FULL_RANK, Verdict.UNTRAINED, Verdict.CONCENTRATED)
+LAYER_VERDICTS = tuple(
+    verdict
+    for verdict in Verdict
+    if verdict not in (Verdict.UNTRAINED, Verdict.CONCENTRATED, Verdict.INVALID)
+)
 
 
 def _weight(verdict: Verdict) -> int:

@@ -18,8 +18,10 @@ SCRIPTS = ("parts.js", "chart.js", "page.js")
 # CSS classes of the bars for layers with each verdict.
 BAR_STYLES = {
     Verdict.FULL_RANK: "blue",
+    Verdict.DEAD_UNITS: "purple",
     Verdict.NEAR_COLLAPSE: "orange",
     Verdict.COLLAPSED: "red",
+    Verdict.HIDDEN: "grey",
     Verdict.NOT_ASSESSED: "grey",
 }
 
