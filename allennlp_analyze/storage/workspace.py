@@ -30,9 +30,13 @@ def workspace() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked_directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        with locked(Path(name) / LOCK):
-            yield Path(name)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with locked(directory / LOCK):
+            yield directory
+    finally:
+        # Once the lock is released, a run that sweeps may lock the directory: then it removes it.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def sweep() -> None:

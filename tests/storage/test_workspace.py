@@ -99,3 +99,21 @@ def test_a_directory_that_another_run_sweeps_before_it_is_locked_is_not_used(
     with workspace() as directory:
         (directory / "weights").write_text("x")
     assert swept and not directory.exists()
+
+
+def test_a_directory_that_another_run_sweeps_while_it_is_removed_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other run makes its lock file after the contents are removed."""
+    remove, raced = os.rmdir, []
+
+    def race(path: "os.PathLike[str]", **options: int) -> None:
+        if Path(path).name.startswith(PREFIX) and not raced:
+            raced.append(path)
+            (Path(path) / locks.LOCK).write_text("")
+        remove(path, **options)
+
+    with workspace() as directory:
+        monkeypatch.setattr(os, "rmdir", race)
+    monkeypatch.undo()
+    assert [Path(path).name for path in raced] == [directory.name]
