@@ -214,4 +214,6 @@ def _encoded(value: Any) -> Any:
         return base64.b64encode(np.ascontiguousarray(value, np.float64).tobytes()).decode("ascii")
     if isinstance(value, Mapping):
         return {key: _encoded(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_encoded(item) for item in value]
     return value

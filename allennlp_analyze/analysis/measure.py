@@ -9,6 +9,7 @@ from typing import Callable, Optional, TypeVar
 
 import numpy as np
 
+from allennlp_analyze.analysis.verdicts import verdict_on
 from allennlp_analyze.errors import InvalidTensorError, TensorError
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
@@ -35,7 +36,6 @@ from allennlp_analyze.results.layer import (
     Skipped,
     Tikhonov,
 )
-from allennlp_analyze.results.verdict import layer_verdict
 from allennlp_analyze.settings import Settings
 
 # Range of singular values whose squares fit into float64, with room for sums and powers.
@@ -162,6 +162,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         note = "the eigenvalues are beyond the range of float64"
     if fit is not None and rank.numpy < FEW_EIGENVALUES:
         warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues, so alpha is uncertain",)
+    verdict, evidence = verdict_on(matrix, found)
     return LayerResult(
         name=matrix.name,
         parameter=matrix.parameter,
@@ -180,8 +181,9 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         tikhonov=split,
         power_law=fit,
         power_law_note=note,
-        verdict=layer_verdict(values, found.entry_std, n, m, found.tolerance.zero),
+        verdict=verdict,
         warnings=warnings,
+        evidence=evidence,
     )
 
 

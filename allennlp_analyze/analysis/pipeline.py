@@ -21,6 +21,7 @@ from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
+from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.options.choices import material
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
@@ -143,6 +144,7 @@ def analyze_source(
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
     matrices, skipped = find_matrices(source, modules, settings.split_gates)
+    matrices = with_surroundings(source, matrices)
     chosen = select(matrices, settings)
     refuse_nothing(source.archive, matrices, chosen, skipped)
     read = time.perf_counter() - started

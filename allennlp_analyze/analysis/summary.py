@@ -3,11 +3,19 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
-from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict, worst
+from allennlp_analyze.results.verdict import (
+    JUDGED_KINDS,
+    LAYER_VERDICTS,
+    MIN_JUDGED_SHARE,
+    MIN_Q,
+    Verdict,
+    worst,
+)
+from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import enumerated
 
 NAMED = 3  # layers that one line names
@@ -17,15 +25,19 @@ Text = TypeVar("Text", bound=str)
 def summarize(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
     """Summarize `layers` and the skipped tensors.
 
-    The verdict, the minimum and the rank loss are those of the assessed linear layers; the means of
-    alpha are over all layers with a fit. NaN or infinity in any matrix overrides the verdict.
+    The verdict is the worst of the judged layers of JUDGED_KINDS; NaN or infinity in any matrix
+    overrides it. If less than MIN_JUDGED_SHARE of the weights were judged, the model is never
+    healthy. The minimum and the rank loss are those of the linear layers with Q > MIN_Q, the means
+    of alpha those of all layers with a fit.
     """
-    assessed = [x for x in layers if x.kind == "linear" and x.verdict.is_judgement]
+    judged = [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
+    assessed = [x for x in judged if x.kind == "linear" and x.Q > MIN_Q]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
     weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
     invalid = [x for x in skipped if x.invalid]
-    verdict = worst(x.verdict for x in layers if x.kind == "linear")
-    sentence = _sentence(verdict, layers, assessed)
+    share = judged_share(layers, skipped)
+    verdict = _verdict(layers, judged, share)
+    sentence = _sentence(verdict, layers, judged, assessed, share)
     return Summary(
         verdict=Verdict.INVALID if invalid else verdict,
         sentence=_invalid_sentence(invalid, sentence) if invalid else sentence,
@@ -41,20 +53,47 @@ def summarize(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
         mean_alpha=statistics.fmean(alphas) if alphas else None,
         median_alpha=statistics.median(alphas) if alphas else None,
         n_power_law=len(alphas),
+        n_judged=len(judged),
+        judged_percent=None if share is None else 100.0 * share,
     )
 
 
+def judged_share(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Optional[float]:
+    """The share of the model's weights in judged matrices of any kind; None without weights.
+
+    A part of a matrix that was analyzed as a whole, too, counts once.
+    """
+    whole = {x.parameter for x in layers if x.part is None}
+    counted = [x for x in layers if x.part is None or x.parameter not in whole]
+    judged = sum(x.N * x.M for x in counted if x.verdict.is_judgement)
+    every = sum(x.N * x.M for x in counted) + sum(x.weights for x in skipped)
+    return judged / every if every else None
+
+
 def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
-    """Returns a line if layers that are not linear, and so not in the verdict, have lost rank."""
+    """Returns a line if layers that have no part in the verdict have lost rank."""
     found = [
         layer
         for layer in layers
-        if layer.kind != "linear" and layer.verdict.is_worse_than(Verdict.FULL_RANK)
+        if layer.kind not in JUDGED_KINDS and layer.verdict.is_worse_than(Verdict.FULL_RANK)
     ]
     if not found:
         return ()
     named = enumerated([f"{x.name} ({x.kind}, {x.verdict})" for x in found], NAMED)
-    return (f"outside the linear layers, not at full rank: {named}",)
+    return (f"outside the verdict, not at full rank: {named}",)
+
+
+def _verdict(
+    layers: Sequence[LayerResult], judged: Sequence[LayerResult], share: Optional[float]
+) -> Verdict:
+    verdict = worst(x.verdict for x in judged)
+    if verdict is Verdict.NOT_ASSESSED and any(
+        x.verdict is Verdict.HIDDEN for x in layers if x.kind in JUDGED_KINDS
+    ):
+        return Verdict.HIDDEN
+    if verdict is Verdict.FULL_RANK and (share or 0.0) < MIN_JUDGED_SHARE:
+        return Verdict.NOT_ASSESSED
+    return verdict
 
 
 def _counts(found: Sequence[Text], names: Sequence[Text]) -> dict[Text, int]:
@@ -62,8 +101,8 @@ def _counts(found: Sequence[Text], names: Sequence[Text]) -> dict[Text, int]:
     return {name: counts[name] for name in names}
 
 
-def _layers(count: int) -> str:
-    return f"{count} linear layer" + ("" if count == 1 else "s")
+def _layers(number: int) -> str:
+    return count(number, "layer")
 
 
 def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
@@ -74,43 +113,81 @@ def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
 
 
 def _sentence(
-    verdict: Verdict, layers: Sequence[LayerResult], assessed: Sequence[LayerResult]
+    verdict: Verdict,
+    layers: Sequence[LayerResult],
+    judged: Sequence[LayerResult],
+    assessed: Sequence[LayerResult],
+    share: Optional[float],
 ) -> str:
-    found = assessed if verdict.is_judgement else [x for x in layers if x.kind == "linear"]
-    return f"{_word(verdict)}: {FOUND[verdict](found)}."
+    found = FOUND[verdict](judged if verdict.is_judgement else layers)
+    parts = [f"{_word(verdict)}: {found}"]
+    if judged and share is not None:
+        parts.append(f"{_percent(share)} of the weights were judged")
+    if assessed:
+        parts.append(
+            f"smallest singular value of the {count(len(assessed), 'linear layer')}"
+            f" with Q > {MIN_Q}: {_weakest(assessed).min_singular_value:.3g}"
+        )
+    return "; ".join(parts) + "."
+
+
+def _percent(share: float) -> str:
+    """In whole percent, and never 100% of less than all or 0% of something."""
+    shown = round(100 * share)
+    if shown == 100 and share < 1:
+        return "over 99%"
+    return "under 1%" if shown == 0 and share > 0 else f"{shown}%"
 
 
 def _word(verdict: Verdict) -> str:
     return verdict.model_words.capitalize()
 
 
-def _not_assessed(linear: Sequence[LayerResult]) -> str:
-    if not linear:
-        return "the model has no linear layer"
-    return f"none of the {_layers(len(linear))} has Q = N/M above {MIN_Q} and M above 1"
+def _not_assessed(layers: Sequence[LayerResult]) -> str:
+    multiplying = [x for x in layers if x.kind in JUDGED_KINDS]
+    if not multiplying:
+        return "the model has no layer that multiplies activations"
+    judged = [x for x in multiplying if x.verdict.is_judgement]
+    if not judged:
+        return f"none of the {_layers(len(multiplying))} can be judged"
+    keep = "which keeps" if len(judged) == 1 else "which keep"
+    return f"only {_layers(len(judged))}, {keep} full rank, could be judged"
 
 
-def _healthy(assessed: Sequence[LayerResult]) -> str:
-    one = len(assessed) == 1
-    subject = "the linear layer" if one else f"all {_layers(len(assessed))}"
+def _healthy(judged: Sequence[LayerResult]) -> str:
+    one = len(judged) == 1
+    subject = "the judged layer" if one else f"all {len(judged)} judged layers"
     verb = "keeps" if one else "keep"
-    return f"{subject} with Q > {MIN_Q} {verb} full rank ({_smallest(_weakest(assessed))})"
+    harmless = [x for x in judged if x.evidence and x.evidence.harmless_directions]
+    if not harmless:
+        return f"{subject} {verb} full rank"
+    others = f"; {count(len(harmless) - 1, 'other layer')} like this" if len(harmless) > 1 else ""
+    return f"{subject} {verb} full rank, but for harmless directions ({_of(harmless[0])}{others})"
 
 
-def _near_collapse(assessed: Sequence[LayerResult]) -> str:
-    bad = [x for x in assessed if x.verdict is Verdict.NEAR_COLLAPSE]
+def _near_collapse(judged: Sequence[LayerResult]) -> str:
+    bad = [x for x in judged if x.verdict is Verdict.NEAR_COLLAPSE]
     verb = "is" if len(bad) == 1 else "are"
-    weakest = _weakest(assessed)
-    where = f"{_smallest(weakest)}, in {weakest.name}"
-    return f"{_of(bad, assessed)} {verb} close to losing rank ({where})"
+    weakest = min(bad, key=_ratio)
+    where = f"smallest singular value {weakest.min_singular_value:.3g}, in {weakest.name}"
+    return f"{_share(bad, judged)} {verb} close to losing rank ({where})"
 
 
-def _dead_units(assessed: Sequence[LayerResult]) -> str:
-    bad = [x for x in assessed if x.verdict is Verdict.DEAD_UNITS]
-    most = max(bad, key=lambda x: x.lost_percent)
-    detail = f"{most.lost_directions} of {most.M} directions lost in {most.name}"
+def _ratio(layer: LayerResult) -> float:
+    ratio = layer.evidence.null_ratio if layer.evidence else None
+    return ratio if ratio is not None else 0.0
+
+
+def _dead_units(judged: Sequence[LayerResult]) -> str:
+    bad = [x for x in judged if x.verdict is Verdict.DEAD_UNITS]
     verb = "has" if len(bad) == 1 else "have"
-    return f"{_of(bad, assessed)} {verb} dead units ({detail})"
+    return f"{_share(bad, judged)} {verb} dead or copied units ({_of(_most_lost(bad))})"
+
+
+def _collapsed(judged: Sequence[LayerResult]) -> str:
+    bad = [x for x in judged if x.verdict is Verdict.COLLAPSED]
+    verb = "has" if len(bad) == 1 else "have"
+    return f"{_share(bad, judged)} {verb} lost rank ({_of(_most_lost(bad))})"
 
 
 def _hidden(layers: Sequence[LayerResult]) -> str:
@@ -118,15 +195,7 @@ def _hidden(layers: Sequence[LayerResult]) -> str:
     return f"rounding to the stored precision hides the smallest directions of {_layers(len(bad))}"
 
 
-def _collapsed(assessed: Sequence[LayerResult]) -> str:
-    bad = [x for x in assessed if x.verdict is Verdict.COLLAPSED]
-    most = max(bad, key=lambda x: (x.lost_percent, -x.min_singular_value))
-    verb = "has" if len(bad) == 1 else "have"
-    detail = f"{most.lost_directions} of {most.M} directions lost in {most.name}"
-    return f"{_of(bad, assessed)} {verb} lost rank ({detail})"
-
-
-# The text after each verdict on a model, about its assessed layers or its lack of them.
+# The text after each verdict on a model: about its judged layers, or all if there is no judgement.
 FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
     Verdict.NOT_ASSESSED: _not_assessed,
     Verdict.FULL_RANK: _healthy,
@@ -137,13 +206,21 @@ FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
 }
 
 
-def _weakest(assessed: Sequence[LayerResult]) -> LayerResult:
-    return min(assessed, key=lambda x: x.min_singular_value)
+def _weakest(layers: Sequence[LayerResult]) -> LayerResult:
+    return min(layers, key=lambda x: x.min_singular_value)
 
 
-def _smallest(layer: LayerResult) -> str:
-    return f"smallest singular value {layer.min_singular_value:.3g}"
+def _most_lost(layers: Sequence[LayerResult]) -> LayerResult:
+    return max(layers, key=lambda x: (x.lost_percent, -x.min_singular_value))
 
 
-def _of(bad: Sequence[LayerResult], assessed: Sequence[LayerResult]) -> str:
-    return f"{len(bad)} of {_layers(len(assessed))} with Q > {MIN_Q}"
+def _of(layer: LayerResult) -> str:
+    """What is wrong with one layer, or harmless in it."""
+    reason = layer.evidence.reason if layer.evidence else ""
+    if not reason:
+        reason = f"{layer.lost_directions} of {layer.M} directions lost"
+    return f"{layer.name}: {reason}"
+
+
+def _share(bad: Sequence[LayerResult], judged: Sequence[LayerResult]) -> str:
+    return f"{len(bad)} of {len(judged)} judged {'layer' if len(judged) == 1 else 'layers'}"

@@ -1,4 +1,4 @@
-"""The package's data: published tables, zoo manifests and JSON schemas."""
+"""The package's data: published tables, zoo manifests, JSON schemas and the null law."""
 
 import json
 from pathlib import Path
@@ -12,3 +12,8 @@ def read_schema(name: str) -> dict[str, Any]:
     text = (HERE / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def read_text(name: str) -> str:
+    """Returns the text of the file `name`."""
+    return (HERE / name).read_text(encoding="utf-8")

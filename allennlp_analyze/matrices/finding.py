@@ -25,6 +25,24 @@ _BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinuso
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What is known of the network around a matrix.
+
+    `outputs_first`: its rows are the outputs. `columns_per_input`: columns of each input, the size
+    of a convolution's kernel. `is_last`: no other matrix takes its outputs. `is_normalized`: a
+    normalization beside it takes its outputs. `in_layer_norm`: a LayerNorm of as many values is in
+    its block. `gains` are those of the LayerNorms of as many values as it has inputs.
+    """
+
+    outputs_first: bool = True
+    columns_per_input: int = 1
+    is_last: bool = False
+    is_normalized: bool = False
+    in_layer_norm: bool = False
+    gains: tuple[StoredTensor, ...] = ()
+
+
+@dataclass(frozen=True)
 class WeightMatrix:
     """One two-dimensional matrix to analyze, whose values are still in the file.
 
@@ -45,6 +63,7 @@ class WeightMatrix:
     module_class: Optional[str] = None
     tied: tuple[str, ...] = ()
     decode: Decode = field(default=as_stored, repr=False, compare=False)
+    surroundings: Surroundings = field(default=Surroundings(), repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
         """Returns a read-only array (rows, columns) for `decode`. Raises `TensorError`."""

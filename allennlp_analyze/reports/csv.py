@@ -78,6 +78,8 @@ def rows(report: ModelReport) -> list[dict[str, Any]]:
 def _row(layer: LayerResult) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for metric in in_report():
+        if not metric.names:
+            continue
         value = plain(metric.read(layer))
         if isinstance(value, list):
             values = value if len(metric.names) > 1 else ["; ".join(value)]

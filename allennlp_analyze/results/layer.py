@@ -7,6 +7,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
 
@@ -142,6 +143,7 @@ class LayerResult:
     power_law_note: Optional[str]
     verdict: Verdict
     warnings: tuple[str, ...] = ()
+    evidence: Optional[Evidence] = None
 
     condition_number = _Scalar()
     frobenius_norm = _Scalar()
@@ -196,10 +198,13 @@ class LayerResult:
 
     @property
     def lost_directions(self) -> int:
-        """Number of lost directions out of M, by the rule of the verdict (`verdict.count_lost`).
+        """Number of lost directions out of M by the rule of the verdict, without harmless ones.
 
-        For a layer that is not assessed, only the directions within rounding count.
+        Reports of releases before the rule with causes have no evidence; theirs are counted by the
+        rule of that time.
         """
+        if self.evidence is not None:
+            return self.evidence.lost_directions
         if self.verdict is Verdict.NOT_ASSESSED:
             return count_lost(self.singular_values, self.tolerance.zero, 0.0)
         if self.verdict is not Verdict.COLLAPSED:
@@ -225,12 +230,17 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A skipped tensor and the reason; `invalid` marks a tensor with NaN or infinity."""
+    """A skipped tensor and the reason; `invalid` marks a tensor with NaN or infinity.
+
+    `weights` is the number of weights that could not be judged for this reason, 0 for what is no
+    weight matrix (a bias, a buffer).
+    """
 
     parameter: str
     shape: tuple[int, ...]
     reason: str
     invalid: bool = False
+    weights: int = 0
 
 
 # The outcome for one matrix.
@@ -266,7 +276,10 @@ class Summary:
     """The model in a few numbers. Means skip layers without the number.
 
     `verdict` is INVALID if a matrix contains NaN or infinity; `n_invalid` counts such matrices.
-    `max_rank_loss_percent` is the largest `lost_percent` of the assessed layers.
+    Otherwise it is the worst of the `n_judged` layers that multiply activations, or NOT_ASSESSED if
+    `judged_percent` of the model's weights, embeddings included, is too little. The `n_assessed`
+    layers are the linear ones with Q > MIN_Q, as in the 2018 study; `max_rank_loss_percent` is the
+    largest `lost_percent` of these.
     """
 
     verdict: Verdict
@@ -283,6 +296,8 @@ class Summary:
     mean_alpha: Optional[float]
     median_alpha: Optional[float]
     n_power_law: int
+    n_judged: int = 0
+    judged_percent: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,12 @@ NEAR_SHARE = 0.05
 MANY_SHARE = 0.1
 
 
+# Kinds of layers that multiply activations: the verdict on a model is the worst of theirs.
+JUDGED_KINDS = ("linear", "recurrent", "attention", "bilinear", "convolution")
+# A model of whose weights less than this share was judged is never called healthy.
+MIN_JUDGED_SHARE = 0.5
+
+
 class Verdict(str, Enum):
     """The verdict on a layer or a model; a string, so that files contain its value.
 

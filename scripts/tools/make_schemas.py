@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE, in_report
 from allennlp_analyze.metrics.metric import COUNT, EIGENVALUES, FLOAT, TEXT, WEIGHTS, WHOLE, Metric
+from allennlp_analyze.results.evidence import Cause
 from scripts.tools.generated import ROOT, write_or_check
 
 SCHEMAS = ROOT / "allennlp_analyze" / "data" / "schemas"
@@ -35,6 +36,7 @@ def report_schema() -> dict[str, Any]:
             objects.setdefault(name, []).append(metric)
         properties[name] = layer["properties"][name] if part else _property(metric)
     _fill(layer, properties.items())
+    definitions["finding"]["properties"]["cause"]["enum"] = [cause.value for cause in Cause]
     for name, metrics in objects.items():
         _fill(definitions[name], ((m.key.partition(".")[2], _property(m)) for m in metrics))
     return schema

@@ -1,8 +1,7 @@
-"""Entries of the catalogue: the identity of a matrix, its verdict and its notes."""
+"""Entries of the catalogue: the identity of a matrix, and its notes."""
 
 from allennlp_analyze.metrics.metric import COUNT, TEXT, WHOLE, Metric, PageColumn, TerminalColumn
 from allennlp_analyze.options.names import KINDS
-from allennlp_analyze.results.verdict import LAYER_VERDICTS
 
 SECTION = "matrix"
 _POSITIVE = {"minimum": 1}
@@ -100,13 +99,6 @@ IN_WORDS = (
         "Why there is no power law, or a caution about it; otherwise null.",
         TEXT,
         nullable=True,
-    ),
-    Metric(
-        "verdict",
-        "Verdict on this matrix by its singular values; not_assessed if Marchenko-Pastur theory"
-        " lets the smallest one be 0.",
-        TEXT,
-        schema={"enum": [verdict.value for verdict in LAYER_VERDICTS]},
     ),
     Metric(
         "warnings",

@@ -1,6 +1,6 @@
-"""Entries of the catalogue: tolerances, hard ranks and lost directions."""
+"""Entries of the catalogue: tolerances and hard ranks."""
 
-from allennlp_analyze.metrics.metric import WHOLE, Metric, PageColumn, TerminalColumn
+from allennlp_analyze.metrics.metric import WHOLE, Metric
 from allennlp_analyze.results.layer import TOLERANCES
 
 SECTION = "hard rank"
@@ -64,21 +64,5 @@ def _rank_loss(name: str) -> Metric:
 RANKS = (
     *map(_hard_rank, TOLERANCES),
     *map(_tolerance, TOLERANCES),
-    Metric(
-        "lost_directions",
-        "Directions that are lost by the rule of the verdict.",
-        WHOLE,
-        in_report=False,
-        terminal=TerminalColumn("lost", "d", compared=0),
-    ),
-    Metric(
-        "lost_percent",
-        "Share of the directions that are lost by the rule of the verdict, in percent.",
-        in_report=False,
-        label="directions lost in percent, by the verdict's rule",
-        page=PageColumn("lost", percent=True, compared=True),
-        compared=True,
-        size_free=True,
-    ),
     *map(_rank_loss, TOLERANCES),
 )

@@ -1,0 +1,75 @@
+"""Decides the verdict on a layer from what its singular values say and from the causes found."""
+
+from collections.abc import Sequence
+
+from allennlp_analyze.analysis.causes import find_causes
+from allennlp_analyze.linalg.spectrum import Spectrum
+from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.metrics.judging import Judged, judge
+from allennlp_analyze.results.evidence import Cause, Evidence, Finding
+from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.text.lists import enumerated
+
+UNITS = frozenset(
+    (Cause.DEAD_OUTPUTS, Cause.DEAD_INPUTS, Cause.COPIED_OUTPUTS, Cause.COPIED_INPUTS)
+)
+# Dead and copied units are the verdict as long as they are fewer than this share of the directions.
+MOST_UNITS = 0.5
+NAMED_UNITS = 12
+
+
+def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence]:
+    """Returns the verdict on `matrix` with the spectrum `found`, and what it rests on.
+
+    A single row or column has no lost direction unless it is zero, so it is not assessed. Reads the
+    entries again if directions are lost or weak. Raises `TensorError`.
+    """
+    n, m = max(matrix.shape), min(matrix.shape)
+    values = found.singular_values
+    judged = judge(values, found.entry_std, n, m, found.tolerance.zero)
+    if m == 1:
+        lost = int((values <= found.tolerance.zero).sum())
+        return Verdict.NOT_ASSESSED, Evidence(lost, start_ratio=judged.start_ratio)
+    findings = find_causes(matrix, judged)
+    return decided(judged, findings, m)
+
+
+def decided(judged: Judged, findings: Sequence[Finding], m: int) -> tuple[Verdict, Evidence]:
+    """Returns the verdict on a layer with m directions."""
+    lost = [finding for finding in findings if finding.is_lost]
+    harmful = sum(finding.count for finding in lost if not finding.is_harmless)
+    in_units = sum(finding.count for finding in lost if finding.cause in UNITS)
+    if harmful == 0:
+        verdict = Verdict.FULL_RANK
+        if judged.is_near:
+            verdict = Verdict.NEAR_COLLAPSE
+        elif judged.is_hidden:
+            verdict = Verdict.HIDDEN
+    elif in_units == harmful and harmful < MOST_UNITS * m:
+        verdict = Verdict.DEAD_UNITS
+    else:
+        verdict = Verdict.COLLAPSED
+    evidence = Evidence(
+        lost_directions=harmful,
+        harmless_directions=sum(finding.count for finding in lost) - harmful,
+        hidden_directions=judged.hidden,
+        limit=judged.limit,
+        null_ratio=judged.null_ratio,
+        start_ratio=judged.start_ratio,
+        findings=tuple(findings),
+        reason="; ".join(in_words(finding, m) for finding in findings),
+    )
+    return verdict, evidence
+
+
+def in_words(finding: Finding, m: int) -> str:
+    """One finding on a layer with m directions in words."""
+    units = ""
+    if finding.units:
+        named = [str(unit) for unit in finding.units]
+        units = " " + enumerated(named, NAMED_UNITS)
+    text = f"{finding.cause.words}{units}"
+    if finding.count:
+        weak = "" if finding.is_lost else "weak: "
+        text = f"{weak}{finding.count} of {m} directions, {text}"
+    return f"{text}; harmless" if finding.is_harmless else text

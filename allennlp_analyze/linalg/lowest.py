@@ -1,0 +1,77 @@
+"""Finds singular vectors of the smallest singular values of a matrix, by inverse iteration."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from allennlp_analyze.linalg.gram import add_gram
+from allennlp_analyze.sources.blocks import Entries
+
+# More directions than this are represented by as many random ones among them.
+MOST_VECTORS = 32
+_EXTRA = 4
+_ITERATIONS = 6
+_SEED = 2018
+
+
+@dataclass(frozen=True)
+class Lowest:
+    """Singular vectors of the smallest singular values of an N x M matrix W (N >= M).
+
+    `vectors` (M, k) are orthonormal, on the side of the smaller dimension, and `values` (k,) are
+    |W v|, ascending. `lengths` (M,) are the lengths of the M columns of W; `cosines` (M, M) their
+    cosines, 0 for columns of zeros.
+    """
+
+    values: np.ndarray = field(repr=False)
+    vectors: np.ndarray = field(repr=False)
+    lengths: np.ndarray = field(repr=False)
+    cosines: np.ndarray = field(repr=False)
+
+
+def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
+    """Singular vectors of the `count` smallest singular values, all of which are at most `limit`.
+
+    If there are more than MOST_VECTORS, the vectors are random ones in their space. Agrees with
+    numpy.linalg.svd up to rotations within the space. The entries must be finite.
+    """
+    from scipy.linalg import cho_solve, lapack
+
+    m = entries.M
+    largest = entries.largest()
+    scale = 1.0 / largest if largest > 0 else 1.0
+    gram = np.zeros((m, m))
+    for rows in entries.blocks(scale):
+        add_gram(gram, rows)
+    gram += np.triu(gram, 1).T
+    trace = float(np.trace(gram))
+    rounding = m * float(np.finfo(np.float64).eps) * max(trace, np.finfo(np.float64).tiny)
+    width = min(count + _EXTRA, MOST_VECTORS, m)
+    # With the limit as shift, all directions below it are amplified about equally.
+    shift = max(rounding, (limit * scale) ** 2 if count > MOST_VECTORS else 0.0)
+    space = np.random.default_rng(_SEED).standard_normal((m, width))
+    factor, failed = lapack.dpotrf(gram + shift * np.eye(m), lower=True)
+    if failed:  # W is zero, or nearly
+        space = np.linalg.qr(space)[0]
+    else:
+        for _ in range(_ITERATIONS):
+            space = np.linalg.qr(cho_solve((factor, True), space, check_finite=False))[0]
+    return _rotated(entries, scale, gram, space, min(count, width))
+
+
+def _rotated(
+    entries: Entries, scale: float, gram: np.ndarray, space: np.ndarray, count: int
+) -> Lowest:
+    """Returns the `count` smallest singular vectors of W within `space` (M, k)."""
+    images = np.concatenate([rows @ space for rows in entries.blocks(scale)])
+    _, values, rotation = np.linalg.svd(images, full_matrices=False)
+    wanted = np.arange(len(values) - 1, len(values) - 1 - count, -1)
+    vectors = space @ rotation[wanted].T
+    lengths = np.sqrt(np.diagonal(gram))
+    units = np.where(lengths > 0, lengths, 1.0)
+    return Lowest(
+        values=values[wanted] / scale,
+        vectors=vectors,
+        lengths=lengths / scale,
+        cosines=gram / units / units[:, None],
+    )

@@ -1,0 +1,155 @@
+"""Finds what surrounds a weight matrix: normalizations, whether it is last, its side of outputs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Optional
+
+import numpy as np
+
+from allennlp_analyze.matrices.finding import Surroundings, WeightMatrix
+from allennlp_analyze.matrices.kinds import split_name, words_of
+from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import StoredTensor
+
+_NORM_WORDS = frozenset("norm norms ln bn layernorm batchnorm groupnorm rmsnorm".split())
+# Gains of more normalizations of one size would not tell more.
+_MOST_GAINS = 256
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """A normalization: its path, its gain, whether it subtracts the mean over its outputs."""
+
+    path: str
+    gain: StoredTensor
+    is_layer: bool
+
+    @property
+    def size(self) -> int:
+        return self.gain.shape[0]
+
+
+def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[WeightMatrix]:
+    """Returns the same matrices with their `surroundings`."""
+    norms = list(_norms(source))
+    sides = [_outputs_first(source, matrix) for matrix in matrices]
+    channels = [_columns_per_input(source, matrix) for matrix in matrices]
+    inputs = [
+        (matrix.shape[1] if first else matrix.shape[0]) // each
+        for matrix, first, each in zip(matrices, sides, channels)
+    ]
+    taken: dict[int, int] = {}
+    for matrix, size in zip(matrices, inputs):
+        if matrix.kind != "embedding":
+            taken[size] = taken.get(size, 0) + 1
+    found = []
+    for matrix, first, each, own in zip(matrices, sides, channels, inputs):
+        outputs = matrix.shape[0] if first else matrix.shape[1]
+        others = taken.get(outputs, 0) - (own == outputs and matrix.kind != "embedding")
+        module = split_name(matrix.parameter)[0]
+        after = _after(norms, module, outputs)
+        found.append(
+            replace(
+                matrix,
+                surroundings=Surroundings(
+                    outputs_first=first,
+                    columns_per_input=each,
+                    is_last=matrix.kind in ("linear", "convolution") and others == 0,
+                    is_normalized=after is not None,
+                    in_layer_norm=_in_layer_norm(norms, module, outputs),
+                    gains=tuple(n.gain for n in norms if n.is_layer and n.size == own)[
+                        :_MOST_GAINS
+                    ],
+                ),
+            )
+        )
+    return found
+
+
+def _norms(source: Source) -> Iterable[_Norm]:
+    places: Mapping[tuple[str, str], StoredTensor] = {
+        split_name(name): tensor for name, tensor in source.tensors.items()
+    }
+    for (path, leaf), tensor in places.items():
+        if leaf not in ("weight", "gamma") or len(tensor.shape) != 1 or tensor.load is None:
+            continue
+        words = set(words_of(path.rpartition(".")[2]))
+        bias = places.get((path, "bias" if leaf == "weight" else "beta"))
+        has_statistics = (path, "running_mean") in places
+        if has_statistics or bias is not None or words & _NORM_WORDS:
+            yield _Norm(path, tensor, bias is not None and not has_statistics)
+
+
+def _after(norms: Iterable[_Norm], module: str, outputs: int) -> Optional[_Norm]:
+    """The normalization of the outputs of `module`: the next one beside it, or of the same number.
+
+    Only the names and sizes are known, so the network's order of computation is a guess.
+    """
+    parent, _, own = module.rpartition(".")
+    for norm in norms:
+        beside, _, name = norm.path.rpartition(".")
+        if beside != parent or norm.size != outputs:
+            continue
+        if own.isdigit() and name.isdigit():
+            if int(name) == int(own) + 1:
+                return norm
+        elif own.isdigit() == name.isdigit() and _digits(own) == _digits(name):
+            return norm
+    return None
+
+
+def _in_layer_norm(norms: Iterable[_Norm], module: str, outputs: int) -> bool:
+    """Whether a LayerNorm of as many values as `module` has outputs is in the same block."""
+    parent = module.rpartition(".")[0]
+    block = _block(module) or parent
+    return any(n.is_layer and n.size == outputs and _within(n.path, block) for n in norms)
+
+
+def _block(module: str) -> str:
+    """The path up to the last number in it: the block of a transformer."""
+    parts = module.split(".")
+    numbered = [i for i, part in enumerate(parts[:-1]) if part.isdigit()]
+    return ".".join(parts[: numbered[-1] + 1]) if numbered else ""
+
+
+def _within(path: str, block: str) -> bool:
+    return not block or path.startswith(block + ".")
+
+
+def _digits(name: str) -> str:
+    return "".join(character for character in name if character.isdigit())
+
+
+def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
+    """Whether the rows are the outputs; a Conv1D of transformers has them in columns."""
+    module, _ = split_name(matrix.parameter)
+    bias = source.tensors.get(f"{module}.bias" if module else "bias")
+    rows, columns = (
+        source.tensors[matrix.parameter].shape[:2] if _is_flat(source, matrix) else (0, 0)
+    )
+    if bias is None or len(bias.shape) != 1 or rows == columns:
+        return not _is_conv1d(source, matrix)
+    return not (bias.shape[0] == columns and bias.shape[0] != rows)
+
+
+def _is_flat(source: Source, matrix: WeightMatrix) -> bool:
+    return len(source.tensors[matrix.parameter].shape) == 2
+
+
+def _is_conv1d(source: Source, matrix: WeightMatrix) -> bool:
+    """Whether a square layer without help from its bias is a Conv1D: by the model's type."""
+    if matrix.module_class is not None:
+        return matrix.module_class == "Conv1D"
+    name = split_name(matrix.parameter)[0].rpartition(".")[2]
+    return name in ("c_attn", "c_proj", "c_fc", "q_attn") and source.config.get("model_type") in (
+        None,
+        "gpt2",
+    )
+
+
+def _columns_per_input(source: Source, matrix: WeightMatrix) -> int:
+    """Columns of an unfolded convolution for each input channel: the size of its kernel."""
+    shape = source.tensors[matrix.parameter].shape
+    if matrix.kind != "convolution" or len(shape) < 3:
+        return 1
+    return max(int(np.prod(shape[2:])), 1)

@@ -1,0 +1,181 @@
+"""The rule that decides which directions of a layer are lost or weak, for every shape.
+
+docs/verdict.md gives the reasons and the error rates, which scripts/study/verdict_calibration.py
+measures. All limits but DECAYED_SHARE and SUNK_SHARE are ratios of singular values of one matrix,
+so the unit of the weights does not matter.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from allennlp_analyze.metrics.null_law import VERY_RARELY, null_quantiles
+from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, NEAR_SHARE
+
+# A block of directions is apart from the others if its largest singular value is at most this
+# share of the median of the others, and their ratio to the null law rises by the factor GAP.
+APART_SHARE = 0.03
+GAP = 2.0
+# In squares, two directions and 2% of all make a lowest part that can be judged as a whole.
+PART_SHARE = 0.02
+# A weak direction: below this share of the null law, and with this step to the next one.
+WEAK_SHARE, WEAK_GAP = 0.6, 1.25
+# A layer has decayed away if its entries are below this share of every usual initialization.
+DECAYED_SHARE = 1e-3
+# A bulk has sunk if it is below this share of every usual initialization.
+SUNK_SHARE = 0.1
+# If rounding hides more than this share of the directions, nobody can tell.
+HIDDEN_SHARE = 0.05
+# The smallest usual standard deviation of Transformers (`initializer_range`).
+USUAL_RANGE = 0.02
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the singular values alone say.
+
+    `lost` counts the lost directions, `weak` further ones above them that are worth a cause, and
+    `hidden` those that rounding hides. `limit` is the largest lost singular value that the rule
+    allows; `null_ratio` and `start_ratio` are those of `results.evidence.Evidence`. `has_decayed`
+    if all weights are far below any usual start; `is_sunk` if the lost directions are most of a
+    bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the others grew;
+    `is_near` if the smallest direction is nearly lost.
+    """
+
+    lost: int
+    weak: int
+    hidden: int
+    limit: float
+    null_ratio: Optional[float]
+    start_ratio: Optional[float]
+    has_decayed: bool = False
+    is_sunk: bool = False
+    has_spikes: bool = False
+    is_near: bool = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether rounding hides so many directions that the others say nothing."""
+        return self.lost == 0 and self.limit == 0.0
+
+
+def usual_start(n: int, m: int) -> float:
+    """The smallest standard deviation of the usual initializations of an n x m matrix (n >= m).
+
+    torch's Linear and convolutions draw from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), Xavier and He
+    more, Transformers from N(0, 0.02). fan_in is at most n.
+    """
+    return min(USUAL_RANGE, 1 / math.sqrt(3 * n))
+
+
+def judge(
+    singular_values: np.ndarray, entry_std: float, n: int, m: int, zero: float, floor: float = 0.0
+) -> Judged:
+    """Judge an n x m matrix (n >= m) with `singular_values` (m,), descending.
+
+    `entry_std` is the standard deviation of its entries, `zero` the largest singular value that
+    rounding to the stored precision and computing can leave of a lost direction, and `floor` that
+    of the noise of quantization.
+    """
+    if singular_values[0] == 0 or entry_std == 0:
+        all_lost = int((singular_values <= zero).sum())
+        return Judged(all_lost, 0, 0, zero, None, 0.0 if singular_values[0] == 0 else None)
+    values = singular_values[::-1]
+    rms = math.sqrt(float(np.sum((values / values[-1]) ** 2)) / (n * m)) * float(values[-1])
+    spectrum = _Ratios(values, entry_std, n, m)
+    start_ratio = rms / usual_start(n, m)
+    hidden = int((spectrum.null <= max(zero, floor)).sum())
+    lost = max(_below_rounding(values, zero, hidden), _apart(spectrum), _deep(spectrum))
+    many = int((spectrum.ratios < NEAR_SHARE).sum())
+    is_many = many - lost >= max(MANY_SHARE * m, 2)
+    bulk = entry_std * float(np.median(spectrum.ratios[lost:many])) if is_many else 0.0
+    is_sunk = is_many and bulk < SUNK_SHARE * usual_start(n, m)
+    if is_sunk:
+        lost = many
+    hides = lost == 0 and hidden > HIDDEN_SHARE * m
+    limit = 0.0 if hides else max(zero, spectrum.limit, float(values[lost - 1]) if lost else 0.0)
+    return Judged(
+        lost,
+        0 if lost else _weak(spectrum),
+        hidden,
+        limit,
+        float(spectrum.ratios[0]),
+        start_ratio,
+        has_decayed=start_ratio < DECAYED_SHARE,
+        is_sunk=is_sunk,
+        has_spikes=is_many and not is_sunk,
+        is_near=lost == 0 and _is_near(spectrum),
+    )
+
+
+class _Ratios:
+    """Ascending singular values (m,), and their ratios to the null law's medians."""
+
+    def __init__(self, values: np.ndarray, entry_std: float, n: int, m: int) -> None:
+        self.values, self.n, self.m, self.std = values, n, m, entry_std
+        self.null = entry_std * null_quantiles(n, m)
+        self.ratios = values / self.null
+        # Of the bulk above each direction, at its middle: spikes and lost directions both lower
+        # the ratios of all others.
+        middle = (np.arange(m) + m) // 2
+        self.levels = np.minimum(self.ratios[np.minimum(middle, m - 1)], 1.0)
+        self.medians = values[np.minimum(middle, m - 1)]
+
+    @property
+    def rare(self) -> np.ndarray:
+        """What the null law falls below in one of 10,000 matrices, at the level of the bulk."""
+        found: np.ndarray = self.std * self.levels * null_quantiles(self.n, self.m, VERY_RARELY)
+        return found
+
+    @property
+    def limit(self) -> float:
+        """The limit for the smallest singular value alone."""
+        own = LOST_SHARE * float(self.levels[0] * self.null[0])
+        return min(own, float(self.rare[0]))
+
+
+def _below_rounding(values: np.ndarray, zero: float, hidden: int) -> int:
+    """Directions within rounding, unless rounding hides as many of any matrix of this shape."""
+    found = int((values <= zero).sum())
+    return found if found > 2 * hidden else 0
+
+
+def _apart(spectrum: _Ratios) -> int:
+    """The largest block of smallest directions that stands apart from the others."""
+    m = spectrum.m
+    if m < 2:
+        return 0
+    k = np.arange(1, m)  # the size of the block
+    last = spectrum.values[:-1]
+    step = np.minimum(k + (k - 1) // 2, (k + m - 1) // 2)  # a few directions further on
+    rise = spectrum.ratios[np.maximum(step, k)] / np.maximum(spectrum.ratios[:-1], 1e-300)
+    apart = (
+        (last <= APART_SHARE * spectrum.medians[1:]) & (rise >= GAP) & (last < spectrum.rare[:-1])
+    )
+    return int(k[apart][-1]) if apart.any() else 0
+
+
+def _deep(spectrum: _Ratios) -> int:
+    """The smallest directions that are far below the null law, whatever comes next."""
+    own = spectrum.ratios / spectrum.levels
+    deep = (own <= LOST_SHARE) & (spectrum.values < spectrum.rare)
+    return int(np.flatnonzero(deep)[-1]) + 1 if deep.any() else 0
+
+
+def _is_near(spectrum: _Ratios) -> bool:
+    own = spectrum.ratios / spectrum.levels
+    near = (own < NEAR_SHARE) & (spectrum.values < spectrum.rare)
+    needed = 1 if spectrum.n > 1.1 * spectrum.m else max(2, math.ceil(PART_SHARE * spectrum.m))
+    return int(near.sum()) >= needed
+
+
+def _weak(spectrum: _Ratios) -> int:
+    """1 if the smallest direction is clearly below the next one and the null law, else 0."""
+    if spectrum.m < 3 or spectrum.n <= 1.1 * spectrum.m:
+        return 0
+    own = spectrum.ratios[0] / spectrum.levels[0]
+    step = spectrum.ratios[1] / spectrum.ratios[0]
+    is_rare = spectrum.values[0] < spectrum.rare[0]
+    return int(own < WEAK_SHARE and step >= WEAK_GAP and is_rare)
