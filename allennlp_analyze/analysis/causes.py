@@ -12,7 +12,7 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.linalg.lowest import Lowest, lowest_vectors
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.judging import Judged
 from allennlp_analyze.results.evidence import Cause, Finding
 from allennlp_analyze.sources.blocks import Entries

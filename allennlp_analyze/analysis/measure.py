@@ -15,7 +15,7 @@ from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
 from allennlp_analyze.linalg.spectrum import Spectrum, spectrum
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.catalogue import compute_metrics
 from allennlp_analyze.metrics.marchenko_pastur import marchenko_pastur, tikhonov
 from allennlp_analyze.metrics.metric import SpectrumFacts

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from allennlp_analyze._versions import tool_info
+from allennlp_analyze.analysis.adapters import measure_adapters
 from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
@@ -19,7 +20,9 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
-from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
+from allennlp_analyze.matrices.adapters import find_adapters
+from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
 from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.options.choices import material
@@ -143,10 +146,12 @@ def analyze_source(
     """
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
-    matrices, skipped = find_matrices(source, modules, settings.split_gates)
+    found_adapters = find_adapters(source)
+    matrices, skipped = find_matrices(source, modules, settings.split_gates, found_adapters)
     matrices = with_surroundings(source, matrices)
     chosen = select(matrices, settings)
-    refuse_nothing(source.archive, matrices, chosen, skipped)
+    if not found_adapters:
+        refuse_nothing(source.archive, matrices, chosen, skipped)
     read = time.perf_counter() - started
     solver: GramSolver = gram_spectrum
     if settings.cuda_device >= 0:
@@ -163,14 +168,15 @@ def analyze_source(
 
         found = analyze(chosen, settings, solver, on_outcome, finished)
     notes.extend(_refused(source.archive, found, settings.max_dim))
-    everything_skipped = (*skipped, *found.skipped)
+    adapters, not_measured = measure_adapters(found_adapters)
+    everything_skipped = (*skipped, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
         settings={**plain(settings), "weights_file": None, **plain(Building())},
         layers=found.layers,
         skipped=everything_skipped,
-        summary=summarize(found.layers, everything_skipped),
+        summary=summarize(found.layers, everything_skipped, adapters),
         timing=Timing(
             startup=startup,
             read=read,
@@ -178,6 +184,7 @@ def analyze_source(
             fits=found.fits_seconds,
         ),
         warnings=(*notes, *other_findings(found.layers)),
+        adapters=adapters,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.options.names import KINDS
+from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
 from allennlp_analyze.results.verdict import (
     JUDGED_KINDS,
@@ -22,13 +23,18 @@ NAMED = 3  # layers that one line names
 Text = TypeVar("Text", bound=str)
 
 
-def summarize(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summary:
-    """Summarize `layers` and the skipped tensors.
+def summarize(
+    layers: Sequence[LayerResult],
+    skipped: Sequence[Skipped],
+    adapters: Sequence[AdapterResult] = (),
+) -> Summary:
+    """Summarize `layers`, the skipped tensors and the adapters.
 
     The verdict is the worst of the judged layers of JUDGED_KINDS; NaN or infinity in any matrix
     overrides it. If less than MIN_JUDGED_SHARE of the weights were judged, the model is never
     healthy. The minimum and the rank loss are those of the linear layers with Q > MIN_Q, the means
-    of alpha those of all layers with a fit.
+    of alpha those of all layers with a fit. A model without layers that multiply activations is
+    judged by its adapters.
     """
     judged = [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
     assessed = [x for x in judged if x.kind == "linear" and x.Q > MIN_Q]
@@ -36,8 +42,14 @@ def summarize(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> Summ
     weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
     invalid = [x for x in skipped if x.invalid]
     share = judged_share(layers, skipped)
-    verdict = _verdict(layers, judged, share)
-    sentence = _sentence(verdict, layers, judged, assessed, share)
+    if adapters and not any(x.kind in JUDGED_KINDS for x in layers):
+        verdict = worst(x.verdict for x in adapters)
+        sentence = f"{_word(verdict)}: {_about(adapters)}."
+    else:
+        verdict = _verdict(layers, judged, share)
+        sentence = _sentence(verdict, layers, judged, assessed, share)
+        if adapters:
+            sentence = f"{sentence[:-1]}; {_about(adapters)}."
     return Summary(
         verdict=Verdict.INVALID if invalid else verdict,
         sentence=_invalid_sentence(invalid, sentence) if invalid else sentence,
@@ -193,6 +205,21 @@ def _collapsed(judged: Sequence[LayerResult]) -> str:
 def _hidden(layers: Sequence[LayerResult]) -> str:
     bad = [x for x in layers if x.verdict is Verdict.HIDDEN]
     return f"rounding to the stored precision hides the smallest directions of {_layers(len(bad))}"
+
+
+def _about(adapters: Sequence[AdapterResult]) -> str:
+    """What the adapters do, and the one that says most about their verdict."""
+    verdict = worst(x.verdict for x in adapters)
+    bad = [x for x in adapters if x.verdict is verdict]
+    if verdict is not Verdict.FULL_RANK:
+        verb = "is" if len(bad) == 1 else "are"
+        return (
+            f"{len(bad)} of {count(len(adapters), 'adapter')} {verb} {verdict.words}"
+            f" ({bad[0].name}: {bad[0].reason})"
+        )
+    shares = [x.effective_rank / x.r for x in bad if x.effective_rank is not None]
+    used = f"{100 * statistics.fmean(shares):.0f}% of their directions" if shares else "nothing"
+    return f"{count(len(adapters), 'adapter')} of rank up to {max(x.r for x in bad)} use {used}"
 
 
 # The text after each verdict on a model: about its judged layers, or all if there is no judgement.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from allennlp_analyze.analysis.causes import find_causes
 from allennlp_analyze.linalg.spectrum import Spectrum
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.judging import Judged, judge
 from allennlp_analyze.results.evidence import Cause, Evidence, Finding
 from allennlp_analyze.results.verdict import Verdict

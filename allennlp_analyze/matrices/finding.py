@@ -1,16 +1,21 @@
 """Finds the weight matrices of a model: which tensors are matrices, and of what kind."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.matrices.assembled import flattened, pruned, weight_normed
+from allennlp_analyze.matrices.fused import Block, expert_blocks, fused_blocks
 from allennlp_analyze.matrices.kinds import infer_kinds, split_name, transposed_groups, words_of
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
+from allennlp_analyze.matrices.not_learned import why_not_learned
+from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import Decode, as_stored
 from allennlp_analyze.sources.source import Source
@@ -25,56 +30,6 @@ _BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinuso
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What is known of the network around a matrix.
-
-    `outputs_first`: its rows are the outputs. `columns_per_input`: columns of each input, the size
-    of a convolution's kernel. `is_last`: no other matrix takes its outputs. `is_normalized`: a
-    normalization beside it takes its outputs. `in_layer_norm`: a LayerNorm of as many values is in
-    its block. `gains` are those of the LayerNorms of as many values as it has inputs.
-    """
-
-    outputs_first: bool = True
-    columns_per_input: int = 1
-    is_last: bool = False
-    is_normalized: bool = False
-    in_layer_norm: bool = False
-    gains: tuple[StoredTensor, ...] = ()
-
-
-@dataclass(frozen=True)
-class WeightMatrix:
-    """One two-dimensional matrix to analyze, whose values are still in the file.
-
-    `name` is unique: the parameter's name without ".weight", followed by "[part]" if the tensor
-    contains several matrices. `shape` is (rows, columns) as analyzed. `tied` lists the other
-    parameters that share the matrix.
-    """
-
-    name: str
-    parameter: str
-    part: Optional[str]
-    kind: str
-    kind_source: str
-    shape: tuple[int, int]
-    dtype: str
-    load: Callable[[], np.ndarray] = field(repr=False, compare=False)
-    module_index: Optional[int] = None
-    module_class: Optional[str] = None
-    tied: tuple[str, ...] = ()
-    decode: Decode = field(default=as_stored, repr=False, compare=False)
-    surroundings: Surroundings = field(default=Surroundings(), repr=False, compare=False)
-
-    def stored(self) -> np.ndarray:
-        """Returns a read-only array (rows, columns) for `decode`. Raises `TensorError`."""
-        return self.load()
-
-    def values(self) -> np.ndarray:
-        """Returns a read-only array of numbers (rows, columns). Raises `TensorError`."""
-        return self.decode(self.load())
-
-
-@dataclass(frozen=True)
 class _Part:
     """One matrix of a tensor: its label, its shape, and how to take it from the values."""
 
@@ -84,7 +39,10 @@ class _Part:
 
 
 def find_matrices(
-    source: Source, modules: Optional[ModuleTable] = None, split_gates: bool = False
+    source: Source,
+    modules: Optional[ModuleTable] = None,
+    split_gates: bool = False,
+    adapters: Sequence[Adapter] = (),
 ) -> tuple[list[WeightMatrix], list[Skipped]]:
     """Returns the weight matrices of `source` and its skipped tensors, both in state-dict order.
 
@@ -100,14 +58,20 @@ def find_matrices(
       otherwise it counts a stack (experts) of one matrix each. With more dimensions: first x rest.
 
     The weight of a layer with weight normalization or pruning is assembled as in torch.
-    `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix.
+    `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix. The
+    factors of `adapters` are skipped, since their products are measured instead.
     """
     places = {split_name(name): tensor for name, tensor in source.tensors.items()}
     finder = _Finder(source, modules or ModuleTable(), infer_kinds(source), places, split_gates)
     matrices: list[WeightMatrix] = []
     skipped: list[Skipped] = []
     tied = finder.tied()
+    factors = {name: adapter.name for adapter in adapters for name in adapter.parameters}
     for tensor in source.tensors.values():
+        if tensor.name in factors:
+            of = f"factor of the adapter of {factors[tensor.name]}"
+            skipped.append(Skipped(tensor.name, tensor.shape, of))
+            continue
         reason = finder.why_not(tensor)
         first = tied.get(tensor.storage, [tensor.name])[0]
         if reason is None and first != tensor.name:
@@ -115,7 +79,8 @@ def find_matrices(
         if reason is None:
             matrices.extend(finder.matrices(tensor, tied[tensor.storage]))
         else:
-            skipped.append(Skipped(tensor.name, tensor.shape, reason))
+            weights = unread_weights(tensor, source.config, places)
+            skipped.append(Skipped(tensor.name, tensor.shape, reason, weights=weights))
     return matrices, skipped
 
 
@@ -128,6 +93,11 @@ class _Finder:
     kinds: dict[str, str]
     places: dict[tuple[str, str], StoredTensor]
     split_gates: bool
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all tensors by name."""
+        return {name: tensor.shape for name, tensor in self.source.tensors.items()}
 
     def tied(self) -> dict[object, list[str]]:
         """Returns the names of the tensors to analyze, grouped by the memory that they share."""
@@ -145,7 +115,8 @@ class _Finder:
             return f"{tensor.dtype}: not floating point"
         if self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
-        return _buffer_by_name(tensor.name) or self._shape_reason(tensor)
+        found = _buffer_by_name(tensor.name) or self._shape_reason(tensor)
+        return found or why_not_learned(tensor, self.places)
 
     def _shape_reason(self, tensor: StoredTensor) -> Optional[str]:
         module, leaf = split_name(tensor.name)
@@ -197,11 +168,10 @@ class _Finder:
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
         shape = tensor.shape
-        leaf = split_name(tensor.name)[1]
         if len(shape) > 2:
             yield from self._folded_parts(tensor, kind, facts)
-        elif leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
-            yield from _row_blocks(shape, ("query", "key", "value"))
+        elif blocks := fused_blocks(tensor.name, shape, self.source.config, self.shapes):
+            yield from (_block(shape, block) for block in blocks)
         else:
             yield _full_matrix(shape)
             if kind == "recurrent" and self.split_gates:
@@ -220,9 +190,20 @@ class _Finder:
         matrices = kind == "bilinear" or tensor.name.endswith("_matrix")
         stack = len(shape) == 3 and kind != "embedding" and shape[0] <= max(shape[1:])
         if len(shape) == 3 and (matrices or stack):
-            yield from (_slice(tensor.shape, shape, index) for index in range(shape[0]))
+            parts = self._parts_of_experts(tensor)
+            for index in range(shape[0]):
+                whole = _slice(tensor.shape, shape, index)
+                yield whole
+                yield from (_block_of(whole, block) for block in parts)
         else:
             yield _unfolded(shape)
+
+    def _parts_of_experts(self, tensor: StoredTensor) -> tuple[Block, ...]:
+        module, leaf = split_name(tensor.name)
+        down = self.places.get((module, "down_proj"))
+        if leaf != "gate_up_proj" or down is None or len(tensor.shape) != 3:
+            return ()
+        return expert_blocks(tensor.shape[1:], down.shape[1:], self.source.config)
 
     def _gates(self, tensor: StoredTensor, facts: Optional[ModuleFacts]) -> int:
         """Number of gates by the class of a layer, or by weight_hh: (gates * hidden) x hidden.
@@ -292,6 +273,20 @@ def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part
     """Returns the matrix at `index` of a stack of `shape`, stored with extra leading ones."""
     leading = (0,) * (len(stored) - len(shape))
     return _Part(str(index), (shape[1], shape[2]), lambda values: values[leading + (index,)])
+
+
+def _block(shape: tuple[int, ...], block: Block) -> _Part:
+    """Returns a part of a tensor of two dimensions."""
+    return _Part(block.label, block.shape(shape), block.take)
+
+
+def _block_of(whole: _Part, block: Block) -> _Part:
+    """Returns a part of the matrix `whole`."""
+    return _Part(
+        f"{whole.label}, {block.label}",
+        block.shape(whole.shape),
+        lambda values: block.take(whole.take(values)),
+    )
 
 
 def _row_blocks(shape: tuple[int, ...], labels: tuple[str, ...]) -> Iterator[_Part]:

@@ -63,10 +63,11 @@ def words_of(component: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(component)]
 
 
-def bare_parameter_kind(leaf: str, in_attention: bool) -> str:
+def bare_parameter_kind(leaf: str, in_attention: bool, in_experts: bool = False) -> str:
     """Returns the kind of a parameter that is not the `weight` of a layer.
 
-    `in_attention` says that its module computes attention.
+    `in_attention` says that its module computes attention, `in_experts` that it is a mixture of
+    experts, each of which consists of Linear layers.
     """
     words = words_of(leaf)
     if _RECURRENT.fullmatch(leaf):
@@ -75,6 +76,8 @@ def bare_parameter_kind(leaf: str, in_attention: bool) -> str:
         return "attention"
     if _EMBEDDINGS & set(words):
         return "embedding"
+    if in_experts and words and words[-1] in _OPERATIONS:
+        return "linear"
     return "attention" if in_attention or _ATTENTION & set(words) else "other"
 
 
@@ -158,7 +161,8 @@ def _kind(model: _Model, name: str) -> str:
     shape = model.shapes[name]
     if leaf not in _LAYER_LEAVES:
         in_attention = any(_ATTENTION & set(words_of(part)) for part in module.split(".")[-2:])
-        return bare_parameter_kind(leaf, in_attention)
+        in_experts = bool(_EXPERTS & set(words_of(_component(module))))
+        return bare_parameter_kind(leaf, in_attention, in_experts)
     if len(shape) > 2:
         return _folded_kind(module, shape, model.bias(module))
     bias = model.bias(module)

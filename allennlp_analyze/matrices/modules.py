@@ -98,7 +98,8 @@ def _kind(classes: list[str], leaf: str) -> str:
         if leaf == "weight" and any(name.endswith(ending) for name in classes):
             return kind
     in_attention = any(name.endswith(_ATTENTION) for name in classes)
-    return bare_parameter_kind(leaf, in_attention)
+    in_experts = any(name.endswith("Experts") for name in classes)
+    return bare_parameter_kind(leaf, in_attention, in_experts)
 
 
 def _gates(module: Any, classes: list[str]) -> int:

@@ -6,8 +6,8 @@ from typing import Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.finding import Surroundings, WeightMatrix
 from allennlp_analyze.matrices.kinds import split_name, words_of
+from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -123,6 +123,8 @@ def _digits(name: str) -> str:
 def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
     """Whether the rows are the outputs; a Conv1D of transformers has them in columns."""
     module, _ = split_name(matrix.parameter)
+    if _is_expert_of_inputs(source, matrix):
+        return False
     bias = source.tensors.get(f"{module}.bias" if module else "bias")
     rows, columns = (
         source.tensors[matrix.parameter].shape[:2] if _is_flat(source, matrix) else (0, 0)
@@ -130,6 +132,18 @@ def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
     if bias is None or len(bias.shape) != 1 or rows == columns:
         return not _is_conv1d(source, matrix)
     return not (bias.shape[0] == columns and bias.shape[0] != rows)
+
+
+def _is_expert_of_inputs(source: Source, matrix: WeightMatrix) -> bool:
+    """Whether it is a fused expert that is stored inputs x outputs."""
+    module, leaf = split_name(matrix.parameter)
+    gate_up = source.tensors.get(f"{module}.gate_up_proj")
+    down = source.tensors.get(f"{module}.down_proj")
+    if leaf not in ("gate_up_proj", "down_proj") or gate_up is None or down is None:
+        return False
+    if len(gate_up.shape) != 3 or len(down.shape) != 3:
+        return False
+    return gate_up.shape[2] == 2 * down.shape[1] and gate_up.shape[1] == down.shape[2]
 
 
 def _is_flat(source: Source, matrix: WeightMatrix) -> bool:

@@ -11,7 +11,7 @@ from allennlp_analyze.analysis.measure import measure
 from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.machine import is_large
 from allennlp_analyze.linalg.schedule import in_threads, one_blas_thread
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.monitor.budget import Budget, Shape
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
 from allennlp_analyze.settings import Settings

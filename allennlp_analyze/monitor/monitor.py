@@ -12,7 +12,8 @@ from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
-from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
+from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import table_from_model
 from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
 from allennlp_analyze.monitor.budget import Budget

@@ -7,6 +7,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
@@ -328,3 +329,4 @@ class ModelReport:
     timing: Timing
     warnings: tuple[str, ...] = ()
     reference: Optional[ReferenceComparison] = None
+    adapters: tuple[AdapterResult, ...] = ()

@@ -1,7 +1,7 @@
 """Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
@@ -9,6 +9,8 @@ from typing import Optional
 from allennlp_analyze.errors import Advice, CheckpointError, SourceError, UsageError
 from allennlp_analyze.options.choices import checked, default
 from allennlp_analyze.sources.archive import (
+    CONFIG,
+    MAX_TEXT_BYTES,
     Contents,
     is_gzip,
     parse_config,
@@ -29,6 +31,8 @@ from allennlp_analyze.sources.formats.sharded import (
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.storage.workspace import workspace
+
+ADAPTER_CONFIG = "adapter_config.json"
 
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
@@ -113,7 +117,16 @@ class _Opening:
                 " their directory"
             )
         tensors = _read(path, self._archive)
-        return Source(self._archive, str(path), _sha256(path), str(path), tensors)
+        is_alone = is_url(self._archive)  # a download has nothing beside it
+        return Source(
+            archive=self._archive,
+            resolved=str(path),
+            sha256=_sha256(path),
+            weights_file=str(path),
+            tensors=tensors,
+            config={} if is_alone else _settings(path.with_name(CONFIG)),
+            adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
+        )
 
     def _open_archive(self, path: Path) -> Source:
         wanted = self._weights_file or PREFERRED_WEIGHTS[0]
@@ -203,7 +216,18 @@ class _Opening:
             vocabulary=contents.vocabulary,
             non_padded=contents.non_padded,
             warnings=tuple(f"{self._archive}: {w}" for w in (*contents.warnings, *warnings)),
+            adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
         )
+
+
+def _settings(path: Path) -> Mapping[str, object]:
+    """Returns the contents of a JSON file beside weights, {} if it is missing or unreadable."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_TEXT_BYTES:
+            return {}
+        return parse_config(path.read_bytes())[0]
+    except OSError:
+        return {}
 
 
 def _read(path: Path, label: str) -> dict[str, StoredTensor]:

@@ -11,7 +11,8 @@ from allennlp_analyze.sources.tensor import StoredTensor
 class Source:
     """The contents of an archive, a serialization directory or a weights file.
 
-    `tensors` are in state-dict order. `config` is the parsed config.json ({} if missing).
+    `tensors` are in state-dict order. `config` is the parsed config.json ({} if missing),
+    `adapter_config` PEFT's adapter_config.json.
     `vocabulary` gives the number of lines of each `vocabulary/<namespace>.txt` ({} if missing).
     `non_padded` has the patterns of `vocabulary/non_padded_namespaces.txt` (() if missing).
     `sha256` is the digest of the given file (None for a directory). `weights_file` is "" if the
@@ -27,6 +28,7 @@ class Source:
     vocabulary: Mapping[str, int] = field(default_factory=dict)
     non_padded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    adapter_config: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def model_type(self) -> Optional[str]:

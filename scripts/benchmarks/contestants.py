@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.linalg.machine import this_machine
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.power_law import fit_power_law
 from allennlp_analyze.settings import Settings
 from scripts.benchmarks.weightwatcher_run import Peer

@@ -6,7 +6,7 @@ import pytest
 
 from allennlp_analyze.analysis.measure import analyze, select
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.settings import Settings
 from tests.support.matrices import gaussian, low_rank, with_singular_values

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.analysis.measure import describe
 from allennlp_analyze.linalg.spectrum import spectrum
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.results import Reading
 from allennlp_analyze.results.layer import LayerResult

@@ -7,7 +7,7 @@ import numpy as np
 from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.results import ComparedModel, ModelComparison
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import LayerResult, Skipped
 from allennlp_analyze.settings import Settings
 from tests.support.matrices import with_singular_values

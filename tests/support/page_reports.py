@@ -7,7 +7,7 @@ import numpy as np
 
 from allennlp_analyze.analysis.measure import analyze
 from allennlp_analyze.analysis.summary import summarize
-from allennlp_analyze.matrices.finding import WeightMatrix
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import ModelReport, Skipped
 from allennlp_analyze.settings import Settings
 from tests.support.report_factory import ODD_NAMES, make_report

@@ -6,7 +6,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.finding import WeightMatrix, find_matrices
+from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 

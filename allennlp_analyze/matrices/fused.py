@@ -1,0 +1,179 @@
+"""Knows which tensors hold several maps side by side, and where each of them is.
+
+A part is a block of rows or columns, or every other one, of the matrix that the tensor is. The
+model's config.json says how many heads there are; without it, only shapes that allow one reading
+are divided.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from allennlp_analyze.matrices.assembled import flattened
+from allennlp_analyze.matrices.kinds import split_name
+
+QKV = ("query", "key", "value")
+GATE_UP = ("gate", "up")
+# Names of the module (or parameter) whose tensor holds query, key and value.
+_QKV_NAMES = frozenset(("c_attn", "qkv_proj", "Wqkv", "query_key_value", "qkv", "qkv_linear"))
+_GATE_UP_NAMES = frozenset(("gate_up_proj", "gate_up"))
+# Models whose query_key_value has the three blocks of each head together.
+_BY_HEAD = frozenset(("gpt_neox", "bloom", "persimmon", "gpt_neox_japanese"))
+_CONTIGUOUS = frozenset(("chatglm", "glm", "codegeex", "qwen", "internlm2"))
+_CONTAINERS = ("text_config", "llm_config", "language_config", "decoder", "model")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a matrix: the indices `places` of its rows, or of its columns."""
+
+    label: str
+    of_rows: bool
+    places: np.ndarray
+
+    def shape(self, whole: Sequence[int]) -> tuple[int, int]:
+        """The shape of the part of a matrix of shape `whole`."""
+        size = len(self.places)
+        return (size, whole[1]) if self.of_rows else (whole[0], size)
+
+    def take(self, values: np.ndarray) -> np.ndarray:
+        """Returns the part of the matrix `values`, a view if it is in one piece."""
+        step = np.diff(self.places[:2])[0] if len(self.places) > 1 else 1
+        regular = bool((np.diff(self.places) == step).all())
+        if regular and step > 0:
+            chosen = slice(int(self.places[0]), int(self.places[-1]) + 1, int(step))
+            return values[chosen] if self.of_rows else values[:, chosen]
+        return flattened(values[self.places] if self.of_rows else values[:, self.places])
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of attention by config.json: of queries, of keys and values, and their size."""
+
+    queries: int
+    keys: int
+    size: int
+
+
+def heads_of(config: Mapping[str, Any]) -> Optional[Heads]:
+    """Returns the heads that a config.json of transformers describes, or None."""
+    for node in (config, *(config.get(name) for name in _CONTAINERS)):
+        if not isinstance(node, Mapping):
+            continue
+        queries = _number(node, "num_attention_heads", "n_head", "num_heads", "n_heads")
+        hidden = _number(node, "hidden_size", "n_embd", "d_model", "n_embed")
+        size = _number(node, "head_dim", "kv_channels")
+        if queries is None or (hidden is None and size is None):
+            continue
+        keys = _number(
+            node, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"
+        )
+        if node.get("multi_query") and not node.get("new_decoder_architecture"):
+            keys = 1
+        return Heads(queries, keys or queries, size or (hidden or 0) // queries)
+    return None
+
+
+def fused_blocks(
+    name: str, shape: Sequence[int], config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
+) -> tuple[Block, ...]:
+    """Returns the parts of the two-dimensional tensor `name`, or () if it is one matrix.
+
+    `shapes` are those of all tensors of the model, by name.
+    """
+    module, leaf = split_name(name)
+    own = leaf if leaf.endswith("_proj_weight") or leaf in _GATE_UP_NAMES else _last(module)
+    if leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
+        return _in_turn(QKV, (shape[1],) * 3, True)
+    if own in _GATE_UP_NAMES:
+        return _gate_and_up(module, shape, shapes)
+    if own in _QKV_NAMES:
+        return _query_key_value(own, shape, config)
+    return ()
+
+
+def expert_blocks(
+    shape: Sequence[int], down: Optional[Sequence[int]], config: Mapping[str, Any]
+) -> tuple[Block, ...]:
+    """Returns gate and up of one expert of `shape`; `down` is the shape of its down projection."""
+    if down is None or not experts_are_known(shape, down):
+        return ()
+    inputs_first = shape[1] == 2 * down[0] and shape[0] == down[1]
+    half = (shape[1] if inputs_first else shape[0]) // 2
+    if config.get("model_type") == "gpt_oss":
+        places = (np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2))
+        return tuple(Block(label, not inputs_first, p) for label, p in zip(GATE_UP, places))
+    return _in_turn(GATE_UP, (half, half), not inputs_first)
+
+
+def experts_are_known(gate_up: Sequence[int], down: Sequence[int]) -> bool:
+    """Whether the shapes say on which side gate and up are."""
+    inputs_first = gate_up[1] == 2 * down[0] and gate_up[0] == down[1]
+    outputs_first = gate_up[0] == 2 * down[1] and gate_up[1] == down[0]
+    return inputs_first != outputs_first
+
+
+def _query_key_value(
+    own: str, shape: Sequence[int], config: Mapping[str, Any]
+) -> tuple[Block, ...]:
+    model_type = config.get("model_type")
+    of_rows = not (own == "c_attn" and shape[1] > shape[0])  # a Conv1D has its outputs in columns
+    outputs, inputs = (shape[0], shape[1]) if of_rows else (shape[1], shape[0])
+    heads = heads_of(config)
+    if own == "query_key_value" and model_type not in _CONTIGUOUS:
+        return _by_head(outputs, heads, config) if heads else ()
+    if heads is not None:
+        sizes = (heads.queries * heads.size, *(2 * (heads.keys * heads.size,)))
+        if sum(sizes) == outputs:
+            return _in_turn(QKV, sizes, of_rows)
+    if outputs == 3 * inputs:
+        return _in_turn(QKV, (inputs,) * 3, of_rows)
+    return ()
+
+
+def _by_head(outputs: int, heads: Heads, config: Mapping[str, Any]) -> tuple[Block, ...]:
+    """query_key_value: each group of heads has its queries, then its key and its value."""
+    model_type = config.get("model_type")
+    each = heads.queries // heads.keys
+    groups = heads.keys
+    if model_type in _BY_HEAD:
+        each, groups = 1, heads.queries
+    elif model_type not in ("falcon", "RefinedWeb", "RefinedWebModel"):
+        return ()
+    if outputs != groups * (each + 2) * heads.size:
+        return ()
+    places = np.arange(outputs).reshape(groups, each + 2, heads.size)
+    blocks = (places[:, :each], places[:, each], places[:, each + 1])
+    return tuple(Block(label, True, block.ravel()) for label, block in zip(QKV, blocks))
+
+
+def _gate_and_up(
+    module: str, shape: Sequence[int], shapes: Mapping[str, Sequence[int]]
+) -> tuple[Block, ...]:
+    parent = module.rpartition(".")[0]
+    down = shapes.get(f"{parent}.down_proj.weight" if parent else "down_proj.weight")
+    if shape[0] % 2 or (down is not None and shape[0] != 2 * down[1]):
+        return ()
+    return _in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
+
+
+def _in_turn(labels: Sequence[str], sizes: Sequence[int], of_rows: bool) -> tuple[Block, ...]:
+    starts = np.cumsum([0, *sizes])
+    return tuple(
+        Block(label, of_rows, np.arange(start, start + size))
+        for label, start, size in zip(labels, starts, sizes)
+    )
+
+
+def _last(module: str) -> str:
+    return module.rpartition(".")[2]
+
+
+def _number(node: Mapping[str, Any], *keys: str) -> Optional[int]:
+    for key in keys:
+        value = node.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
