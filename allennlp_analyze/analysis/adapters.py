@@ -39,8 +39,8 @@ def measure_adapter(adapter: Adapter) -> AdapterResult:
     """
     down = _matrix(adapter.down.values(), adapter.down.name)
     up = _matrix(adapter.up.values(), adapter.up.name)
-    left = np.linalg.qr(up, mode="r")
-    right = np.linalg.qr(down.T, mode="r")
+    left = np.asarray(np.linalg.qr(up, mode="r"))
+    right = np.asarray(np.linalg.qr(down.T, mode="r"))
     values = abs(adapter.scale) * np.linalg.svd(left @ right.T, compute_uv=False)
     largest = float(values[0])
     shares = (values / largest) ** 2 if largest > 0 else values

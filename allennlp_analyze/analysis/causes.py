@@ -19,6 +19,7 @@ from allennlp_analyze.sources.blocks import Entries
 
 # A direction has a cause if this share of it lies in the space of the cause.
 NEEDED_EVIDENCE = 0.5
+DYING_EVIDENCE, DYING_SHARE = 0.7, 0.1
 # Rounding moves a singular value that is zero by a little; so lengths are compared with a margin.
 MARGIN = 1.05
 # More units than this are not searched for copies: their pairs would not fit into memory.
@@ -110,7 +111,7 @@ def _sides(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[_Side]:
 
 def _found(matrix: WeightMatrix, side: _Side) -> Iterator[Finding]:
     """Yields the findings, each about directions that no earlier one explains."""
-    dead = np.flatnonzero(side.lowest.lengths <= side.limit)
+    dead = _dead(side)
     if len(dead):
         axes = np.zeros((len(side.vectors), len(dead)))
         axes[dead, np.arange(len(dead))] = 1.0
@@ -124,16 +125,36 @@ def _found(matrix: WeightMatrix, side: _Side) -> Iterator[Finding]:
     yield from _copies(side, dead)
 
 
+def _dead(side: _Side) -> np.ndarray:
+    """Units without weights, or with few and most of their axis among the lost directions."""
+    lengths = side.lowest.lengths
+    is_dead = lengths <= side.limit
+    if side.share == 1:
+        energy = np.sum(side.vectors**2, axis=1)
+        is_dead |= (energy >= DYING_EVIDENCE) & (lengths <= DYING_SHARE * np.median(lengths))
+    return np.flatnonzero(is_dead)
+
+
 def _about_units(matrix: WeightMatrix, side: _Side, units: np.ndarray, evidence: float) -> Finding:
     if matrix.kind == "embedding" and side.is_output:
         cause = Cause.UNUSED_ROWS
     else:
         cause = Cause.DEAD_OUTPUTS if side.is_output else Cause.DEAD_INPUTS
-    named = units
-    if not side.is_output and matrix.surroundings.columns_per_input > 1:
-        named = np.unique(units // matrix.surroundings.columns_per_input)
+    each = 1 if side.is_output else matrix.surroundings.columns_per_input
+    named, note = units, ""
+    if each > 1:
+        channels, columns = np.unique(units // each, return_counts=True)
+        if (columns == each).all():
+            named = channels
+        else:
+            note = "columns of the unfolded kernel"
     return Finding(
-        cause, len(units), cause.is_harmless, evidence, tuple(int(unit) for unit in named)
+        cause,
+        len(units),
+        cause.is_harmless,
+        evidence,
+        tuple(int(unit) for unit in named),
+        note=note,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from allennlp_analyze._versions import tool_info
+from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
 from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, open_journal
@@ -168,22 +169,23 @@ def analyze_source(
 
         found = analyze(chosen, settings, solver, on_outcome, finished)
     notes.extend(_refused(source.archive, found, settings.max_dim))
+    layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)
     everything_skipped = (*skipped, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
         settings={**plain(settings), "weights_file": None, **plain(Building())},
-        layers=found.layers,
+        layers=layers,
         skipped=everything_skipped,
-        summary=summarize(found.layers, everything_skipped, adapters),
+        summary=summarize(layers, everything_skipped, adapters),
         timing=Timing(
             startup=startup,
             read=read,
             spectra=found.spectra_seconds,
             fits=found.fits_seconds,
         ),
-        warnings=(*notes, *other_findings(found.layers)),
+        warnings=(*notes, *other_findings(layers)),
         adapters=adapters,
     )
 

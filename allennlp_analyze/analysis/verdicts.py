@@ -72,4 +72,8 @@ def in_words(finding: Finding, m: int) -> str:
     if finding.count:
         weak = "" if finding.is_lost else "weak: "
         text = f"{weak}{finding.count} of {m} directions, {text}"
+    elif finding.units:
+        text = f"{text}, no direction lost"
+    if finding.note:
+        text = f"{text} ({finding.note})"
     return f"{text}; harmless" if finding.is_harmless else text

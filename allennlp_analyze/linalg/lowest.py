@@ -75,3 +75,14 @@ def _rotated(
         lengths=lengths / scale,
         cosines=gram / units / units[:, None],
     )
+
+
+def lengths(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the N rows and of the M columns of an N x M matrix W (N >= M)."""
+    scale = 1.0 / (entries.largest() or 1.0)
+    rows = []
+    columns = np.zeros(entries.M)
+    for block in entries.blocks(scale):
+        rows.append(np.linalg.norm(block, axis=1))
+        columns += np.sum(block**2, axis=0)
+    return np.concatenate(rows) / scale, np.sqrt(columns) / scale

@@ -101,11 +101,11 @@ def _scale(source: Source, layer: str, r: int) -> tuple[float, str]:
         if math.isfinite(value):
             return value / r, f"alpha {value:g} / r {r}"
     config = source.adapter_config
-    value = _pattern(config, "alpha_pattern", layer) or config.get("lora_alpha")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    given = _pattern(config, "alpha_pattern", layer) or config.get("lora_alpha")
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
         if config.get("use_rslora"):
-            return value / math.sqrt(r), f"lora_alpha {value:g} / sqrt(r {r}), rsLoRA"
-        return value / r, f"lora_alpha {value:g} / r {r}"
+            return given / math.sqrt(r), f"lora_alpha {given:g} / sqrt(r {r}), rsLoRA"
+        return given / r, f"lora_alpha {given:g} / r {r}"
     return 1.0, "alpha is not known: taken as r"
 
 

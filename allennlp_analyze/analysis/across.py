@@ -1,0 +1,92 @@
+"""Follows dead units across layers: unit i of one layer is input i of the next."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from allennlp_analyze.analysis.verdicts import in_words
+from allennlp_analyze.errors import TensorError
+from allennlp_analyze.linalg.lowest import lengths
+from allennlp_analyze.matrices.matrix import WeightMatrix
+from allennlp_analyze.results.evidence import Cause, Finding
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.sources.blocks import Entries
+
+# An input is dead, too, if its weights are below this share of the median input's.
+DEAD_SHARE = 1e-3
+# Layers of the right size that are looked at for each layer with dead units.
+MOST_TRIED = 8
+
+
+def follow_dead_units(
+    matrices: Sequence[WeightMatrix], layers: Sequence[LayerResult]
+) -> tuple[LayerResult, ...]:
+    """Returns `layers` with a finding on those whose inputs are dead units of another layer.
+
+    `matrices` are those of the layers and possibly others. A layer of which the inputs are as many
+    as the units, and whose weights for the dead ones are near zero, too, is the next one; the order
+    in a file need not be that of the computation. Reads only such layers, and none if no unit is
+    dead.
+    """
+    found = {layer.name: layer for layer in layers}
+    for i, matrix in enumerate(matrices):
+        layer = found.get(matrix.name)
+        units = _dead_units(layer) if layer is not None else ()
+        if not units:
+            continue
+        for other in _takers(matrices, i):
+            if other.name in found and _are_dead(other, units):
+                found[other.name] = _with_dead_inputs(found[other.name], units, matrix.name)
+                break
+    return tuple(found[layer.name] for layer in layers)
+
+
+def _dead_units(layer: LayerResult) -> tuple[int, ...]:
+    findings = layer.evidence.findings if layer.evidence else ()
+    return tuple(u for f in findings if f.cause is Cause.DEAD_OUTPUTS for u in f.units)
+
+
+def _takers(matrices: Sequence[WeightMatrix], i: int) -> Iterator[WeightMatrix]:
+    """Yields the layers that may take the outputs of layer i: later ones first."""
+    outputs = _sizes(matrices[i])[0]
+    order = [*matrices[i + 1 :], *matrices[:i]]
+    right = [m for m in order if _sizes(m)[1] == outputs and m.kind != "embedding"]
+    yield from right[:MOST_TRIED]
+
+
+def _sizes(matrix: WeightMatrix) -> tuple[int, int]:
+    """The numbers of outputs and of inputs."""
+    rows, columns = matrix.shape
+    outputs, inputs = (rows, columns) if matrix.surroundings.outputs_first else (columns, rows)
+    return outputs, inputs // matrix.surroundings.columns_per_input
+
+
+def _are_dead(matrix: WeightMatrix, units: Sequence[int]) -> bool:
+    try:
+        of_rows, of_columns = lengths(Entries(matrix.stored(), matrix.decode))
+    except TensorError:
+        return False
+    if matrix.shape[0] < matrix.shape[1]:
+        of_rows, of_columns = of_columns, of_rows
+    of_inputs = of_columns if matrix.surroundings.outputs_first else of_rows
+    each = matrix.surroundings.columns_per_input
+    of_units = np.sqrt(np.sum(of_inputs.reshape(-1, each) ** 2, axis=1))
+    return bool((of_units[list(units)] <= DEAD_SHARE * np.median(of_units)).all())
+
+
+def _with_dead_inputs(layer: LayerResult, units: tuple[int, ...], source: str) -> LayerResult:
+    evidence = layer.evidence
+    if evidence is None or any(f.cause is Cause.DEAD_INPUTS for f in evidence.findings):
+        return layer
+    finding = Finding(
+        Cause.DEAD_INPUTS,
+        0,
+        is_harmless=False,
+        units=units,
+        is_lost=False,
+        note=f"the dead units of {source}",
+    )
+    findings = (*evidence.findings, finding)
+    reason = "; ".join(in_words(one, layer.M) for one in findings)
+    return replace(layer, evidence=replace(evidence, findings=findings, reason=reason))
