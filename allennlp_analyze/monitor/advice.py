@@ -77,6 +77,8 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
+    if trouble.state is Verdict.DEAD_UNITS and layer.evidence is not None:
+        return layer.evidence.reason
     if trouble.state is Verdict.COLLAPSED:
         return f"{_percent(layer.lost_directions / layer.M)} of directions lost"
     edge = layer.lower_edge

@@ -15,6 +15,7 @@ from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
 from allennlp_analyze.monitor.budget import Budget
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
@@ -206,7 +207,8 @@ class RankMonitor:
         _refuse_sharded(self._model)
         source, model = module_source(self._model)
         table = None if is_scripted(model) else table_from_model(model)
-        matrices, skipped = find_matrices(source, table)
+        found, skipped = find_matrices(source, table)
+        matrices = with_surroundings(source, found)
         chosen = select(matrices, self._settings)
         refuse_nothing(source.archive, matrices, chosen, skipped)
         return model, chosen

@@ -13,7 +13,7 @@ PREFIX = "rank_monitor"
 class Reading:
     """One layer at one check, with the same numbers as a report on these weights.
 
-    `lost` counts the lost directions out of M by the verdict's rule (`verdict.count_lost`).
+    `lost` counts the lost directions out of M by the verdict's rule.
     An undefined number is None. `seconds` is the duration of the reading.
     """
 
