@@ -16,7 +16,8 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
-# The first reports of version 1 lack `reference`; readers treat a missing key as null.
+# The first reports of version 1 lack `reference`, `adapters` and `evidence`; readers treat a missing
+# key as null, or as an empty list.
 SCHEMA_VERSION = 1
 # An object's numbers are entries of the catalogue each: it is there once.
 LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_report()))
@@ -37,6 +38,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "summary": {**plain(report.summary), "warnings": list(report.warnings)},
         "timing": plain(report.timing),
         "reference": plain(report.reference),
+        "adapters": plain(report.adapters),
     }
 
 
@@ -95,8 +97,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, np.generic):
-        return plain(value.item())
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

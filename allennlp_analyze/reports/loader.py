@@ -44,13 +44,24 @@ def load_report(path: Union[str, Path]) -> ModelReport:
         layers = [_with_values(entry, array) for entry, array in zip(contents["layers"], values)]
         summary = contents["summary"]
         report: ModelReport = decoded(
-            ModelReport, {**contents, "layers": (), "warnings": summary["warnings"]}
+            ModelReport,
+            {
+                **contents,
+                "layers": (),
+                "warnings": summary["warnings"],
+                "adapters": [_adapter(entry) for entry in contents.get("adapters", ())],
+            },
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SourceError(
             f"{directory / REPORT}: is damaged ({error}); analyze the archive again"
         ) from None
     return dataclasses.replace(report, layers=tuple(layers))
+
+
+def _adapter(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an entry of `adapters` with its singular values as an array."""
+    return {**entry, "singular_values": np.array(entry["singular_values"], np.float64)}
 
 
 def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:

@@ -34,10 +34,10 @@ def locked(path: Path) -> Iterator[bool]:
             lock = _acquired(path)
             identity = os.fstat(file.fileno())
             is_current = _is_file(path, identity)
-        if is_current:
+        # Where there are no locks, filelock may have removed the file again.
+        if is_current or lock is None:
             break
-        if lock is not None:
-            lock.release()
+        lock.release()
         # The previous holder has removed the file: try again with a new one, unless it has removed
         # the directory too, as a sweep of abandoned directories does.
         if not path.parent.is_dir():
