@@ -51,7 +51,7 @@ def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
     shift = max(rounding, (limit * scale) ** 2 if count > MOST_VECTORS else 0.0)
     space = np.random.default_rng(_SEED).standard_normal((m, width))
     factor, failed = lapack.dpotrf(gram + shift * np.eye(m), lower=True)
-    if failed:  # W is zero, or nearly
+    if failed or not largest:
         space = np.linalg.qr(space)[0]
     else:
         for _ in range(_ITERATIONS):

@@ -18,6 +18,9 @@ from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, NEAR_SHARE
 # share of the median of the others, and their ratio to the null law rises by the factor GAP.
 APART_SHARE = 0.03
 GAP = 2.0
+# A block of more than this share of the directions is the bulk itself, and either it sank or the
+# others grew: only the scale tells.
+BULK_SHARE = 0.9
 # In squares, two directions and 2% of all make a lowest part that can be judged as a whole.
 PART_SHARE = 0.02
 # A weak direction: below this share of the null law, and with this step to the next one.
@@ -88,6 +91,8 @@ def judge(
     start_ratio = rms / usual_start(n, m)
     hidden = int((spectrum.null <= max(zero, floor)).sum())
     lost = max(_below_rounding(values, zero, hidden), _apart(spectrum), _deep(spectrum))
+    if lost > BULK_SHARE * m and values[lost - 1] > zero:
+        lost = _below_rounding(values, zero, hidden)
     many = int((spectrum.ratios < NEAR_SHARE).sum())
     is_many = many - lost >= max(MANY_SHARE * m, 2)
     bulk = entry_std * float(np.median(spectrum.ratios[lost:many])) if is_many else 0.0

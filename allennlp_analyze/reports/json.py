@@ -16,8 +16,8 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
-# The first reports of version 1 lack `reference`, `adapters` and `evidence`; readers treat a missing
-# key as null, or as an empty list.
+# The first reports of version 1 lack `reference`, `adapters` and `evidence`; readers treat a
+# missing key as null, or as an empty list.
 SCHEMA_VERSION = 1
 # An object's numbers are entries of the catalogue each: it is there once.
 LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_report()))

@@ -1,8 +1,7 @@
-"""The verdicts on a layer or a model, and the rule that decides between them.
+"""The verdicts on a layer or a model, and the limits that texts quote.
 
-The limits are calibrated on 146 linear layers of real models, whose smallest singular value is at
-least 0.21 of the lower edge, and on networks trained to collapse: see docs/rank-collapse.md. All
-texts quote the limits from here, including the command's help, so numpy is not imported.
+The rule is in `metrics.judging`, the search for causes in `analysis.causes`; docs/verdict.md
+explains both. The command's help quotes limits from here, so numpy is not imported.
 """
 
 import math
@@ -117,7 +116,9 @@ def lower_edge(entry_std: float, n: int, m: int) -> float:
 
 
 def count_lost(singular_values: "np.ndarray", rounding: float, edge: float) -> int:
-    """Count the lost directions out of M; `singular_values` is (M,).
+    """Count the lost directions out of M by the rule of releases without causes.
+
+    For reports that they wrote; `singular_values` is (M,).
 
     A direction is lost if its singular value is at most `rounding`, which rounding and computing
     can leave behind, or at most LOST_SHARE of `edge`, the lower edge of a random matrix of the same
@@ -129,22 +130,3 @@ def count_lost(singular_values: "np.ndarray", rounding: float, edge: float) -> i
     if near >= max(MANY_SHARE * len(singular_values), 2):
         limit = max(limit, NEAR_SHARE * edge)
     return int((singular_values <= limit).sum())
-
-
-def layer_verdict(
-    singular_values: "np.ndarray", entry_std: float, n: int, m: int, rounding: float
-) -> Verdict:
-    """Returns the verdict on an n x m matrix (n >= m) with `singular_values` (m,), descending.
-
-    A random matrix has sigma_min close to the lower edge, and training moves it by a small factor.
-    Below NEAR_SHARE of the edge a layer is near collapse; with a lost direction (`count_lost`,
-    which takes `rounding`) it has collapsed. Every limit is proportional to the weights, so their
-    scale does not matter.
-    """
-    if m == 1 or n / m <= MIN_Q:
-        return Verdict.NOT_ASSESSED
-    edge = lower_edge(entry_std, n, m)
-    if count_lost(singular_values, rounding, edge):
-        return Verdict.COLLAPSED
-    is_near = singular_values[-1] < NEAR_SHARE * edge
-    return Verdict.NEAR_COLLAPSE if is_near else Verdict.FULL_RANK

@@ -1,0 +1,262 @@
+"""Calibrate the verdict: the null law, false alarms on it, and the power to find planted losses.
+
+    python -m scripts.study.verdict_calibration [--draws N] [--figure FILE]
+
+Three tables in Markdown on standard output (docs/verdict.md quotes them):
+
+1. the null law against simulated matrices of six kinds of entries: the largest deviation of the
+   median of the smallest singular values, in percent;
+2. how many matrices of the null are not at full rank, of those drawn, for each kind and shape;
+3. how many planted losses are found: 1, 2, 1%, 10% or 50% of the directions times 0, 1e-3 or 1e-2,
+   among those that are visible: whose largest lost singular value is below what the null law
+   falls below once in 10,000 matrices at that place.
+
+The figure shows the power against the size of the loss. Gaussian spectra come from bidiagonal
+matrices with the same law (Dumitriu and Edelman 2002), so large shapes cost little; a planted loss
+multiplies singular values directly. With the default of 3,000 draws, fewer for M = 1024, it takes
+about 25 minutes on one core.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+from allennlp_analyze.metrics.judging import judge
+from allennlp_analyze.metrics.null_law import MEDIAN, SELDOM, VERY_RARELY, null_quantiles
+
+SIZES = (2, 8, 32, 64, 256, 1024)
+ASPECTS = (1.0, 1.01, 1.1, 1.5, 4.0, 40.0)
+LOSSES = ("1", "2", "1%", "10%", "50%")
+SCALES = (0.0, 1e-3, 1e-2)
+FLOAT32 = 2.0**-23
+# Other entries than Gaussian ones need whole matrices: these sizes are affordable.
+MOST_ENTRIES = 200_000
+SEED = 2026
+
+
+def gaussian(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    return random.standard_normal((n, m))
+
+
+def uniform(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    """As torch's Linear, Xavier's and He's uniform initializations, up to the scale."""
+    return random.uniform(-1, 1, (n, m))
+
+
+def heavy(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    return random.standard_t(3, (n, m))
+
+
+def half_sparse(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    return random.standard_normal((n, m)) * (random.random((n, m)) < 0.5)
+
+
+def truncated(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    """Normal entries within two standard deviations, as `trunc_normal_`."""
+    entries = random.standard_normal((n, m))
+    while (far := np.abs(entries) > 2).any():
+        entries[far] = random.standard_normal(int(far.sum()))
+    return entries
+
+
+def orthogonal(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    return np.asarray(np.linalg.qr(random.standard_normal((n, m)))[0])
+
+
+KINDS: dict[str, Callable[[int, int, np.random.Generator], np.ndarray]] = {
+    "Gaussian": gaussian,
+    "uniform": uniform,
+    "truncated": truncated,
+    "t(3)": heavy,
+    "half sparse": half_sparse,
+    "orthogonal": orthogonal,
+}
+
+
+def rows_of(m: int, aspect: float) -> int:
+    """N of a shape: at least one more row than M for every aspect above 1."""
+    return m if aspect == 1 else max(round(m * aspect), m + 1)
+
+
+def gaussian_spectrum(n: int, m: int, random: np.random.Generator) -> np.ndarray:
+    """Singular values (m,), descending, with the law of those of a Gaussian n x m matrix."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    squares = random.chisquare(n - np.arange(m))
+    above = random.chisquare(m - 1 - np.arange(m - 1)) if m > 1 else np.zeros(0)
+    diagonal = squares.copy()
+    diagonal[:-1] += above
+    beside = np.sqrt(squares[1:] * above)
+    eigenvalues = eigvalsh_tridiagonal(diagonal, beside, lapack_driver="sterf")
+    return np.asarray(np.sqrt(np.maximum(eigenvalues[::-1], 0)))
+
+
+def draw(kind: str, n: int, m: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
+    """The singular values of one matrix, descending, and the standard deviation of its entries."""
+    if kind == "Gaussian":
+        values = gaussian_spectrum(n, m, random)
+        return values, math.sqrt(float(np.sum(values**2)) / (n * m))
+    entries = KINDS[kind](n, m, random)
+    return np.linalg.svd(entries, compute_uv=False), float(entries.std())
+
+
+def is_lost(values: np.ndarray, std: float, n: int, m: int) -> bool:
+    judged = judge(values, std, n, m, rounding(std, n, m))
+    return judged.lost > 0 or judged.is_near
+
+
+def rounding(std: float, n: int, m: int) -> float:
+    """What rounding to float32 leaves of a lost direction."""
+    return 2.5 * FLOAT32 / math.sqrt(12) * std * (math.sqrt(n) + math.sqrt(m))
+
+
+def shapes(kind: str) -> Iterator[tuple[int, float, int]]:
+    """Yields M, Q and N of the grid that is affordable for a kind of entries."""
+    for m in SIZES:
+        for aspect in ASPECTS:
+            n = rows_of(m, aspect)
+            if kind == "Gaussian" or n * m <= MOST_ENTRIES:
+                yield m, aspect, n
+
+
+def draws_for(m: int, draws: int) -> int:
+    return draws if m <= 256 else max(draws // 10, 20)
+
+
+def null_tables(draws: int, random: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Tables 1 and 2: a row for each kind of entries and M, a column for each Q."""
+    head = ["| entries | M |" + "".join(f" Q = {q:g} |" for q in ASPECTS), "|---" * 8 + "|"]
+    accuracy, alarms = list(head), list(head)
+    for kind in KINDS:
+        for m in SIZES:
+            deviations, false = [], []
+            for aspect in ASPECTS:
+                n = rows_of(m, aspect)
+                if kind != "Gaussian" and n * m > MOST_ENTRIES:
+                    deviations.append("")
+                    false.append("")
+                    continue
+                number = draws_for(m, draws)
+                spectra = [draw(kind, n, m, random) for _ in range(number)]
+                deviations.append(_deviation(spectra, n, m))
+                found = sum(is_lost(values, std, n, m) for values, std in spectra)
+                false.append(f"{found} of {number}")
+            accuracy.append(f"| {kind} | {m} | " + " | ".join(deviations) + " |")
+            alarms.append(f"| {kind} | {m} | " + " | ".join(false) + " |")
+            print(f"{kind}, M = {m}", file=sys.stderr)
+    return accuracy, alarms
+
+
+def _deviation(spectra: list[tuple[np.ndarray, float]], n: int, m: int) -> str:
+    """Deviation of the law's median and of its 1% quantile, the worst over k = 1, 2, M/20, M/10."""
+    ratios = np.array([values[::-1] / std for values, std in spectra])
+    places = sorted({1, min(2, m), max(1, round(m / 20)), max(1, round(m / 10))})
+    worst = []
+    for probability in (MEDIAN, SELDOM):
+        law = null_quantiles(n, m, probability)
+        simulated = np.quantile(ratios, probability, axis=0)
+        worst.append(max(abs(simulated[k - 1] / law[k - 1] - 1) for k in places))
+    return f"{100 * worst[0]:.0f}%, {100 * worst[1]:.0f}%"
+
+
+def planted(
+    n: int, m: int, number: int, scale: float, random: np.random.Generator
+) -> tuple[np.ndarray, float, bool]:
+    """A Gaussian spectrum with a loss in random directions; its entries' std; is it visible?"""
+    values = gaussian_spectrum(n, m, random)
+    chosen = random.choice(m, number, replace=False)
+    values[chosen] *= scale
+    largest = float(values[chosen].max())
+    values = np.sort(values)[::-1]
+    std = math.sqrt(float(np.sum(values**2)) / (n * m))
+    place = int((values <= largest).sum())
+    limit = std * null_quantiles(n, m, VERY_RARELY)[place - 1]
+    return values, std, largest < limit
+
+
+def lost_number(loss: str, m: int) -> int:
+    return max(1, round(float(loss[:-1]) / 100 * m)) if loss.endswith("%") else int(loss)
+
+
+def power_table(draws: int, random: np.random.Generator) -> list[str]:
+    """Table 3: found of the visible losses, in percent, and in brackets how many are visible."""
+    lines = ["| M | lost | scale |" + "".join(f" Q = {q:g} |" for q in ASPECTS), "|---" * 9 + "|"]
+    for m in SIZES[1:]:
+        for loss in LOSSES:
+            number = lost_number(loss, m)
+            if number >= m or (loss.endswith("%") and number <= 2 and loss != "50%"):
+                continue
+            for scale in SCALES:
+                cells = [_power(rows_of(m, q), m, number, scale, draws, random) for q in ASPECTS]
+                lines.append(f"| {m} | {loss} | {scale:g} | " + " | ".join(cells) + " |")
+        print(f"planted, M = {m}", file=sys.stderr)
+    return lines
+
+
+def _power(
+    n: int, m: int, number: int, scale: float, draws: int, random: np.random.Generator
+) -> str:
+    total = max(draws_for(m, draws) // 10, 20)
+    spectra = [planted(n, m, number, scale, random) for _ in range(total)]
+    visible = [(values, std) for values, std, seen in spectra if seen]
+    if not visible:
+        return "– (0%)"
+    found = sum(judge(v, std, n, m, rounding(std, n, m)).lost > 0 for v, std in visible)
+    return f"{100 * found / len(visible):.0f}% ({100 * len(visible) / total:.0f}%)"
+
+
+def draw_power(path: Path, draws: int, random: np.random.Generator) -> None:
+    """Draw the share of losses that is found against the factor of the lost directions."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    factors = np.logspace(0, -6, 25)
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    for ax, aspect in zip(panels.ravel(), (1.0, 1.1, 1.5, 4.0)):
+        for m, style in ((64, "--"), (256, "-")):
+            n = rows_of(m, aspect)
+            for loss, colour in (("1", "#0072B2"), ("10%", "#E69F00"), ("50%", "#009E73")):
+                number = lost_number(loss, m)
+                shares = []
+                for factor in factors:
+                    spectra = [planted(n, m, number, factor, random) for _ in range(draws)]
+                    found = [judge(v, s, n, m, rounding(s, n, m)).lost > 0 for v, s, _ in spectra]
+                    shares.append(100 * float(np.mean(found)))
+                ax.plot(factors, shares, style, color=colour, label=f"M = {m}, {loss} lost")
+        ax.set(xscale="log", title=f"Q = {aspect:g}", ylim=(-3, 103))
+        ax.grid(alpha=0.3)
+    for ax in panels[-1]:
+        ax.set_xlabel("lost directions are multiplied by")
+    for ax in panels[:, 0]:
+        ax.set_ylabel("found, in % of matrices")
+    panels[0, 0].invert_xaxis()
+    panels[1, 1].legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Print the tables and draw the figure; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=3000, help="matrices for each cell")
+    parser.add_argument("--figure", type=Path, help="draw the power into this file")
+    args = parser.parse_args(argv)
+    random = np.random.default_rng(SEED)
+    accuracy, alarms = null_tables(args.draws, random)
+    power = power_table(args.draws, random)
+    print("Deviation of the law's median, and of its 1% quantile:\n", *accuracy, sep="\n")
+    print("\nNot at full rank, of matrices of the null:\n", *alarms, sep="\n")
+    print("\nFound, of the visible losses (in brackets: visible, of all):\n", *power, sep="\n")
+    if args.figure is not None:
+        draw_power(args.figure, max(args.draws // 30, 20), random)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
