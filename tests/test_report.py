@@ -141,7 +141,7 @@ def test_every_odd_name_finds_its_layer() -> None:
 def test_repr_is_short(report: Report) -> None:
     assert len(repr(report)) < 110 and repr(report).endswith(": 12 layers, full_rank>")
     assert repr(report.layer("crf.transitions")) == (
-        "<Layer 'crf.transitions': other, 17 x 17, not_assessed>"
+        "<Layer 'crf.transitions': other, 17 x 17, full_rank>"
     )
     one = Report.of(make_report(make_layer(gaussian(5, 3), "x" * 500)))
     assert repr(one) == "<Report of model.tar.gz: 1 layer, full_rank>"

@@ -11,13 +11,14 @@ from allennlp_analyze.metrics.entries.laws import MARCHENKO_PASTUR, POWER_LAW, T
 from allennlp_analyze.metrics.entries.matrix import IN_WORDS, MATRIX
 from allennlp_analyze.metrics.entries.ranks import RANKS
 from allennlp_analyze.metrics.entries.scalars import NORMS, SPECTRUM
-from allennlp_analyze.metrics.entries.verdict import VERDICT
+from allennlp_analyze.metrics.entries.verdict import LOST, VERDICT
 from allennlp_analyze.metrics.metric import Metric, SpectrumFacts
 
 CATALOGUE: tuple[Metric, ...] = (
     *MATRIX,
     *SPECTRUM,
     *RANKS,
+    *LOST,
     *NORMS,
     *MARCHENKO_PASTUR,
     *TIKHONOV,

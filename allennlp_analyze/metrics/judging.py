@@ -85,10 +85,16 @@ def judge(
     if singular_values[0] == 0 or entry_std == 0:
         all_lost = int((singular_values <= zero).sum())
         return Judged(all_lost, 0, 0, zero, None, 0.0 if singular_values[0] == 0 else None)
-    values = singular_values[::-1]
-    rms = math.sqrt(float(np.sum((values / values[-1]) ** 2)) / (n * m)) * float(values[-1])
+    unit = float(singular_values[0])  # so that nothing overflows
+    values, entry_std, zero, floor = (
+        singular_values[::-1] / unit,
+        entry_std / unit,
+        zero / unit,
+        floor / unit,
+    )
+    rms = math.sqrt(float(np.sum(values**2)) / (n * m))
     spectrum = _Ratios(values, entry_std, n, m)
-    start_ratio = rms / usual_start(n, m)
+    start_ratio = rms * (unit / usual_start(n, m))
     hidden = int((spectrum.null <= max(zero, floor)).sum())
     lost = max(_below_rounding(values, zero, hidden), _apart(spectrum), _deep(spectrum))
     if lost > BULK_SHARE * m and values[lost - 1] > zero:
@@ -96,7 +102,7 @@ def judge(
     many = int((spectrum.ratios < NEAR_SHARE).sum())
     is_many = many - lost >= max(MANY_SHARE * m, 2)
     bulk = entry_std * float(np.median(spectrum.ratios[lost:many])) if is_many else 0.0
-    is_sunk = is_many and bulk < SUNK_SHARE * usual_start(n, m)
+    is_sunk = is_many and bulk * unit < SUNK_SHARE * usual_start(n, m)
     if is_sunk:
         lost = many
     hides = lost == 0 and hidden > HIDDEN_SHARE * m
@@ -105,13 +111,13 @@ def judge(
         lost,
         0 if lost else _weak(spectrum),
         hidden,
-        limit,
+        limit * unit,
         float(spectrum.ratios[0]),
         start_ratio,
         has_decayed=start_ratio < DECAYED_SHARE,
         is_sunk=is_sunk,
         has_spikes=is_many and not is_sunk,
-        is_near=lost == 0 and _is_near(spectrum),
+        is_near=lost == 0 and not (is_many and not is_sunk) and _is_near(spectrum),
     )
 
 
@@ -125,7 +131,8 @@ class _Ratios:
         # Of the bulk above each direction, at its middle: spikes and lost directions both lower
         # the ratios of all others.
         middle = (np.arange(m) + m) // 2
-        self.levels = np.minimum(self.ratios[np.minimum(middle, m - 1)], 1.0)
+        tiny = np.finfo(np.float64).tiny
+        self.levels = np.clip(self.ratios[np.minimum(middle, m - 1)], tiny, 1.0)
         self.medians = values[np.minimum(middle, m - 1)]
 
     @property

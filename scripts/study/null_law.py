@@ -120,7 +120,9 @@ def as_text(table: dict[str, Any]) -> str:
 def main(argv: Optional[list[str]] = None) -> int:
     """Write the table; the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m scripts.study.null_law",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="a hundredth of the draws")
     parser.add_argument("--output", type=Path, help=f"default: {TABLE} of the package")

@@ -242,7 +242,9 @@ def draw_power(path: Path, draws: int, random: np.random.Generator) -> None:
 def main(argv: Optional[list[str]] = None) -> int:
     """Print the tables and draw the figure; the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m scripts.study.verdict_calibration",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--draws", type=int, default=3000, help="matrices for each cell")
     parser.add_argument("--figure", type=Path, help="draw the power into this file")

@@ -26,7 +26,7 @@ WIDTH = 104
 ARCHIVE = "fixtures/ner-small.tar.gz"
 LAYER = "encoder._module.weight_ih_l0"
 # Their metrics are rows of a table; those of other sections have a heading each.
-TABLES = ("matrix", "Tikhonov")
+TABLES = ("matrix", "Tikhonov", "verdict")
 RANKS = "hard rank"
 EXAMPLE = "a worked example"
 _PART = re.compile(r"(<!-- metrics: ([^\n]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)

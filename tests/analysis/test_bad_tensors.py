@@ -72,7 +72,8 @@ def test_left_out_by_what_it_is_and_the_rest_goes_on(
     assert skipped.parameter == "odd.weight"
     assert reason in skipped.reason
     assert skipped.shape == tuple(make().shape)
-    assert report.summary.verdict == "full_rank"
+    unread = skipped.weights > GOOD.numel()  # of such a model nobody can say that it is healthy
+    assert report.summary.verdict == ("not_assessed" if unread else "full_rank")
 
 
 def degenerate(rows: int, columns: int, value: float) -> torch.Tensor:
@@ -233,7 +234,7 @@ def test_the_command_goes_on_and_says_what_it_left_out(tmp_path: Path) -> None:
     done = run_module("allennlp_analyze", "model.pth", "--no-plots", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Skipped {len(LEFT_OUT)} tensors" in done.stdout
-    assert "Healthy: the linear layer with Q > 1.1 keeps full rank" in done.stdout
+    assert "only 1 layer, which keeps full rank, could be judged" in done.stdout
 
 
 def test_nothing_to_analyze_is_one_line_that_lists_what_there_was(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_an_allowance_is_met_whatever_the_rounding() -> None:
             dead("a", 3),
             shape=(2000, 1000),
             singular_values=np.append(np.ones(rank), np.zeros(1000 - rank)),
+            evidence=None,
         )
         for rank in (997, 996)
     ]
@@ -86,13 +87,16 @@ def test_no_allowance_excuses_a_collapse() -> None:
     assert failure.reason == "from full_rank to collapsed, rank loss from 0% to 5%"
 
 
-def test_layers_of_every_kind_count_and_square_ones_do_not() -> None:
+def test_layers_of_every_kind_and_square_ones_count_and_single_rows_do_not() -> None:
     for kind in ("embedding", "recurrent", "convolution", "other"):
         before, after = (measured("a", m, kind) for m in (gaussian(40, 20), np.ones((40, 20))))
         assert failures(compared(model(before), model(after))) == ["a"]
     square = [measured("a", matrix) for matrix in (gaussian(20, 20), np.ones((20, 20)))]
-    assert square[0].verdict == "not_assessed"
     comparison = compared(model(square[0]), model(square[1]))
+    assert comparison.pairs[0].change == "collapsed" and failures(comparison) == ["a"]
+    row = [measured("a", matrix) for matrix in (gaussian(1, 20), np.zeros((1, 20)))]
+    assert row[0].verdict == "not_assessed"
+    comparison = compared(model(row[0]), model(row[1]))
     assert comparison.pairs[0].change == "worse" and not comparison.failures
 
 
@@ -118,8 +122,8 @@ def test_nan_counts_as_worse_unless_it_was_there_before() -> None:
 
 
 def test_a_layer_without_a_counterpart_fails_if_it_was_assessed() -> None:
-    square = measured("s", gaussian(9, 9))
-    a = model(healthy("a"), healthy("b", 1, 30, 11), square)
+    row = measured("s", gaussian(1, 9))
+    a = model(healthy("a"), healthy("b", 1, 30, 11), row)
     comparison = compared(a, model(healthy("a"), healthy("c", 2, 8, 3)))
     assert [x.layer.name for x in comparison.missing] == ["b", "s"]
     assert [x.layer.name for x in comparison.added] == ["c"]
@@ -130,7 +134,7 @@ def test_a_layer_without_a_counterpart_fails_if_it_was_assessed() -> None:
         " 1 layer is new."
     )
     large = Skipped("b.weight", (30, 11), "too large")
-    (failure,) = compared(a, model(healthy("a"), square, skipped=(large,))).failures
+    (failure,) = compared(a, model(healthy("a"), row, skipped=(large,))).failures
     assert failure.reason == "has no counterpart in B: skipped there (too large)"
 
 

@@ -60,7 +60,7 @@ def test_a_scaled_block_is_found(n: int, m: int, share: float, factor: float) ->
     st.integers(0, 2**32 - 1),
     st.sampled_from([(9, 9), (40, 32), (200, 16)]),
     st.integers(-40, 40),
-    st.floats(0, 1),
+    st.floats(0, 0.85),  # beyond, the block is the bulk, and only the unit tells
 )
 def test_the_unit_of_the_weights_does_not_matter(
     seed: int, shape: "tuple[int, int]", power: int, share: float

@@ -43,9 +43,10 @@ def test_medians_are_those_of_simulated_matrices(n: int, m: int) -> None:
             for _ in range(draws)
         ]
     )
-    k = min(m, 8)
-    simulated = np.median(spectra[:, :k], axis=0)
-    assert null_quantiles(n, m)[:k] == pytest.approx(simulated, rel=0.10 if m > 64 else 0.05)
+    # The smallest one of a square spreads most; Edelman's law below checks it exactly.
+    k = slice(1 if m > 64 else 0, 8)
+    simulated = np.median(spectra[:, k], axis=0)
+    assert null_quantiles(n, m)[k] == pytest.approx(simulated, rel=0.10 if m > 64 else 0.05)
 
 
 @pytest.mark.parametrize("m", [64, 200, 1024, 5000])

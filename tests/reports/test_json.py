@@ -29,15 +29,16 @@ from tests.support.report_factory import (
 )
 
 # Section 6 of the specification, word for word, and the reference.
-TOP_KEYS = "schema_version tool source settings layers skipped summary timing reference"
+TOP_KEYS = "schema_version tool source settings layers skipped summary timing reference adapters"
 # Not in the first reports of this schema version.
-OPTIONAL = ((), "reference")
+OPTIONAL = (((), "reference"), ((), "adapters"))
 LAYER_KEYS = (
     "name parameter part module_index kind kind_source module_class shape dtype M N Q "
     "min_singular_value max_singular_value condition_number hard_rank tolerance "
-    "rank_loss_percent frobenius_norm spectral_norm stable_rank effective_rank entropy log_norm "
+    "rank_loss_percent lost_directions lost_percent frobenius_norm spectral_norm stable_rank "
+    "effective_rank entropy log_norm "
     "log_spectral_norm alpha_weighted log_alpha_norm marchenko_pastur tikhonov power_law "
-    "power_law_note verdict warnings"
+    "verdict evidence power_law_note warnings"
 )
 OBJECT_KEYS = {
     "tool": "version python torch numpy powerlaw allennlp",
@@ -87,7 +88,13 @@ def test_keys_are_those_of_the_specification() -> None:
     assert list(layer) == LAYER_KEYS.split()
     for key, names in NESTED_KEYS.items():
         assert list(layer[key]) == names.split()
-    assert set(contents["skipped"][0]) == {"parameter", "shape", "reason", "invalid"}
+    assert set(contents["skipped"][0]) == {
+        "parameter",
+        "shape",
+        "reason",
+        "invalid",
+        "weights",
+    }
     assert contents["summary"]["warnings"] == ["odd"]
     for path, names in REFERENCE_KEYS.items():
         assert list(at(contents["reference"], path)) == names.split()
@@ -96,7 +103,7 @@ def test_keys_are_those_of_the_specification() -> None:
 def test_a_report_without_a_reference_says_so_and_an_older_one_need_not() -> None:
     contents = to_json_dict(make_report())
     assert contents["reference"] is None
-    del contents["reference"]
+    del contents["reference"], contents["adapters"]
     assert is_valid(contents)
 
 
@@ -133,7 +140,7 @@ def test_schema_leaves_no_object_open() -> None:
         assert "additionalProperties" in node, path
         if "properties" in node:
             assert node["additionalProperties"] is False, path
-            optional = {"": ["reference"]}.get(path, [])
+            optional = {"": ["reference", "adapters"]}.get(path, [])
             if path != "/properties/settings":
                 assert [*node["required"], *optional] == list(node["properties"]), path
             assert all("description" in p or "$ref" in p for p in node["properties"].values()), path
@@ -170,7 +177,7 @@ def test_schema_catches_a_missing_and_an_extra_key_everywhere() -> None:
         for key in list(node):
             changed = copy.deepcopy(contents)
             del at(changed, path)[key]
-            assert is_valid(changed) == ((path, key) == OPTIONAL), (path, "without", key)
+            assert is_valid(changed) == ((path, key) in OPTIONAL), (path, "without", key)
         changed = copy.deepcopy(contents)
         at(changed, path)["extra"] = 1
         assert not is_valid(changed), (path, "extra")

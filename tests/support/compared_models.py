@@ -10,7 +10,7 @@ from allennlp_analyze.compare.results import ComparedModel, ModelComparison
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import LayerResult, Skipped
 from allennlp_analyze.settings import Settings
-from tests.support.matrices import with_singular_values
+from tests.support.matrices import nearly_lost, with_singular_values
 from tests.support.report_factory import gaussian, make_report
 
 INVALID = Skipped("b.weight", (40, 20), "3 entries are not finite", invalid=True)
@@ -51,9 +51,8 @@ def dead(name: str, lost: int, seed: int = 0, rows: int = 40, columns: int = 20)
 
 
 def weak(name: str, seed: int = 0) -> LayerResult:
-    """Near collapse: the last singular value at 2 % of what a random matrix has."""
-    values = np.append(np.linspace(9, 3, 19), 0.03)
-    layer = measured(name, with_singular_values(seed, 40, 20, values))
+    """Near collapse: the last singular value below 5 % of what a random matrix has."""
+    layer = measured(name, nearly_lost(seed, 40, 20))
     assert layer.verdict == "near_collapse"
     return layer
 

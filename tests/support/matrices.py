@@ -19,6 +19,15 @@ def low_rank(seed: int, rows: int, columns: int, rank: int) -> np.ndarray:
     return gaussian(seed, rows, rank) @ gaussian(seed + 1, rank, columns)
 
 
+def nearly_lost(seed: int, rows: int, columns: int) -> np.ndarray:
+    """A matrix (rows > columns) that is near collapse: its smallest singular values decline without
+    a gap, down to 4.5% of where those of noise begin."""
+    values = np.linalg.svd(gaussian(seed, rows, columns), compute_uv=False)
+    edge = np.sqrt(rows) - np.sqrt(columns)
+    values[-5:] = edge * np.array([0.57, 0.3, 0.16, 0.085, 0.044])
+    return with_singular_values(seed, rows, columns, values)
+
+
 def stored(matrix: np.ndarray, dtype: str) -> np.ndarray:
     """`matrix` rounded to `dtype`; bfloat16 and float8 as float32, as readers give them."""
     if dtype.startswith("float8"):

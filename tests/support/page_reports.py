@@ -10,6 +10,7 @@ from allennlp_analyze.analysis.summary import summarize
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import ModelReport, Skipped
 from allennlp_analyze.settings import Settings
+from tests.support.matrices import nearly_lost
 from tests.support.report_factory import ODD_NAMES, make_report
 
 Named = tuple[str, str, np.ndarray]
@@ -50,7 +51,8 @@ def edge_cases() -> ModelReport:
         ("some zeros", "embedding", zeros),
         ("tiny", "linear", 1e-30 * random(30, 12)),
         ("beyond drawing", "embedding", 1e200 * random(30, 12)),
-        ("near", "linear", random(300, 60) * np.append(np.ones(59), 0.01)),
+        ("near", "linear", nearly_lost(0, 300, 60)),
+        ("dead units", "linear", random(60, 300) * np.append(np.ones(57), np.zeros(3))[:, None]),
         ("square", "linear", random(40, 40)),
         ("one column", "convolution", random(40, 1)),
     ]

@@ -15,15 +15,7 @@ SECTION = "verdict"
 _FROM_ZERO = {"minimum": 0}
 _PERCENT = {"minimum": 0, "maximum": 100}
 
-VERDICT = (
-    Metric(
-        "verdict",
-        "Verdict on this matrix by its singular values and the causes of lost directions;"
-        " not_assessed for a single row or column.",
-        TEXT,
-        schema={"enum": [verdict.value for verdict in LAYER_VERDICTS]},
-        section=SECTION,
-    ),
+LOST = (
     Metric(
         "lost_directions",
         "Directions that are lost by the rule of the verdict, without harmless ones.",
@@ -41,6 +33,17 @@ VERDICT = (
         page=PageColumn("lost", percent=True, compared=True),
         compared=True,
         size_free=True,
+    ),
+)
+
+VERDICT = (
+    Metric(
+        "verdict",
+        "Verdict on this matrix by its singular values and the causes of lost directions;"
+        " not_assessed for a single row or column.",
+        TEXT,
+        schema={"enum": [verdict.value for verdict in LAYER_VERDICTS]},
+        section=SECTION,
     ),
     Metric(
         "evidence.lost_directions",

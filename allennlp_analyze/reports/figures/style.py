@@ -18,12 +18,15 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 GREY, LIGHT_GREY, BLACK, WHITE = "#767676", "#949494", "#000000", "#FFFFFF"
 
+# Purple and grey that differ from the others as areas, too.
+DARK_PURPLE, DARK_GREY = "#AA3377", "#444444"
+
 VERDICT_COLOURS = {
     Verdict.FULL_RANK: BLUE,
-    Verdict.DEAD_UNITS: PURPLE,
+    Verdict.DEAD_UNITS: DARK_PURPLE,
     Verdict.NEAR_COLLAPSE: ORANGE,
     Verdict.COLLAPSED: VERMILLION,
-    Verdict.HIDDEN: GREY,
+    Verdict.HIDDEN: DARK_GREY,
     Verdict.NOT_ASSESSED: LIGHT_GREY,
 }
 KIND_MARKERS = {

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from allennlp_analyze.results.layer import FEW_WARNING, TIED_WARNING, LayerResult, ModelReport
-from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict
+from allennlp_analyze.results.verdict import JUDGED_KINDS, NEAR_SHARE, Verdict
 from allennlp_analyze.text.counts import count, fraction
 
 SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
 ALPHA_RANGE = (2.0, 6.0)
+ADAPTERS_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ def findings(report: ModelReport) -> tuple[Finding, ...]:
         *_invalid(report),
         *_collapsed(report.layers),
         *_near_collapse(report.layers),
+        *_dead_units(report.layers),
+        *_adapters(report),
+        *_harmless(report.layers),
         *(Finding(CAUTION, "Noted while reading", warning) for warning in report.warnings),
         *_exponents(report.layers),
         *_warned(report.layers),
@@ -50,8 +54,8 @@ def _invalid(report: ModelReport) -> Iterable[Finding]:
 
 
 def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    for assessed in (True, False):
-        found = _indices(layers, Verdict.COLLAPSED, assessed)
+    for judged in (True, False):
+        found = _indices(layers, Verdict.COLLAPSED, judged)
         if not found:
             continue
         worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
@@ -59,17 +63,66 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
             f"{worst.lost_percent:.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
         )
         yield Finding(
-            SERIOUS if assessed else CAUTION,
+            SERIOUS if judged else CAUTION,
             f"Lost rank: {fact}",
             f"{_have(found, 'lost')} rank. Information in the lost directions does not pass"
-            " through the layer, and no later layer can restore it."
-            + ("" if assessed else " Not among the linear layers, so not part of the verdict."),
+            f" through the layer, and no later layer can restore it. {_causes(worst)}"
+            + ("" if judged else " Such layers have no part in the verdict on the model."),
             "Lower weight decay and other penalties on the weights, or stop earlier; the command"
-            " allennlp-analyze compare shows at which checkpoint it happened. If the largest"
-            " singular values grew instead, lower the learning rate. A layer with low rank by"
-            " design, or a pruned one, is fine.",
+            " allennlp-analyze compare shows at which checkpoint it happened. A layer with low rank"
+            " by design, or a pruned one, is fine.",
             tuple(found),
         )
+
+
+def _causes(layer: LayerResult) -> str:
+    reason = layer.evidence.reason if layer.evidence else ""
+    return f"{layer.name}: {reason}." if reason else ""
+
+
+def _dead_units(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    found = [i for i, layer in enumerate(layers) if layer.verdict is Verdict.DEAD_UNITS]
+    if found:
+        worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
+        yield Finding(
+            CAUTION,
+            f"Dead or copied units: {count(len(found), 'layer')}",
+            f"Some units have no weights, or the same as others, so the layer is narrower than it"
+            f" looks. {_causes(worst)}",
+            "They can be removed without a change. In training, lower the learning rate or the"
+            " weight decay, or use an activation that does not die.",
+            tuple(found),
+        )
+
+
+def _harmless(layers: Sequence[LayerResult]) -> Iterable[Finding]:
+    found = [
+        i
+        for i, layer in enumerate(layers)
+        if layer.evidence and any(finding.is_harmless for finding in layer.evidence.findings)
+    ]
+    if found:
+        yield Finding(
+            REMARK,
+            f"Harmless findings: {count(len(found), 'layer')}",
+            f"Directions that the network does not see, or that only look small:"
+            f" {_causes(layers[found[0]])}",
+            "",
+            tuple(found),
+        )
+
+
+def _adapters(report: ModelReport) -> Iterable[Finding]:
+    for adapter in report.adapters[:ADAPTERS_NAMED]:
+        yield Finding(
+            REMARK if adapter.verdict is Verdict.FULL_RANK else CAUTION,
+            f"Adapter of {adapter.name}: {adapter.verdict.words}",
+            f"{adapter.reason}. Its norm is {adapter.delta_norm:.3g}, its scale {adapter.scale:.3g}"
+            f" ({adapter.scale_source}).",
+        )
+    more = len(report.adapters) - ADAPTERS_NAMED
+    if more > 0:
+        yield Finding(REMARK, f"{more} more adapters", "All are listed in report.json.")
 
 
 def _where_they_are(layer: LayerResult) -> str:
@@ -81,16 +134,16 @@ def _where_they_are(layer: LayerResult) -> str:
 
 
 def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    near = Verdict.NEAR_COLLAPSE
-    found = _indices(layers, near, True) + _indices(layers, near, False)
+    found = [i for i, layer in enumerate(layers) if layer.verdict is Verdict.NEAR_COLLAPSE]
     if found:
         yield Finding(
             CAUTION,
             f"Close to losing rank: {count(len(found), 'layer')}",
             f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random"
-            " matrix of the same size and variance: a direction is nearly lost.",
+            " matrix of the same size, at the level of the layer's bulk: a direction is nearly"
+            " lost.",
             "Monitor it over the next checkpoints; lower weight decay if it keeps falling.",
-            tuple(sorted(found)),
+            tuple(found),
         )
 
 
@@ -156,11 +209,11 @@ def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
         )
 
 
-def _indices(layers: Sequence[LayerResult], verdict: Verdict, linear: bool) -> list[int]:
+def _indices(layers: Sequence[LayerResult], verdict: Verdict, judged: bool) -> list[int]:
     return [
         i
         for i, layer in enumerate(layers)
-        if layer.verdict is verdict and (layer.kind == "linear") == linear and layer.Q > MIN_Q
+        if layer.verdict is verdict and (layer.kind in JUDGED_KINDS) == judged
     ]
 
 

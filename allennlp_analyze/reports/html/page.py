@@ -207,7 +207,8 @@ def _cards(report: ModelReport) -> tuple[Card, ...]:
             "Layers",
             str(summary.n_layers),
             ", ".join(counts),
-            f"Assessed: the {summary.n_assessed} linear ones with Q above {MIN_Q}.",
+            f"The verdict is that of {summary.n_judged}; as in the 2018 study, the cards beside"
+            f" are about the {summary.n_assessed} linear ones with Q above {MIN_Q}.",
             "Q = N / M",
         ),
     )

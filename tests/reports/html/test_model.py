@@ -73,6 +73,8 @@ def test_warnings_say_what_to_do(page: str) -> None:
     assert "What to do: Lower weight decay" in text
     assert "1 matrix with NaN or infinity" in text
     assert "Close to losing rank: 1 layer" in text
+    assert "Dead or copied units: 2 layers" in text
+    assert "some zeros: 10 of 40 directions, dead inputs 30, 31, 32" in text
 
 
 def test_a_reference_is_a_section(report: ModelReport, page: str) -> None:
