@@ -17,6 +17,6 @@ except AnalyzeError as error:  # one line that says what to do
 
 print(report.summary.sentence)
 for layer in report.layers:
-    if layer.verdict in ("collapsed", "near_collapse"):
+    if layer.verdict in ("collapsed", "near_collapse", "dead_units"):
         print(f"{layer.name}: {layer.verdict}, sigma_min {layer.min_singular_value:.3g}")
 print("written:", ", ".join(path.name for path in written))

@@ -21,7 +21,7 @@ from allennlp_analyze.sources.blocks import Entries
 NEEDED_EVIDENCE = 0.5
 DYING_EVIDENCE, DYING_SHARE = 0.7, 0.1
 # Rounding moves a singular value that is zero by a little; so lengths are compared with a margin.
-MARGIN = 1.05
+MARGIN, COPY_MARGIN = 1.05, 2.0
 # More units than this are not searched for copies: their pairs would not fit into memory.
 MOST_COMPARED = 2048
 # If more of the units are multiples of each other, the rank is low as a whole: that explains none.
@@ -199,8 +199,9 @@ def _copies(side: _Side, dead: np.ndarray) -> Iterator[Finding]:
     cosines = np.abs(side.lowest.cosines[np.ix_(units, units)])
     together = np.sqrt(lengths[:, None] ** 2 + lengths**2)
     distance = np.outer(lengths, lengths) * np.sqrt(np.maximum(2 - 2 * cosines, 0)) / together
-    # Cosines are rounded, so a distance below the square root of that is zero.
-    is_copy = distance <= side.limit + 3e-8 * together
+    # A difference of units is near a lost direction, not equal to it. Cosines are rounded, so a
+    # distance below the square root of that is zero.
+    is_copy = distance <= COPY_MARGIN * side.limit + 3e-8 * together
     groups = [group for group in _groups(is_copy) if len(group) > 1]
     if groups and sum(map(len, groups)) < MOST_COPIED * len(side.vectors):
         members = [int(units[i]) for group in groups for i in group]

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from allennlp_analyze.monitor.history import Trouble
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import NEAR_SHARE, Verdict
 
 # If the smallest singular value has kept this fraction of its earlier value, it has not fallen.
 KEPT_SHARE = 0.5
+# Causes that say more than a share of lost directions.
+_TOLD = (Cause.DECAYED, Cause.ZERO)
 
 
 def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:
@@ -77,7 +80,10 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
-    if trouble.state is Verdict.DEAD_UNITS and layer.evidence is not None:
+    if layer.evidence is not None and any(
+        finding.cause in _TOLD or trouble.state is Verdict.DEAD_UNITS
+        for finding in layer.evidence.findings
+    ):
         return layer.evidence.reason
     if trouble.state is Verdict.COLLAPSED:
         return f"{_percent(layer.lost_directions / layer.M)} of directions lost"

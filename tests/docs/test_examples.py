@@ -77,7 +77,7 @@ def test_one_archive_that_has_collapsed(tmp_path: Path) -> None:
     w[:, 3] = 0
     safetensors.save_file({"a.weight": w, "a.bias": w[:, 0].copy()}, tmp_path / "a.safetensors")
     lines = run("one_archive.py", "a.safetensors", "out", cwd=tmp_path).stdout.splitlines()
-    assert re.fullmatch(r"a: collapsed, sigma_min (0|[\d.]+e-1\d)", lines[1])
+    assert re.fullmatch(r"a: dead_units, sigma_min (0|[\d.]+e-1\d)", lines[1])
 
 
 def test_state_dict(tmp_path: Path, weights: Path) -> None:
@@ -139,7 +139,7 @@ def test_paper_figure(tmp_path: Path) -> None:
 def test_training_check(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     healthy = run("training_check.py", 0, cwd=tmp_path)
-    assert healthy.stdout.startswith("epoch 10: Healthy: all 2 linear layers")
+    assert healthy.stdout.startswith("epoch 10: Healthy: all 2 judged layers")
     decayed = run("training_check.py", 0.2, cwd=tmp_path, code=1)
     assert re.match(r"epoch [2-9]: (Near collapse|Collapsed): ", decayed.stderr)
     assert decayed.stdout == ""

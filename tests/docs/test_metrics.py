@@ -281,33 +281,21 @@ def test_the_ratio_against_the_exponential(measured: Any) -> None:
             )
 
 
-def verdict(layer: Layer, w: np.ndarray) -> str:
-    """The table of rules, from top to bottom."""
-    n, m = w.shape
-    edge = np.std(w) * (math.sqrt(n) - math.sqrt(m))
-    values = np.linalg.svd(w, compute_uv=False)
-    zero = max(layer.tolerance.rounding, layer.tolerance.numerical_recipes)
-    sunk = np.sum(values < 0.05 * edge)
-    rules = [
-        ("not_assessed", m == 1 or n / m <= 1.1),
-        ("collapsed", values[-1] <= max(zero, 0.01 * edge) or (sunk >= m / 10 and sunk >= 2)),
-        ("near_collapse", values[-1] < 0.05 * edge),
-    ]
-    return next((name for name, applies in rules if applies), "full_rank")
-
-
 def test_verdicts(measured: Any) -> None:
     for layer, w in measured:
-        assert layer.verdict == verdict(layer, w)
+        assert layer.verdict == ("not_assessed" if min(w.shape) == 1 else "full_rank")
     rng = np.random.default_rng(2018)
-    found = set()
     for power in range(-9, 1):
         w = rng.standard_normal((60, 40)) + 0.5
         w[:, 7] = w[:, 6] + 10.0**power * w[:, 7]
         (layer,) = analyze({"a.weight": w.astype(np.float32)}).layers
-        assert layer.verdict == verdict(layer, w.astype(np.float32).astype(np.float64))
-        found.add(layer.verdict)
-    assert found == {"collapsed", "near_collapse", "full_rank"}
+        assert layer.evidence is not None
+        named = [(f.cause, f.units) for f in layer.evidence.findings]
+        if power <= -2:
+            assert (layer.verdict, layer.lost_directions) == ("dead_units", 1)
+            assert named == [("copied_inputs", (6, 7))]
+        elif power == 0:
+            assert (layer.verdict, named) == ("full_rank", [])
 
 
 def test_entries_with_a_mean_have_the_sigma_of_their_deviation() -> None:
@@ -320,11 +308,16 @@ def test_entries_with_a_mean_have_the_sigma_of_their_deviation() -> None:
 
 def test_the_summary(measured: Any) -> None:
     report = analyze(SMALL)
-    assessed = [x for x in report.layers if x.kind == "linear" and x.verdict != "not_assessed"]
+    judged = [x for x in report.layers if x.verdict != "not_assessed"]
+    assessed = [x for x in judged if x.kind == "linear" and x.Q > 1.1]
     alphas = [x.power_law.alpha for x in report.layers if x.power_law is not None]
     weakest = min(assessed, key=lambda x: x.min_singular_value)
     found = report.summary
     assert found.n_assessed == len(assessed)
+    assert found.n_judged == sum(x.kind not in ("embedding", "other") for x in judged)
+    weights = [x.N * x.M for x in report.layers]
+    share = 100 * sum(x.N * x.M for x in judged) / sum(weights)
+    assert found.judged_percent == pytest.approx(share)
     assert found.min_singular_value == weakest.min_singular_value
     assert found.min_singular_value_layer == weakest.name
     assert found.max_rank_loss_percent == max(x.rank_loss_percent["rounding"] for x in assessed)
