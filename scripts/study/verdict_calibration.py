@@ -20,7 +20,6 @@ about 25 minutes on one core.
 import argparse
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -68,6 +67,14 @@ def orthogonal(n: int, m: int, random: np.random.Generator) -> np.ndarray:
     return np.asarray(np.linalg.qr(random.standard_normal((n, m)))[0])
 
 
+# The standard deviation of each kind's entries; an orthogonal matrix has 1/sqrt(N).
+STANDARD_DEVIATIONS = {
+    "Gaussian": 1.0,
+    "uniform": 1 / math.sqrt(3),
+    "truncated": 0.87962566,
+    "t(3)": math.sqrt(3),
+    "half sparse": math.sqrt(0.5),
+}
 KINDS: dict[str, Callable[[int, int, np.random.Generator], np.ndarray]] = {
     "Gaussian": gaussian,
     "uniform": uniform,
@@ -115,15 +122,6 @@ def rounding(std: float, n: int, m: int) -> float:
     return 2.5 * FLOAT32 / math.sqrt(12) * std * (math.sqrt(n) + math.sqrt(m))
 
 
-def shapes(kind: str) -> Iterator[tuple[int, float, int]]:
-    """Yields M, Q and N of the grid that is affordable for a kind of entries."""
-    for m in SIZES:
-        for aspect in ASPECTS:
-            n = rows_of(m, aspect)
-            if kind == "Gaussian" or n * m <= MOST_ENTRIES:
-                yield m, aspect, n
-
-
 def draws_for(m: int, draws: int) -> int:
     return draws if m <= 256 else max(draws // 10, 20)
 
@@ -143,7 +141,8 @@ def null_tables(draws: int, random: np.random.Generator) -> tuple[list[str], lis
                     continue
                 number = draws_for(m, draws)
                 spectra = [draw(kind, n, m, random) for _ in range(number)]
-                deviations.append(_deviation(spectra, n, m))
+                std = STANDARD_DEVIATIONS.get(kind, 1 / math.sqrt(n))
+                deviations.append(_deviation([values / std for values, _ in spectra], n, m))
                 found = sum(is_lost(values, std, n, m) for values, std in spectra)
                 false.append(f"{found} of {number}")
             accuracy.append(f"| {kind} | {m} | " + " | ".join(deviations) + " |")
@@ -152,9 +151,9 @@ def null_tables(draws: int, random: np.random.Generator) -> tuple[list[str], lis
     return accuracy, alarms
 
 
-def _deviation(spectra: list[tuple[np.ndarray, float]], n: int, m: int) -> str:
+def _deviation(spectra: list[np.ndarray], n: int, m: int) -> str:
     """Deviation of the law's median and of its 1% quantile, the worst over k = 1, 2, M/20, M/10."""
-    ratios = np.array([values[::-1] / std for values, std in spectra])
+    ratios = np.array(spectra)[:, ::-1]
     places = sorted({1, min(2, m), max(1, round(m / 20)), max(1, round(m / 10))})
     worst = []
     for probability in (MEDIAN, SELDOM):

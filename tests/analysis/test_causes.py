@@ -1,0 +1,119 @@
+"""Causes: what was made to be lost is named, with the units, and nothing else is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from allennlp_analyze import analyze
+from tests.support.matrices import with_singular_values
+
+pytestmark = pytest.mark.newest_python
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def findings(tensors: "dict[str, np.ndarray]", name: str) -> "list[Any]":
+    evidence = analyze(tensors).layer(name).evidence
+    assert evidence is not None
+    return [(f.cause, f.count, f.units) for f in evidence.findings]
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (40, 40)])
+@pytest.mark.parametrize("left", [0.0, 1e-6])
+def test_dead_rows_and_columns(shape: "tuple[int, int]", left: float) -> None:
+    w = random(*shape)
+    w[[3, 17]] *= left
+    assert findings({"a.weight": w}, "a") == [("dead_outputs", 2, (3, 17))]
+    assert findings({"a.weight": w.T.copy()}, "a") == [("dead_inputs", 2, (3, 17))]
+
+
+def test_a_conv1d_has_its_outputs_in_columns() -> None:
+    w = random(90, 40)
+    w[:, 7] = 0
+    tensors = {"a.weight": w, "a.bias": np.ones(40)}
+    assert findings(tensors, "a") == [("dead_outputs", 1, (7,))]
+
+
+@pytest.mark.parametrize("factor", [1.0, -1.0, 2.5])
+def test_copies(factor: float) -> None:
+    w = random(40, 90)
+    w[[5, 9]] = w[2] * factor
+    assert findings({"a.weight": w}, "a") == [("copied_outputs", 2, (2, 5, 9))]
+
+
+def test_a_rank_that_is_low_as_a_whole_is_unexplained() -> None:
+    values = np.append(np.linspace(3, 1, 20), np.zeros(40))
+    w = with_singular_values(0, 90, 60, values)
+    assert findings({"a.weight": w}, "a") == [("unexplained", 40, ())]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+def test_softmax_does_not_see_the_constant_of_a_last_layer(classes: int) -> None:
+    w = random(classes, 256)
+    w -= w.mean(axis=0) * (1 - 1e-4)
+    tensors = {"body.weight": random(256, 300), "head.weight": w}
+    assert findings(tensors, "head") == [("softmax", 1, ())]
+    # Of a layer whose outputs another one takes, it would be a loss.
+    taken = findings({**tensors, "next.weight": random(50, classes, seed=2)}, "head")
+    assert [cause for cause, *_ in taken] != ["softmax"]
+
+
+def test_a_layer_norm_does_not_see_the_constant_over_outputs() -> None:
+    w = random(64, 256)
+    w -= w.mean(axis=0) * (1 - 1e-3)
+    norm = {"layer.0.LayerNorm.weight": np.ones(64), "layer.0.LayerNorm.bias": np.zeros(64)}
+    tensors = {"layer.0.dense.weight": w, "layer.1.dense.weight": random(32, 64), **norm}
+    assert findings(tensors, "layer.0.dense") == [("layer_norm_output", 1, ())]
+    statistics = {"layer.0.LayerNorm.running_mean": np.zeros(64)}  # then it is a BatchNorm
+    found = findings({**tensors, **statistics}, "layer.0.dense")
+    assert found == [("unexplained", 1, ())]
+
+
+def test_outputs_of_a_layer_norm_never_have_the_inverse_of_its_gain() -> None:
+    gain = np.exp(random(64, seed=5) / 2)
+    blind = (1 / gain) / np.linalg.norm(1 / gain)
+    w = random(256, 64)
+    w -= np.outer(w @ blind, blind) * (1 - 1e-3)
+    tensors = {
+        "block.0.norm.weight": gain,
+        "block.0.norm.bias": np.zeros(64),
+        "block.0.fc.weight": w,
+        "block.0.out.weight": random(64, 256),
+    }
+    assert findings(tensors, "block.0.fc") == [("layer_norm_input", 1, ())]
+
+
+def test_a_small_layer_before_a_normalization_is_fine() -> None:
+    w = 1e-6 * random(64, 256)
+    norm = {"conv.1.weight": np.ones(64), "conv.1.bias": np.zeros(64)}
+    report = analyze({"conv.0.weight": w, **norm})
+    layer = report.layer("conv.0")
+    assert layer.evidence is not None
+    assert (layer.verdict, report.summary.verdict) == ("full_rank", "full_rank")
+    assert [f.cause for f in layer.evidence.findings] == ["small_but_normalized"]
+    assert analyze({"conv.0.weight": w}).summary.verdict == "collapsed"
+
+
+def test_dead_channels_are_followed_through_a_kernel() -> None:
+    pytest.importorskip("torch")
+    first, second = random(32, 16, 3, 3), random(48, 32, 3, 3, seed=1)
+    first[[4, 30]] = 0
+    second[:, [4, 30]] = 0
+    tensors = {"conv1.weight": first, "conv2.weight": second}
+    assert findings(tensors, "conv1") == [("dead_outputs", 2, (4, 30))]
+    assert findings(tensors, "conv2") == [("dead_inputs", 0, (4, 30))]
+    second[:, [4, 30]] = 1  # alive there
+    assert findings(tensors, "conv2") == []
+
+
+def test_rows_of_an_embedding_without_weights_are_unused() -> None:
+    w = random(30, 60)
+    w[[0, 9]] = 0
+    report = analyze({"token_embedding.weight": w})
+    [layer] = report.layers
+    assert layer.evidence is not None and layer.kind == "embedding"
+    [finding] = layer.evidence.findings
+    assert (finding.cause, finding.is_harmless, layer.verdict) == ("unused_rows", True, "full_rank")

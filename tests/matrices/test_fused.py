@@ -1,0 +1,120 @@
+"""Parts of fused tensors are where the models of transformers have them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allennlp_analyze.matrices.finding import find_matrices
+from tests.support.torch_sources import numpy_source
+
+pytestmark = pytest.mark.newest_python
+H, HEADS, KEYS, SIZE, FFN = 24, 4, 2, 6, 40
+
+
+def parts(tensors: "dict[str, Any]", config: "dict[str, Any]") -> "dict[str, np.ndarray]":
+    source = numpy_source(tensors)
+    source = type(source)(**{**vars(source), "config": config})
+    matrices, _ = find_matrices(source)
+    return {matrix.name: matrix.values() for matrix in matrices}
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape)
+
+
+def test_gpt2_has_them_side_by_side_in_columns() -> None:
+    q, k, v = (random(H, H) + i for i in range(3))
+    found = parts({"h.0.attn.c_attn.weight": np.hstack([q, k, v])}, {"model_type": "gpt2"})
+    assert list(found) == [f"h.0.attn.c_attn[{p}]" for p in ("query", "key", "value")]
+    for ours, own in zip(found.values(), (q, k, v)):
+        np.testing.assert_array_equal(ours, own)
+
+
+@pytest.mark.parametrize("name", ["qkv_proj", "Wqkv", "attn.qkv"])
+@pytest.mark.parametrize("keys", [HEADS, KEYS, 1])
+def test_rows_of_grouped_queries(name: str, keys: int) -> None:
+    q, k, v = random(HEADS * SIZE, H), random(keys * SIZE, H) + 1, random(keys * SIZE, H) + 2
+    config = {"hidden_size": H, "num_attention_heads": HEADS, "num_key_value_heads": keys}
+    found = list(parts({f"0.{name}.weight": np.vstack([q, k, v])}, config).values())
+    for ours, own in zip(found, (q, k, v)):
+        np.testing.assert_array_equal(ours, own)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 6))
+def test_neox_has_those_of_each_head_together(heads: int, size: int, inputs: int) -> None:
+    each = random(heads, 3, size, inputs)
+    config = {"model_type": "gpt_neox", "hidden_size": heads * size, "num_attention_heads": heads}
+    found = parts({"query_key_value.weight": each.reshape(-1, inputs)}, config)
+    for i, part in enumerate(("query", "key", "value")):
+        own = each[:, i].reshape(-1, inputs)
+        np.testing.assert_array_equal(found[f"query_key_value[{part}]"], own)
+
+
+def test_falcon_has_the_queries_of_a_group_before_its_key_and_value() -> None:
+    each = random(KEYS, HEADS // KEYS + 2, SIZE, H)
+    config = {
+        "model_type": "falcon",
+        "hidden_size": H,
+        "num_attention_heads": HEADS,
+        "num_kv_heads": KEYS,
+        "new_decoder_architecture": True,
+    }
+    found = list(parts({"query_key_value.weight": each.reshape(-1, H)}, config).values())
+    own = (each[:, :-2], each[:, -2], each[:, -1])
+    for ours, values in zip(found, own):
+        np.testing.assert_array_equal(ours, values.reshape(-1, H))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config"),
+    [
+        ({"query_key_value.weight": random(3 * H, H)}, {}),  # by head, or not?
+        ({"qkv_proj.weight": random(2 * H, H)}, {}),  # how many keys?
+        ({"gate_up_proj.weight": random(2 * FFN + 1, H)}, {}),
+        ({"a.gate_up_proj.weight": random(2 * FFN, H), "a.down_proj.weight": random(H, 3)}, {}),
+        ({"gates.weight": random(3 * H, H)}, {}),
+    ],
+)
+def test_what_can_be_read_in_two_ways_stays_whole(
+    tensors: "dict[str, Any]", config: "dict[str, Any]"
+) -> None:
+    assert not any("[" in name for name in parts(tensors, config))
+
+
+def test_gate_and_up_are_halves() -> None:
+    gate, up = random(FFN, H), random(FFN, H) + 1
+    tensors = {"mlp.gate_up_proj.weight": np.vstack([gate, up]), "mlp.down_proj.weight": up.T}
+    found = parts(tensors, {"model_type": "phi3"})
+    np.testing.assert_array_equal(found["mlp.gate_up_proj[gate]"], gate)
+    np.testing.assert_array_equal(found["mlp.gate_up_proj[up]"], up)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "inputs_first", "interleaved"),
+    [("gpt_oss", True, True), ("llama4_text", True, False), ("qwen3_moe", False, False)],
+)
+def test_experts_are_linear_layers_with_gate_and_up(
+    model_type: str, inputs_first: bool, interleaved: bool
+) -> None:
+    gate, up, down = random(3, FFN, H), random(3, FFN, H) + 1, random(3, H, FFN)
+    if interleaved:
+        fused = np.stack([gate, up], axis=2).reshape(3, 2 * FFN, H)
+    else:
+        fused = np.concatenate([gate, up], axis=1)
+    if inputs_first:
+        fused, down = np.swapaxes(fused, 1, 2), np.swapaxes(down, 1, 2)
+    tensors = {"mlp.experts.gate_up_proj": fused, "mlp.experts.down_proj": down}
+    source = numpy_source(tensors)
+    source = type(source)(**{**vars(source), "config": {"model_type": model_type}})
+    matrices, _ = find_matrices(source)
+    assert {matrix.kind for matrix in matrices} == {"linear"}
+    found = {matrix.name: matrix.values() for matrix in matrices}
+    for i in range(3):
+        np.testing.assert_array_equal(found[f"mlp.experts.gate_up_proj[{i}]"], fused[i])
+        for part, own in (("gate", gate), ("up", up)):
+            values = found[f"mlp.experts.gate_up_proj[{i}, {part}]"]
+            np.testing.assert_array_equal(values.T if inputs_first else values, own[i])
+        np.testing.assert_array_equal(found[f"mlp.experts.down_proj[{i}]"], down[i])
