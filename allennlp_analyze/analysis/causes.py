@@ -19,6 +19,8 @@ from allennlp_analyze.sources.blocks import Entries
 
 # A direction has a cause if this share of it lies in the space of the cause.
 NEEDED_EVIDENCE = 0.5
+# If the lost directions are more than this share of all, a vector must lie in them as good as whole.
+MOST_BY_CHANCE, SURE_EVIDENCE = 0.1, 0.99
 DYING_EVIDENCE, DYING_SHARE = 0.7, 0.1
 # Rounding moves a singular value that is zero by a little; so lengths are compared with a margin.
 MARGIN, COPY_MARGIN = 1.05, 2.0
@@ -117,12 +119,16 @@ def _found(matrix: WeightMatrix, side: _Side) -> Iterator[Finding]:
         axes[dead, np.arange(len(dead))] = 1.0
         yield _about_units(matrix, side, dead, _energy(side, axes))
         side = replace(side, vectors=side.vectors - axes @ (axes.T @ side.vectors))
+    # Among many lost directions any vector is by chance.
+    by_chance = side.vectors.shape[1] / side.share / len(side.vectors)
+    needed = SURE_EVIDENCE if by_chance > MOST_BY_CHANCE else NEEDED_EVIDENCE
     for cause, direction in _symmetries(matrix, side):
         energy = float(np.sum((direction @ side.vectors) ** 2)) / side.share
-        if energy >= NEEDED_EVIDENCE:
+        if energy >= needed:
             yield Finding(cause, 1, cause.is_harmless, min(energy, 1.0))
             break
-    yield from _copies(side, dead)
+    if by_chance <= MOST_COPIED:
+        yield from _copies(side, dead)
 
 
 def _dead(side: _Side) -> np.ndarray:

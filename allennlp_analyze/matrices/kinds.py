@@ -13,7 +13,9 @@ Shape = tuple[int, ...]
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
 _ATTENTION_LEAF = re.compile(r"in_proj_weight|[qkv]_proj_weight|_?(weight|[uvw])_(matrix|vector)")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_WRAPPERS = ("_module", "module")
+_WRAPPERS = frozenset(
+    "_module module _orig_mod base_layer original_module modules_to_save default".split()
+)
 _LARGEST_KERNEL = 11
 
 # Names of a reparametrized layer's parameters in the state dict, and the names that they stand for.

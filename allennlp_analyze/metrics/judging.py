@@ -97,15 +97,18 @@ def judge(
     spectrum = _Ratios(values, entry_std, n, m)
     start_ratio = rms * (unit / usual_start(n, m))
     hidden = int((spectrum.null <= max(zero, floor)).sum())
-    lost = max(_below_rounding(values, zero, hidden), _apart(spectrum), _deep(spectrum))
+    lost = max(_below_rounding(spectrum, zero), _apart(spectrum), _deep(spectrum))
     if lost > BULK_SHARE * m and values[lost - 1] > zero:
-        lost = _below_rounding(values, zero, hidden)
+        lost = _below_rounding(spectrum, zero)
     many = int((spectrum.ratios < NEAR_SHARE).sum())
     is_many = many - lost >= max(MANY_SHARE * m, 2)
     bulk = entry_std * float(np.median(spectrum.ratios[lost:many])) if is_many else 0.0
     is_sunk = is_many and bulk * unit < SUNK_SHARE * usual_start(n, m)
     if is_sunk:
         lost = many
+    elif lost >= m / 2:
+        level = entry_std * float(np.median(spectrum.ratios[:lost])) * unit
+        is_sunk = level < SUNK_SHARE * usual_start(n, m)
     hides = lost == 0 and hidden > HIDDEN_SHARE * m
     limit = 0.0 if hides else max(zero, spectrum.limit, float(values[lost - 1]) if lost else 0.0)
     return Judged(
@@ -153,10 +156,10 @@ class _Ratios:
         return min(own, float(self.rare[0]))
 
 
-def _below_rounding(values: np.ndarray, zero: float, hidden: int) -> int:
-    """Directions within rounding, unless rounding hides as many of any matrix of this shape."""
-    found = int((values <= zero).sum())
-    return found if found > 2 * hidden else 0
+def _below_rounding(spectrum: _Ratios, zero: float) -> int:
+    """Directions within rounding, if the null law hardly ever has as many of them so small."""
+    lost = (spectrum.values <= zero) & (spectrum.values < spectrum.rare)
+    return int(np.flatnonzero(lost)[-1]) + 1 if lost.any() else 0
 
 
 def _apart(spectrum: _Ratios) -> int:

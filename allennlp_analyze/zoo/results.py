@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from allennlp_analyze.results.layer import Summary, ToolInfo
-from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.results.verdict import MIN_Q, Verdict
 
 # The states of a model's analysis.
 DONE, FAILED = "done", "failed"
@@ -41,8 +41,11 @@ class ZooLayer:
 
     @property
     def is_assessed(self) -> bool:
-        """Whether theory keeps the smallest singular value of a healthy layer above 0."""
-        return self.verdict.is_judgement
+        """Whether theory keeps the smallest singular value of a healthy layer above 0.
+
+        As in the study, that is so with Q > MIN_Q; the verdict judges squares, too.
+        """
+        return self.verdict.is_judgement and self.Q > MIN_Q
 
 
 @dataclass(frozen=True)

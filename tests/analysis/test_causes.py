@@ -44,10 +44,12 @@ def test_copies(factor: float) -> None:
     assert findings({"a.weight": w}, "a") == [("copied_outputs", 2, (2, 5, 9))]
 
 
-def test_a_rank_that_is_low_as_a_whole_is_unexplained() -> None:
+def test_most_of_a_spectrum_that_is_lost_has_sunk_and_less_is_unexplained() -> None:
     values = np.append(np.linspace(3, 1, 20), np.zeros(40))
     w = with_singular_values(0, 90, 60, values)
-    assert findings({"a.weight": w}, "a") == [("unexplained", 40, ())]
+    assert findings({"a.weight": w}, "a") == [("bulk_sunk", 40, ())]
+    few = with_singular_values(0, 90, 60, np.append(np.linspace(3, 1, 50), np.zeros(10)))
+    assert findings({"a.weight": few}, "a") == [("unexplained", 10, ())]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])

@@ -64,7 +64,7 @@ def test_console_shows_each_layer_and_the_verdict(
 ) -> None:
     assert main([str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots"]) == 0
     shown = capsys.readouterr()
-    assert "Healthy: all 16 linear layers" in " ".join(shown.out.split())
+    assert "Healthy: all 30 judged layers" in " ".join(shown.out.split())
     assert "report.json" in shown.out
     assert shown.err == ""
     assert max(map(len, shown.out.splitlines())) <= 100

@@ -14,7 +14,7 @@ from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight
 from allennlp_analyze.monitor.history import Trouble, When
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
-from tests.support.matrices import with_singular_values
+from tests.support.matrices import nearly_lost, with_singular_values
 
 SINCE = When("epoch", 3.0)
 
@@ -56,7 +56,7 @@ def test_the_cause_is_what_is_known_to_act_on_the_layer() -> None:
 
 
 def test_near_collapse_is_measured_by_noise_of_this_size() -> None:
-    near = layer(1, smallest=0.01)
+    near = analyze({"encoder.linear.weight": nearly_lost(0, 150, 50)}).layer("encoder.linear")
     assert near.verdict == Verdict.NEAR_COLLAPSE and near.lower_edge is not None
     share = 100 * near.min_singular_value / near.lower_edge
     text = sentence(near, Trouble(Verdict.NEAR_COLLAPSE, SINCE, at_first=False), 0.01, None)
@@ -82,6 +82,7 @@ def test_a_share_is_never_said_to_be_nothing_or_all(m: int, data: st.DataObject)
         layer(6),
         shape=(2 * m, m),
         singular_values=np.append(np.ones(m - lost), np.zeros(lost)),
+        evidence=None,
     )
     text = sentence(one, Trouble(Verdict.COLLAPSED, SINCE, at_first=False), None, None)
     (percent,) = re.findall(r"([\d.e-]+)% of directions", text)

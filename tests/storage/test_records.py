@@ -36,6 +36,6 @@ def test_verdicts_come_back_as_members(judged: Judged) -> None:
 
 @pytest.mark.parametrize("value", ["fine", "", "FULL_RANK", None, 3, [], {"verdict": "collapsed"}])
 def test_what_is_no_verdict_is_refused_with_what_there_is(value: Any) -> None:
-    known = "full_rank, near_collapse, collapsed, not_assessed, invalid"
+    known = ", ".join(verdict.value for verdict in Verdict)
     with pytest.raises(ValueError, match=f"expected one of {known}, got "):
         decoded(Verdict, value)

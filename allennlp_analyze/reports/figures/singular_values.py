@@ -41,6 +41,8 @@ FAR = 100.0
 # The position of the labels in widths of the axes, and their spacing in heights of a letter.
 LEADER_FROM, LEADER_TO, LABELS_AT = 1.005, 1.05, 1.06
 LABEL_SPACING = 1.4
+# The limit of lost directions, and the area behind them.
+LOST, LOST_DASHES, LOST_SHADE = "lost", (0, (1, 1)), 0.1
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class Limit:
 def plot_singular_values(ax: "Axes", layer: LayerResult) -> "Axes":
     """The M singular values, descending, against their index, on a logarithmic axis.
 
-    Lines mark the tolerances of the hard rank, the root of Tikhonov's gamma, and the roots of the
-    Marchenko-Pastur edges, with names to the right of the axes. Zeros, and values far below every
+    Lines mark the limit of lost directions, the tolerances of the hard rank, the root of Tikhonov's
+    gamma, and the roots of the Marchenko-Pastur edges, with names to the right of the axes. The
+    area of the lost directions is shaded. Zeros, and values far below every
     tolerance, are drawn on the axis and counted above it.
     """
     values = layer.singular_values
@@ -77,6 +80,9 @@ def plot_singular_values(ax: "Axes", layer: LayerResult) -> "Axes":
     pad = max(0.5, 0.015 * layer.M)
     ax.set_xlim(1 - pad, layer.M + pad)
     ax.set_ylim(low, high)
+    if layer.evidence is not None and layer.lost_directions:
+        first = layer.M - layer.lost_directions + 0.5
+        ax.axvspan(first, layer.M + pad, color=VERMILLION, alpha=LOST_SHADE, lw=0)
     _draw_limits(ax, limits(layer))
     _draw_values(ax, values, foot)
     index_ticks(ax.xaxis, layer.M)
@@ -101,6 +107,9 @@ def _every_limit(layer: LayerResult) -> Iterator[Limit]:
     for name in TOLERANCES:
         n_below = layer.M - getattr(layer.hard_rank, name)
         yield Limit(name, getattr(layer.tolerance, name), *TOLERANCE_STYLES[name], n_below)
+    evidence = layer.evidence
+    if evidence is not None and evidence.limit is not None:
+        yield Limit(LOST, evidence.limit, BLACK, LOST_DASHES, evidence.lost_directions)
     split, bulk = layer.tikhonov, bulk_of(layer)
     if split is not None:
         yield Limit(ROOT + GAMMA, math.sqrt(split.gamma), BLACK, "-", split.n_noise)

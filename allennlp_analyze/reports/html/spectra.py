@@ -150,6 +150,8 @@ def _limits(layer: LayerResult) -> list[tuple[str, float, str]]:
         ("loose", tolerance.loose, "orange dashdot"),
         ("rounding", tolerance.rounding, "grey dash"),
     ]
+    if layer.evidence is not None and layer.evidence.limit is not None:
+        limits.append(("limit of lost directions", layer.evidence.limit, "ink"))
     if layer.tikhonov is not None:
         limits.append(("√gamma", float(np.sqrt(layer.tikhonov.gamma)), "green"))
     return [(name, float(at), style) for name, at, style in limits if 0 < at < np.inf]

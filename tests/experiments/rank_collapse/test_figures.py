@@ -62,9 +62,9 @@ def names(ax: Any) -> "list[str]":
     return [text.get_text() for text in ax.texts]
 
 
-def test_the_cases_have_every_verdict(sweep: Any) -> None:
+def test_the_cases_have_healthy_and_collapsed_layers(sweep: Any) -> None:
     found = {layer.verdict for n in sweep.networks for layer in n.final.layers}
-    assert found == {"full_rank", "near_collapse", "collapsed"}
+    assert found == {"full_rank", "collapsed"}
 
 
 def test_nothing_covers_anything(made: Any) -> None:
