@@ -19,7 +19,7 @@ from allennlp_analyze.sources.blocks import Entries
 
 # A direction has a cause if this share of it lies in the space of the cause.
 NEEDED_EVIDENCE = 0.5
-# If the lost directions are more than this share of all, a vector must lie in them as good as whole.
+# If the lost directions are more than this share of all, nearly all of a vector must lie in them.
 MOST_BY_CHANCE, SURE_EVIDENCE = 0.1, 0.99
 DYING_EVIDENCE, DYING_SHARE = 0.7, 0.1
 # Rounding moves a singular value that is zero by a little; so lengths are compared with a margin.
