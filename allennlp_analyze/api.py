@@ -41,6 +41,7 @@ def analyze(
     kinds: Union[str, Iterable[str], None] = Settings.kinds,
     layers: Optional[str] = Settings.layers,
     split_gates: bool = Settings.split_gates,
+    split_heads: bool = Settings.split_heads,
     loose_tolerance: float = Settings.loose_tolerance,
     gamma: Optional[float] = Settings.gamma,
     compare_distributions: bool = Settings.compare_distributions,

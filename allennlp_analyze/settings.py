@@ -19,6 +19,7 @@ class Settings:
     kinds: Optional[tuple[str, ...]] = default("kinds")
     layers: Optional[str] = default("layers")
     split_gates: bool = default("split_gates")
+    split_heads: bool = default("split_heads")
     loose_tolerance: float = default("loose_tolerance")
     gamma: Optional[float] = default("gamma")
     compare_distributions: bool = default("compare_distributions")

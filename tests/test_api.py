@@ -201,6 +201,7 @@ def test_every_setting_is_in_force() -> None:
         "kinds": "linear",
         "layers": "a|b",
         "split_gates": True,
+        "split_heads": True,
         "loose_tolerance": 0.25,
         "gamma": 3,
         "compare_distributions": True,

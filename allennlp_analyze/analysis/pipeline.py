@@ -148,7 +148,9 @@ def analyze_source(
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
     found_adapters = find_adapters(source)
-    matrices, skipped = find_matrices(source, modules, settings.split_gates, found_adapters)
+    matrices, skipped = find_matrices(
+        source, modules, settings.split_gates, found_adapters, settings.split_heads
+    )
     matrices = with_surroundings(source, matrices)
     chosen = select(matrices, settings)
     if not found_adapters:
@@ -223,7 +225,7 @@ def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable],
         model = build_model(source, building.overrides, building.include_packages)
     except SourceError as error:
         return None, (f"failed to build the modules: {error}; continuing with the weights only",)
-    return table_from_model(model), ()
+    return table_from_model(model, trains=False), ()
 
 
 def refuse_nothing(

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.options.names import KINDS
@@ -75,11 +75,19 @@ def judged_share(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> O
 
     A part of a matrix that was analyzed as a whole, too, counts once.
     """
-    whole = {x.parameter for x in layers if x.part is None}
-    counted = [x for x in layers if x.part is None or x.parameter not in whole]
+    analyzed = {(x.parameter, x.part) for x in layers}
+    counted = [x for x in layers if not _is_within_another(x, analyzed)]
     judged = sum(x.N * x.M for x in counted if x.verdict.is_judgement)
     every = sum(x.N * x.M for x in counted) + sum(x.weights for x in skipped)
     return judged / every if every else None
+
+
+def _is_within_another(layer: LayerResult, analyzed: Collection[tuple[str, Optional[str]]]) -> bool:
+    """Whether the tensor, or the part that contains `layer` ("3" of "3, gate"), is analyzed."""
+    if layer.part is None:
+        return False
+    outer = layer.part.rpartition(", ")[0]
+    return (layer.parameter, None) in analyzed or (layer.parameter, outer) in analyzed
 
 
 def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ _CHOICES = {
     "kinds": "layers of other kinds are missing in one; choose kinds here, too",
     "layers": "layers are missing in one; choose layers here, too",
     "split_gates": "only one has the gates as layers; analyze both in the same way",
+    "split_heads": "only one has the heads as layers; analyze both in the same way",
     "max_dim": "large layers may be missing in one; analyze both in the same way",
 }
 

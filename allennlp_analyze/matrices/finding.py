@@ -10,11 +10,13 @@ import numpy as np
 
 from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.matrices.assembled import flattened, pruned, weight_normed
-from allennlp_analyze.matrices.fused import Block, expert_blocks, fused_blocks
+from allennlp_analyze.matrices.experts import expert_blocks, file_name, listed_name
+from allennlp_analyze.matrices.fused import Block, fused_blocks
+from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_part
 from allennlp_analyze.matrices.kinds import infer_kinds, split_name, transposed_groups, words_of
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
-from allennlp_analyze.matrices.not_learned import why_not_learned
+from allennlp_analyze.matrices.not_learned import buffer_by_name, why_not_learned
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import Decode, as_stored
@@ -25,8 +27,6 @@ _GATES = {
     4: ("input gate", "forget gate", "cell gate", "output gate"),
     3: ("reset gate", "update gate", "new gate"),
 }
-_BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq pe".split())
-_BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinusoids".split())
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def find_matrices(
     modules: Optional[ModuleTable] = None,
     split_gates: bool = False,
     adapters: Sequence[Adapter] = (),
+    split_heads: bool = False,
 ) -> tuple[list[WeightMatrix], list[Skipped]]:
     """Returns the weight matrices of `source` and its skipped tensors, both in state-dict order.
 
@@ -58,11 +59,15 @@ def find_matrices(
       otherwise it counts a stack (experts) of one matrix each. With more dimensions: first x rest.
 
     The weight of a layer with weight normalization or pruning is assembled as in torch.
-    `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix. The
-    factors of `adapters` are skipped, since their products are measured instead.
+    `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix,
+    `split_heads` that of each head after a projection of attention, if config.json says how many
+    there are. A module's experts have the names that they will have in its file. The factors of
+    `adapters` are skipped, since their products are measured instead.
     """
     places = {split_name(name): tensor for name, tensor in source.tensors.items()}
-    finder = _Finder(source, modules or ModuleTable(), infer_kinds(source), places, split_gates)
+    finder = _Finder(
+        source, modules or ModuleTable(), infer_kinds(source), places, split_gates, split_heads
+    )
     matrices: list[WeightMatrix] = []
     skipped: list[Skipped] = []
     tied = finder.tied()
@@ -93,6 +98,7 @@ class _Finder:
     kinds: dict[str, str]
     places: dict[tuple[str, str], StoredTensor]
     split_gates: bool
+    split_heads: bool
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -115,8 +121,11 @@ class _Finder:
             return f"{tensor.dtype}: not floating point"
         if self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
-        found = _buffer_by_name(tensor.name) or self._shape_reason(tensor)
-        return found or why_not_learned(tensor, self.places)
+        if tensor.name in self.modules.frozen:
+            return "frozen: not trained"
+        trained = tensor.name in self.modules.trained  # whatever its name says
+        found = None if trained else buffer_by_name(tensor.name)
+        return found or self._shape_reason(tensor) or why_not_learned(tensor, self.places)
 
     def _shape_reason(self, tensor: StoredTensor) -> Optional[str]:
         module, leaf = split_name(tensor.name)
@@ -128,7 +137,7 @@ class _Finder:
         if "bias" in (words_of(leaf)[:1] + words_of(leaf)[-1:]) or leaf.endswith("biases"):
             return "bias"
         bias = self._beside(tensor, "weight", "bias")
-        if bias is not None and bias.shape == shape:
+        if bias is not None and bias.shape == shape and not self._is_trained_table(tensor):
             return "normalization: a scale, not a matrix"
         if self._beside(tensor, "weight_g", "weight_v") is not None:
             return f"weight normalization: multiplied into {module}.weight_v"
@@ -138,6 +147,12 @@ class _Finder:
             return "vector"
         return None
 
+    def _is_trained_table(self, tensor: StoredTensor) -> bool:
+        """Whether a module that is no normalization trains `tensor`, of two or more dimensions."""
+        facts = self.modules.get(tensor.name)
+        named = facts is None or "norm" in facts.module_class.lower()
+        return not named and tensor.name in self.modules.trained and len(tensor.shape) > 1
+
     def matrices(self, tensor: StoredTensor, names: list[str]) -> Iterator[WeightMatrix]:
         """Yields the matrices of `tensor`, which all of `names` share."""
         facts = next(filter(None, (self.modules.get(name) for name in names)), None)
@@ -146,7 +161,7 @@ class _Finder:
         for part in self._parts(tensor, kind, facts):
             name = self._layer_name(tensor.name)
             yield WeightMatrix(
-                name=name if part.label is None else f"{name}[{part.label}]",
+                name=self._part_name(name, tensor.name, part.label, facts),
                 parameter=tensor.name,
                 part=part.label,
                 kind=kind,
@@ -164,6 +179,17 @@ class _Finder:
         layer = parameter[: -len(".weight")] if parameter.endswith(".weight") else parameter
         return parameter if layer in self.source.tensors else layer
 
+    def _part_name(
+        self, name: str, parameter: str, label: Optional[str], facts: Optional[ModuleFacts]
+    ) -> str:
+        config = self.source.config
+        if facts is not None:
+            listed = listed_name(parameter, label, config)
+            if listed is not None:
+                return listed
+            name = file_name(name, config)
+        return name if label is None else f"{name}[{label}]"
+
     def _parts(
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
@@ -171,9 +197,15 @@ class _Finder:
         if len(shape) > 2:
             yield from self._folded_parts(tensor, kind, facts)
         elif blocks := fused_blocks(tensor.name, shape, self.source.config, self.shapes):
-            yield from (_block(shape, block) for block in blocks)
+            heads = heads_for(tensor.name, self.source.config) if self.split_heads else None
+            for block in blocks:
+                yield _block(shape, block)
+                inner = heads_of_part(block, heads) if heads else ()
+                yield from (_block(shape, head) for head in inner)
         else:
             yield _full_matrix(shape)
+            if self.split_heads:
+                yield from (_block(shape, head) for head in self._heads(tensor, facts))
             if kind == "recurrent" and self.split_gates:
                 yield from _row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
 
@@ -191,9 +223,13 @@ class _Finder:
         stack = len(shape) == 3 and kind != "embedding" and shape[0] <= max(shape[1:])
         if len(shape) == 3 and (matrices or stack):
             parts = self._parts_of_experts(tensor)
+            # A file of listed experts has gate and up, but no matrix of both.
+            listed = facts is not None and parts != ()
+            listed = listed and listed_name(tensor.name, "0, gate", self.source.config) is not None
             for index in range(shape[0]):
                 whole = _slice(tensor.shape, shape, index)
-                yield whole
+                if not listed:
+                    yield whole
                 yield from (_block_of(whole, block) for block in parts)
         else:
             yield _unfolded(shape)
@@ -203,7 +239,13 @@ class _Finder:
         down = self.places.get((module, "down_proj"))
         if leaf != "gate_up_proj" or down is None or len(tensor.shape) != 3:
             return ()
-        return expert_blocks(tensor.shape[1:], down.shape[1:], self.source.config)
+        has_biases = (module, leaf + "_bias") in self.places
+        return expert_blocks(tensor.shape[1:], down.shape[1:], self.source.config, has_biases)
+
+    def _heads(self, tensor: StoredTensor, facts: Optional[ModuleFacts]) -> tuple[Block, ...]:
+        of_gpt2 = self.source.config.get("model_type") == "gpt2"
+        inputs_first = facts.module_class == "Conv1D" if facts else of_gpt2
+        return heads_of_layer(tensor.name, tensor.shape, self.source.config, inputs_first)
 
     def _gates(self, tensor: StoredTensor, facts: Optional[ModuleFacts]) -> int:
         """Number of gates by the class of a layer, or by weight_hh: (gates * hidden) x hidden.
@@ -237,19 +279,6 @@ class _Finder:
         module, own = split_name(tensor.name)
         found = self.places.get((module, other)) if own == leaf else None
         return found if found is not None and len(found.shape) == len(tensor.shape) else None
-
-
-def _buffer_by_name(name: str) -> Optional[str]:
-    """Returns the reason for skipping a tensor with the name of a buffer or mask."""
-    leaf = name.rpartition(".")[2]
-    words = words_of(leaf)
-    if "mask" in words[-1:] or "masks" in words[-1:]:
-        return "mask"
-    if leaf in _BUFFERS or _BUFFER_ENDINGS & set(words[-1:]):
-        return "buffer: not trained"
-    if words[:1] in (["position"], ["positional"]) and words[-1] in ("encoding", "encodings"):
-        return "buffer: fixed position encoding"
-    return None
 
 
 def _taken(load: Callable[[], np.ndarray], take: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

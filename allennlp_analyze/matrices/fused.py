@@ -17,11 +17,12 @@ from allennlp_analyze.matrices.kinds import split_name
 QKV = ("query", "key", "value")
 GATE_UP = ("gate", "up")
 # Names of the module (or parameter) whose tensor holds query, key and value.
-_QKV_NAMES = frozenset(("c_attn", "qkv_proj", "Wqkv", "query_key_value", "qkv", "qkv_linear"))
+_QKV_NAMES = frozenset("c_attn qkv_proj Wqkv wqkv query_key_value qkv qkv_linear".split())
 _GATE_UP_NAMES = frozenset(("gate_up_proj", "gate_up"))
-# Models whose query_key_value has the three blocks of each head together.
+# Models that have the three blocks of each head together, or of each group of heads.
 _BY_HEAD = frozenset(("gpt_neox", "bloom", "persimmon", "gpt_neox_japanese"))
-_CONTIGUOUS = frozenset(("chatglm", "glm", "codegeex", "qwen", "internlm2"))
+_BY_GROUP = frozenset(("falcon", "RefinedWeb", "RefinedWebModel", "internlm2"))
+_CODEGEN_SHARDS = 4
 _CONTAINERS = ("text_config", "llm_config", "language_config", "decoder", "model")
 
 
@@ -64,12 +65,15 @@ def heads_of(config: Mapping[str, Any]) -> Optional[Heads]:
             continue
         queries = _number(node, "num_attention_heads", "n_head", "num_heads", "n_heads")
         hidden = _number(node, "hidden_size", "n_embd", "d_model", "n_embed")
-        size = _number(node, "head_dim", "kv_channels")
+        size = _number(node, "head_dim", "kv_channels", "d_kv")
         if queries is None or (hidden is None and size is None):
             continue
         keys = _number(
             node, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"
         )
+        attention = node.get("attn_config")  # of MPT and DBRX
+        if keys is None and isinstance(attention, Mapping):
+            keys = _number(attention, "kv_n_heads")
         if node.get("multi_query") and not node.get("new_decoder_architecture"):
             keys = 1
         return Heads(queries, keys or queries, size or (hidden or 0) // queries)
@@ -86,33 +90,12 @@ def fused_blocks(
     module, leaf = split_name(name)
     own = leaf if leaf.endswith("_proj_weight") or leaf in _GATE_UP_NAMES else _last(module)
     if leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
-        return _in_turn(QKV, (shape[1],) * 3, True)
+        return in_turn(QKV, (shape[1],) * 3, True)
     if own in _GATE_UP_NAMES:
         return _gate_and_up(module, shape, shapes)
     if own in _QKV_NAMES:
         return _query_key_value(own, shape, config)
     return ()
-
-
-def expert_blocks(
-    shape: Sequence[int], down: Optional[Sequence[int]], config: Mapping[str, Any]
-) -> tuple[Block, ...]:
-    """Returns gate and up of one expert of `shape`; `down` is the shape of its down projection."""
-    if down is None or not experts_are_known(shape, down):
-        return ()
-    inputs_first = shape[1] == 2 * down[0] and shape[0] == down[1]
-    half = (shape[1] if inputs_first else shape[0]) // 2
-    if config.get("model_type") == "gpt_oss":
-        places = (np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2))
-        return tuple(Block(label, not inputs_first, p) for label, p in zip(GATE_UP, places))
-    return _in_turn(GATE_UP, (half, half), not inputs_first)
-
-
-def experts_are_known(gate_up: Sequence[int], down: Sequence[int]) -> bool:
-    """Whether the shapes say on which side gate and up are."""
-    inputs_first = gate_up[1] == 2 * down[0] and gate_up[0] == down[1]
-    outputs_first = gate_up[0] == 2 * down[1] and gate_up[1] == down[0]
-    return inputs_first != outputs_first
 
 
 def _query_key_value(
@@ -122,14 +105,20 @@ def _query_key_value(
     of_rows = not (own == "c_attn" and shape[1] > shape[0])  # a Conv1D has its outputs in columns
     outputs, inputs = (shape[0], shape[1]) if of_rows else (shape[1], shape[0])
     heads = heads_of(config)
-    if own == "query_key_value" and model_type not in _CONTIGUOUS:
+    if model_type == "codegen":
+        return _codegen(outputs)
+    if own == "wqkv" or (own == "query_key_value" and not _is_chatglm2(config)):
         return _by_head(outputs, heads, config) if heads else ()
+    if model_type == "gpt_bigcode" and not config.get("multi_query"):
+        return _by_head(outputs, heads, config) if heads else ()
+    if own == "c_attn" and not of_rows and outputs == 2 * inputs:
+        return in_turn(QKV[1:], (inputs,) * 2, of_rows)  # GPT-2 that attends to an encoder
     if heads is not None:
         sizes = (heads.queries * heads.size, *(2 * (heads.keys * heads.size,)))
         if sum(sizes) == outputs:
-            return _in_turn(QKV, sizes, of_rows)
+            return in_turn(QKV, sizes, of_rows)
     if outputs == 3 * inputs:
-        return _in_turn(QKV, (inputs,) * 3, of_rows)
+        return in_turn(QKV, (inputs,) * 3, of_rows)
     return ()
 
 
@@ -138,15 +127,28 @@ def _by_head(outputs: int, heads: Heads, config: Mapping[str, Any]) -> tuple[Blo
     model_type = config.get("model_type")
     each = heads.queries // heads.keys
     groups = heads.keys
-    if model_type in _BY_HEAD:
+    if model_type in _BY_HEAD or model_type in ("chatglm", "gpt_bigcode"):
         each, groups = 1, heads.queries
-    elif model_type not in ("falcon", "RefinedWeb", "RefinedWebModel"):
+    elif model_type not in _BY_GROUP:
         return ()
     if outputs != groups * (each + 2) * heads.size:
         return ()
     places = np.arange(outputs).reshape(groups, each + 2, heads.size)
     blocks = (places[:, :each], places[:, each], places[:, each + 1])
     return tuple(Block(label, True, block.ravel()) for label, block in zip(QKV, blocks))
+
+
+def _is_chatglm2(config: Mapping[str, Any]) -> bool:
+    """ChatGLM has the blocks of each head together; since the second one they are in turn."""
+    return config.get("model_type") == "chatglm" and "multi_query_attention" in config
+
+
+def _codegen(outputs: int) -> tuple[Block, ...]:
+    """CodeGen has four shards, each with its queries, then its values, then its keys."""
+    if outputs % (3 * _CODEGEN_SHARDS):
+        return ()
+    places = np.arange(outputs).reshape(_CODEGEN_SHARDS, 3, -1)
+    return tuple(Block(label, True, places[:, i].ravel()) for label, i in zip(QKV, (0, 2, 1)))
 
 
 def _gate_and_up(
@@ -156,10 +158,11 @@ def _gate_and_up(
     down = shapes.get(f"{parent}.down_proj.weight" if parent else "down_proj.weight")
     if shape[0] % 2 or (down is not None and shape[0] != 2 * down[1]):
         return ()
-    return _in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
+    return in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
 
 
-def _in_turn(labels: Sequence[str], sizes: Sequence[int], of_rows: bool) -> tuple[Block, ...]:
+def in_turn(labels: Sequence[str], sizes: Sequence[int], of_rows: bool) -> tuple[Block, ...]:
+    """Returns parts of the given sizes, one after the other."""
     starts = np.cumsum([0, *sizes])
     return tuple(
         Block(label, of_rows, np.arange(start, start + size))

@@ -83,6 +83,11 @@ def bare_parameter_kind(leaf: str, in_attention: bool, in_experts: bool = False)
     return "attention" if in_attention or _ATTENTION & set(words) else "other"
 
 
+def is_experts(module: str) -> bool:
+    """Whether the path `module` is that of a mixture of experts."""
+    return bool(_EXPERTS & set(words_of(_component(module))))
+
+
 def infer_kinds(source: Source) -> dict[str, str]:
     """Returns the kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
 
@@ -163,8 +168,7 @@ def _kind(model: _Model, name: str) -> str:
     shape = model.shapes[name]
     if leaf not in _LAYER_LEAVES:
         in_attention = any(_ATTENTION & set(words_of(part)) for part in module.split(".")[-2:])
-        in_experts = bool(_EXPERTS & set(words_of(_component(module))))
-        return bare_parameter_kind(leaf, in_attention, in_experts)
+        return bare_parameter_kind(leaf, in_attention, is_experts(module))
     if len(shape) > 2:
         return _folded_kind(module, shape, model.bias(module))
     bias = model.bias(module)

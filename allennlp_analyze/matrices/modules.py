@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Optional
 
-from allennlp_analyze.matrices.kinds import bare_parameter_kind
+from allennlp_analyze.matrices.kinds import bare_parameter_kind, is_experts
 
 # Class names, searched along the method resolution order, so that subclasses count.
 _WEIGHT_KINDS = {
@@ -17,7 +17,8 @@ _WEIGHT_KINDS = {
     "_ConvNd": "convolution",
 }
 # Layers that do not derive from torch's name the layer that they replace (QuantLinear).
-_ENDINGS = {"Linear": "linear", "Embedding": "embedding"}
+# A router is a Linear from the width to the experts.
+_ENDINGS = {"Linear": "linear", "Embedding": "embedding", "Router": "linear"}
 _RECURRENT = ("RNNBase", "RNNCellBase")
 _ATTENTION = ("Attention", "SimilarityFunction")
 _TRANSPOSED = "_ConvTransposeNd"
@@ -43,10 +44,15 @@ class ModuleFacts:
 
 @dataclass(frozen=True)
 class ModuleTable:
-    """Facts by parameter name, and the names of the buffers."""
+    """Facts by parameter name, the names of the buffers, and which parameters are trained.
+
+    `trained` and `frozen` are both empty if that is not known.
+    """
 
     parameters: Mapping[str, ModuleFacts] = field(default_factory=dict)
     buffers: frozenset[str] = frozenset()
+    trained: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
 
     def get(self, parameter: str) -> Optional[ModuleFacts]:
         """Returns the facts about `parameter`, or None if no module owns it."""
@@ -56,11 +62,15 @@ class ModuleTable:
         return parameter in self.buffers
 
 
-def table_from_model(model: Any) -> ModuleTable:
+def table_from_model(model: Any, trains: bool = True) -> ModuleTable:
     """Returns the table of a `torch.nn.Module`; only its named modules and parameters are used.
 
     A module that is registered twice is listed under its first name, as torch numbers it. A tied
-    parameter is listed under each module that contains it.
+    parameter is listed under each module that contains it. `trains` says that the `requires_grad`
+    of its parameters is that of the training, not only what the class starts with.
+
+    Frozen parameters are fixed tables if most values are trained. Otherwise something trained
+    earlier has been frozen, such as the base model of an adapter.
     """
     parameters: dict[str, ModuleFacts] = {}
     buffers: set[str] = set()
@@ -72,24 +82,39 @@ def table_from_model(model: Any) -> ModuleTable:
         layer = path.partition(_PARAMETRIZATIONS)[0]
         prefix = path + "." if path else ""
         for leaf, _ in module.named_parameters(recurse=False):
-            parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], leaf)
+            parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], leaf, layer)
         buffers.update(prefix + leaf for leaf, _ in module.named_buffers(recurse=False))
-    return ModuleTable(MappingProxyType(parameters), frozenset(buffers))
+    trained, frozen = _by_training(model) if trains else (frozenset(), frozenset())
+    return ModuleTable(MappingProxyType(parameters), frozenset(buffers), trained, frozen)
 
 
-def _facts(module: Any, index: int, leaf: str) -> ModuleFacts:
+def _by_training(model: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the names of the trained parameters, and of the fixed tables."""
+    sizes: dict[bool, int] = {True: 0, False: 0}
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for path, module in model.named_modules():
+        for leaf, parameter in module.named_parameters(recurse=False):
+            names[bool(parameter.requires_grad)].add(f"{path}.{leaf}" if path else leaf)
+    for parameter in model.parameters():
+        if not type(parameter).__name__.startswith("Uninitialized"):  # of a lazy module: no size
+            sizes[bool(parameter.requires_grad)] += int(parameter.numel())
+    most = sizes[True] > sizes[False]
+    return frozenset(names[True]), frozenset(names[False] if most else ())
+
+
+def _facts(module: Any, index: int, leaf: str, path: str) -> ModuleFacts:
     classes = [base.__name__ for base in type(module).__mro__]
     recurrent = any(name in classes for name in _RECURRENT)
     return ModuleFacts(
         module_class=classes[0],
         module_index=index,
-        kind="recurrent" if recurrent else _kind(classes, leaf),
+        kind="recurrent" if recurrent else _kind(classes, leaf, path),
         gates=_gates(module, classes) if recurrent else 0,
         transposed_groups=int(module.groups) if _TRANSPOSED in classes else 0,
     )
 
 
-def _kind(classes: list[str], leaf: str) -> str:
+def _kind(classes: list[str], leaf: str, path: str) -> str:
     """Returns the kind by the class, and by the parameter's name if the class is not known."""
     for name in classes:
         if name in _WEIGHT_KINDS:
@@ -98,7 +123,7 @@ def _kind(classes: list[str], leaf: str) -> str:
         if leaf == "weight" and any(name.endswith(ending) for name in classes):
             return kind
     in_attention = any(name.endswith(_ATTENTION) for name in classes)
-    in_experts = any(name.endswith("Experts") for name in classes)
+    in_experts = is_experts(path) or any(name.endswith("Experts") for name in classes)
     return bare_parameter_kind(leaf, in_attention, in_experts)
 
 

@@ -9,6 +9,8 @@ from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.kinds import split_name, words_of
 from allennlp_analyze.sources.tensor import StoredTensor
 
+_BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq pe".split())
+_BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinusoids".split())
 _STATE_SPACE = frozenset("A_log A_logs A_b_log log_A_real A_imag log_dt dt_bias Ds".split())
 _SCALES = frozenset(
     "scales qzeros zeros g_idx absmax nested_absmax quant_map nested_quant_map weight_scale"
@@ -62,3 +64,16 @@ def _is_table_of_positions(tensor: StoredTensor) -> bool:
     return any(
         bool(np.all(np.abs(first**2 + second**2 - 1) <= _SINE_ERROR)) for first, second in pairs
     )
+
+
+def buffer_by_name(name: str) -> Optional[str]:
+    """Returns the reason for skipping a tensor with the name of a buffer or mask."""
+    leaf = name.rpartition(".")[2]
+    words = words_of(leaf)
+    if "mask" in words[-1:] or "masks" in words[-1:]:
+        return "mask"
+    if leaf in _BUFFERS or _BUFFER_ENDINGS & set(words[-1:]):
+        return "buffer: not trained"
+    if words[:1] in (["position"], ["positional"]) and words[-1] in ("encoding", "encodings"):
+        return "buffer: fixed position encoding"
+    return None

@@ -47,6 +47,12 @@ OPTIONS: tuple[Option, ...] = (
     _switch(
         "split_gates", Section.SELECTION, EVERYWHERE, "also analyze each gate of LSTMs and GRUs"
     ),
+    _switch(
+        "split_heads",
+        Section.SELECTION,
+        EVERYWHERE,
+        "also analyze each head of attention, if config.json says how many there are",
+    ),
     Option(
         "loose_tolerance",
         _NOT_NEGATIVE,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Optional
 
@@ -71,6 +71,8 @@ def mapping_source(mapping: Mapping[Any, Any]) -> Source:
 def module_source(model: Any) -> tuple[Source, Any]:
     """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
 
+    A module of transformers has its configuration with it, as a directory has its config.json.
+
     Raises `UsageError` if the module has no parameters.
     """
     while type(model).__name__ in _WRAPPERS:
@@ -79,7 +81,17 @@ def module_source(model: Any) -> tuple[Source, Any]:
     tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
     if not tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
-    return _source(name, tensors), model
+    return replace(_source(name, tensors), config=_configuration(model)), model
+
+
+def _configuration(model: Any) -> Mapping[str, object]:
+    """Returns what transformers would write as the module's config.json, {} for other modules."""
+    describe = getattr(getattr(model, "config", None), "to_dict", None)
+    try:
+        config = describe() if callable(describe) else {}
+    except Exception:  # someone else's code; without it, names and shapes decide
+        return {}
+    return config if isinstance(config, Mapping) else {}
 
 
 def _source(name: str, tensors: Mapping[str, Any]) -> Source:

@@ -84,6 +84,29 @@ def test_what_can_be_read_in_two_ways_stays_whole(
     assert not any("[" in name for name in parts(tensors, config))
 
 
+def test_internlm2_has_groups_and_codegen_shards() -> None:
+    each = random(KEYS, HEADS // KEYS + 2, SIZE, H)
+    config = {"hidden_size": H, "num_attention_heads": HEADS, "num_key_value_heads": KEYS}
+    grouped = {**config, "model_type": "internlm2"}
+    found = list(parts({"attention.wqkv.weight": each.reshape(-1, H)}, grouped).values())
+    for ours, own in zip(found, (each[:, :-2], each[:, -2], each[:, -1])):
+        np.testing.assert_array_equal(ours, own.reshape(-1, H))
+    shards = random(4, 3, SIZE, H)  # each has queries, values, keys
+    codegen = {"model_type": "codegen", "n_embd": H, "n_head": HEADS}
+    found = list(parts({"attn.qkv_proj.weight": shards.reshape(-1, H)}, codegen).values())
+    for ours, index in zip(found, (0, 2, 1)):
+        np.testing.assert_array_equal(ours, shards[:, index].reshape(-1, H))
+
+
+def test_attention_to_an_encoder_has_key_and_value() -> None:
+    k, v = random(H, H), random(H, H) + 1
+    tensors = {"h.0.crossattention.c_attn.weight": np.hstack([k, v])}
+    found = parts(tensors, {"model_type": "gpt2", "n_embd": H, "n_head": HEADS})
+    assert list(found) == [f"h.0.crossattention.c_attn[{p}]" for p in ("key", "value")]
+    for ours, own in zip(found.values(), (k, v)):
+        np.testing.assert_array_equal(ours, own)
+
+
 def test_gate_and_up_are_halves() -> None:
     gate, up = random(FFN, H), random(FFN, H) + 1
     tensors = {"mlp.gate_up_proj.weight": np.vstack([gate, up]), "mlp.down_proj.weight": up.T}

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.sources.in_memory import module_source
 from allennlp_analyze.sources.source import Source
 from tests.support.torch_sources import numpy_source
 
@@ -61,3 +63,36 @@ def test_weights_that_are_not_read_are_counted(
     source = Source(**{**vars(source), "config": config})
     [left_out] = find_matrices(source)[1]
     assert left_out.weights == weights
+
+
+def test_a_modules_frozen_tables_are_left_out_but_not_a_frozen_model() -> None:
+    nn = pytest.importorskip("torch").nn
+    model = nn.ModuleDict({"positions": nn.Embedding(9, 4), "body": nn.Linear(40, 30)})
+
+    def left_out() -> "dict[str, str]":
+        source, module = module_source(model)
+        reasons = find_matrices(source, table_from_model(module))[1]
+        return {one.parameter: one.reason for one in reasons if one.reason != "bias"}
+
+    assert left_out() == {}
+    model["positions"].requires_grad_(False)
+    assert left_out() == {"positions.weight": "frozen: not trained"}
+    model.requires_grad_(False)
+    assert left_out() == {}
+    model["positions"].requires_grad_(True)  # the body was trained earlier
+    assert left_out() == {}
+
+
+def test_what_a_module_trains_is_analyzed_whatever_its_name() -> None:
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(3, 2)
+    for name in ("pe", "soft_mask", "positional_encoding"):
+        model.register_parameter(name, torch.nn.Parameter(torch.randn(6, 4)))
+    tokenizer = torch.nn.Module()
+    tokenizer.weight = torch.nn.Parameter(torch.randn(5, 4))
+    tokenizer.bias = torch.nn.Parameter(torch.randn(5, 4))
+    model.add_module("tokenizer", tokenizer)
+    model.add_module("over_two", torch.nn.LayerNorm([3, 4]))
+    source, module = module_source(model)
+    found = {one.parameter for one in find_matrices(source, table_from_model(module))[0]}
+    assert found == {"weight", "pe", "soft_mask", "positional_encoding", "tokenizer.weight"}

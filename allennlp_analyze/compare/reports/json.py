@@ -18,7 +18,7 @@ from allennlp_analyze.storage.files import write_text
 
 SCHEMA_VERSION = 1
 # The settings that decide which layers a report contains.
-SETTINGS = ("kinds", "layers", "split_gates", "max_dim")
+SETTINGS = ("kinds", "layers", "split_gates", "split_heads", "max_dim")
 
 
 def comparison_to_dict(report: ComparisonReport) -> dict[str, Any]:
