@@ -44,15 +44,8 @@ OPTIONS: tuple[Option, ...] = (
         "only layers whose name contains this regular expression",
         metavar="PATTERN",
     ),
-    _switch(
-        "split_gates", Section.SELECTION, EVERYWHERE, "also analyze each gate of LSTMs and GRUs"
-    ),
-    _switch(
-        "split_heads",
-        Section.SELECTION,
-        EVERYWHERE,
-        "also analyze each head of attention, if config.json says how many there are",
-    ),
+    _switch("split_gates", Section.SELECTION, EVERYWHERE, "also analyze gates of LSTMs and GRUs"),
+    _switch("split_heads", Section.SELECTION, EVERYWHERE, "also analyze each head of attention"),
     Option(
         "loose_tolerance",
         _NOT_NEGATIVE,

@@ -30,6 +30,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("kinds", ["linear", "recurrent"], "linear, recurrent", ["--kinds", "linear,recurrent"]),
     ("layers", "elmo|fc", "elmo|fc", ["--layers", "elmo|fc"]),
     ("split-gates", True, "yes", ["--split-gates"]),
+    ("split-heads", True, "yes", ["--split-heads"]),
     ("loose_tolerance", 0.01, "1e-2", ["--loose-tolerance", "0.01"]),
     ("gamma", 3, "3", ["--gamma", "3"]),
     ("compare-distributions", True, "TRUE", ["--compare-distributions"]),
