@@ -84,6 +84,6 @@ def _verdict(r: int, first: Optional[float], effective: Optional[float]) -> tupl
     if r > 1 and first > CONCENTRATED_SHARE:
         return (
             Verdict.CONCENTRATED,
-            f"{100 * first:.0f}% of the change is in one direction of {r}",
+            f"{100 * first:.3g}% of the change is in one direction of {r}",
         )
     return Verdict.FULL_RANK, f"uses {effective:.3g} of {r} directions"

@@ -81,7 +81,7 @@ def _explained(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[Fin
     is_lost = judged.lost > 0
     left = count
     for side in _sides(matrix, judged, count):
-        for finding in _found(matrix, side):
+        for finding in _found(matrix, side, is_lost):
             taken = min(finding.count, left)
             if taken > 0:
                 left -= taken
@@ -111,7 +111,7 @@ def _sides(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[_Side]:
         )
 
 
-def _found(matrix: WeightMatrix, side: _Side) -> Iterator[Finding]:
+def _found(matrix: WeightMatrix, side: _Side, is_lost: bool) -> Iterator[Finding]:
     """Yields the findings, each about directions that no earlier one explains."""
     dead = _dead(side)
     if len(dead):
@@ -127,7 +127,7 @@ def _found(matrix: WeightMatrix, side: _Side) -> Iterator[Finding]:
         if energy >= needed:
             yield Finding(cause, 1, cause.is_harmless, min(energy, 1.0))
             break
-    if by_chance <= MOST_COPIED:
+    if is_lost and by_chance <= MOST_COPIED:
         yield from _copies(side, dead)
 
 

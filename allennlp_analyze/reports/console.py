@@ -11,10 +11,12 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
 
 MAX_INVALID_NAMED = 10
+MAX_FINDINGS = 12
 VERDICT_STYLES = {
     Verdict.FULL_RANK: "green",
     Verdict.UNTRAINED: "yellow",
@@ -104,12 +106,24 @@ def _notes(report: ModelReport) -> list[str]:
     notes = [_skipped_note(report.skipped)] if report.skipped else []
     notes += _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
     notes += [f"Warning: {warning}" for warning in report.warnings]
+    notes += _findings(report)
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
         notes.append(
             f"Warnings on {count(warned, 'layer')}: see the column `warnings` in layers.csv."
         )
     return notes
+
+
+def _findings(report: ModelReport) -> list[str]:
+    """Returns a line for each layer with lost or weak directions, the harmful ones first."""
+    found = [layer for layer in report.layers if layer.evidence and layer.evidence.findings]
+    found.sort(key=lambda layer: -layer.lost_directions)
+    lines = [f"{layer.name}: {layer.evidence.reason}." for layer in found if layer.evidence]
+    lines += [
+        f"{adapter.name}: {adapter.verdict.words}: {adapter.reason}." for adapter in report.adapters
+    ]
+    return first_lines(lines, MAX_FINDINGS, "report.json")
 
 
 def _invalid_notes(invalid: Sequence[Skipped]) -> list[str]:

@@ -63,14 +63,17 @@ def analyze_zoo(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
     return run_zoo(zoo, Settings()).report
 
 
-def shown_model(model: ZooModel) -> Iterator[str]:
-    """The lines on one model."""
+def shown_model(model: ZooModel, output: Path) -> Iterator[str]:
+    """The lines on one model of the zoo in `output`."""
     source = MODELS[model.name]
     yield f"{model.name}: {Path(source.path).name} of {source.package} {source.version}"
     if model.outcome.summary is None:
         yield f"  failed: {model.outcome.reason}"
         return
-    yield f"  {model.outcome.summary.sentence}"
+    yield from wrapped(model.outcome.summary.sentence)
+    for layer in load(output / model.directory).layers:
+        if layer.evidence is not None and layer.evidence.reason:
+            yield from wrapped(f"{layer.name}: {layer.evidence.reason}")
     if model.name in KNOWN:
         name, known = KNOWN[model.name]
         (layer,) = [layer for layer in model.outcome.layers if layer.name == name]
@@ -81,11 +84,15 @@ def shown_model(model: ZooModel) -> Iterator[str]:
         )
 
 
+def wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
 def shown_claim(claim: Claim) -> Iterator[str]:
     """The lines on one claim."""
     yield f"{claim.verdict}: {claim.claim}"
     for line in (f"published: {claim.published}", f"ours: {claim.ours}", claim.note):
-        yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from wrapped(line)
 
 
 def find_allennlp(given: Optional[str]) -> Optional[str]:
@@ -155,7 +162,7 @@ def run_zoo_part(names: Sequence[str], folder: Path, output: Path) -> ZooReport:
     """Analyze and show the zoo."""
     report = analyze_zoo(names, folder, output)
     for model in report.models:
-        print("\n".join(shown_model(model)))
+        print("\n".join(shown_model(model, output)))
     counted = count(len(report.counted), "model")
     print(f"\nThe claims of the 2018 study, on the linear layers of {counted}:")
     for claim in report.claims:

@@ -47,6 +47,18 @@ MODELS = {
         "easyocr_en_models/models/english_g2.pth",
         "e2272681d9d67a04e2dff396b6e95077bc19001f8f6d3593c307b9852e1c29e8",
     ),
+    "mtcnn-onet": Pretrained(
+        "facenet-pytorch",
+        "2.6.0",
+        "facenet_pytorch/data/onet.pt",
+        "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+    ),
+    "mtcnn-rnet": Pretrained(
+        "facenet-pytorch",
+        "2.6.0",
+        "facenet_pytorch/data/rnet.pt",
+        "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
+    ),
 }
 
 
