@@ -1,6 +1,7 @@
 """Finds singular vectors of the smallest singular values of a matrix, by inverse iteration."""
 
 from dataclasses import dataclass, field
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from allennlp_analyze.sources.blocks import Entries
 
 # More directions than this are represented by as many random ones among them.
 MOST_VECTORS = 32
+# Up to this M an inverse costs less than importing scipy.
+SMALL = 768
 _EXTRA = 4
 _ITERATIONS = 6
 _SEED = 2018
@@ -35,8 +38,6 @@ def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
     If there are more than MOST_VECTORS, the vectors are random ones in their space. Agrees with
     numpy.linalg.svd up to rotations within the space. The entries must be finite.
     """
-    from scipy.linalg import cho_solve, lapack
-
     m = entries.M
     largest = entries.largest()
     scale = 1.0 / largest if largest > 0 else 1.0
@@ -50,13 +51,26 @@ def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
     # With the limit as shift, all directions below it are amplified about equally.
     shift = max(rounding, (limit * scale) ** 2 if count > MOST_VECTORS else 0.0)
     space = np.random.default_rng(_SEED).standard_normal((m, width))
-    factor, failed = lapack.dpotrf(gram + shift * np.eye(m), lower=True)
-    if failed or not largest:
-        space = np.linalg.qr(space)[0]
-    else:
-        for _ in range(_ITERATIONS):
-            space = np.linalg.qr(cho_solve((factor, True), space, check_finite=False))[0]
+    solve = _solver(gram + shift * np.eye(m)) if largest else None
+    for _ in range(_ITERATIONS if solve else 1):
+        space = np.linalg.qr(solve(space) if solve else space)[0]
     return _rotated(entries, scale, gram, space, min(count, width))
+
+
+def _solver(gram: np.ndarray) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+    """Returns a function that solves systems with `gram` (M, M), or None if it is singular."""
+    if len(gram) <= SMALL:
+        try:
+            inverse = np.linalg.inv(gram)
+        except np.linalg.LinAlgError:
+            return None
+        return lambda right: inverse @ right
+    from scipy.linalg import cho_solve, lapack
+
+    factor, failed = lapack.dpotrf(gram, lower=True)
+    if failed:
+        return None
+    return lambda right: np.asarray(cho_solve((factor, True), right, check_finite=False))
 
 
 def _rotated(
