@@ -34,14 +34,17 @@ def locked(path: Path) -> Iterator[bool]:
             lock = _acquired(path)
             identity = os.fstat(file.fileno())
             is_current = _is_file(path, identity)
-        # Where there are no locks, filelock may have removed the file again.
-        if is_current or lock is None:
+        if is_current:
             break
-        lock.release()
+        if lock is not None:
+            lock.release()
         # The previous holder has removed the file: try again with a new one, unless it has removed
         # the directory too, as a sweep of abandoned directories does.
         if not path.parent.is_dir():
             raise LockTaken
+        # Where there are no locks, filelock may have removed the file again.
+        if lock is None:
+            break
     try:
         yield lock is not None
     finally:
