@@ -41,6 +41,7 @@ from scripts.study.imagenet_table import (
     ImageNetRow,
     format_table,
     imagenet_rows,
+    reasons,
     rows_claim,
     write_table,
 )
@@ -224,6 +225,8 @@ def print_imagenet(found: ImageNet) -> None:
     """The table, what is not in it and why, the claims, and what was written."""
     print(format_table(found.rows))
     print(NOTES)
+    for line in reasons(found.rows):
+        print(line)
     for model in found.zoo.failed:
         print(f"Failed: {printable(model.name)}: {printable(model.outcome.reason or '')}")
     shown = {row.model for row in found.rows}

@@ -24,7 +24,7 @@ NOT_JUDGED = "random weights"
 COLUMNS = (
     *("model", "module_index", "layer", "N", "M", "Q", "alpha", "D", "best_fit"),
     *("min_singular_value", "rank_loss_percent", "published_alpha", "published_D"),
-    *("published_best_fit", "published_min_singular_value", "agreement"),
+    *("published_best_fit", "published_min_singular_value", "reason", "agreement"),
 )
 
 
@@ -61,6 +61,7 @@ class ImageNetRow:
             "published_D": None if theirs is None else theirs.D,
             "published_best_fit": None if theirs is None else theirs.best_fit,
             "published_min_singular_value": (None if theirs is None else theirs.min_singular_value),
+            "reason": None if ours is None or ours.evidence is None else ours.evidence.reason,
             "agreement": self.agreement,
         }
 
@@ -173,6 +174,15 @@ SHOWN = (
     ("lost", "rank_loss_percent", "{:.3g}%"),
     ("agreement", "agreement", "{}"),
 )
+
+
+def reasons(rows: Iterable[ImageNetRow]) -> list[str]:
+    """A line for each matrix of which a direction is lost or weak, with the cause."""
+    return [
+        f"{printable(row.model)}: {printable(row.layer.name)}: {row.layer.evidence.reason}"
+        for row in rows
+        if row.layer is not None and row.layer.evidence and row.layer.evidence.reason
+    ]
 
 
 def format_table(rows: Iterable[ImageNetRow]) -> str:

@@ -92,6 +92,39 @@ def test_every_matrix_is_beside_its_published_row(weights: Any, analyzed: Any) -
     assert float(analyzed.rows[0]["rank_loss_percent"]) == 0
 
 
+def test_the_open_question_of_2018_a_cause_beside_each_near_zero_layer(tmp_path: Path) -> None:
+    """The two hypotheses: DenseNet's classifiers lack the constant, VGG-bn's first layers units."""
+    rng = np.random.default_rng(1)
+    head = rng.standard_normal((1000, 1024)).astype(np.float32)
+    head -= head.mean(axis=0) * np.float32(1 - 1e-4)
+    first = rng.standard_normal((64, 98)).astype(np.float32)
+    first[[5, 6]] *= 1e-6
+    last = rng.standard_normal((10, 64)).astype(np.float32)
+    last[:, [5, 6]] *= 1e-6
+    kernel = rng.standard_normal((32, 3, 3, 3)).astype(np.float32)
+    zeros = {"classifier.bias": np.zeros(1000, np.float32)}
+    dense = {"features.conv0.weight": kernel, "classifier.weight": head, **zeros}
+    save(tmp_path / "densenet121.pth", **dense)
+    vgg = {"classifier.0.weight": first, "classifier.6.weight": last}
+    biases = {
+        name.replace("weight", "bias"): np.zeros(len(w), np.float32) for name, w in vgg.items()
+    }
+    save(tmp_path / "vgg11_bn.pth", **{"features.0.weight": kernel, **vgg, **biases})
+    models = ("--models", "densenet121,vgg11_bn")
+    output = tmp_path / "out"
+    done = run_script(SCRIPT, "--weights-dir", tmp_path, "--output-dir", output, *models)
+    lines = done.stdout.splitlines()
+    assert (
+        "densenet121: classifier: 1 of 1000 directions, the constant over classes: softmax does not"
+        " see it; harmless"
+    ) in lines
+    assert "vgg11_bn: classifier.0: 2 of 64 directions, dead units 5, 6" in lines
+    (dead,) = [line for line in lines if line.startswith("vgg11_bn: classifier.6: ")]
+    assert "dead inputs 5, 6, no direction lost (the dead units of classifier.0)" in dead
+    found = {row["layer"]: row["reason"] for row in rows_of(output) if row["layer"]}
+    assert "softmax" in found["classifier"] and "dead units 5, 6" in found["classifier.0"]
+
+
 def test_json_holds_the_same_and_the_claims(analyzed: Any) -> None:
     found = json.loads((analyzed.output / "imagenet.json").read_text(encoding="utf-8"))
     assert found["weights"] == "pretrained"
@@ -117,6 +150,7 @@ def test_what_is_printed(analyzed: Any) -> None:
         shown = line.split()
         assert shown[:4] == [row["model"], row["module_index"], row["N"], row["M"]]
         assert shown[6] == f"{float(row['published_alpha']):.2f}"
+    assert "resnet18: fc: 1 of 512 directions, copies of inputs 0, 1" in lines
     assert "Without a fully connected layer: squeezenet1_0." in lines
     assert str(analyzed.output / "imagenet.csv") in analyzed.stdout
     assert (analyzed.output / "index.html").is_file()
