@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.fused import GATE_UP, Block, in_turn
+from allennlp_analyze.matrices.fused import GATE_UP, Block, in_turn, model_type_of
 
 # Models that store inputs x outputs, and whether gate and up take turns.
 _INPUTS_FIRST = {"gpt_oss": True, "llama4": False, "llama4_text": False}
@@ -33,12 +33,11 @@ def expert_blocks(
     gpt-oss has them in turn, and alone has biases. Returns () if neither shapes nor the model's
     type say where they are.
     """
-    if down is None:
+    if down is None or len(down) != 2:
         return ()
     inputs_first = shape[1] == 2 * down[0] and shape[0] == down[1]
     outputs_first = shape[0] == 2 * down[1] and shape[1] == down[0]
-    model_type = config.get("model_type")
-    known = model_type if isinstance(model_type, str) else None
+    known = model_type_of(config)
     if inputs_first and outputs_first:
         if known is None:
             return ()
@@ -60,8 +59,7 @@ def listed_name(parameter: str, label: Optional[str], config: Mapping[str, Any])
     transformers 5 fuses the experts of Mixtral and others when it builds their modules, and lists
     them one by one when it saves them. `label` is that of the part: "3", "3, gate" or "3, up".
     """
-    model_type = config.get("model_type")
-    names = _LISTED.get(model_type) if isinstance(model_type, str) else None
+    names = _LISTED.get(model_type_of(config) or "")
     experts, _, leaf = parameter.rpartition(".")
     if names is None or label is None or not experts.endswith("experts"):
         return None
@@ -72,6 +70,6 @@ def listed_name(parameter: str, label: Optional[str], config: Mapping[str, Any])
 
 def file_name(path: str, config: Mapping[str, Any]) -> str:
     """Returns the name in the model's file of the module or layer `path`."""
-    if config.get("model_type") == "mixtral":
+    if model_type_of(config) == "mixtral":
         return path.replace(".mlp.", ".block_sparse_moe.")
     return path

@@ -58,6 +58,12 @@ class Heads:
     size: int
 
 
+def model_type_of(config: Mapping[str, Any]) -> Optional[str]:
+    """The type of the model that a config.json names, if it is a text."""
+    named = config.get("model_type")
+    return named if isinstance(named, str) else None
+
+
 def heads_of(config: Mapping[str, Any]) -> Optional[Heads]:
     """Returns the heads that a config.json of transformers describes, or None."""
     for node in (config, *(config.get(name) for name in _CONTAINERS)):
@@ -101,7 +107,7 @@ def fused_blocks(
 def _query_key_value(
     own: str, shape: Sequence[int], config: Mapping[str, Any]
 ) -> tuple[Block, ...]:
-    model_type = config.get("model_type")
+    model_type = model_type_of(config)
     of_rows = not (own == "c_attn" and shape[1] > shape[0])  # a Conv1D has its outputs in columns
     outputs, inputs = (shape[0], shape[1]) if of_rows else (shape[1], shape[0])
     heads = heads_of(config)
@@ -124,7 +130,7 @@ def _query_key_value(
 
 def _by_head(outputs: int, heads: Heads, config: Mapping[str, Any]) -> tuple[Block, ...]:
     """query_key_value: each group of heads has its queries, then its key and its value."""
-    model_type = config.get("model_type")
+    model_type = model_type_of(config)
     each = heads.queries // heads.keys
     groups = heads.keys
     if model_type in _BY_HEAD or model_type in ("chatglm", "gpt_bigcode"):
@@ -140,7 +146,7 @@ def _by_head(outputs: int, heads: Heads, config: Mapping[str, Any]) -> tuple[Blo
 
 def _is_chatglm2(config: Mapping[str, Any]) -> bool:
     """ChatGLM has the blocks of each head together; since the second one they are in turn."""
-    return config.get("model_type") == "chatglm" and "multi_query_attention" in config
+    return model_type_of(config) == "chatglm" and "multi_query_attention" in config
 
 
 def _codegen(outputs: int) -> tuple[Block, ...]:
@@ -156,7 +162,7 @@ def _gate_and_up(
 ) -> tuple[Block, ...]:
     parent = module.rpartition(".")[0]
     down = shapes.get(f"{parent}.down_proj.weight" if parent else "down_proj.weight")
-    if shape[0] % 2 or (down is not None and shape[0] != 2 * down[1]):
+    if shape[0] % 2 or (down is not None and tuple(down[1:]) != (shape[0] // 2,)):
         return ()
     return in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
 

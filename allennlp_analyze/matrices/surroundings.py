@@ -6,6 +6,7 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.matrices.fused import model_type_of
 from allennlp_analyze.matrices.kinds import split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
@@ -155,7 +156,7 @@ def _is_conv1d(source: Source, matrix: WeightMatrix) -> bool:
     if matrix.module_class is not None:
         return matrix.module_class == "Conv1D"
     name = split_name(matrix.parameter)[0].rpartition(".")[2]
-    return name in ("c_attn", "c_proj", "c_fc", "q_attn") and source.config.get("model_type") in (
+    return name in ("c_attn", "c_proj", "c_fc", "q_attn") and model_type_of(source.config) in (
         None,
         "gpt2",
     )

@@ -141,3 +141,28 @@ def test_experts_are_linear_layers_with_gate_and_up(
             values = found[f"mlp.experts.gate_up_proj[{i}, {part}]"]
             np.testing.assert_array_equal(values.T if inputs_first else values, own[i])
         np.testing.assert_array_equal(found[f"mlp.experts.down_proj[{i}]"], down[i])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("model_type hidden_size num_attention_heads head_dim text_config".split()),
+        st.one_of(
+            st.none(),
+            st.integers(-3, 10**20),
+            st.text(max_size=3),
+            st.booleans(),
+            st.lists(st.integers(), max_size=2),
+            st.dictionaries(st.sampled_from(["hidden_size", "n_head"]), st.integers(0, 9)),
+            st.sampled_from(["gpt_neox", "falcon", "gpt_oss", "mixtral", "chatglm", "gpt2"]),
+        ),
+    ),
+    st.sampled_from([(3 * H, H), (H, 3 * H), (1, 1), (7, 5)]),
+)
+def test_no_configuration_is_too_odd(config: "dict[str, Any]", shape: "tuple[int, int]") -> None:
+    names = "c_attn qkv_proj query_key_value wqkv gate_up_proj q_proj o_proj".split()
+    tensors = {f"{name}.weight": random(*shape) for name in names}
+    experts = {"mlp.experts.gate_up_proj": random(2, *shape), "mlp.experts.down_proj": random(3)}
+    found = parts({**tensors, **experts}, config)
+    for name in names:
+        sizes = [v.size for part, v in found.items() if part.partition("[")[0] == name]
+        assert sum(sizes) == shape[0] * shape[1]
