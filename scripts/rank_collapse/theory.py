@@ -117,7 +117,8 @@ def draw_tolerances() -> "Figure":
     """Draw the singular values of a rank-deficient float32 matrix, with the tolerances as lines."""
     figure, axes = panels((WIDTH, 3.0), 1, 1, (0.75, 2.4, 0.5, 0.15), (0, 0))
     (layer,) = analyze({"weight": rank_deficient()}, kinds=None).layers
-    plot_singular_values(axes[0][0], replace(layer, tikhonov=None, marchenko_pastur=None))
+    bare = replace(layer, tikhonov=None, marchenko_pastur=None, evidence=None)
+    plot_singular_values(axes[0][0], bare)
     return figure
 
 

@@ -73,10 +73,7 @@ def test_numbers_sort_as_numbers(page: Opened, report: ModelReport, label: str) 
     fits = [layer.power_law for layer in report.layers]
     values = {
         "σ_min": [layer.min_singular_value for layer in report.layers],
-        "lost": [
-            max(layer.rank_loss_percent["rounding"], layer.rank_loss_percent["numerical_recipes"])
-            for layer in report.layers
-        ],
+        "lost": [layer.lost_directions / layer.M for layer in report.layers],
         "α": [fit and fit.alpha for fit in fits],
         "D": [fit and fit.D for fit in fits],
         "Q": [layer.Q for layer in report.layers],
@@ -95,7 +92,7 @@ def test_numbers_sort_as_numbers(page: Opened, report: ModelReport, label: str) 
 
 def test_verdicts_sort_from_the_worst(page: Opened, report: ModelReport) -> None:
     head(page, "verdict").get_by_role("button").click()
-    order = ["collapsed", "near_collapse", "full_rank", "not_assessed"]
+    order = "collapsed near_collapse dead_units full_rank hidden not_assessed".split()
     found = [order.index(report.layers[i].verdict) for i in shown(page)]
     assert found == sorted(found)
 
@@ -179,12 +176,13 @@ def test_the_three_tolerances_and_gamma_are_lines_in_the_right_places(
     )
     places = [float(d.split()[1].split("H")[0]) for d in lines if "H" in d]
     heights = [lowest * 10 ** ((y - ticks[lowest]) / per_decade) for y in places]
-    assert layer.tikhonov is not None
+    assert layer.tikhonov is not None and layer.evidence is not None
     expected = [
         layer.tolerance.numpy,
         layer.tolerance.numerical_recipes,
         layer.tolerance.loose,
         layer.tolerance.rounding,
+        layer.evidence.limit,
         layer.tikhonov.gamma**0.5,
     ]
     assert heights == pytest.approx(expected, rel=0.05)
