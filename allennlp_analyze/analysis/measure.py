@@ -147,21 +147,25 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
     values = found.singular_values
     n, m = max(matrix.shape), min(matrix.shape)
     rank = hard_rank(values, found.tolerance)
+    # The numpy tolerance has the eps of float32; rounding to half precision leaves more than that.
+    fitted = min(rank.numpy, rank.rounding)
     warnings = _tied_warnings(matrix)
     bulk: Optional[MarchenkoPastur] = None
     split: Optional[Tikhonov] = None
     fit: Optional[PowerLaw] = None
     if SQUARABLE[0] < values[0] < SQUARABLE[1]:
-        positive = values[: rank.numpy] ** 2
+        positive = values[:fitted] ** 2
         bulk = marchenko_pastur(positive, n, m, found.entry_std)
         split = _split(values**2, bulk, settings.gamma)
         fit, note = _fit(positive, settings)
+        if note is not None and fitted < rank.numpy:
+            note += f" ({m - fitted} more are within the rounding of {matrix.dtype})"
     elif values[0] == 0:
         note = "all entries are zero"
     else:
         note = "the eigenvalues are beyond the range of float64"
-    if fit is not None and rank.numpy < FEW_EIGENVALUES:
-        warnings += (f"{FEW_WARNING}{rank.numpy} eigenvalues, so alpha is uncertain",)
+    if fit is not None and fitted < FEW_EIGENVALUES:
+        warnings += (f"{FEW_WARNING}{fitted} eigenvalues, so alpha is uncertain",)
     verdict, evidence = verdict_on(matrix, found)
     return LayerResult(
         name=matrix.name,

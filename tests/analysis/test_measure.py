@@ -1,15 +1,18 @@
 import time
+from dataclasses import replace
 from typing import Optional
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from allennlp_analyze.analysis.measure import analyze, select
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.settings import Settings
-from tests.support.matrices import gaussian, low_rank, with_singular_values
+from tests.support.matrices import gaussian, low_rank, stored, with_singular_values
 
 
 def weight(
@@ -30,6 +33,12 @@ def weight(
         load=lambda: values,
         tied=tied,
     )
+
+
+def in_precision(values: np.ndarray, dtype: str) -> LayerResult:
+    """The layer of `values` rounded to `dtype`."""
+    (layer,) = analyze([replace(weight(stored(values, dtype)), dtype=dtype)], Settings()).layers
+    return layer
 
 
 def measured(values: np.ndarray, settings: Optional[Settings] = None) -> LayerResult:
@@ -103,6 +112,41 @@ def test_no_fit_comes_with_its_reason(matrix: np.ndarray, note: str, rank: int) 
     assert layer.alpha_weighted is None
     assert note in (layer.power_law_note or "")
     assert layer.hard_rank.numpy == rank
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn"])
+def test_rounding_is_not_fitted(dtype: str) -> None:
+    if dtype.startswith("float8"):
+        pytest.importorskip("ml_dtypes")
+    layer = in_precision(low_rank(5, 128, 64, 8) / 16, dtype)
+    assert layer.power_law is None
+    assert layer.power_law_note == (
+        "8 positive eigenvalues: a fit needs at least 10 (56 more are within the rounding of"
+        f" {dtype})"
+    )
+    tail = np.sort(np.random.default_rng(0).pareto(3, 60) + 1)[::-1]
+    matrix = with_singular_values(0, 512, 256, np.append(tail, np.zeros(196)))
+    exact, rounded = measured(matrix).power_law, in_precision(matrix, dtype)
+    assert exact is not None and rounded.power_law is not None
+    assert rounded.power_law.alpha == pytest.approx(exact.alpha, rel=0.06)
+    assert rounded.marchenko_pastur is not None
+    assert rounded.marchenko_pastur.lambda_plus > 1.0
+
+
+@given(
+    shape=st.tuples(st.integers(2, 40), st.integers(2, 40)),
+    seed=st.integers(0, 2**32 - 1),
+    rank=st.integers(1, 40),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_rounding_takes_nothing_from_a_fit_of_full_precision(
+    shape: "tuple[int, int]", seed: int, rank: int, dtype: str
+) -> None:
+    values = np.random.default_rng(seed).standard_t(2, (shape[0], rank))
+    values = values @ gaussian(seed + 1, rank, shape[1])
+    layer = measured(values.astype(dtype))
+    assert layer.tolerance.rounding <= layer.tolerance.numpy
 
 
 def test_few_eigenvalues_are_fitted_with_a_warning() -> None:

@@ -205,7 +205,9 @@ POWER_LAW = (
         " than chance, below 2 very heavy tails. Uncertain with few eigenvalues.",
         section=TAIL_SECTION,
         details="α is 1 + n / Σ ln(λᵢ / xmin), over the n eigenvalues λᵢ ≥ xmin: the smaller, the"
-        " heavier the tail. The range is that of Martin & Mahoney.",
+        " heavier the tail. Eigenvalues that rounding to the stored precision may have made (the"
+        " squares of singular values up to the tolerances `numpy` or `rounding`) are left out. The"
+        " range is that of Martin & Mahoney.",
         source="Clauset, Shalizi & Newman, *Power-law distributions in empirical data*, 2009,"
         " equation 3.1",
         distrust="with fewer than 50 eigenvalues (the report warns); with a large `D` or"
