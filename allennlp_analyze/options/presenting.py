@@ -1,0 +1,191 @@
+"""The options that say what is checked, written, shown and watched, each defined once."""
+
+from allennlp_analyze.options import values
+from allennlp_analyze.options.common import COUNT, FILE, switch
+from allennlp_analyze.options.names import PLOT_FORMATS, REFERENCES, TABLES
+from allennlp_analyze.options.option import MONITORS, ONE_MODEL, Option, Place, Section, Values
+
+PRESENTING: tuple[Option, ...] = (
+    switch(
+        "fail_on_collapse",
+        Section.CHECK,
+        (Place.COMPARE,),
+        "exit with 3 if a layer got worse than allowed, and name it on standard error",
+    ),
+    Option(
+        "allow_rank_loss",
+        Values(values.number(0, 100), "a number from 0 to 100"),
+        Section.CHECK,
+        (Place.COMPARE,),
+        "percentage points by which a layer's share of lost directions may grow; a worse verdict is"
+        " never allowed",
+        default=0.0,
+        metavar="POINTS",
+    ),
+    Option(
+        "directory",
+        Values(values.path, "a path"),
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO),
+        "directory for the reports",
+        default_says="analysis/<archive name>",
+        metavar="DIR",
+        flag="output-dir",
+        material=False,
+        elsewhere={
+            Place.ZOO: {"default_says": "analysis/<manifest name>"},
+            Place.COMPARE: {
+                "help": "write compare.json and the page compare.html into this directory",
+                "default_says": "",
+            },
+        },
+    ),
+    switch(
+        "force",
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.WRITE),
+        "replace an existing report in the directory",
+        material=False,
+        elsewhere={
+            Place.ZOO: {"help": "replace an existing zoo in the directory"},
+            Place.COMPARE: {"help": "replace an existing comparison in the directory"},
+        },
+    ),
+    switch(
+        "resume",
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.ZOO),
+        "resume an interrupted run in the directory; its finished layers are kept",
+        material=False,
+        elsewhere={
+            Place.ZOO: {
+                "help": "resume the zoo in the directory; finished models are kept unless they or"
+                " the options have changed"
+            }
+        },
+    ),
+    switch(
+        "retry_failed",
+        Section.OUTPUT,
+        (Place.ZOO,),
+        "resume, and retry failed models",
+        material=False,
+    ),
+    switch(
+        "plots",
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.ZOO, Place.MANIFEST, Place.WRITE),
+        "draw the figures of the model",
+        default=True,
+        flag="no-plots",
+        elsewhere={
+            Place.ANALYZE: {"help": "draw nothing"},
+            Place.ZOO: {
+                "help": "also draw the figures of every model, like the single command",
+                "default": False,
+                "flag": "",
+            },
+        },
+    ),
+    Option(
+        "plot_format",
+        Values(values.one_of(PLOT_FORMATS), ", ".join(PLOT_FORMATS)),
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.ZOO, Place.MANIFEST, Place.WRITE),
+        "the format of the figures",
+        default=PLOT_FORMATS[0],
+        metavar=f"{{{','.join(PLOT_FORMATS)}}}",
+    ),
+    switch(
+        "json",
+        Section.OUTPUT,
+        (Place.COMPARE,),
+        "print the comparison as JSON instead of the table",
+    ),
+    switch(
+        "all",
+        Section.OUTPUT,
+        (Place.COMPARE,),
+        "show all layers, not only those that changed most",
+    ),
+    switch(
+        "quiet",
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.LIBRARY),
+        "print only errors",
+        material=False,
+        elsewhere={
+            Place.COMPARE: {"help": "print only errors (and JSON if requested)"},
+            Place.LIBRARY: {"default": True, "help": "show no progress"},
+        },
+    ),
+    switch(
+        "debug",
+        Section.OUTPUT,
+        (Place.ANALYZE, Place.COMPARE, Place.RENDER, Place.ZOO),
+        "show the traceback of an error",
+    ),
+    Option(
+        "table",
+        Values(values.one_of(TABLES), ", ".join(TABLES)),
+        Section.OUTPUT,
+        (Place.ANALYZE,),
+        "print only the six columns of the 2018 study, for linear layers",
+        metavar=f"{{{','.join(TABLES)}}}",
+    ),
+    Option(
+        "reference",
+        Values(values.path_text, f"{REFERENCES[0]}, another published table, or {FILE}"),
+        Section.OUTPUT,
+        ONE_MODEL,
+        f"compare with published values: {', '.join(REFERENCES)}, or a CSV or JSON file with name"
+        " (or M and N) and alpha, D, min_singular_value; or another report.json",
+        metavar="NAME|FILE",
+    ),
+    Option(
+        "workers",
+        COUNT,
+        Section.WORKERS,
+        (Place.ZOO,),
+        "processes on this machine, one model each; a model starts when its estimated size fits"
+        " into memory",
+        default_says="one per core",
+        metavar="N",
+    ),
+    Option(
+        "dask",
+        Values(values.text_of, "an address"),
+        Section.WORKERS,
+        (Place.ZOO,),
+        "analyze on the Dask cluster with this scheduler, such as tcp://host:8786",
+        metavar="ADDRESS",
+    ),
+    Option(
+        "max_seconds",
+        Values(values.positive(), "seconds"),
+        Section.WATCHING,
+        MONITORS,
+        "seconds that one check may take",
+        default=5.0,
+    ),
+    switch(
+        "stop",
+        Section.WATCHING,
+        MONITORS,
+        "end training once a layer that was healthy has collapsed",
+    ),
+    Option(
+        "every",
+        COUNT,
+        Section.WATCHING,
+        (Place.CALLBACK,),
+        "also check after this many batches, or optimizer steps (Hugging Face)",
+    ),
+    Option(
+        "every_batches",
+        COUNT,
+        Section.WATCHING,
+        (Place.ALLENNLP,),
+        "also check after this many batches",
+    ),
+)
