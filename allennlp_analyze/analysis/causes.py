@@ -7,11 +7,12 @@ A cause explains a direction as far as the singular vectors lie in its space.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.linalg.lowest import Lowest, lowest_vectors
+from allennlp_analyze.linalg.lowest import Known, Lowest, lowest_vectors
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.judging import Judged
 from allennlp_analyze.results.evidence import Cause, Finding
@@ -45,11 +46,15 @@ class _Side:
     limit: float
 
 
-def find_causes(matrix: WeightMatrix, judged: Judged) -> tuple[Finding, ...]:
+def find_causes(
+    matrix: WeightMatrix, judged: Judged, known: Optional[Known] = None
+) -> tuple[Finding, ...]:
     """Returns the findings on `matrix`: groups of directions with a cause each.
 
     Every lost direction is in one group. Weak directions are in one only if a cause explains them.
-    The entries are read again, and only if there are lost or weak directions. Raises `TensorError`.
+    `known` is the Gram matrix of the side of the smaller dimension (of a square, its columns).
+    Without it the entries are read again, if there are lost or weak directions. Raises
+    `TensorError`.
     """
     m = min(matrix.shape)
     if judged.start_ratio == 0:
@@ -62,7 +67,7 @@ def find_causes(matrix: WeightMatrix, judged: Judged) -> tuple[Finding, ...]:
     count = judged.lost or judged.weak
     if not count:
         return tuple(found)
-    explained = list(_explained(matrix, judged, count))
+    explained = list(_explained(matrix, judged, count, known))
     left = judged.lost - sum(finding.count for finding in explained)
     if left > 0:
         cause = Cause.BULK_SUNK if judged.is_sunk else Cause.UNEXPLAINED
@@ -76,11 +81,13 @@ def _decayed(matrix: WeightMatrix, m: int) -> Finding:
     return Finding(Cause.DECAYED, m, False)
 
 
-def _explained(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[Finding]:
+def _explained(
+    matrix: WeightMatrix, judged: Judged, count: int, known: Optional[Known]
+) -> Iterator[Finding]:
     """Yields findings on at most `count` directions, the lost ones or else the weak ones."""
     is_lost = judged.lost > 0
     left = count
-    for side in _sides(matrix, judged, count):
+    for side in _sides(matrix, judged, count, known):
         for finding in _found(matrix, side, is_lost):
             taken = min(finding.count, left)
             if taken > 0:
@@ -88,7 +95,9 @@ def _explained(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[Fin
                 yield replace(finding, count=taken, is_lost=is_lost)
 
 
-def _sides(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[_Side]:
+def _sides(
+    matrix: WeightMatrix, judged: Judged, count: int, known: Optional[Known]
+) -> Iterator[_Side]:
     """Yields the side of the smaller dimension; a square has two, that of its outputs first."""
     rows, columns = matrix.shape
     sides = [rows < columns] if rows != columns else [True, False]  # whether it is that of the rows
@@ -96,11 +105,12 @@ def _sides(matrix: WeightMatrix, judged: Judged, count: int) -> Iterator[_Side]:
         sides.reverse()
     for of_rows in sides:
         stored = matrix.stored()
-        if rows == columns and of_rows:
+        other_side = rows == columns and of_rows
+        if other_side:
             entries = Entries(stored.T, lambda block: matrix.decode(block.T).T)
         else:
             entries = Entries(stored, matrix.decode)
-        lowest = lowest_vectors(entries, count, judged.limit)
+        lowest = lowest_vectors(entries, count, judged.limit, None if other_side else known)
         limit = max(float(lowest.values[-1]), judged.limit if judged.lost else 0.0)
         yield _Side(
             lowest=lowest,
@@ -202,7 +212,7 @@ def _copies(side: _Side, dead: np.ndarray) -> Iterator[Finding]:
     if not 2 <= len(units) <= MOST_COMPARED:
         return
     lengths = side.lowest.lengths[units]
-    cosines = np.abs(side.lowest.cosines[np.ix_(units, units)])
+    cosines = np.abs(side.lowest.cosines(units))
     together = np.sqrt(lengths[:, None] ** 2 + lengths**2)
     distance = np.outer(lengths, lengths) * np.sqrt(np.maximum(2 - 2 * cosines, 0)) / together
     # A difference of units is near a lost direction, not equal to it. Cosines are rounded, so a

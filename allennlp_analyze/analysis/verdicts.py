@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from allennlp_analyze.analysis.causes import find_causes
+from allennlp_analyze.linalg.lowest import Known
 from allennlp_analyze.linalg.spectrum import Spectrum
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.judging import Judged, judge
@@ -30,7 +31,8 @@ def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence
     if m == 1:
         lost = int((values <= found.tolerance.zero).sum())
         return Verdict.NOT_ASSESSED, Evidence(lost, start_ratio=judged.start_ratio)
-    findings = find_causes(matrix, judged)
+    known = None if found.gram is None else Known(found.gram, found.scale)
+    findings = find_causes(matrix, judged, known)
     return decided(judged, findings, m)
 
 

@@ -22,28 +22,47 @@ class Lowest:
     """Singular vectors of the smallest singular values of an N x M matrix W (N >= M).
 
     `vectors` (M, k) are orthonormal, on the side of the smaller dimension, and `values` (k,) are
-    |W v|, ascending. `lengths` (M,) are the lengths of the M columns of W; `cosines` (M, M) their
-    cosines, 0 for columns of zeros.
+    |W v|, ascending. `lengths` (M,) are the lengths of the M columns of W, and `gram` (M, M) the
+    products of the columns in another unit.
     """
 
     values: np.ndarray = field(repr=False)
     vectors: np.ndarray = field(repr=False)
     lengths: np.ndarray = field(repr=False)
-    cosines: np.ndarray = field(repr=False)
+    gram: np.ndarray = field(repr=False)
+
+    def cosines(self, columns: np.ndarray) -> np.ndarray:
+        """Cosines (c, c) of the angles between some `columns` (c,); 0 for columns of zeros."""
+        products = self.gram[np.ix_(columns, columns)]
+        lengths = np.sqrt(np.diagonal(products))
+        units = np.where(lengths > 0, lengths, 1.0)
+        found: np.ndarray = products / units / units[:, None]
+        return found
 
 
-def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
+@dataclass(frozen=True)
+class Known:
+    """The Gram matrix (M, M) of `scale` times a matrix: its upper triangle.
+
+    All its eigenvalues have at least half their digits.
+    """
+
+    gram: np.ndarray = field(repr=False)
+    scale: float
+
+
+def lowest_vectors(
+    entries: Entries, count: int, limit: float, known: Optional[Known] = None
+) -> Lowest:
     """Singular vectors of the `count` smallest singular values, all of which are at most `limit`.
 
     If there are more than MOST_VECTORS, the vectors are random ones in their space. Agrees with
-    numpy.linalg.svd up to rotations within the space. The entries must be finite.
+    numpy.linalg.svd up to rotations within the space. The entries must be finite. `known` saves the
+    passes over them; its matrix is not changed.
     """
     m = entries.M
-    largest = entries.largest()
-    scale = 1.0 / largest if largest > 0 else 1.0
-    gram = np.zeros((m, m))
-    for rows in entries.blocks(scale):
-        add_gram(gram, rows)
+    found = known or _gram_of(entries)
+    scale, gram = found.scale, np.triu(found.gram)
     gram += np.triu(gram, 1).T
     trace = float(np.trace(gram))
     rounding = m * float(np.finfo(np.float64).eps) * max(trace, np.finfo(np.float64).tiny)
@@ -51,10 +70,32 @@ def lowest_vectors(entries: Entries, count: int, limit: float) -> Lowest:
     # With the limit as shift, all directions below it are amplified about equally.
     shift = max(rounding, (limit * scale) ** 2 if count > MOST_VECTORS else 0.0)
     space = np.random.default_rng(_SEED).standard_normal((m, width))
-    solve = _solver(gram + shift * np.eye(m)) if largest else None
+    solve = _solver(gram + shift * np.eye(m)) if trace else None
     for _ in range(_ITERATIONS if solve else 1):
         space = np.linalg.qr(solve(space) if solve else space)[0]
-    return _rotated(entries, scale, gram, space, min(count, width))
+    count = min(count, width)
+    if known is None:
+        images = np.concatenate([rows @ space for rows in entries.blocks(scale)])
+        _, values, rotation = np.linalg.svd(images, full_matrices=False)
+    else:
+        squares, vectors = np.linalg.eigh(space.T @ gram @ space)
+        values, rotation = np.sqrt(np.maximum(squares[::-1], 0.0)), vectors.T[::-1]
+    wanted = np.arange(len(values) - 1, len(values) - 1 - count, -1)
+    return Lowest(
+        values=values[wanted] / scale,
+        vectors=space @ rotation[wanted].T,
+        lengths=np.sqrt(np.diagonal(gram)) / scale,
+        gram=gram,
+    )
+
+
+def _gram_of(entries: Entries) -> Known:
+    largest = entries.largest()
+    scale = 1.0 / largest if largest > 0 else 1.0
+    gram = np.zeros((entries.M, entries.M))
+    for rows in entries.blocks(scale):
+        add_gram(gram, rows)
+    return Known(gram, scale)
 
 
 def _solver(gram: np.ndarray) -> Optional[Callable[[np.ndarray], np.ndarray]]:
@@ -71,24 +112,6 @@ def _solver(gram: np.ndarray) -> Optional[Callable[[np.ndarray], np.ndarray]]:
     if failed:
         return None
     return lambda right: np.asarray(cho_solve((factor, True), right, check_finite=False))
-
-
-def _rotated(
-    entries: Entries, scale: float, gram: np.ndarray, space: np.ndarray, count: int
-) -> Lowest:
-    """Returns the `count` smallest singular vectors of W within `space` (M, k)."""
-    images = np.concatenate([rows @ space for rows in entries.blocks(scale)])
-    _, values, rotation = np.linalg.svd(images, full_matrices=False)
-    wanted = np.arange(len(values) - 1, len(values) - 1 - count, -1)
-    vectors = space @ rotation[wanted].T
-    lengths = np.sqrt(np.diagonal(gram))
-    units = np.where(lengths > 0, lengths, 1.0)
-    return Lowest(
-        values=values[wanted] / scale,
-        vectors=vectors,
-        lengths=lengths / scale,
-        cosines=gram / units / units[:, None],
-    )
 
 
 def lengths(entries: Entries) -> tuple[np.ndarray, np.ndarray]:

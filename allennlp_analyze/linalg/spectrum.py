@@ -34,13 +34,16 @@ class Spectrum:
     """Singular values (M,), float64, descending, with the tolerances for rank.
 
     `entry_std` is the standard deviation of the matrix's entries, in the units of the weights;
-    `method` is "gram" or "svd".
+    `method` is "gram" or "svd". `gram` is the Gram matrix of `scale` times the matrix, if its
+    smallest eigenvalues are exact enough for their vectors, else None.
     """
 
     singular_values: np.ndarray = field(repr=False)
     entry_std: float
     tolerance: Tolerances
     method: str
+    gram: Optional[np.ndarray] = field(default=None, repr=False)
+    scale: float = 1.0
 
 
 def spectrum(
@@ -81,7 +84,16 @@ def spectrum(
     if total is None:
         total = entries.sum(scale)
     std = _entry_std(total, scale, values, entries.size)
-    return Spectrum(values, std, tolerances(values, matrix.shape, dtype, loose), method)
+    limits = tolerances(values, matrix.shape, dtype, loose)
+    intact = gram is not None and _lost_digits(gram.eigenvalues) == 0
+    return Spectrum(
+        values, std, limits, method, gram.matrix if gram is not None and intact else None, scale
+    )
+
+
+def _lost_digits(eigenvalues: np.ndarray) -> int:
+    """How many of the ascending eigenvalues of a Gram matrix have lost half their digits."""
+    return int(np.count_nonzero(eigenvalues <= GRAM_RESOLUTION * eigenvalues[-1]))
 
 
 def _exact_enough(
@@ -91,7 +103,7 @@ def _exact_enough(
     squares = gram.eigenvalues
     rounding = len(squares) * float(np.finfo(np.float64).eps)
     errors = np.full(len(squares), rounding * squares[-1])
-    lost = int(np.count_nonzero(squares <= GRAM_RESOLUTION * squares[-1]))
+    lost = _lost_digits(squares)
     if lost:
         if entries.M < REFINE_FROM or lost > entries.M // REFINED_SHARE:
             return None

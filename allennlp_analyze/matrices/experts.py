@@ -5,7 +5,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.fused import GATE_UP, Block, in_turn, model_type_of
+from allennlp_analyze.matrices.block import Block, in_turn
+from allennlp_analyze.matrices.fused import GATE_UP, model_type_of
 
 # Models that store inputs x outputs, and whether gate and up take turns.
 _INPUTS_FIRST = {"gpt_oss": True, "llama4": False, "llama4_text": False}

@@ -10,8 +10,9 @@ import numpy as np
 
 from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.matrices.assembled import flattened, pruned, weight_normed
+from allennlp_analyze.matrices.block import Block
 from allennlp_analyze.matrices.experts import expert_blocks, file_name, listed_name
-from allennlp_analyze.matrices.fused import Block, fused_blocks
+from allennlp_analyze.matrices.fused import fused_blocks
 from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_part
 from allennlp_analyze.matrices.kinds import infer_kinds, split_name, transposed_groups, words_of
 from allennlp_analyze.matrices.matrix import WeightMatrix

@@ -11,8 +11,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.assembled import flattened
+from allennlp_analyze.matrices.block import Block, in_turn, positive
 from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.latent import COMPRESSION, EXPANSION, latent_blocks
 
 QKV = ("query", "key", "value")
 GATE_UP = ("gate", "up")
@@ -23,30 +24,9 @@ _GATE_UP_NAMES = frozenset(("gate_up_proj", "gate_up"))
 _BY_HEAD = frozenset(("gpt_neox", "bloom", "persimmon", "gpt_neox_japanese"))
 _BY_GROUP = frozenset(("falcon", "RefinedWeb", "RefinedWebModel", "internlm2"))
 _CODEGEN_SHARDS = 4
+# DBRX has the experts of a layer in one matrix for each of gate, up and down.
+_DBRX_MODULE, _DBRX_LEAVES = "experts.mlp", frozenset(("w1", "v1", "w2"))
 _CONTAINERS = ("text_config", "llm_config", "language_config", "decoder", "model")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A part of a matrix: the indices `places` of its rows, or of its columns."""
-
-    label: str
-    of_rows: bool
-    places: np.ndarray
-
-    def shape(self, whole: Sequence[int]) -> tuple[int, int]:
-        """The shape of the part of a matrix of shape `whole`."""
-        size = len(self.places)
-        return (size, whole[1]) if self.of_rows else (whole[0], size)
-
-    def take(self, values: np.ndarray) -> np.ndarray:
-        """Returns the part of the matrix `values`, a view if it is in one piece."""
-        step = np.diff(self.places[:2])[0] if len(self.places) > 1 else 1
-        regular = bool((np.diff(self.places) == step).all())
-        if regular and step > 0:
-            chosen = slice(int(self.places[0]), int(self.places[-1]) + 1, int(step))
-            return values[chosen] if self.of_rows else values[:, chosen]
-        return flattened(values[self.places] if self.of_rows else values[:, self.places])
 
 
 @dataclass(frozen=True)
@@ -69,17 +49,17 @@ def heads_of(config: Mapping[str, Any]) -> Optional[Heads]:
     for node in (config, *(config.get(name) for name in _CONTAINERS)):
         if not isinstance(node, Mapping):
             continue
-        queries = _number(node, "num_attention_heads", "n_head", "num_heads", "n_heads")
-        hidden = _number(node, "hidden_size", "n_embd", "d_model", "n_embed")
-        size = _number(node, "head_dim", "kv_channels", "d_kv")
+        queries = positive(node, "num_attention_heads", "n_head", "num_heads", "n_heads")
+        hidden = positive(node, "hidden_size", "n_embd", "d_model", "n_embed")
+        size = positive(node, "head_dim", "kv_channels", "d_kv")
         if queries is None or (hidden is None and size is None):
             continue
-        keys = _number(
+        keys = positive(
             node, "num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"
         )
         attention = node.get("attn_config")  # of MPT and DBRX
         if keys is None and isinstance(attention, Mapping):
-            keys = _number(attention, "kv_n_heads")
+            keys = positive(attention, "kv_n_heads")
         if node.get("multi_query") and not node.get("new_decoder_architecture"):
             keys = 1
         return Heads(queries, keys or queries, size or (hidden or 0) // queries)
@@ -97,8 +77,12 @@ def fused_blocks(
     own = leaf if leaf.endswith("_proj_weight") or leaf in _GATE_UP_NAMES else _last(module)
     if leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
         return in_turn(QKV, (shape[1],) * 3, True)
+    if is_stacked_expert(name):
+        return _stacked_experts(shape, config)
     if own in _GATE_UP_NAMES:
         return _gate_and_up(module, shape, shapes)
+    if own in (COMPRESSION, EXPANSION):
+        return latent_blocks(own, shape, config)
     if own in _QKV_NAMES:
         return _query_key_value(own, shape, config)
     return ()
@@ -167,22 +151,19 @@ def _gate_and_up(
     return in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
 
 
-def in_turn(labels: Sequence[str], sizes: Sequence[int], of_rows: bool) -> tuple[Block, ...]:
-    """Returns parts of the given sizes, one after the other."""
-    starts = np.cumsum([0, *sizes])
-    return tuple(
-        Block(label, of_rows, np.arange(start, start + size))
-        for label, start, size in zip(labels, starts, sizes)
-    )
+def is_stacked_expert(name: str) -> bool:
+    """Whether the tensor `name` holds all experts of a layer of DBRX, one below the other."""
+    module, leaf = split_name(name)
+    return leaf in _DBRX_LEAVES and module.endswith(_DBRX_MODULE)
+
+
+def _stacked_experts(shape: Sequence[int], config: Mapping[str, Any]) -> tuple[Block, ...]:
+    node = config.get("ffn_config")
+    experts = positive(node, "moe_num_experts") if isinstance(node, Mapping) else None
+    if experts is None or shape[0] % experts:
+        return ()
+    return in_turn([str(i) for i in range(experts)], (shape[0] // experts,) * experts, True)
 
 
 def _last(module: str) -> str:
     return module.rpartition(".")[2]
-
-
-def _number(node: Mapping[str, Any], *keys: str) -> Optional[int]:
-    for key in keys:
-        value = node.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None

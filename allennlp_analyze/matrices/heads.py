@@ -5,7 +5,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.fused import QKV, Block, Heads, heads_of
+from allennlp_analyze.matrices.block import Block
+from allennlp_analyze.matrices.fused import QKV, Heads, heads_of
 from allennlp_analyze.matrices.kinds import split_name
 
 _QUERIES = frozenset("q_proj query q_lin q wq q_attn to_q linear_q".split())

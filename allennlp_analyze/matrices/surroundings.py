@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from allennlp_analyze.matrices.fused import model_type_of
+from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
 from allennlp_analyze.matrices.kinds import split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
@@ -138,6 +138,8 @@ def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
 def _is_expert_of_inputs(source: Source, matrix: WeightMatrix) -> bool:
     """Whether it is a fused expert that is stored inputs x outputs."""
     module, leaf = split_name(matrix.parameter)
+    if leaf == "w2" and is_stacked_expert(matrix.parameter):
+        return True
     gate_up = source.tensors.get(f"{module}.gate_up_proj")
     down = source.tensors.get(f"{module}.down_proj")
     if leaf not in ("gate_up_proj", "down_proj") or gate_up is None or down is None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from allennlp_analyze.linalg.lowest import MOST_VECTORS, lengths, lowest_vectors
+from allennlp_analyze.linalg.lowest import MOST_VECTORS, Known, lengths, lowest_vectors
+from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.sources.blocks import Entries
 
 pytestmark = pytest.mark.newest_python
@@ -27,6 +28,29 @@ def test_they_span_the_space_of_the_svd(shape: "tuple[int, int]", size: float) -
     assert cosines == pytest.approx(np.ones(5), abs=1e-6)
     values = np.linalg.svd(matrix, compute_uv=False)[::-1][:5]
     assert found.values == pytest.approx(values, rel=1e-3, abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-150])
+@pytest.mark.parametrize("shape", [(640, 200), (200, 640)])
+def test_the_gram_matrix_of_the_spectrum_gives_the_same(
+    shape: "tuple[int, int]", unit: float
+) -> None:
+    weak = with_lost(640, 200, 3, 0.05) * unit
+    matrix = weak if shape[0] > shape[1] else weak.T
+    found = spectrum(matrix, "float64")
+    assert found.gram is not None
+    known = Known(found.gram, found.scale)
+    lowest = lowest_vectors(Entries(matrix), 3, 0.06 * unit, known)
+    expected = np.linalg.svd(weak / unit)
+    assert lowest.values == pytest.approx(unit * expected[1][::-1][:3], rel=1e-9)
+    cosines = np.linalg.svd(expected[2][-3:] @ lowest.vectors, compute_uv=False)
+    assert cosines == pytest.approx(np.ones(3), abs=1e-9)
+    assert lowest.lengths == pytest.approx(np.linalg.norm(weak / unit, axis=0) * unit)
+
+
+def test_a_gram_matrix_that_has_lost_digits_is_not_offered() -> None:
+    assert spectrum(with_lost(640, 200, 3, 1e-7), "float64").gram is None
+    assert spectrum(with_lost(1600, 1100, 3, 1e-7), "float64").gram is None  # refined
 
 
 def test_many_are_represented_by_random_ones_in_their_space() -> None:

@@ -166,3 +166,42 @@ def test_no_configuration_is_too_odd(config: "dict[str, Any]", shape: "tuple[int
     for name in names:
         sizes = [v.size for part, v in found.items() if part.partition("[")[0] == name]
         assert sum(sizes) == shape[0] * shape[1]
+
+
+LATENT, ROTARY, NOPE, VALUE = 5, 2, 3, 4
+DEEPSEEK = {
+    "model_type": "deepseek_v3",
+    "hidden_size": H,
+    "num_attention_heads": HEADS,
+    "kv_lora_rank": LATENT,
+    "qk_rope_head_dim": ROTARY,
+    "qk_nope_head_dim": NOPE,
+    "v_head_dim": VALUE,
+}
+
+
+def test_latent_attention_has_a_rotary_key_beside_the_latent_vector() -> None:
+    latent, rotary = random(LATENT, H), random(ROTARY, H)
+    name = "model.layers.0.self_attn.kv_a_proj_with_mqa"
+    found = parts({f"{name}.weight": np.vstack([latent, rotary])}, DEEPSEEK)
+    np.testing.assert_array_equal(found[f"{name}[latent]"], latent)
+    np.testing.assert_array_equal(found[f"{name}[rotary key]"], rotary)
+    assert len(found) == 2
+
+
+def test_latent_attention_expands_to_a_key_and_a_value_of_each_head() -> None:
+    keys, values = random(HEADS, NOPE, LATENT), random(HEADS, VALUE, LATENT)
+    weight = np.concatenate([keys, values], axis=1).reshape(-1, LATENT)
+    found = parts({"0.self_attn.kv_b_proj.weight": weight}, DEEPSEEK)
+    np.testing.assert_array_equal(found["0.self_attn.kv_b_proj[key]"], keys.reshape(-1, LATENT))
+    np.testing.assert_array_equal(found["0.self_attn.kv_b_proj[value]"], values.reshape(-1, LATENT))
+
+
+def test_dbrx_has_its_experts_one_below_the_other() -> None:
+    experts = random(3, FFN, H)
+    config = {"model_type": "dbrx", "ffn_config": {"moe_num_experts": 3, "ffn_hidden_size": FFN}}
+    name = "transformer.blocks.0.ffn.experts.mlp"
+    tensors = {f"{name}.{leaf}": experts.reshape(-1, H) for leaf in ("w1", "v1", "w2")}
+    found = parts(tensors, config)
+    assert len(found) == 9
+    np.testing.assert_array_equal(found[f"{name}.v1[2]"], experts[2])
