@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
+from allennlp_analyze.metrics.judging import DECAYED_SHARE
 from allennlp_analyze.monitor.results import Reading
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.storage.records import decoded
@@ -40,12 +41,17 @@ class Trouble:
 
 @dataclass
 class LayerHistory:
-    """The history of one layer. `warned` is the state of the last warning (FULL_RANK: none yet)."""
+    """The history of one layer. `warned` is the state of the last warning (FULL_RANK: none yet).
+
+    `is_growing` if it started at zero, or far below every usual initialization, and has not been
+    healthy since: residual branches and adapters start so, and gain one direction after another.
+    """
 
     since: Optional[When] = None
     warned: Verdict = Verdict.FULL_RANK
     lost_at_first: Optional[int] = None
     smallest: Optional[float] = None
+    is_growing: bool = False
 
     def state(self) -> dict[str, Any]:
         """Returns the history in plain values, fit for checkpoints and JSON."""
@@ -54,6 +60,7 @@ class LayerHistory:
             "warned": self.warned.value if _is_trouble(self.warned) else WELL,
             "lost_at_first": self.lost_at_first,
             "smallest": self.smallest,
+            "is_growing": self.is_growing,
         }
 
     @classmethod
@@ -70,22 +77,29 @@ class LayerHistory:
             warned=_warned(warned),
             lost_at_first=None if lost is None else int(lost),
             smallest=None if smallest is None else float(smallest),
+            is_growing=bool(state.get("is_growing", False)),
         )
 
     def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
         """Record a reading. Returns the trouble to warn about now; each state is reported once.
 
         A layer that has always been zero has not started to learn: it is neither healthy nor lost.
+        One that grows from there is in trouble only if it loses directions that it had.
         """
         at_first = self.lost_at_first is None
+        if at_first and _has_not_started(reading):
+            self.is_growing = True
         if at_first and reading.stable_rank is None:
             return None
         state = self._state(reading)
-        if at_first:
+        if self.lost_at_first is None or (self.is_growing and reading.lost < self.lost_at_first):
             self.lost_at_first = reading.lost
         if not _is_trouble(state):
             self.since = when
             self.smallest = max(reading.min_singular_value, self.smallest or 0.0)
+            self.is_growing = False
+        if self.is_growing and not self._has_lost(reading):
+            return None
         if not state.is_worse_than(self.warned):
             return None
         self.warned = state
@@ -95,9 +109,17 @@ class LayerHistory:
         """Returns a state for every layer, including those that the verdict does not assess."""
         if reading.verdict.is_judgement:
             return reading.verdict
+        return Verdict.COLLAPSED if self._has_lost(reading) else Verdict.FULL_RANK
+
+    def _has_lost(self, reading: Reading) -> bool:
+        """Whether the layer has notably more lost directions than it started with."""
         lost = reading.lost - (self.lost_at_first or 0)
-        notable = lost > max(1, NOTABLE_SHARE * reading.M)
-        return Verdict.COLLAPSED if notable else Verdict.FULL_RANK
+        return lost > max(1, NOTABLE_SHARE * reading.M)
+
+
+def _has_not_started(reading: Reading) -> bool:
+    is_tiny = reading.start_ratio is not None and reading.start_ratio < DECAYED_SHARE
+    return is_tiny or reading.stable_rank is None
 
 
 def _is_trouble(state: Verdict) -> bool:

@@ -292,4 +292,5 @@ def _reading(layer: LayerResult, seconds: float) -> Reading:
         stable_rank=layer.stable_rank,
         alpha=layer.power_law.alpha if layer.power_law is not None else None,
         seconds=seconds,
+        start_ratio=layer.evidence.start_ratio if layer.evidence is not None else None,
     )

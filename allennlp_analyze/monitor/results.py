@@ -14,7 +14,8 @@ class Reading:
     """One layer at one check, with the same numbers as a report on these weights.
 
     `lost` counts the lost directions out of M by the verdict's rule.
-    An undefined number is None. `seconds` is the duration of the reading.
+    An undefined number is None. `seconds` is the duration of the reading. `start_ratio` is the root
+    mean square of the entries over the smallest one that usual initializations have.
     """
 
     layer: str
@@ -26,6 +27,7 @@ class Reading:
     stable_rank: Optional[float]
     alpha: Optional[float]
     seconds: float
+    start_ratio: Optional[float] = None
 
     @property
     def rank_loss_percent(self) -> float:

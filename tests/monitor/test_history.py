@@ -85,6 +85,32 @@ def test_what_is_zero_from_the_start_has_not_begun() -> None:
     assert begun == [None, None, Trouble(Verdict.COLLAPSED, When("epoch", 1), False, 0.1)]
 
 
+@pytest.mark.parametrize("start", ["zero", "tiny"])
+def test_what_grows_from_zero_is_warned_of_only_when_it_loses_directions_that_it_had(
+    start: str,
+) -> None:
+    """As the output of a residual branch does: x + W f(x), with W = 0 at the start."""
+    rng = np.random.default_rng(0)
+    first = np.zeros((60, M)) if start == "zero" else 1e-9 * rng.standard_normal((60, M))
+    growing = [first]
+    for _ in range(M + 5):
+        growing.append(growing[-1] + 0.02 * np.outer(*(rng.standard_normal(n) for n in (60, M))))
+    history = LayerHistory()
+    found = followed([of(measured(w, "float32")) for w in growing], history)
+    assert found == [None] * len(growing)
+    history = LayerHistory.of(json.loads(json.dumps(history.state())))
+    u, s, vt = np.linalg.svd(growing[-1], full_matrices=False)
+    s[3:] = 0
+    trouble = history.seen(of(measured((u * s) @ vt, "float32")), When("epoch", 90))
+    assert trouble is not None and trouble.state is Verdict.COLLAPSED
+
+
+def test_what_loses_directions_while_it_grows_is_warned_of() -> None:
+    zero = reading(Verdict.COLLAPSED, M, stable_rank=None)
+    found = followed([zero] + [reading(Verdict.COLLAPSED, lost) for lost in (39, 30, 20, 22, 23)])
+    assert found == [None] * 5 + [Trouble(Verdict.COLLAPSED, None, False, None)]
+
+
 @given(st.lists(st.integers(0, M), min_size=1))
 def test_without_a_verdict_only_many_directions_count_and_only_those_lost_since(
     losses: list[int],
@@ -112,6 +138,22 @@ def measured(matrix: np.ndarray, dtype: str) -> LayerResult:
     kept = stored(matrix, dtype)
     one = WeightMatrix("a", "a", None, "linear", "inferred", kept.shape, dtype, lambda: kept)
     return describe(one, spectrum(kept, dtype), Settings())
+
+
+def of(layer: LayerResult) -> Reading:
+    start = layer.evidence.start_ratio if layer.evidence else None
+    return Reading(
+        layer.name,
+        layer.kind,
+        layer.M,
+        layer.verdict,
+        layer.min_singular_value,
+        layer.lost_directions,
+        layer.stable_rank,
+        None,
+        0.0,
+        start,
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
