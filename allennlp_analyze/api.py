@@ -1,5 +1,6 @@
 """The library's entry points: `analyze` a model, and `load` the report of a run."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from allennlp_analyze.sources.in_memory import (
     mapping_source,
     module_source,
 )
+from allennlp_analyze.sources.opening import open_source
+from allennlp_analyze.sources.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +48,7 @@ def analyze(
     loose_tolerance: float = Settings.loose_tolerance,
     gamma: Optional[float] = Settings.gamma,
     compare_distributions: bool = Settings.compare_distributions,
+    base: "Optional[Model]" = None,
     max_dim: int = Settings.max_dim,
     jobs: Optional[int] = Settings.jobs,
     cuda_device: int = Settings.cuda_device,
@@ -66,9 +70,11 @@ def analyze(
     and so on) is unwrapped. Tensors are read in place, one at a time.
 
     The keywords are the command's options (see docs/cli.md): those from `kinds` to `cuda_device`
-    are the fields of `Settings`. Those from `weights_file` to `include_packages` say how to read a
-    path or URL, and are an error for other models. `reference` names published numbers, or a file
-    of them, to compare with. Without `quiet`, a terminal shows the progress.
+    are the fields of `Settings`, but for `base`: the model that training started from, of the same
+    types as `model`. Layers are judged by what they have lost since, and adapters are set beside
+    its weights. The keywords from `weights_file` to `include_packages` say how to read a path or
+    URL, and are an error for other models. `reference` names published numbers, or a file of them,
+    to compare with. Without `quiet`, a terminal shows the progress.
 
     Raises `UsageError` for an invalid model or option, and `SourceError` if the model cannot be
     read or contains no weight matrix.
@@ -94,17 +100,19 @@ def _analyze(model: "Model", **choices: Any) -> Report:
     settings = laid_over(Settings(), choices)
     quiet: bool = checked("quiet", choices["quiet"])
     reference: Optional[str] = checked("reference", choices["reference"])
-    path = _path(model)
+    path, base = _path(model), _base(choices["base"])
     if path is None:
         _refuse_in_memory(model, choices)
         # A wrong reference is found before the work.
         published = None if reference is None else read_reference(reference)
-        report = _analyzed_in_memory(model, settings, quiet)
+        report = _analyzed_in_memory(model, settings, base, quiet)
         if published is not None:
             report = beside_reference(report, published)
     else:
         reading, building = laid_over(Reading(path), choices), laid_over(Building(), choices)
-        report = analyze_archive(reading, settings, building, reference=reference, quiet=quiet)
+        report = analyze_archive(
+            reading, settings, building, reference=reference, base=base, quiet=quiet
+        )
     return Report.of(report)
 
 
@@ -118,14 +126,30 @@ def _refuse_in_memory(model: Any, choices: Mapping[str, Any]) -> None:
         raise UsageError(f"{', '.join(said)}: only for a path or URL, not for a model in memory")
 
 
-def _analyzed_in_memory(model: Any, settings: Settings, quiet: bool) -> ModelReport:
+def _base(model: Any) -> Union[str, Source, None]:
+    """Returns the base model: a path or URL, or opened if it is in memory."""
+    if model is None or _path(model) is not None:
+        path: Optional[str] = checked("base", model)
+        return path
+    if is_module(model):
+        return module_source(model)[0]
+    if not isinstance(model, Mapping):
+        raise UsageError(f"base: {_refusal(model)}")
+    return mapping_source(model)
+
+
+def _analyzed_in_memory(
+    model: Any, settings: Settings, base: Union[str, Source, None], quiet: bool
+) -> ModelReport:
     """Returns the report of a mapping or a module."""
-    if not is_module(model):
-        return analyze_source(mapping_source(model), None, settings, quiet=quiet)
-    source, module = module_source(model)
-    # A scripted module does not show the classes of its layers.
-    table = None if is_scripted(module) else table_from_model(module)
-    return analyze_source(source, table, settings, quiet=quiet)
+    with contextlib.ExitStack() as stack:
+        start = stack.enter_context(open_source(base)) if isinstance(base, str) else base
+        if not is_module(model):
+            return analyze_source(mapping_source(model), None, settings, base=start, quiet=quiet)
+        source, module = module_source(model)
+        # A scripted module does not show the classes of its layers.
+        table = None if is_scripted(module) else table_from_model(module)
+        return analyze_source(source, table, settings, base=start, quiet=quiet)
 
 
 def _path(model: object) -> Optional[str]:

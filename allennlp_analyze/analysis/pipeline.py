@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
+from allennlp_analyze.analysis.base_adapters import beside_base
+from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
@@ -47,6 +49,7 @@ def run(
     building: Optional[Building] = None,
     *,
     reference: Optional[str] = None,
+    base: Optional[str] = None,
     quiet: bool = True,
     startup: float = 0.0,
 ) -> Outcome:
@@ -72,6 +75,7 @@ def run(
                 settings,
                 building,
                 reference=reference,
+                base=base,
                 quiet=quiet,
                 startup=startup,
                 keep_journal=keep_journal,
@@ -93,6 +97,7 @@ def analyze_archive(
     building: Optional[Building] = None,
     *,
     reference: Optional[str] = None,
+    base: Union[str, Source, None] = None,
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
@@ -100,27 +105,26 @@ def analyze_archive(
     """Open and analyze the model that `reading` names; writes nothing itself.
 
     `reference` is the argument of `read_reference` for the numbers to compare with; it is read
-    first. `startup` is the number of seconds that a command had taken before. Without `quiet`, a
+    first. `base` is the path or URL of the model that training started from, or that model opened.
+    `startup` is the number of seconds that a command had taken before. Without `quiet`, a
     terminal shows the progress. `keep_journal` opens the journal of this run; its outcomes are used
     unchanged, and new ones are added to it.
     """
     started = time.perf_counter()
     building = building or Building()
     beside = None if reference is None else read_reference(reference)
-    with open_source(
-        reading.archive,
-        reading.weights_file,
-        quiet=quiet,
-        max_unpacked_size=reading.limits.max_unpacked_size,
-        timeout=reading.limits.timeout,
-        sha256=reading.sha256,
-    ) as source:
+    with contextlib.ExitStack() as stack:
+        start: Optional[Source] = base if isinstance(base, Source) else None
+        if isinstance(base, str):
+            start = stack.enter_context(_opened(Reading(base, limits=reading.limits), quiet))
+        source = stack.enter_context(_opened(reading, quiet))
         modules, notes = _modules(source, building)
         report = analyze_source(
             replace(source, warnings=(*source.warnings, *notes)),
             modules,
             settings,
             quiet=quiet,
+            base=start,
             startup=startup,
             keep_journal=keep_journal,
             started=started,
@@ -130,11 +134,23 @@ def analyze_archive(
     return report if beside is None else beside_reference(report, beside)
 
 
+def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[Source]:
+    return open_source(
+        reading.archive,
+        reading.weights_file,
+        quiet=quiet,
+        max_unpacked_size=reading.limits.max_unpacked_size,
+        timeout=reading.limits.timeout,
+        sha256=reading.sha256,
+    )
+
+
 def analyze_source(
     source: Source,
     modules: Optional[ModuleTable],
     settings: Settings,
     *,
+    base: Optional[Source] = None,
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
@@ -142,8 +158,8 @@ def analyze_source(
 ) -> ModelReport:
     """Analyze an opened source; `modules` is None if only the weights are known.
 
-    The keywords are those of `analyze_archive`; `started` is the time when reading began (None:
-    now).
+    The keywords are those of `analyze_archive`, with `base` opened; `started` is the time when
+    reading began (None: now).
     """
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
@@ -160,24 +176,19 @@ def analyze_source(
     if settings.cuda_device >= 0:
         solver = cuda_spectrum(settings.cuda_device, notes.append)
     journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
-    finished = dict(journal.finished) if journal else {}
-    done = len(finished)
-    with progress_bar("layers", len(chosen), quiet=quiet, done=done) as bar:
-
-        def on_outcome(index: int, outcome: LayerOutcome) -> None:
-            if journal is not None:
-                journal.add(index, outcome)
-            bar.advance()
-
-        found = analyze(chosen, settings, solver, on_outcome, finished)
+    found = _measured(chosen, settings, solver, journal, quiet)
     notes.extend(_refused(source.archive, found, settings.max_dim))
     layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)
+    if base is not None:
+        layers, without = relative_to_base(chosen, layers, base, settings, solver)
+        adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
+        notes += [*without, *lacking]
     everything_skipped = (*skipped, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
-        settings={**plain(settings), "weights_file": None, **plain(Building())},
+        settings=_settings_of_report(settings, base),
         layers=layers,
         skipped=everything_skipped,
         summary=summarize(layers, everything_skipped, adapters),
@@ -190,6 +201,31 @@ def analyze_source(
         warnings=(*notes, *other_findings(layers)),
         adapters=adapters,
     )
+
+
+def _measured(
+    chosen: Sequence[WeightMatrix],
+    settings: Settings,
+    solver: GramSolver,
+    journal: Optional[Journal],
+    quiet: bool,
+) -> Analysis:
+    """Measure the matrices that are not in `journal`, and add them to it."""
+    finished = dict(journal.finished) if journal else {}
+    done = len(finished)
+    with progress_bar("layers", len(chosen), quiet=quiet, done=done) as bar:
+
+        def on_outcome(index: int, outcome: LayerOutcome) -> None:
+            if journal is not None:
+                journal.add(index, outcome)
+            bar.advance()
+
+        return analyze(chosen, settings, solver, on_outcome, finished)
+
+
+def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
+    started_from = None if base is None else base.archive
+    return {**plain(settings), "base": started_from, "weights_file": None, **plain(Building())}
 
 
 def _run_facts(

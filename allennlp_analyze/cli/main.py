@@ -65,6 +65,7 @@ def _analyze(args: argparse.Namespace) -> int:
         settings,
         laid_over(Building(), choices),
         reference=choices.get("reference"),
+        base=choices.get("base"),
         quiet=args.quiet,
         startup=process_seconds(),
     )

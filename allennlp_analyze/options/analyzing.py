@@ -58,6 +58,15 @@ ANALYZING: tuple[Option, ...] = (
         "compare the power law with other distributions (slower)",
     ),
     Option(
+        "base",
+        Values(values.path_text, FILE),
+        Section.MEASURING,
+        (Place.ANALYZE, Place.LIBRARY),
+        "the model that training started from: layers are judged by what they have lost since, and"
+        " adapters are set beside its weights",
+        metavar="MODEL",
+    ),
+    Option(
         "max_dim",
         COUNT,
         Section.MACHINE,

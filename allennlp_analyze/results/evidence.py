@@ -87,6 +87,8 @@ class Evidence:
     `null_ratio` is the smallest singular value over its median for independent entries of the same
     standard deviation. `hidden_directions` are those that rounding to the stored precision hides.
     `start_ratio` is the root mean square of the entries over the smallest usual initialization.
+    With a base model, `base_lost` counts the directions that it had lost already (up to as many are
+    harmless here), and `base_ratio` is the root mean square of the entries over that of the base.
     `reason` is the verdict in words.
     """
 
@@ -98,3 +100,5 @@ class Evidence:
     start_ratio: Optional[float] = None
     findings: tuple[Finding, ...] = field(default=())
     reason: str = ""
+    base_lost: Optional[int] = None
+    base_ratio: Optional[float] = None

@@ -28,6 +28,7 @@ BAD: "dict[str, tuple[str, str]]" = {
     "layers": ("*ff", "'*ff' is not a regular expression (nothing to repeat"),
     "loose_tolerance": ("nan", "nan is not a number >= 0"),
     "gamma": ("-1", "-1.0 is not a number >= 0"),
+    "base": (" ", "is empty"),
     "max_dim": ("0", "0 is not a number >= 1"),
     "jobs": ("2.5", "'2.5' is not a whole number"),
     "cuda_device": ("first", "'first' is not a number"),
