@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -32,10 +33,12 @@ from allennlp_analyze.options.choices import material
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.reports.json import plain
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
+from allennlp_analyze.storage.states import first_write, state_of
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.progress import progress_bar
 
@@ -52,13 +55,15 @@ def run(
     base: Optional[str] = None,
     quiet: bool = True,
     startup: float = 0.0,
+    on_written: Optional[Callable[[ModelReport], None]] = None,
 ) -> Outcome:
     """Analyze the model that `reading` names and write the reports.
 
     The keywords are those of `analyze_archive`. Finished layers are kept in a journal in the output
-    directory until the reports are written, so that an interrupted run can be resumed. Raises
-    `UsageError`, `SourceError` or `OutputError`; the output directory is checked before anything is
-    read or downloaded. A `KeyboardInterrupt` carries a `Message` that says what is kept.
+    directory until the reports are written and `on_written` has been called with the report, so
+    that an interrupted run can be resumed. Raises `UsageError`, `SourceError` or `OutputError`; the
+    output directory is checked before anything is read or downloaded. A `KeyboardInterrupt` carries
+    a `Message` that says what is kept.
     """
     check_output(writing)
     journals: list[Journal] = []
@@ -81,6 +86,8 @@ def run(
                 keep_journal=keep_journal,
             )
             outcome = write_reports(report, writing, quiet)
+            if on_written is not None:
+                on_written(outcome.report)
         except KeyboardInterrupt as interrupt:
             kept = sum(len(journal.finished) for journal in journals)
             if not kept:
@@ -112,6 +119,7 @@ def analyze_archive(
     """
     started = time.perf_counter()
     building = building or Building()
+    beside_files = () if reference is None else (state_of(Path(reference).expanduser()),)
     beside = None if reference is None else read_reference(reference)
     with contextlib.ExitStack() as stack:
         start: Optional[Source] = base if isinstance(base, Source) else None
@@ -129,8 +137,12 @@ def analyze_archive(
             keep_journal=keep_journal,
             started=started,
         )
+        changed = first_write(source.files)
+        if changed is not None:
+            raise SourceError(f"{changed}: changed while it was being analyzed; run again")
     asked = {"weights_file": reading.weights_file, **plain(building)}
-    report = replace(report, settings={**report.settings, **asked})
+    files = (*beside_files, *(start.files if start else ()), *source.files)
+    report = replace(report, settings={**report.settings, **asked}, files=files)
     return report if beside is None else beside_reference(report, beside)
 
 
@@ -235,18 +247,21 @@ def _run_facts(
 
     Only a run with the same facts may resume from the journal.
     """
-    weights: list[object] = [source.sha256, source.weights_file]
-    if Path(source.weights_file).is_file():  # not a member of the archive
-        status = Path(source.weights_file).stat()
-        weights += [status.st_size, status.st_mtime_ns]
+    # The digest covers the file; everything beside it counts by its state.
+    states = [asdict(x) for x in source.files if not (source.sha256 and _is_given(source, x))]
     described = "\n".join(map(repr, chosen)).encode("utf-8", "backslashreplace")
     return {
         "tool": asdict(tool_info()),
-        "weights": weights,
+        "weights": [source.sha256, source.weights_file, states],
         "matrices": hashlib.sha256(described).hexdigest(),
         "settings": material(settings),
         "machine": asdict(this_machine()),
     }
+
+
+def _is_given(source: Source, state: FileState) -> bool:
+    """Whether `state` is that of the file that was named, whose digest is `source.sha256`."""
+    return state.path == os.path.abspath(source.resolved)
 
 
 def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable], tuple[str, ...]]:

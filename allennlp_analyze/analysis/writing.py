@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from allennlp_analyze.text.progress import progress_bar
 
 TABLE = "layers.csv"
 PLOTS = "plots"
-DRAWN = ".plots-"
+NEW, DRAWN = ".new-", ".plots-"
 
 
 @dataclass(frozen=True)
@@ -66,29 +67,44 @@ def what_is_kept(directory: Path, matrices: int) -> Message:
 def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> Outcome:
     """Write every report of `report`. Raises `OutputError`.
 
-    The numbers are written first, so that a failed or interrupted plot loses none of them. The
-    report is written when its own timing is known, and also before the plots, which take long.
+    The files are written beside the earlier ones and then replace them all. report.json goes first
+    and comes last, so that a directory with a report.json holds files of one run, whenever the
+    process dies. The plots take long and are drawn afterwards; then the report has its own timing.
     """
     started = time.perf_counter()
     directory = writing.directory
     make_directory(directory)
     _sweep(directory)
+    names = (TABLE, VALUES, PAGE, REPORT)
+    new = make_directory(directory / f"{NEW}{os.getpid()}")
+    try:
+        write_csv(report, new / TABLE)
+        write_npz(report, new / VALUES)
+        write_html(report, new / PAGE)
+        write_json(report, new / REPORT)
+        _replace_all(directory, new, names)
+    except OSError as error:
+        raise OutputError(f"{directory}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
-    if writing.plots:
-        write_json(report, written[0])
-    write_csv(report, written[1])
-    write_npz(report, written[2])
-    write_html(report, written[3])
     numbers = time.perf_counter()
     if writing.plots:
-        _replace_plots(report, writing, quiet)
+        _draw_plots(report, writing, quiet)
         written.append(directory / PLOTS)
-    else:
-        shutil.rmtree(directory / PLOTS, ignore_errors=True)
     timing = replace(report.timing, write=numbers - started, plots=time.perf_counter() - numbers)
     report = replace(report, timing=timing)
     write_json(report, written[0])
     return Outcome(report, tuple(written))
+
+
+def _replace_all(directory: Path, new: Path, names: Sequence[str]) -> None:
+    """Replace the files of an earlier report by those in `new`; the last of `names` is the mark."""
+    with contextlib.suppress(FileNotFoundError):
+        (directory / names[-1]).unlink()
+    shutil.rmtree(directory / PLOTS, ignore_errors=True)
+    for name in names:
+        (new / name).replace(directory / name)
 
 
 def _sweep(directory: Path) -> None:
@@ -96,19 +112,18 @@ def _sweep(directory: Path) -> None:
     for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             stale.unlink()
-    for drawn in directory.glob(f"{DRAWN}*"):
-        shutil.rmtree(drawn, ignore_errors=True)
+    for partial in (*directory.glob(f"{DRAWN}*"), *directory.glob(f"{NEW}*")):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _replace_plots(report: ModelReport, writing: Writing, quiet: bool) -> None:
-    """Draw into a temporary directory and swap it in, so that no plot of an earlier run remains."""
+def _draw_plots(report: ModelReport, writing: Writing, quiet: bool) -> None:
+    """Draw into a temporary directory and move it in when all plots are there."""
     directory = writing.directory
     drawn = directory / f"{DRAWN}{os.getpid()}"
     try:
         figures = len(report.layers) + FIGURES_PER_MODEL
         with progress_bar("plots", figures, quiet=quiet) as bar:
             write_plots(report, drawn, writing.plot_format, bar.advance)
-        shutil.rmtree(directory / PLOTS, ignore_errors=True)
         (drawn / PLOTS).replace(directory / PLOTS)
     except OSError as error:
         raise OutputError(f"{directory / PLOTS}: {error.strerror or error}") from None

@@ -1,9 +1,10 @@
 """Writes and reads report.json: all values of a report as JSON."""
 
 import dataclasses
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Union
@@ -16,7 +17,7 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
-# The first reports of version 1 lack `reference`, `adapters` and `evidence`; readers treat a
+# The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
 # missing key as null, or as an empty list.
 SCHEMA_VERSION = 1
 # An object's numbers are entries of the catalogue each: it is there once.
@@ -39,7 +40,17 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "timing": plain(report.timing),
         "reference": plain(report.reference),
         "adapters": plain(report.adapters),
+        "id": report_id(report.layers),
     }
+
+
+def report_id(layers: Sequence[LayerResult]) -> str:
+    """SHA-256 of the names and spectra of `layers`: report.json has that of its own spectra."""
+    digest = hashlib.sha256()
+    for layer in layers:
+        digest.update(json.dumps(layer.name).encode("ascii"))
+        digest.update(np.ascontiguousarray(layer.singular_values, "<f8").tobytes())
+    return digest.hexdigest()
 
 
 def layer_to_dict(layer: LayerResult) -> dict[str, Any]:

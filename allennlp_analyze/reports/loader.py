@@ -10,7 +10,7 @@ import numpy as np
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.catalogue import CATALOGUE
-from allennlp_analyze.reports.json import read_json
+from allennlp_analyze.reports.json import read_json, report_id
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
@@ -56,6 +56,12 @@ def load_report(path: Union[str, Path]) -> ModelReport:
         raise SourceError(
             f"{directory / REPORT}: is damaged ({error}); analyze the archive again"
         ) from None
+    # Reports of early releases have no id.
+    if contents.get("id", report_id(layers)) != report_id(layers):
+        raise SourceError(
+            f"{directory / VALUES}: does not belong to the {REPORT} beside it;"
+            " analyze the archive again"
+        )
     return dataclasses.replace(report, layers=tuple(layers))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.evidence import Evidence
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
 
@@ -318,7 +319,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """The analysis of one model, from which every report format is written."""
+    """The analysis of one model, from which every report format is written.
+
+    `files` are the states of the files that were read; they are in no report.
+    """
 
     tool: ToolInfo
     source: SourceInfo
@@ -330,3 +334,4 @@ class ModelReport:
     warnings: tuple[str, ...] = ()
     reference: Optional[ReferenceComparison] = None
     adapters: tuple[AdapterResult, ...] = ()
+    files: tuple[FileState, ...] = field(default=(), repr=False, compare=False)

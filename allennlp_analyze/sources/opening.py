@@ -8,6 +8,7 @@ from typing import Optional
 
 from allennlp_analyze.errors import Advice, CheckpointError, SourceError, UsageError
 from allennlp_analyze.options.choices import checked, default
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.archive import (
     CONFIG,
     MAX_TEXT_BYTES,
@@ -27,9 +28,11 @@ from allennlp_analyze.sources.formats.sharded import (
     are_shards,
     is_index,
     read_sharded,
+    shard_paths,
 )
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -86,16 +89,26 @@ class _Opening:
         self._weights_file = weights_file
         self._outside = _outside_weights(weights_file, quiet, timeout)
         self._max_unpacked_size = max_unpacked_size
+        self._files: dict[Path, FileState] = {}
+        self._fetched: Optional[Path] = None
+        self._is_url_outside = weights_file is not None and is_url(weights_file)
+
+    def _reads(self, *paths: Path) -> None:
+        """Record the state of local files before they are read."""
+        for path in paths:
+            fetched = path == self._fetched or (path == self._outside and self._is_url_outside)
+            self._files.setdefault(path, state_of(path, is_download=fetched))
 
     def evict_damaged(self, path: Path, error: SourceError) -> None:
         """Remove `path` from the cache if `error` says that the download is damaged."""
         if isinstance(error, CheckpointError) and self._outside is not None:
-            if self._weights_file is not None and is_url(self._weights_file):
+            if self._is_url_outside:
                 evict(self._outside)
         elif isinstance(error, (DamagedError, CheckpointError)) and is_url(self._archive):
             evict(path)
 
     def open(self, path: Path) -> Source:
+        self._fetched = path if is_url(self._archive) else None
         if path.is_dir():
             return self._open_directory(path)
         if not path.is_file():
@@ -116,8 +129,10 @@ class _Opening:
                 f"{self._archive}: is an index of several files; download all of them and pass"
                 " their directory"
             )
-        tensors = _read(path, self._archive)
         is_alone = is_url(self._archive)  # a download has nothing beside it
+        if not is_alone:
+            self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
+        tensors = self._read(path, self._archive)
         return Source(
             archive=self._archive,
             resolved=str(path),
@@ -126,9 +141,11 @@ class _Opening:
             tensors=tensors,
             config={} if is_alone else _settings(path.with_name(CONFIG)),
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
+            files=tuple(self._files.values()),
         )
 
     def _open_archive(self, path: Path) -> Source:
+        self._reads(path)
         wanted = self._weights_file or PREFERRED_WEIGHTS[0]
         contents = self._unpack(path, None if self._outside else wanted)
         if self._outside is None and contents.weights is None:
@@ -140,7 +157,7 @@ class _Opening:
             raise SourceError(f"{label}: not found in the archive")
         if self._outside is not None:
             wanted = label = str(self._outside)
-        return self._source(path, contents, wanted, _read(weights, label))
+        return self._source(path, contents, wanted, self._read(weights, label))
 
     def _unpack(self, path: Path, member: Optional[str]) -> Contents:
         try:
@@ -149,6 +166,8 @@ class _Opening:
             raise type(error)(f"{self._archive}: {error.text}", *error.advice) from None
 
     def _open_directory(self, path: Path) -> Source:
+        vocabulary = path / "vocabulary"
+        self._reads(path / CONFIG, path / ADAPTER_CONFIG, vocabulary, *vocabulary.glob("*.txt"))
         contents = self._listed(path)
         if self._outside is not None:
             weights = self._outside
@@ -156,7 +175,7 @@ class _Opening:
             return self._open_archive(path / ARCHIVE)
         else:
             weights = path / self._choose_in_directory(path, contents.weights_members)
-        return self._source(path, contents, str(weights), _read(weights, str(weights)))
+        return self._source(path, contents, str(weights), self._read(weights, str(weights)))
 
     def _choose_in_directory(self, path: Path, members: tuple[str, ...]) -> str:
         """Choose as `_choose` does, or choose the index of sharded weights."""
@@ -217,7 +236,17 @@ class _Opening:
             non_padded=contents.non_padded,
             warnings=tuple(f"{self._archive}: {w}" for w in (*contents.warnings, *warnings)),
             adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
+            files=tuple(self._files.values()),
         )
+
+    def _read(self, path: Path, label: str) -> dict[str, StoredTensor]:
+        """Returns the tensors of a weights file, or of all files that an index lists."""
+        if not path.is_relative_to(self._directory):  # not a member of an archive
+            self._reads(path)
+        if not is_index(label):
+            return read_weights(path, label)
+        self._reads(*shard_paths(path, label))
+        return read_sharded(path, label)
 
 
 def _settings(path: Path) -> Mapping[str, object]:
@@ -228,11 +257,6 @@ def _settings(path: Path) -> Mapping[str, object]:
         return parse_config(path.read_bytes())[0]
     except OSError:
         return {}
-
-
-def _read(path: Path, label: str) -> dict[str, StoredTensor]:
-    """Returns the tensors of a weights file, or of all files that an index lists."""
-    return read_sharded(path, label) if is_index(label) else read_weights(path, label)
 
 
 def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.tensor import StoredTensor
 
 
@@ -16,7 +17,8 @@ class Source:
     `vocabulary` gives the number of lines of each `vocabulary/<namespace>.txt` ({} if missing).
     `non_padded` has the patterns of `vocabulary/non_padded_namespaces.txt` (() if missing).
     `sha256` is the digest of the given file (None for a directory). `weights_file` is "" if the
-    tensors are in memory. `warnings` are for the user.
+    tensors are in memory. `warnings` are for the user. `files` are the states of all local files
+    that were read, and of those that would have been had they existed.
     """
 
     archive: str
@@ -29,6 +31,7 @@ class Source:
     non_padded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     adapter_config: Mapping[str, object] = field(default_factory=dict)
+    files: tuple[FileState, ...] = ()
 
     @property
     def model_type(self) -> Optional[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Optional
 
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.layer import Summary, ToolInfo
 from allennlp_analyze.results.verdict import MIN_Q, Verdict
 
@@ -54,7 +55,9 @@ class ModelOutcome:
 
     `request` is a digest of the request; an outcome with another digest is out of date. `weights`
     is a digest of the names, shapes and norms of its matrices, equal if two archives have the same
-    weights. The fields after `seconds` are empty or None for a failed model.
+    weights. `files` are the states of the files that were read: a change of one makes the outcome
+    out of date, too. `reports` are the names of the files in its directory, with the sizes of those
+    that hold numbers. The fields after `seconds` are empty or None for a failed model.
     """
 
     status: str
@@ -68,6 +71,8 @@ class ModelOutcome:
     summary: Optional[Summary] = None
     layers: tuple[ZooLayer, ...] = ()
     warnings: tuple[str, ...] = ()
+    files: tuple[FileState, ...] = field(default=(), repr=False)
+    reports: tuple[tuple[str, Optional[int]], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

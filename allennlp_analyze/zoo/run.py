@@ -18,12 +18,12 @@ from allennlp_analyze.errors import Advice, AnalyzeError, Message, OptionError, 
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
 from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.text.progress import progress_bar
 from allennlp_analyze.zoo.claims import zoo_claims
+from allennlp_analyze.zoo.earlier import earlier_outcomes
 from allennlp_analyze.zoo.engine.dask import Dask
 from allennlp_analyze.zoo.engine.processes import (
     Engine,
@@ -41,7 +41,6 @@ from allennlp_analyze.zoo.manifest.reading import (
     read_manifest,
     slugs,
 )
-from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
@@ -135,7 +134,7 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     _check_output(root, zoo)
     engine = _engine(zoo, len(units))
     with _only_run(root) as token:
-        outcomes = _earlier(units, zoo)
+        outcomes = {} if zoo.force else earlier_outcomes(units, zoo.retry_failed)
         try:
             _analyze(units, outcomes, token, engine, zoo.quiet)
         except (KeyboardInterrupt, EngineLost) as stop:
@@ -217,23 +216,6 @@ def _process(path: Path) -> Optional[int]:
         return int(json.loads(path.read_text(encoding="utf-8"))["process"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _earlier(units: Sequence[Unit], zoo: ZooRequest) -> dict[int, ModelOutcome]:
-    """Returns the outcomes of an earlier run with the same request, by index."""
-    if zoo.force:
-        return {}
-    found = {}
-    for index, unit in enumerate(units):
-        outcome = read_outcome(unit.directory)
-        if outcome is None or outcome.request != unit.digest:
-            continue
-        if outcome.status == FAILED and zoo.retry_failed:
-            continue
-        if outcome.status == DONE and not (unit.directory / REPORT).is_file():
-            continue
-        found[index] = outcome
-    return found
 
 
 def _analyze(

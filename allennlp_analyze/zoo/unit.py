@@ -4,19 +4,24 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.analysis.pipeline import run
 from allennlp_analyze.analysis.request import Building, Reading, Writing
+from allennlp_analyze.analysis.writing import TABLE
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.options.choices import material
+from allennlp_analyze.reports.html.model import PAGE
+from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.sources.formats.sharded import is_index
 from allennlp_analyze.storage.files import make_directory, write_atomically
+from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
 from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
@@ -59,7 +64,7 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
         "archive": entry.archive,
         "sha256": entry.sha256,
         "choices": material(choices),
-        "file": _file_facts(entry.archive),
+        "files": [_facts(x) for x in (entry.archive, choices.weights_file, choices.reference)],
     }
     return Unit(
         entry.name,
@@ -78,14 +83,19 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
     )
 
 
-def _file_facts(archive: str) -> list[object]:
-    """Returns the facts that show whether a local archive changed; [] for a URL."""
-    path = Path(archive).expanduser()
-    if is_url(archive) or not path.exists():
+def _facts(named: Optional[str]) -> list[object]:
+    """Returns the facts that show whether a local file or directory changed; [] for a URL.
+
+    A failed model has no list of the files that it would have read, so everything beside the shards
+    of an index counts.
+    """
+    if named is None or is_url(named):
         return []
+    path = Path(named).expanduser()
+    if is_index(named):
+        path = path.parent
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    states = [(file.name, file.stat()) for file in files if file.is_file()]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+    return [asdict(state_of(file)) for file in files if file.is_file()]
 
 
 @dataclass(frozen=True)
@@ -151,15 +161,22 @@ def analyze_unit(unit: Unit) -> ModelOutcome:
     Only an interrupt passes through; the journal then keeps the finished layers.
     """
     started = time.perf_counter()
+    outcomes: list[ModelOutcome] = []
+
+    def on_written(report: ModelReport) -> None:
+        done = replace(_done(report, unit), seconds=time.perf_counter() - started)
+        outcomes.append(kept(done, unit.directory))
+
     try:
-        report = run(
+        run(
             unit.reading,
             unit.writing,
             unit.settings,
             unit.building,
             reference=unit.reference,
-        ).report
-        outcome = _done(report, unit.digest)
+            on_written=on_written,
+        )
+        return outcomes[0]
     except AnalyzeError as error:
         outcome = failure(unit.digest, str(error))
     except Exception as error:  # a bug must not end the other models
@@ -182,10 +199,11 @@ def failure(digest: str, reason: str) -> ModelOutcome:
     return ModelOutcome(FAILED, digest, reason=one_line(reason))
 
 
-def _done(report: ModelReport, digest: str) -> ModelOutcome:
+def _done(report: ModelReport, unit: Unit) -> ModelOutcome:
+    sizes = [(name, (unit.directory / name).stat().st_size) for name in (REPORT, VALUES, TABLE)]
     return ModelOutcome(
         DONE,
-        digest,
+        unit.digest,
         sha256=report.source.sha256,
         weights=weights_digest(report.layers),
         resolved=report.source.resolved,
@@ -193,6 +211,8 @@ def _done(report: ModelReport, digest: str) -> ModelOutcome:
         summary=report.summary,
         layers=tuple(zoo_layer(layer) for layer in report.layers),
         warnings=report.warnings,
+        files=report.files,
+        reports=(*sizes, (PAGE, None)),
     )
 
 

@@ -29,9 +29,10 @@ from tests.support.report_factory import (
 )
 
 # Section 6 of the specification, word for word, and the reference.
-TOP_KEYS = "schema_version tool source settings layers skipped summary timing reference adapters"
+TOP_KEYS = "schema_version tool source settings layers skipped summary timing reference adapters id"
 # Not in the first reports of this schema version.
-OPTIONAL = (((), "reference"), ((), "adapters"))
+ADDED = ("reference", "adapters", "id")
+OPTIONAL = tuple(((), key) for key in ADDED)
 LAYER_KEYS = (
     "name parameter part module_index kind kind_source module_class shape dtype M N Q "
     "min_singular_value max_singular_value condition_number hard_rank tolerance "
@@ -140,7 +141,7 @@ def test_schema_leaves_no_object_open() -> None:
         assert "additionalProperties" in node, path
         if "properties" in node:
             assert node["additionalProperties"] is False, path
-            optional = {"": ["reference", "adapters"], "/$defs/adapter": ["base"]}.get(path, [])
+            optional = {"": [*ADDED], "/$defs/adapter": ["base"]}.get(path, [])
             if path != "/properties/settings":
                 assert [*node["required"], *optional] == list(node["properties"]), path
             assert all("description" in p or "$ref" in p for p in node["properties"].values()), path

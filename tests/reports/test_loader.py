@@ -165,3 +165,22 @@ def test_no_report(tmp_path: Path) -> None:
         load_report(tmp_path)
     with pytest.raises(SourceError, match="contains no report.json"):
         load_report(tmp_path / "missing" / "report.json")
+
+
+def test_spectra_of_a_run_with_other_numbers_are_refused(tmp_path: Path) -> None:
+    """As a run with --force leaves them that is killed between two files."""
+    report = full_report()
+    written(report, tmp_path)
+    first = report.layers[0]
+    other = replace(first, singular_values=first.singular_values * 1.01)
+    write_npz(replace(report, layers=(other, *report.layers[1:])), tmp_path / "singular_values.npz")
+    with pytest.raises(SourceError, match="does not belong to the report.json beside it"):
+        load_report(tmp_path)
+
+
+def test_a_report_of_an_early_release_has_no_id(tmp_path: Path) -> None:
+    written(full_report(), tmp_path)
+    contents = json.loads((tmp_path / "report.json").read_text())
+    del contents["id"]
+    (tmp_path / "report.json").write_text(json.dumps(contents))
+    assert load_report(tmp_path) == full_report()

@@ -5,8 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.loader import load_report
@@ -131,24 +136,32 @@ def test_other_options_are_another_request(models, zoo, tmp_path):
     assert {len(layers) for layers in reports(zoo).values()} == {1}
 
 
-def test_failures_stay_until_they_are_to_be_tried_again(models, zoo, tmp_path):
-    """A directory whose weights are away is the same request when they are back elsewhere."""
+def test_failures_stay_until_they_are_to_be_tried_again(zoo, tmp_path):
+    """A server that did not answer shows in no file."""
+    served = tmp_path / "served"
+    served.mkdir()
+    save_file({"w": np.eye(8, 4, dtype=np.float32)}, served / "model.safetensors")
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served), False
+    )
+    server.server_bind()  # without listening yet
     manifest = tmp_path / "zoo.csv"
-    outside = tmp_path / "outside.safetensors"
-    manifest.write_text(f"name,path,weights_file\nmodel,{models / 'north/a.tar.gz'},{outside}\n")
+    address = f"http://127.0.0.1:{server.server_port}/model.safetensors"
+    manifest.write_text(f"name,url\nmodel,{address}\n")
     first = command(tmp_path, manifest, "--output-dir", zoo, "--quiet")
     assert first.returncode == 1
-    shutil.copy(models / "north" / "a.tar.gz", tmp_path / "kept.tar.gz")
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    save_file({"w": np.eye(8, 4, dtype=np.float32)}, outside)
-    second = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--resume")
-    assert second.returncode == 1
-    assert outcomes(zoo)["model"]["status"] == "failed"
-    third = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--retry-failed")
-    assert third.returncode == 0, third.stderr
-    assert outcomes(zoo)["model"]["status"] == "done"
+    server.server_activate()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        second = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--resume")
+        assert second.returncode == 1
+        assert outcomes(zoo)["model"]["status"] == "failed"
+        third = command(tmp_path, manifest, "--output-dir", zoo, "--quiet", "--retry-failed")
+        assert third.returncode == 0, third.stderr
+        assert outcomes(zoo)["model"]["status"] == "done"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_duplicates_are_named_and_counted_once(models, zoo, tmp_path):

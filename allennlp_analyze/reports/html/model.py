@@ -8,6 +8,7 @@ from allennlp_analyze.reports.html.reference import reference_section
 from allennlp_analyze.reports.html.spectra import spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
+from allennlp_analyze.reports.json import report_id
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict
 from allennlp_analyze.storage.files import write_text
@@ -41,7 +42,12 @@ def html_page(report: ModelReport) -> str:
         "layers": [_layer_data(layer) for layer in report.layers],
     }
     return render_template(
-        "report.html", SCRIPTS, data, page=page_of(report), reference=reference_section(report)
+        "report.html",
+        SCRIPTS,
+        data,
+        page=page_of(report),
+        reference=reference_section(report),
+        report_id=report_id(report.layers),
     )
 
 

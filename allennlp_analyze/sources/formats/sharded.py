@@ -28,6 +28,11 @@ def are_shards(names: Iterable[str]) -> bool:
     return all(_SHARD.fullmatch(name) for name in names)
 
 
+def shard_paths(index: Path, label: str) -> list[Path]:
+    """Returns the paths of the files that `index` lists. Raises `CheckpointError`."""
+    return [index.parent / name for name in dict.fromkeys(_places(index, label).values())]
+
+
 def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
     """Returns the tensors of all files that `index` lists, in its order; values are mapped.
 

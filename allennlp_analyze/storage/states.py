@@ -1,0 +1,43 @@
+"""Notices whether files have changed since they were read."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional
+
+from allennlp_analyze.results.files import FileState
+
+
+def state_of(path: Path, is_download: bool = False) -> FileState:
+    """Returns the state of the file or directory `path`, which need not exist."""
+    absolute = os.path.abspath(path)
+    try:
+        status = os.stat(absolute)
+    except (OSError, ValueError):
+        return FileState(absolute, is_download=is_download)
+    return FileState(
+        absolute,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        is_download,
+    )
+
+
+def first_change(states: Iterable[FileState]) -> Optional[str]:
+    """Returns the path of the first file that is no longer as it was, or None."""
+    for state in states:
+        if state_of(Path(state.path), state.is_download) != state:
+            return state.path
+    return None
+
+
+def first_write(states: Iterable[FileState]) -> Optional[str]:
+    """Like `first_change`, but a new link to a file or other permissions do not count."""
+    for state in states:
+        now = state_of(Path(state.path), state.is_download)
+        if replace(now, ctime_ns=state.ctime_ns) != state:
+            return state.path
+    return None

@@ -1,0 +1,97 @@
+"""A finished model of a zoo is kept only as long as everything that it was made from is the same."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.support.zoo_archives import run_zoo_command
+
+pytestmark = pytest.mark.newest_python
+
+# What is changed, and the models whose results are then out of date.
+SHARD = "model-00001-of-00001.safetensors"
+CHANGES = {
+    "weights file": (lambda d: weights(d / "other.safetensors", 7), {"outside"}),
+    "reference": (lambda d: (d / "ref.csv").write_text("name,alpha\na,2.9\n"), {"compared"}),
+    "shard": (lambda d: weights(d / "model" / SHARD, 7), {"directory"}),
+    "shard behind an index": (lambda d: weights(d / "s" / SHARD, 7), {"index"}),
+    "vocabulary": (
+        lambda d: (d / "model" / "vocabulary" / "tokens.txt").write_text("x\n"),
+        {"directory"},
+    ),
+    "size and time kept": (lambda d: kept_times(d / "alone.safetensors", 7), {"alone"}),
+    "configuration beside": (lambda d: (d / "config.json").write_text("{}"), {"alone", "compared"}),
+    "link": (lambda d: relinked(d / "link", d / "v2"), {"link"}),
+    "a report": (lambda d: truncated(d / "out" / "models" / "alone" / "layers.csv"), {"alone"}),
+    "no page": (lambda d: (d / "out" / "models" / "alone" / "report.html").unlink(), {"alone"}),
+    "nothing": (lambda d: None, set()),
+}
+
+
+def weights(path, size):
+    path.parent.mkdir(exist_ok=True)
+    save_file({"a.weight": (size * np.random.default_rng(0).standard_normal((30, 9)))}, path)
+
+
+def kept_times(path, size):
+    before = path.stat()
+    weights(path, size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+def relinked(link, target):
+    link.unlink()
+    link.symlink_to(target.name)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def made(root):
+    """Write one model of each kind of files that a result depends on, and a manifest of them."""
+    for name in ("other", "alone", "named"):
+        weights(root / f"{name}.safetensors", 1)
+    for name in ("v1", "v2"):
+        weights(root / name / "model.safetensors", 1)
+    (root / "link").symlink_to("v1")
+    (root / "ref.csv").write_text("name,alpha\na,2.5\n")
+    for folder in ("model", "s"):
+        weights(root / folder / SHARD, 1)
+        index = root / folder / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": {"a.weight": SHARD}}))
+    (root / "model" / "vocabulary").mkdir()
+    (root / "model" / "vocabulary" / "tokens.txt").write_text("x\n" * 29)
+    entries = [
+        {"name": "alone", "path": "alone.safetensors"},
+        {"name": "compared", "path": "named.safetensors", "options": {"reference": "ref.csv"}},
+        {"name": "directory", "path": "model"},
+        {"name": "index", "path": "s/model.safetensors.index.json"},
+        {"name": "link", "path": "link"},
+        {"name": "outside", "path": "v1", "options": {"weights_file": "other.safetensors"}},
+    ]
+    (root / "zoo.yaml").write_text(json.dumps({"models": entries}))
+
+
+def times(root):
+    """When each report was written."""
+    found = (root / "out").glob("models/*/report.json")
+    return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+
+def test_whatever_a_result_was_made_from_is_compared(tmp_path):
+    made(tmp_path)
+    arguments = (tmp_path / "zoo.yaml", "--output-dir", tmp_path / "out", "--quiet")
+    done = run_zoo_command(tmp_path / "tmp", *arguments)
+    assert done.returncode == 0, done.stderr
+    for change, (make, out_of_date) in CHANGES.items():
+        before = times(tmp_path)
+        make(tmp_path)
+        again = run_zoo_command(tmp_path / "tmp", *arguments, "--resume")
+        assert again.returncode == 0, again.stderr
+        now = times(tmp_path)
+        assert {name for name in now if now[name] != before[name]} == out_of_date, change
