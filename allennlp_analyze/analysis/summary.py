@@ -16,6 +16,7 @@ from allennlp_analyze.results.verdict import (
     Verdict,
     worst,
 )
+from allennlp_analyze.results.worst import most_lost, weakest
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import enumerated
 
@@ -39,7 +40,7 @@ def summarize(
     judged = [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
     assessed = [x for x in judged if x.kind == "linear" and x.Q > MIN_Q]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
-    weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
+    smallest = weakest(assessed)
     invalid = [x for x in skipped if x.invalid]
     share = judged_share(layers, skipped)
     if adapters and not any(x.kind in JUDGED_KINDS for x in layers):
@@ -59,8 +60,8 @@ def summarize(
         n_assessed=len(assessed),
         layers_by_kind=_counts([x.kind for x in layers], KINDS),
         layers_by_verdict=_counts([x.verdict for x in layers], LAYER_VERDICTS),
-        min_singular_value=weakest.min_singular_value if weakest else None,
-        min_singular_value_layer=weakest.name if weakest else None,
+        min_singular_value=smallest.min_singular_value if smallest else None,
+        min_singular_value_layer=smallest.name if smallest else None,
         max_rank_loss_percent=max((x.lost_percent for x in assessed), default=None),
         mean_alpha=statistics.fmean(alphas) if alphas else None,
         median_alpha=statistics.median(alphas) if alphas else None,
@@ -143,10 +144,11 @@ def _sentence(
     parts = [f"{_word(verdict)}: {found}"]
     if judged and share is not None:
         parts.append(f"{_percent(share)} of the weights were judged")
-    if assessed:
+    smallest = weakest(assessed)
+    if smallest is not None:
         parts.append(
             f"smallest singular value of the {count(len(assessed), 'linear layer')}"
-            f" with Q > {MIN_Q}: {_weakest(assessed).min_singular_value:.3g}"
+            f" with Q > {MIN_Q}: {smallest.min_singular_value:.3g}"
         )
     return "; ".join(parts) + "."
 
@@ -201,13 +203,13 @@ def _ratio(layer: LayerResult) -> float:
 def _dead_units(judged: Sequence[LayerResult]) -> str:
     bad = [x for x in judged if x.verdict is Verdict.DEAD_UNITS]
     verb = "has" if len(bad) == 1 else "have"
-    return f"{_share(bad, judged)} {verb} dead or copied units ({_of(_most_lost(bad))})"
+    return f"{_share(bad, judged)} {verb} dead or copied units ({_of(most_lost(bad))})"
 
 
 def _collapsed(judged: Sequence[LayerResult]) -> str:
     bad = [x for x in judged if x.verdict is Verdict.COLLAPSED]
     verb = "has" if len(bad) == 1 else "have"
-    return f"{_share(bad, judged)} {verb} lost rank ({_of(_most_lost(bad))})"
+    return f"{_share(bad, judged)} {verb} lost rank ({_of(most_lost(bad))})"
 
 
 def _hidden(layers: Sequence[LayerResult]) -> str:
@@ -241,16 +243,10 @@ FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
 }
 
 
-def _weakest(layers: Sequence[LayerResult]) -> LayerResult:
-    return min(layers, key=lambda x: x.min_singular_value)
-
-
-def _most_lost(layers: Sequence[LayerResult]) -> LayerResult:
-    return max(layers, key=lambda x: (x.lost_percent, -x.min_singular_value))
-
-
-def _of(layer: LayerResult) -> str:
+def _of(layer: Optional[LayerResult]) -> str:
     """What is wrong with one layer, or harmless in it."""
+    if layer is None:
+        return ""
     reason = layer.evidence.reason if layer.evidence else ""
     if not reason:
         reason = f"{layer.lost_directions} of {layer.M} directions lost"
