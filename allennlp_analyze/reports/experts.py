@@ -28,15 +28,12 @@ def lost(group: ExpertGroup) -> list[str]:
 
 
 def finding_line(group: ExpertGroup) -> Optional[str]:
-    """Returns what was found in the experts, and the worst one's in words; None for nothing."""
-    evidence = group.worst.evidence
-    if not any(layer.evidence and layer.evidence.findings for layer in group.layers):
-        return None
-    reason = evidence.reason if evidence else ""
-    about = about_experts(group)
-    return (
-        f"{group.name}: {about}; of the worst: {reason}." if reason else f"{group.name}: {about}."
-    )
+    """Returns what was found in the worst expert with a finding; None if there is no finding."""
+    for number, layer in zip(group.numbers, group.layers):
+        if layer.evidence and layer.evidence.findings:
+            about = about_experts(group)
+            return f"{group.name}: {about}; expert {number}: {layer.evidence.reason}."
+    return None
 
 
 def group_to_dict(group: ExpertGroup) -> dict[str, Any]:

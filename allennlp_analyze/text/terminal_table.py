@@ -24,8 +24,8 @@ def layer_table(
 ) -> "Table":
     """Returns the table of `items` with their `names`, as wide as `console`, without markup.
 
-    `title` is the heading of the names; columns are dropped for names of `least` cells. The cells of
-    the columns must be printable.
+    `title` is the heading of the names; columns are dropped for names of `least` cells. The cells
+    of the columns must be printable.
     """
     from rich.table import Table
     from rich.text import Text

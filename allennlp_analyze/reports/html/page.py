@@ -8,8 +8,9 @@ from typing import Any
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
 from allennlp_analyze.reports.html.findings import findings
-from allennlp_analyze.reports.html.table import Row, short_name, table_row
+from allennlp_analyze.reports.html.table import Row, short_name
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, worst_first
@@ -72,6 +73,8 @@ class Page:
     findings: tuple[Note, ...]
     columns: tuple[Column[LayerResult], ...]
     rows: tuple[Row, ...]
+    n_layers: int
+    about_rows: str
     kinds: tuple[tuple[str, int], ...]
     verdicts: tuple[tuple[str, str, int], ...]
     skipped: tuple[LeftOut, ...]
@@ -87,9 +90,7 @@ def title_of_column(metric: Metric) -> str:
 
 def _number_column(metric: Metric, column: PageColumn) -> Column[LayerResult]:
     def show(layer: LayerResult) -> str:
-        value = metric.read(layer)
-        percent = "%" if column.percent and value else ""
-        return text(value, column.digits) + percent
+        return number_text(column, metric.read(layer))
 
     style = "number" if column.narrow else "number less"
     return Column(column.title, show, title_of_column(metric), metric.read, style)
@@ -129,9 +130,9 @@ def page_of(report: ModelReport) -> Page:
         cards=_cards(report),
         findings=_notes(report),
         columns=COLUMNS,
-        rows=tuple(
-            table_row(layer, COLUMNS, layer, layer.verdict.value) for layer in report.layers
-        ),
+        rows=tuple(rows_of(report.layers, COLUMNS)),
+        n_layers=len(report.layers),
+        about_rows=about_rows(report.layers),
         kinds=tuple(sorted(kinds.items())),
         verdicts=tuple((v.value, v.words, verdicts[v]) for v in WORST_FIRST if verdicts[v]),
         skipped=tuple(
