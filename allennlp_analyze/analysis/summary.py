@@ -16,8 +16,13 @@ from allennlp_analyze.results.verdict import (
     Verdict,
     worst,
 )
-from allennlp_analyze.results.worst import most_lost, weakest
-from allennlp_analyze.text.counts import count
+from allennlp_analyze.results.worst import (
+    judged_layers,
+    most_lost,
+    weakest,
+    with_harmless_directions,
+)
+from allennlp_analyze.text.counts import count, rounded_percent
 from allennlp_analyze.text.lists import enumerated
 
 NAMED = 3  # layers that one line names
@@ -37,7 +42,7 @@ def summarize(
     of alpha those of all layers with a fit. A model without layers that multiply activations is
     judged by its adapters.
     """
-    judged = [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
+    judged = judged_layers(layers)
     assessed = [x for x in judged if x.kind == "linear" and x.Q > MIN_Q]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
     smallest = weakest(assessed)
@@ -143,7 +148,7 @@ def _sentence(
     found = FOUND[verdict](judged if verdict.is_judgement else layers)
     parts = [f"{_word(verdict)}: {found}"]
     if judged and share is not None:
-        parts.append(f"{_percent(share)} of the weights were judged")
+        parts.append(f"{rounded_percent(100 * share)} of the weights were judged")
     smallest = weakest(assessed)
     if smallest is not None:
         parts.append(
@@ -151,14 +156,6 @@ def _sentence(
             f" with Q > {MIN_Q}: {smallest.min_singular_value:.3g}"
         )
     return "; ".join(parts) + "."
-
-
-def _percent(share: float) -> str:
-    """In whole percent, and never 100% of less than all or 0% of something."""
-    shown = round(100 * share)
-    if shown == 100 and share < 1:
-        return "over 99%"
-    return "under 1%" if shown == 0 and share > 0 else f"{shown}%"
 
 
 def _word(verdict: Verdict) -> str:
@@ -180,7 +177,7 @@ def _healthy(judged: Sequence[LayerResult]) -> str:
     one = len(judged) == 1
     subject = "the judged layer" if one else f"all {len(judged)} judged layers"
     verb = "keeps" if one else "keep"
-    harmless = [x for x in judged if x.evidence and x.evidence.harmless_directions]
+    harmless = with_harmless_directions(judged)
     if not harmless:
         return f"{subject} {verb} full rank"
     others = f"; {count(len(harmless) - 1, 'other layer')} like this" if len(harmless) > 1 else ""

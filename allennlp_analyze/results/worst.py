@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.results.verdict import JUDGED_KINDS
 
 
 def worst_first_key(layer: LayerResult) -> tuple[float, float, float, float]:
@@ -20,6 +21,16 @@ def worst_first_key(layer: LayerResult) -> tuple[float, float, float, float]:
         math.inf if ratio is None else ratio,
         layer.min_singular_value,
     )
+
+
+def judged_layers(layers: Iterable[LayerResult]) -> list[LayerResult]:
+    """Returns the layers of which the worst decides the verdict on the model."""
+    return [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
+
+
+def with_harmless_directions(layers: Iterable[LayerResult]) -> list[LayerResult]:
+    """Returns the layers that have lost directions that do not matter."""
+    return [x for x in layers if x.evidence and x.evidence.harmless_directions]
 
 
 def worst_layer(layers: Iterable[LayerResult]) -> Optional[LayerResult]:

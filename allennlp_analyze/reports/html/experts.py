@@ -21,8 +21,8 @@ from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.names import printable
 
 ABOUT = (
-    "A projection of experts is one row, with the numbers of the worst expert; it opens to a row for"
-    " each, the worst first."
+    "A projection of experts is one row, with the numbers of the worst expert; it opens to a row"
+    " for each, the worst first."
 )
 
 

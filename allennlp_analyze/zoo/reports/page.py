@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allennlp_analyze.reports.html.page import Card, pairs, settings_pairs, versions
+from allennlp_analyze.reports.html.cards import Card
+from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict, worst_first
 from allennlp_analyze.text.counts import counted, fraction
