@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Optional
 
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.layer import Summary, ToolInfo
 from allennlp_analyze.results.verdict import MIN_Q, Verdict
 
@@ -10,6 +11,29 @@ from allennlp_analyze.results.verdict import MIN_Q, Verdict
 DONE, FAILED = "done", "failed"
 STATUSES = (DONE, FAILED)
 CLAIM_VERDICTS = ("holds", "does not hold", "not run")
+
+
+@dataclass(frozen=True)
+class ZooCause:
+    """A cause of a layer's findings; `count` is the number of its directions.
+
+    `is_lost` is False for weak directions, and for units or a layer without a lost direction.
+    """
+
+    cause: Cause
+    count: int
+    is_harmless: bool
+    is_lost: bool
+
+
+@dataclass(frozen=True)
+class WorstLayer:
+    """The layer of a model that says most about its verdict, and why, in words."""
+
+    name: str
+    kind: str
+    verdict: Verdict
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +52,7 @@ class ZooLayer:
     alpha: Optional[float]
     D: Optional[float]
     verdict: Verdict
+    causes: tuple[ZooCause, ...] = ()
 
     @property
     def Q(self) -> float:
@@ -54,7 +79,8 @@ class ModelOutcome:
 
     `request` is a digest of the request; an outcome with another digest is out of date. `weights`
     is a digest of the names, shapes and norms of its matrices, equal if two archives have the same
-    weights. The fields after `seconds` are empty or None for a failed model.
+    weights. `worst_layer` is the worst of the judged layers, or of all. The fields after `seconds`
+    are empty or None for a failed model.
     """
 
     status: str
@@ -68,6 +94,7 @@ class ModelOutcome:
     summary: Optional[Summary] = None
     layers: tuple[ZooLayer, ...] = ()
     warnings: tuple[str, ...] = ()
+    worst_layer: Optional[WorstLayer] = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class CauseTotals:
+    """How many layers have findings with a cause, and in how many models.
+
+    `n_harmful` of the `n_layers` have lost directions for it, `n_harmless` harmless ones. The
+    `n_other` layers have weak directions, or units without a lost direction.
+    """
+
+    cause: Cause
+    n_models: int
+    n_layers: int
+    n_harmful: int
+    n_harmless: int
+    n_other: int
+
+
+@dataclass(frozen=True)
 class ZooTotals:
     """The totals over all models of a zoo, or over one group.
 
@@ -116,7 +159,7 @@ class ZooTotals:
     every kind. The fields after it are over their linear layers, the last four over assessed ones,
     except `median_alpha`, which is over all `n_power_law` layers with a fit. `models_by_verdict`
     counts the models by every `Verdict`, `layers_by_verdict` the linear layers by
-    `verdict.LAYER_VERDICTS`.
+    `verdict.LAYER_VERDICTS`. `causes` are over layers of every kind, the most frequent first.
     """
 
     n_models: int
@@ -135,6 +178,7 @@ class ZooTotals:
     min_singular_value: Optional[float]
     min_singular_value_model: Optional[str]
     min_singular_value_layer: Optional[str]
+    causes: tuple[CauseTotals, ...] = ()
 
 
 @dataclass(frozen=True)
