@@ -2,9 +2,9 @@
 
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.layer import LayerResult
