@@ -110,7 +110,8 @@ def expert_of(layer: LayerResult) -> Optional[tuple[str, int]]:
     fused = layer.part is not None and layer.name.endswith(part)
     if fused and (found := _FUSED.fullmatch(layer.part or "")):
         module, _, leaf = layer.name[: -len(part)].rpartition(".")
-        if _words(module.rpartition(".")[2]) & _MIXTURES:
+        around = module.split(".")[-2:]  # of DBRX, "experts.mlp"
+        if not around[-1][-1:].isdigit() and _words(".".join(around)) & _MIXTURES:
             return f"{module}.*.{_projection(leaf, found[2])}", int(found[1])
     base, label = (layer.name[: -len(part)], layer.part) if fused else (layer.name, None)
     components = base.split(".")

@@ -77,6 +77,8 @@ def test_every_layer_is_in_one_entry_in_the_order_of_the_model() -> None:
         ("experts.4.qkv[query]", "query", ("experts.*.qkv[query]", 4)),
         ("mlp.experts.gate_up_proj[3]", "3", ("mlp.experts.*.gate_up_proj", 3)),
         ("mlp.experts.gate_up_proj[3, up]", "3, up", ("mlp.experts.*.up_proj", 3)),
+        ("ffn.experts.mlp.w1[2]", "2", ("ffn.experts.mlp.*.w1", 2)),
+        ("experts.4.conv[0]", "0", ("experts.*.conv[0]", 4)),
         ("block_sparse_moe.input_linear[7]", "7", ("block_sparse_moe.*.input_linear", 7)),
         ("mlp.shared_experts.gate_proj", None, None),
         ("mlp.experts.router", None, None),
