@@ -26,6 +26,7 @@ from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.reports.frame import to_frame
 from allennlp_analyze.reports.json import layer_to_dict, to_json_dict
 from allennlp_analyze.reports.notebook import to_html
+from allennlp_analyze.results.experts import ExpertGroup, expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
@@ -84,6 +85,11 @@ class Report(ModelReport):
         )
         hint = f"; did you mean {', '.join(map(printable, close[:3]))}?" if close else ""
         raise UsageError(f"no layer {printable(str(name))!r}{hint}")
+
+    @property
+    def expert_groups(self) -> tuple[ExpertGroup, ...]:
+        """The experts of a mixture by projection, each group with its worst expert first."""
+        return expert_groups(self.layers)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the contents of report.json."""

@@ -16,7 +16,13 @@ from allennlp_analyze.results.verdict import (
     Verdict,
     worst,
 )
-from allennlp_analyze.text.counts import count
+from allennlp_analyze.results.worst import (
+    judged_layers,
+    most_lost,
+    weakest,
+    with_harmless_directions,
+)
+from allennlp_analyze.text.counts import count, rounded_percent
 from allennlp_analyze.text.lists import enumerated
 
 NAMED = 3  # layers that one line names
@@ -36,10 +42,10 @@ def summarize(
     of alpha those of all layers with a fit. A model without layers that multiply activations is
     judged by its adapters.
     """
-    judged = [x for x in layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement]
+    judged = judged_layers(layers)
     assessed = [x for x in judged if x.kind == "linear" and x.Q > MIN_Q]
     alphas = [x.power_law.alpha for x in layers if x.power_law is not None]
-    weakest = min(assessed, key=lambda x: x.min_singular_value, default=None)
+    smallest = weakest(assessed)
     invalid = [x for x in skipped if x.invalid]
     share = judged_share(layers, skipped)
     if adapters and not any(x.kind in JUDGED_KINDS for x in layers):
@@ -59,8 +65,8 @@ def summarize(
         n_assessed=len(assessed),
         layers_by_kind=_counts([x.kind for x in layers], KINDS),
         layers_by_verdict=_counts([x.verdict for x in layers], LAYER_VERDICTS),
-        min_singular_value=weakest.min_singular_value if weakest else None,
-        min_singular_value_layer=weakest.name if weakest else None,
+        min_singular_value=smallest.min_singular_value if smallest else None,
+        min_singular_value_layer=smallest.name if smallest else None,
         max_rank_loss_percent=max((x.lost_percent for x in assessed), default=None),
         mean_alpha=statistics.fmean(alphas) if alphas else None,
         median_alpha=statistics.median(alphas) if alphas else None,
@@ -142,21 +148,14 @@ def _sentence(
     found = FOUND[verdict](judged if verdict.is_judgement else layers)
     parts = [f"{_word(verdict)}: {found}"]
     if judged and share is not None:
-        parts.append(f"{_percent(share)} of the weights were judged")
-    if assessed:
+        parts.append(f"{rounded_percent(100 * share)} of the weights were judged")
+    smallest = weakest(assessed)
+    if smallest is not None:
         parts.append(
             f"smallest singular value of the {count(len(assessed), 'linear layer')}"
-            f" with Q > {MIN_Q}: {_weakest(assessed).min_singular_value:.3g}"
+            f" with Q > {MIN_Q}: {smallest.min_singular_value:.3g}"
         )
     return "; ".join(parts) + "."
-
-
-def _percent(share: float) -> str:
-    """In whole percent, and never 100% of less than all or 0% of something."""
-    shown = round(100 * share)
-    if shown == 100 and share < 1:
-        return "over 99%"
-    return "under 1%" if shown == 0 and share > 0 else f"{shown}%"
 
 
 def _word(verdict: Verdict) -> str:
@@ -178,7 +177,7 @@ def _healthy(judged: Sequence[LayerResult]) -> str:
     one = len(judged) == 1
     subject = "the judged layer" if one else f"all {len(judged)} judged layers"
     verb = "keeps" if one else "keep"
-    harmless = [x for x in judged if x.evidence and x.evidence.harmless_directions]
+    harmless = with_harmless_directions(judged)
     if not harmless:
         return f"{subject} {verb} full rank"
     others = f"; {count(len(harmless) - 1, 'other layer')} like this" if len(harmless) > 1 else ""
@@ -201,13 +200,13 @@ def _ratio(layer: LayerResult) -> float:
 def _dead_units(judged: Sequence[LayerResult]) -> str:
     bad = [x for x in judged if x.verdict is Verdict.DEAD_UNITS]
     verb = "has" if len(bad) == 1 else "have"
-    return f"{_share(bad, judged)} {verb} dead or copied units ({_of(_most_lost(bad))})"
+    return f"{_share(bad, judged)} {verb} dead or copied units ({_of(most_lost(bad))})"
 
 
 def _collapsed(judged: Sequence[LayerResult]) -> str:
     bad = [x for x in judged if x.verdict is Verdict.COLLAPSED]
     verb = "has" if len(bad) == 1 else "have"
-    return f"{_share(bad, judged)} {verb} lost rank ({_of(_most_lost(bad))})"
+    return f"{_share(bad, judged)} {verb} lost rank ({_of(most_lost(bad))})"
 
 
 def _hidden(layers: Sequence[LayerResult]) -> str:
@@ -241,16 +240,10 @@ FOUND: dict[Verdict, Callable[[Sequence[LayerResult]], str]] = {
 }
 
 
-def _weakest(layers: Sequence[LayerResult]) -> LayerResult:
-    return min(layers, key=lambda x: x.min_singular_value)
-
-
-def _most_lost(layers: Sequence[LayerResult]) -> LayerResult:
-    return max(layers, key=lambda x: (x.lost_percent, -x.min_singular_value))
-
-
-def _of(layer: LayerResult) -> str:
+def _of(layer: Optional[LayerResult]) -> str:
     """What is wrong with one layer, or harmless in it."""
+    if layer is None:
+        return ""
     reason = layer.evidence.reason if layer.evidence else ""
     if not reason:
         reason = f"{layer.lost_directions} of {layer.M} directions lost"

@@ -42,6 +42,12 @@ class Difference:
         return _finite(self.candidate / self.baseline) if self.baseline else None
 
 
+def _all_lost(layer: LayerResult) -> tuple[int, int]:
+    """The directions of `layer` that are lost, and those of which it is harmless."""
+    harmless = layer.evidence.harmless_directions if layer.evidence else 0
+    return layer.lost_directions, harmless
+
+
 def _finite(number: float) -> Optional[float]:
     return number if math.isfinite(number) else None
 
@@ -104,6 +110,12 @@ class LayerPair:
             return "recovered" if before is Verdict.COLLAPSED else "better"
         lost = self.measure("lost_percent").difference or 0.0
         return "worse" if lost > 0 else "better" if lost < 0 else "same"
+
+    @property
+    def cause_changed(self) -> bool:
+        """Whether the verdict changed, or the number of lost directions, with harmless ones."""
+        before, after = self.baseline, self.candidate
+        return before.verdict is not after.verdict or _all_lost(before) != _all_lost(after)
 
     @property
     def new_warnings(self) -> tuple[str, ...]:

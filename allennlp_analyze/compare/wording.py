@@ -1,9 +1,10 @@
 """The texts of a comparison: its sentence, and warnings about models that are hard to compare."""
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from allennlp_analyze.compare.results import LayerPair, Unmatched
-from allennlp_analyze.results.layer import ModelReport, Skipped
+from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.text.counts import count, percent
 
 
@@ -113,16 +114,47 @@ def _are(number: int) -> str:
 
 
 def _named(pairs: Sequence[LayerPair]) -> str:
-    """Describes the layer that lost or gained most."""
+    """Describes the layer that lost or gained most, and why."""
     loss = [pair.measure("lost_percent").difference or 0.0 for pair in pairs]
     first = max(range(len(pairs)), key=lambda index: abs(loss[index]))
     pair = pairs[first]
-    before, after = pair.baseline, pair.candidate
+    before, after, why = pair.baseline, pair.candidate, _why(pair)
     if loss[first] and pair.same_size:
         lost = [layer.lost_directions for layer in (before, after)]
-        return f"{before.name}: {lost[1]} of {after.M} directions lost, {lost[0]} in A"
+        return f"{before.name}: {lost[1]} of {after.M} directions lost, {lost[0]} in A{why}"
     if loss[first]:
         share = [layer.lost_percent for layer in (before, after)]
-        return f"{before.name}: rank loss {share[1]:.3g}%, {share[0]:.3g}% in A"
+        return f"{before.name}: rank loss {share[1]:.3g}%, {share[0]:.3g}% in A{why}"
     smallest = f"smallest singular value {after.min_singular_value:.3g}"
-    return f"{before.name}: {after.verdict}, {smallest}, {before.min_singular_value:.3g} in A"
+    return f"{before.name}: {after.verdict}, {smallest}, {before.min_singular_value:.3g} in A{why}"
+
+
+def cause_line(pair: LayerPair) -> Optional[str]:
+    """Returns the verdicts on the pair with their causes, before -> after; None if none changed."""
+    if not pair.cause_changed:
+        return None
+    return f"{verdict_in_words(pair.baseline)} -> {verdict_in_words(pair.candidate)}"
+
+
+def cause_lines(pairs: Sequence[LayerPair]) -> list[str]:
+    """Returns a line for each pair of which verdict or lost directions changed."""
+    lines = ((pair.baseline.name, cause_line(pair)) for pair in pairs)
+    return [f"{name}: {line}" for name, line in lines if line is not None]
+
+
+def verdict_in_words(layer: LayerResult) -> str:
+    """Returns the verdict on `layer`, and its reason if there is one."""
+    reason = layer.evidence.reason if layer.evidence else ""
+    if not reason and layer.lost_directions:
+        reason = f"{layer.lost_directions} of {layer.M} directions lost"
+    return f"{layer.verdict.words} ({reason})" if reason else layer.verdict.words
+
+
+def _why(pair: LayerPair) -> str:
+    """The causes in the candidate, or else those in the baseline."""
+    for layer, where in ((pair.candidate, ""), (pair.baseline, " in A")):
+        findings = layer.evidence.findings if layer.evidence else ()
+        causes = dict.fromkeys(x.cause.words for x in findings if x.is_lost and not x.is_harmless)
+        if causes:
+            return f"; cause{where}: {', '.join(causes)}"
+    return ""

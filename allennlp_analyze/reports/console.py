@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import TextIO
+from typing import TYPE_CHECKING, Optional, TextIO
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric
+from allennlp_analyze.reports.experts import finding_line
+from allennlp_analyze.results.experts import Entry, ExpertGroup, expert_groups, table_entries
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.columns import Column
@@ -14,6 +16,10 @@ from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 MAX_INVALID_NAMED = 10
 MAX_FINDINGS = 12
@@ -28,14 +34,29 @@ VERDICT_STYLES = {
     Verdict.NOT_ASSESSED: "dim",
     Verdict.INVALID: "bold red",
 }
+EXPERTS = "experts"
+# Names of experts are long, and differ in the middle: other columns make room for them.
+EXPERT_NAME_WIDTH = 36
+EXPERTS_NOTE = (
+    "Experts: a row for each projection of all experts, with the number of the worst expert and"
+    " its values / the medians. layers.csv, report.json and report.html have every expert."
+)
 COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 
 def number_cell(metric: Metric, layer: LayerResult) -> str:
     """Formats a value of `layer` for a terminal table; a dash if it is undefined."""
-    value, form = metric.read(layer), metric.terminal.format if metric.terminal else ""
+    return _number(metric, metric.read(layer))
+
+
+def _number(metric: Metric, value: Optional[float]) -> str:
+    form = metric.terminal.format if metric.terminal else ""
     if value is None:
         return "-"
+    if form == "d" and value != int(value):  # a median of counts
+        form = ".1f"
+    elif form == "d":
+        value = int(value)
     # A fixed number of decimals would have no maximum width.
     return f"{value:.0e}" if form.endswith("f") and value >= 1000 else f"{value:{form}}"
 
@@ -68,13 +89,51 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
     """
     console = make_console(stream)
     if report.layers:
-        names = [layer.name for layer in report.layers]
-        console.print(layer_table(console, COLUMNS, report.layers, names))
+        console.print(_table(console, report.layers))
         console.print()
     for line in _notes(report):
         print_wrapped(console, line)
     print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
     print_written(console, written)
+
+
+def _table(console: "Console", layers: Sequence[LayerResult]) -> "Table":
+    """Returns the table of `layers`, with one row for each projection of experts."""
+    entries = table_entries(layers)
+    if not any(isinstance(entry, ExpertGroup) for entry in entries):
+        return layer_table(console, COLUMNS, layers, [layer.name for layer in layers])
+    names = [x.name if isinstance(x, ExpertGroup) else layers[x].name for x in entries]
+    columns = [_entry_column(layers, column) for column in COLUMNS]
+    experts = Column(EXPERTS, _experts_cell, style="")
+    return layer_table(console, [experts, *columns], entries, names, least=EXPERT_NAME_WIDTH)
+
+
+def _entry_column(layers: Sequence[LayerResult], column: Column[LayerResult]) -> Column[Entry]:
+    """Returns `column` for layers and groups; a number of a group is that of its worst expert."""
+    metric = {m.terminal.title: m for m in CATALOGUE if m.terminal}.get(column.title)
+
+    def worst(entry: Entry) -> LayerResult:
+        return entry.worst if isinstance(entry, ExpertGroup) else layers[entry]
+
+    def text(entry: Entry) -> str:
+        shown = column.text(worst(entry))
+        if metric is None or not isinstance(entry, ExpertGroup):
+            return shown
+        median = _number(metric, entry.median(metric.read))
+        return shown if shown == median else f"{shown}/{median}"
+
+    def colour(entry: Entry) -> str:
+        return column.colour(worst(entry))
+
+    return Column(
+        column.title, text, style=column.style, colour=colour, rank_to_drop=column.rank_to_drop
+    )
+
+
+def _experts_cell(entry: Entry) -> str:
+    if not isinstance(entry, ExpertGroup):
+        return ""
+    return f"{len(entry.numbers)}, worst {entry.numbers[0]}"
 
 
 def table_2018(report: ModelReport) -> str:
@@ -103,7 +162,8 @@ def _cells_2018(layer: LayerResult) -> list[str]:
 
 
 def _notes(report: ModelReport) -> list[str]:
-    notes = [_skipped_note(report.skipped)] if report.skipped else []
+    notes = [EXPERTS_NOTE] if expert_groups(report.layers) else []
+    notes += [_skipped_note(report.skipped)] if report.skipped else []
     notes += _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
     notes += [f"Warning: {warning}" for warning in report.warnings]
     notes += _findings(report)
@@ -116,10 +176,21 @@ def _notes(report: ModelReport) -> list[str]:
 
 
 def _findings(report: ModelReport) -> list[str]:
-    """Returns a line for each layer with lost or weak directions, the harmful ones first."""
-    found = [layer for layer in report.layers if layer.evidence and layer.evidence.findings]
-    found.sort(key=lambda layer: -layer.lost_directions)
-    lines = [f"{layer.name}: {layer.evidence.reason}." for layer in found if layer.evidence]
+    """Returns a line for each layer, or projection of experts, with lost or weak directions.
+
+    The harmful ones come first.
+    """
+    found: list[tuple[int, str]] = []
+    for entry in table_entries(report.layers):
+        layer = entry.worst if isinstance(entry, ExpertGroup) else report.layers[entry]
+        if isinstance(entry, ExpertGroup):
+            line = finding_line(entry)
+        else:
+            evidence = layer.evidence
+            line = f"{layer.name}: {evidence.reason}." if evidence and evidence.findings else None
+        if line is not None:
+            found.append((-layer.lost_directions, line))
+    lines = [line for _, line in sorted(found, key=lambda pair: pair[0])]
     lines += [
         f"{adapter.name}: {adapter.verdict.words}: {adapter.reason}." for adapter in report.adapters
     ]

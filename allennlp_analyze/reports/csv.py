@@ -9,12 +9,14 @@ from typing import Any, Optional, Union
 
 from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.json import plain
+from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.names import printable
 
 COMPARISON_PARTS = ("ratio", "p")
 COMPARISON = re.compile(f"comparison_(.+)_({'|'.join(COMPARISON_PARTS)})")
+EXPERT_GROUP = "expert_group"
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
@@ -32,12 +34,16 @@ def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
 
 
 def columns(report: ModelReport) -> list[str]:
-    """Returns the header: fixed columns, then a pair for each distribution compared."""
+    """Returns the header: fixed columns, then a pair for each distribution compared.
+
+    The last one of a model with experts is the name of the group that an expert belongs to.
+    """
     names = {name for layer in report.layers for name in _comparisons(layer)}
     compared = [
         _comparison_column(name, part) for name in sorted(names) for part in COMPARISON_PARTS
     ]
-    return fixed_columns() + compared
+    grouped = [EXPERT_GROUP] if expert_groups(report.layers) else []
+    return fixed_columns() + compared + grouped
 
 
 def fixed_columns() -> list[str]:
@@ -72,7 +78,11 @@ def _compared_with(column: str) -> Optional[str]:
 
 def rows(report: ModelReport) -> list[dict[str, Any]]:
     """Returns one flat dict per matrix in model order; a missing or None value is an empty cell."""
-    return [_row(layer) for layer in report.layers]
+    table = [_row(layer) for layer in report.layers]
+    for group in expert_groups(report.layers):
+        for place in group.places:
+            table[place][EXPERT_GROUP] = group.name
+    return table
 
 
 def _row(layer: LayerResult) -> dict[str, Any]:

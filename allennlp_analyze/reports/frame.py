@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.metrics.metric import COUNT, FLOAT, TEXT, WHOLE
-from allennlp_analyze.reports.csv import columns, rows
+from allennlp_analyze.reports.csv import EXPERT_GROUP, columns, rows
 from allennlp_analyze.results.layer import ModelReport
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _DTYPES = {FLOAT: "float64", WHOLE: "int64", COUNT: "Int64", TEXT: "object"}
 _COLUMNS = {column: _DTYPES[m.kind] for m in in_report() for column in m.names}
+_COLUMNS[EXPERT_GROUP] = _DTYPES[TEXT]
 
 
 def to_frame(report: ModelReport) -> "pandas.DataFrame":

@@ -14,6 +14,8 @@ import numpy as np
 from allennlp_analyze.data import read_schema
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.catalogue import in_report
+from allennlp_analyze.reports.experts import group_to_dict
+from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
 
@@ -27,8 +29,10 @@ LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_r
 def to_json_dict(report: ModelReport) -> dict[str, Any]:
     """Returns the report as plain dicts, lists, strings and finite numbers, or None.
 
-    The layout is that of report.schema.json. Numbers keep their full precision.
+    The layout is that of report.schema.json. Numbers keep their full precision. Only a model with
+    experts has `expert_groups`.
     """
+    groups = [group_to_dict(group) for group in expert_groups(report.layers)]
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": plain(report.tool),
@@ -41,6 +45,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "reference": plain(report.reference),
         "adapters": plain(report.adapters),
         "id": report_id(report.layers),
+        **({"expert_groups": groups} if groups else {}),
     }
 
 

@@ -37,3 +37,11 @@ def fraction(share: float) -> str:
         if math.isclose(parts * share, 1.0):
             return words
     return percent(share)
+
+
+def rounded_percent(percentage: float) -> str:
+    """Returns whole percent, but never 100% of less than all or 0% of something."""
+    shown = round(percentage)
+    if shown == 100 and percentage < 100:
+        return "over 99%"
+    return "under 1%" if shown == 0 and percentage > 0 else f"{shown}%"

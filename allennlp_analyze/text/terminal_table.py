@@ -20,16 +20,18 @@ def layer_table(
     items: Sequence[Item],
     names: Sequence[str],
     title: str = "layer",
+    least: int = MIN_NAME_WIDTH,
 ) -> "Table":
     """Returns the table of `items` with their `names`, as wide as `console`, without markup.
 
-    `title` is the heading of the names. The cells of the columns must be printable.
+    `title` is the heading of the names; columns are dropped for names of `least` cells. The cells
+    of the columns must be printable.
     """
     from rich.table import Table
     from rich.text import Text
 
     names = [printable(name, console.encoding) for name in names]
-    kept, gap, name_width = _layout(columns, items, names, console.width)
+    kept, gap, name_width = _layout(columns, items, names, console.width, least)
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column(title, no_wrap=True)
     for column in kept:
@@ -41,12 +43,16 @@ def layer_table(
 
 
 def _layout(
-    columns: Sequence[Column[Item]], items: Sequence[Item], names: Sequence[str], width: int
+    columns: Sequence[Column[Item]],
+    items: Sequence[Item],
+    names: Sequence[str],
+    width: int,
+    least: int,
 ) -> tuple[list[Column[Item]], int, int]:
     """Returns the columns to show, the gap between them, and the cells left for names.
 
     If names do not fit, the gap shrinks first; then columns are dropped: the first one for names of
-    less than GOOD_NAME_WIDTH, the others for names of less than MIN_NAME_WIDTH.
+    less than GOOD_NAME_WIDTH, the others for names of less than `least`.
     """
     longest = max(display_width(name) for name in names)
     last_rank = max(column.rank_to_drop for column in columns)
@@ -55,7 +61,7 @@ def _layout(
     for gap, dropped in [(2, 0), *((1, rank) for rank in range(last_rank + 1))]:
         kept = [column for column in columns if not 0 < column.rank_to_drop <= dropped]
         room = width - sum(gap + _width(column, items) for column in kept)
-        if room >= min(longest, GOOD_NAME_WIDTH if dropped == 0 else MIN_NAME_WIDTH):
+        if room >= min(longest, GOOD_NAME_WIDTH if dropped == 0 else least):
             break
     return kept, gap, max(room, len("layer"))
 

@@ -11,7 +11,7 @@ from allennlp_analyze.storage.records import decoded
 from allennlp_analyze.zoo.results import DONE, STATUSES, ModelOutcome
 
 OUTCOME = "outcome.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def write_outcome(outcome: ModelOutcome, directory: Union[str, Path]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Optional
 
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.layer import Summary, ToolInfo
 from allennlp_analyze.results.verdict import MIN_Q, Verdict
@@ -11,6 +12,29 @@ from allennlp_analyze.results.verdict import MIN_Q, Verdict
 DONE, FAILED = "done", "failed"
 STATUSES = (DONE, FAILED)
 CLAIM_VERDICTS = ("holds", "does not hold", "not run")
+
+
+@dataclass(frozen=True)
+class ZooCause:
+    """A cause of a layer's findings; `count` is the number of its directions.
+
+    `is_lost` is False for weak directions, and for units or a layer without a lost direction.
+    """
+
+    cause: Cause
+    count: int
+    is_harmless: bool
+    is_lost: bool
+
+
+@dataclass(frozen=True)
+class WorstLayer:
+    """The layer of a model that says most about its verdict, and why, in words."""
+
+    name: str
+    kind: str
+    verdict: Verdict
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +53,7 @@ class ZooLayer:
     alpha: Optional[float]
     D: Optional[float]
     verdict: Verdict
+    causes: tuple[ZooCause, ...] = ()
 
     @property
     def Q(self) -> float:
@@ -55,9 +80,10 @@ class ModelOutcome:
 
     `request` is a digest of the request; an outcome with another digest is out of date. `weights`
     is a digest of the names, shapes and norms of its matrices, equal if two archives have the same
-    weights. `files` are the states of the files that were read: a change of one makes the outcome
-    out of date, too. `reports` are the names of the files in its directory, with the sizes of those
-    that hold numbers. The fields after `seconds` are empty or None for a failed model.
+    weights. `worst_layer` is the worst of the judged layers, or of all. `files` are the states of
+    the files that were read: a change of one makes the outcome out of date, too. `reports` are the
+    names of the files in its directory, with the sizes of those that hold numbers. The fields after
+    `seconds` are empty or None for a failed model.
     """
 
     status: str
@@ -73,6 +99,7 @@ class ModelOutcome:
     warnings: tuple[str, ...] = ()
     files: tuple[FileState, ...] = field(default=(), repr=False)
     reports: tuple[tuple[str, Optional[int]], ...] = field(default=(), repr=False)
+    worst_layer: Optional[WorstLayer] = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +141,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class CauseTotals:
+    """How many layers have findings with a cause, and in how many models.
+
+    `n_harmful` of the `n_layers` have lost directions for it, `n_harmless` harmless ones. The
+    `n_other` layers have weak directions, or units without a lost direction.
+    """
+
+    cause: Cause
+    n_models: int
+    n_layers: int
+    n_harmful: int
+    n_harmless: int
+    n_other: int
+
+
+@dataclass(frozen=True)
 class ZooTotals:
     """The totals over all models of a zoo, or over one group.
 
@@ -121,7 +164,7 @@ class ZooTotals:
     every kind. The fields after it are over their linear layers, the last four over assessed ones,
     except `median_alpha`, which is over all `n_power_law` layers with a fit. `models_by_verdict`
     counts the models by every `Verdict`, `layers_by_verdict` the linear layers by
-    `verdict.LAYER_VERDICTS`.
+    `verdict.LAYER_VERDICTS`. `causes` are over layers of every kind, the most frequent first.
     """
 
     n_models: int
@@ -140,6 +183,7 @@ class ZooTotals:
     min_singular_value: Optional[float]
     min_singular_value_model: Optional[str]
     min_singular_value_layer: Optional[str]
+    causes: tuple[CauseTotals, ...] = ()
 
 
 @dataclass(frozen=True)

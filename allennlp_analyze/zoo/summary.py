@@ -4,8 +4,17 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
-from allennlp_analyze.zoo.results import DONE, FAILED, ZooLayer, ZooModel, ZooSummary, ZooTotals
+from allennlp_analyze.zoo.results import (
+    DONE,
+    FAILED,
+    CauseTotals,
+    ZooLayer,
+    ZooModel,
+    ZooSummary,
+    ZooTotals,
+)
 
 
 def summarize_zoo(models: Sequence[ZooModel]) -> ZooSummary:
@@ -46,6 +55,31 @@ def zoo_totals(models: Sequence[ZooModel]) -> ZooTotals:
         min_singular_value=weakest[1].min_singular_value if weakest else None,
         min_singular_value_model=weakest[0].name if weakest else None,
         min_singular_value_layer=weakest[1].name if weakest else None,
+        causes=_causes(counted),
+    )
+
+
+def _causes(models: Iterable[ZooModel]) -> tuple[CauseTotals, ...]:
+    """Counts layers and models by cause; a layer counts once for each of its causes."""
+    of_models: Counter[Cause] = Counter()
+    of_layers: Counter[Cause] = Counter()
+    lost: Counter[Cause] = Counter()
+    harmless: Counter[Cause] = Counter()
+    other: Counter[Cause] = Counter()
+    for model in models:
+        in_model: set[Cause] = set()
+        for layer in model.outcome.layers:
+            found = layer.causes
+            of_layers.update({x.cause for x in found})
+            lost.update({x.cause for x in found if x.is_lost and not x.is_harmless})
+            harmless.update({x.cause for x in found if x.is_lost and x.is_harmless})
+            other.update({x.cause for x in found if not x.is_lost})
+            in_model.update(x.cause for x in found)
+        of_models.update(in_model)
+    order = sorted(of_layers, key=lambda cause: (-of_layers[cause], cause.value))
+    return tuple(
+        CauseTotals(cause, *(of[cause] for of in (of_models, of_layers, lost, harmless, other)))
+        for cause in order
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
@@ -17,6 +17,7 @@ from allennlp_analyze.options.choices import material
 from allennlp_analyze.reports.html.model import PAGE
 from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.worst import judged_layers, worst_layer
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.sources.formats.sharded import is_index
@@ -27,7 +28,7 @@ from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
 from allennlp_analyze.zoo.manifest.options import Choices
 from allennlp_analyze.zoo.outcome import OUTCOME, write_outcome
-from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooLayer
+from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, WorstLayer, ZooCause, ZooLayer
 
 # Digits of the norms by which weights are compared: the last bits differ between machines.
 DIGITS = 6
@@ -213,7 +214,17 @@ def _done(report: ModelReport, unit: Unit) -> ModelOutcome:
         warnings=report.warnings,
         files=report.files,
         reports=(*sizes, (PAGE, None)),
+        worst_layer=zoo_worst(report.layers),
     )
+
+
+def zoo_worst(layers: Sequence[LayerResult]) -> Optional[WorstLayer]:
+    """Returns the worst of the judged layers, or of all if none is judged; None without layers."""
+    worst = worst_layer(judged_layers(layers) or layers)
+    if worst is None:
+        return None
+    reason = worst.evidence.reason if worst.evidence else ""
+    return WorstLayer(worst.name, worst.kind, worst.verdict, reason)
 
 
 def zoo_layer(layer: LayerResult) -> ZooLayer:
@@ -229,6 +240,10 @@ def zoo_layer(layer: LayerResult) -> ZooLayer:
         alpha=fit.alpha if fit else None,
         D=fit.D if fit else None,
         verdict=layer.verdict,
+        causes=tuple(
+            ZooCause(x.cause, x.count, x.is_harmless, x.is_lost)
+            for x in (layer.evidence.findings if layer.evidence else ())
+        ),
     )
 
 

@@ -1,8 +1,8 @@
-"""Write what the schemas of report.json and compare.json say of metrics, from their catalogue.
+"""Write what the schemas say of metrics and causes, from the catalogue and the list of causes.
 
     python -m scripts.tools.make_schemas [--check]
 
-Everything else in the two files stays as it is: it is written by hand. With --check nothing is
+Everything else in the files stays as it is: it is written by hand. With --check nothing is
 written; the exit code is 1 where a file is not what would be written.
 """
 
@@ -19,6 +19,7 @@ from scripts.tools.generated import ROOT, write_or_check
 SCHEMAS = ROOT / "allennlp_analyze" / "data" / "schemas"
 REPORT = SCHEMAS / "report.schema.json"
 COMPARISON = SCHEMAS / "compare.schema.json"
+ZOO = SCHEMAS / "zoo.schema.json"
 UNITS = {WEIGHTS: "the weights", EIGENVALUES: "the eigenvalues of W^T W (weights squared)"}
 TYPES = {FLOAT: "number", WHOLE: "integer", COUNT: "integer", TEXT: "string"}
 
@@ -46,6 +47,13 @@ def comparison_schema() -> dict[str, Any]:
     """The schema of compare.json."""
     schema: dict[str, Any] = json.loads(COMPARISON.read_text(encoding="utf-8"))
     _fill(schema["$defs"]["pair"]["properties"]["differences"], _differences())
+    return schema
+
+
+def zoo_schema() -> dict[str, Any]:
+    """The schema of zoo.json."""
+    schema: dict[str, Any] = json.loads(ZOO.read_text(encoding="utf-8"))
+    schema["$defs"]["cause"]["properties"]["cause"]["enum"] = [cause.value for cause in Cause]
     return schema
 
 
@@ -84,7 +92,11 @@ def main(argv: Optional[list[str]] = None) -> int:
         __doc__,
         lambda: {
             path: json.dumps(schema, indent=2) + "\n"
-            for path, schema in ((REPORT, report_schema()), (COMPARISON, comparison_schema()))
+            for path, schema in (
+                (REPORT, report_schema()),
+                (COMPARISON, comparison_schema()),
+                (ZOO, zoo_schema()),
+            )
         },
         argv,
     )

@@ -1,4 +1,4 @@
-"""A finished model of a zoo is kept only as long as everything that it was made from is the same."""
+"""A finished model of a zoo is kept only while all that it was made from is the same."""
 
 import json
 import os

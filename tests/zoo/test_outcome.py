@@ -100,7 +100,7 @@ def test_a_file_cut_off_anywhere_is_none(tmp_path: Path) -> None:
 
 
 CHANGES: "dict[str, tuple[Any, ...]]" = {
-    "another format": ("format_version", 2),
+    "another format": ("format_version", 1),
     "no status": ("status", None),
     "another status": ("status", "running"),
     "done without a summary": ("summary", None),

@@ -12,6 +12,7 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
+from allennlp_analyze.compare.wording import cause_lines
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
@@ -137,6 +138,7 @@ def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
     most = len(comparison.pairs) + 1 if show_all else MAX_NAMED
     pairs, name = comparison.pairs, comparison.letter
     notes = [f"Warning: {warning}" for warning in comparison.warnings]
+    notes += titled_lines("Verdicts and causes, A -> " + name, cause_lines(pairs), most)
     resized = [
         f"{pair.baseline.name}: {_size(pair.baseline)} in A, {_size(pair.candidate)} in {name}"
         for pair in pairs

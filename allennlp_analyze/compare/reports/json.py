@@ -12,8 +12,10 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
+from allennlp_analyze.compare.wording import cause_line
 from allennlp_analyze.data import read_schema
 from allennlp_analyze.reports.json import plain
+from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.storage.files import write_text
 
 SCHEMA_VERSION = 1
@@ -93,13 +95,20 @@ def _pair(pair: LayerPair) -> dict[str, Any]:
         "same_size": pair.same_size,
         "baseline_verdict": plain(pair.baseline.verdict),
         "candidate_verdict": plain(pair.candidate.verdict),
+        "baseline_reason": _reason(pair.baseline),
+        "candidate_reason": _reason(pair.candidate),
         "change": pair.change,
+        "cause_change": cause_line(pair),
         "spectral_distance": plain(pair.spectral_distance),
         "ks_distance": plain(pair.ks_distance),
         "differences": {name: _difference(d) for name, d in pair.differences.items()},
         "new_warnings": list(pair.new_warnings),
         "gone_warnings": list(pair.gone_warnings),
     }
+
+
+def _reason(layer: LayerResult) -> str:
+    return layer.evidence.reason if layer.evidence else ""
 
 
 def _difference(difference: Difference) -> dict[str, Any]:

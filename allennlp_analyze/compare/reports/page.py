@@ -13,6 +13,7 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
     Unmatched,
 )
+from allennlp_analyze.compare.wording import cause_line, cause_lines
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.html.page import title_of_column, without_word
@@ -26,6 +27,7 @@ from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
 LISTED = 200
+CAUSES = "Verdicts and causes, A → {}"
 # The mark of each change, from the style's marks for verdicts.
 MARKS = {
     "collapsed": Verdict.COLLAPSED.value,
@@ -80,10 +82,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Listing:
-    """A titled list of lines, cut where it is long."""
+    """A titled list of lines, cut where it is long; readers can close one that `is_open`."""
 
     title: str
     lines: tuple[str, ...]
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ def measures(pair: LayerPair) -> list[list[str]]:
 
 def notes(pair: LayerPair, letter: str) -> list[str]:
     """Returns further notes on a pair."""
-    lines = []
+    line = cause_line(pair)
+    lines = [] if line is None else [f"A {_arrow('->')} {letter}: {_arrow(line)}."]
     if pair.matched_by != "name":
         lines.append(f"Matched by {pair.matched_by}: in {letter} it is {pair.candidate.name}.")
     if not pair.same_size:
@@ -256,7 +260,9 @@ def _section(comparison: ModelComparison) -> Section:
 
 def _listings(comparison: ModelComparison) -> list[Listing]:
     name = comparison.letter
+    causes = [_arrow(line) for line in cause_lines(comparison.pairs)]
     lists = {
+        CAUSES.format(name): causes,
         "Warnings": list(comparison.warnings),
         "Worse than allowed": [f"{f.layer}: {f.reason}" for f in comparison.failures],
         f"With NaN or infinity in {name}, not in A": [
@@ -270,7 +276,12 @@ def _listings(comparison: ModelComparison) -> list[Listing]:
 
 def _listing(title: str, lines: Sequence[str]) -> Listing:
     shown = map(printable, first_lines(lines, LISTED, "compare.json"))
-    return Listing(f"{title} ({len(lines)})", tuple(shown))
+    is_open = title.startswith(CAUSES[: CAUSES.index("{")])
+    return Listing(f"{title} ({len(lines)})", tuple(shown), is_open)
+
+
+def _arrow(text: str) -> str:
+    return text.replace("->", "→")
 
 
 def _unmatched(unmatched: Unmatched) -> str:

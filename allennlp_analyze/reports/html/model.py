@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Union
 
+from allennlp_analyze.reports.html.experts import group_data
 from allennlp_analyze.reports.html.page import COLUMNS, fact_labels, facts, page_of
 from allennlp_analyze.reports.html.reference import reference_section
 from allennlp_analyze.reports.html.spectra import spectrum_data
@@ -39,6 +40,7 @@ def html_page(report: ModelReport) -> str:
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
         "facts": fact_labels(),
+        "groups": group_data(report.layers, COLUMNS),
         "layers": [_layer_data(layer) for layer in report.layers],
     }
     return render_template(

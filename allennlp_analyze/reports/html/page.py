@@ -8,11 +8,13 @@ from typing import Any
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.html.cards import Card, cards_of
+from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
 from allennlp_analyze.reports.html.findings import findings
-from allennlp_analyze.reports.html.table import Row, short_name, table_row
+from allennlp_analyze.reports.html.table import Row, short_name
 from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
-from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, worst_first
+from allennlp_analyze.results.verdict import LAYER_VERDICTS, worst_first
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable
@@ -20,17 +22,6 @@ from allennlp_analyze.text.names import printable
 NAMED = 12
 SKIPPED_SHOWN = 1000
 WORST_FIRST = worst_first(LAYER_VERDICTS)
-
-
-@dataclass(frozen=True)
-class Card:
-    """One of the numbers at the top of the page."""
-
-    title: str
-    value: str
-    where: str
-    meaning: str
-    formula: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,8 @@ class Page:
     findings: tuple[Note, ...]
     columns: tuple[Column[LayerResult], ...]
     rows: tuple[Row, ...]
+    n_layers: int
+    about_rows: str
     kinds: tuple[tuple[str, int], ...]
     verdicts: tuple[tuple[str, str, int], ...]
     skipped: tuple[LeftOut, ...]
@@ -87,9 +80,7 @@ def title_of_column(metric: Metric) -> str:
 
 def _number_column(metric: Metric, column: PageColumn) -> Column[LayerResult]:
     def show(layer: LayerResult) -> str:
-        value = metric.read(layer)
-        percent = "%" if column.percent and value else ""
-        return text(value, column.digits) + percent
+        return number_text(column, metric.read(layer))
 
     style = "number" if column.narrow else "number less"
     return Column(column.title, show, title_of_column(metric), metric.read, style)
@@ -126,12 +117,12 @@ def page_of(report: ModelReport) -> Page:
         verdict=summary.verdict.value,
         verdict_word=summary.verdict.model_words.capitalize(),
         sentence=without_word(summary.sentence),
-        cards=_cards(report),
+        cards=cards_of(report),
         findings=_notes(report),
         columns=COLUMNS,
-        rows=tuple(
-            table_row(layer, COLUMNS, layer, layer.verdict.value) for layer in report.layers
-        ),
+        rows=tuple(rows_of(report.layers, COLUMNS)),
+        n_layers=len(report.layers),
+        about_rows=about_rows(report.layers),
         kinds=tuple(sorted(kinds.items())),
         verdicts=tuple((v.value, v.words, verdicts[v]) for v in WORST_FIRST if verdicts[v]),
         skipped=tuple(
@@ -171,47 +162,6 @@ def facts(layer: LayerResult) -> list[str]:
     values = [text(term.value(layer)) for term in TERMS]
     parameter = layer.parameter + (f" [{layer.part}]" if layer.part else "")
     return [printable(value) for value in (layer.name, parameter, kind, layer.dtype, *values)]
-
-
-def _cards(report: ModelReport) -> tuple[Card, ...]:
-    summary = report.summary
-    loss = summary.max_rank_loss_percent
-    counts = [
-        f"{number} {verdict.words}"
-        for verdict, number in summary.layers_by_verdict.items()
-        if number
-    ]
-    return (
-        Card(
-            "Smallest singular value",
-            text(summary.min_singular_value, 3),
-            printable(summary.min_singular_value_layer or "no layer is assessed"),
-            "If it is well above 0, every input direction passes through every assessed layer.",
-            "σ_min = √λ_min(WᵀW)",
-        ),
-        Card(
-            "Directions lost",
-            NOTHING if loss is None else f"{loss:.3g}%",
-            "the largest loss of an assessed layer",
-            "Share of the directions that are lost by the rule of the verdict.",
-            "100 · #{lost} / M",
-        ),
-        Card(
-            "Power-law exponent α",
-            text(summary.median_alpha, 3),
-            f"median of {summary.n_power_law} layers; mean {text(summary.mean_alpha, 3)}",
-            "Between 2 and 6 in well-trained layers (Martin and Mahoney 2018).",
-            "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
-        ),
-        Card(
-            "Layers",
-            str(summary.n_layers),
-            ", ".join(counts),
-            f"The verdict is that of {summary.n_judged}; as in the 2018 study, the cards beside"
-            f" are about the {summary.n_assessed} linear ones with Q above {MIN_Q}.",
-            "Q = N / M",
-        ),
-    )
 
 
 def _notes(report: ModelReport) -> tuple[Note, ...]:

@@ -1,7 +1,7 @@
 """A table of layers on a page: columns, and rows as texts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Optional
 
 from allennlp_analyze.results.layer import LayerResult
@@ -14,29 +14,42 @@ VERDICT = "verdict"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table; `verdict` adds that verdict's mark."""
+    """One cell of the table; `verdict` adds that verdict's mark, `remark` a line below."""
 
     text: str
     style: str
     verdict: Optional[str] = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: the short name, the full name, and the other cells."""
+    """A row of the table: the short name, the full name, and the other cells.
+
+    `attributes` are those of the row in HTML; without any, its number in the table is its index.
+    `remark` stands below the name.
+    """
 
     name: str
     full_name: str
     cells: tuple[Cell, ...]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    remark: str = ""
 
 
-def table_row(layer: LayerResult, columns: Sequence[Column[Item]], item: Item, mark: str) -> Row:
+def table_row(
+    layer: LayerResult,
+    columns: Sequence[Column[Item]],
+    item: Item,
+    mark: str,
+    attributes: Optional[Mapping[str, str]] = None,
+) -> Row:
     """Returns the row of `item`, named after `layer`; the first of `columns` is the name."""
     cells = [
         Cell(column.text(item), column.style, mark if column.style == VERDICT else None)
         for column in columns[1:]
     ]
-    return Row(short_name(layer), printable(layer.name), tuple(cells))
+    return Row(short_name(layer), printable(layer.name), tuple(cells), attributes or {})
 
 
 def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:
@@ -46,4 +59,9 @@ def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:
 
 def short_name(layer: LayerResult) -> str:
     """Returns the name shortened for figures and tables."""
-    return shorten(printable(layer.name), NAME_WIDTH) or "(no name)"
+    return short_text(layer.name)
+
+
+def short_text(name: str) -> str:
+    """Returns `name` shortened for figures and tables."""
+    return shorten(printable(name), NAME_WIDTH) or "(no name)"

@@ -11,6 +11,7 @@ from allennlp_analyze.text.lists import titled_lines
 from allennlp_analyze.text.names import printable, shorten
 from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import layer_table
+from allennlp_analyze.zoo.reports.causes import cause_line
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
     FAILED,
@@ -27,6 +28,7 @@ MAX_ROWS = 40
 MAX_NAMED = 10
 # The file with all models.
 TABLE = "zoo-models.csv"
+ZOO = "zoo.json"
 GROUP_WIDTH = 18
 # Cells for the reason of a failure, on a narrow and on a wide terminal.
 REASON_WIDTHS = (12, 30)
@@ -126,6 +128,8 @@ def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
         yield f"Not shown: {count(hidden, 'model')}; {TABLE} has them all."
     twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
     yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
+    causes = map(cause_line, report.require_summary().totals.causes)
+    yield from titled_lines("Causes", causes, MAX_NAMED, ZOO)
     failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
     yield from titled_lines("Failed", failed, MAX_NAMED, TABLE)
 

@@ -28,6 +28,8 @@ OUTCOME_COLUMNS = (
     "weights",
     "seconds",
 )
+# The worst layer of a model, and why.
+WORST_COLUMNS = ("worst_layer", "worst_reason")
 # Fields of a summary that are counts by name get a column for each name.
 COUNTS = {"layers_by_kind": "layers_", "layers_by_verdict": "layers_"}
 SUMMARY_FIELDS = tuple(field.name for field in dataclasses.fields(Summary))
@@ -71,7 +73,7 @@ def write_zoo_models(report: ZooReport, path: Union[str, Path]) -> None:
     for field in SUMMARY_FIELDS:
         columns += [COUNTS[field] + name for name in names[field]] if field in COUNTS else [field]
     rows = (_model_row(model, names) for model in report.models)
-    _write(path, [*columns, "warnings"], rows)
+    _write(path, [*columns, *WORST_COLUMNS, "warnings"], rows)
 
 
 def _write(path: Union[str, Path], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -164,4 +166,6 @@ def _model_row(model: ZooModel, names: dict[str, list[str]]) -> list[Any]:
             row += [(value or {}).get(name) for name in names[field]]
         else:
             row.append(value)
+    worst = outcome.worst_layer
+    row += [worst.name, worst.reason] if worst else [None, None]
     return [cell(value) for value in [*row, "; ".join(outcome.warnings)]]

@@ -84,6 +84,7 @@ def _model(model: ZooModel) -> dict[str, Any]:
         "model_type": outcome.model_type,
         "duplicate_of": model.duplicate_of,
         "summary": plain(outcome.summary),
+        "worst_layer": plain(outcome.worst_layer),
         "warnings": list(outcome.warnings),
     }
 

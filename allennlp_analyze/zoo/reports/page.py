@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allennlp_analyze.reports.html.page import Card, pairs, settings_pairs, versions
+from allennlp_analyze.reports.html.cards import Card
+from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict, worst_first
 from allennlp_analyze.text.counts import counted, fraction
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.arrays import LinearLayers
+from allennlp_analyze.zoo.reports.causes import CauseRow, cause_rows
 from allennlp_analyze.zoo.reports.charts import OTHERS, group_label
 from allennlp_analyze.zoo.reports.claims import ClaimRow, claim_rows, claims_sentence
 from allennlp_analyze.zoo.reports.groups import GroupTable, group_table
@@ -62,8 +64,9 @@ TERMS = (
     ),
     (
         f"{Verdict.COLLAPSED.words}, {Verdict.NEAR_COLLAPSE.words}",
-        f"the worst among the linear layers with Q above {MIN_Q}",
-        "Collapsed: a direction is lost. Near collapse: the smallest singular value is below"
+        "the worst among the layers that multiply activations",
+        "Collapsed: a direction is lost, and matters. Near collapse: the smallest singular value is"
+        " below"
         f" {fraction(NEAR_SHARE)} of that of a random matrix of this size and variance.",
     ),
     (
@@ -114,6 +117,7 @@ class ZooPage:
     columns: tuple[ModelColumn, ...]
     rows: tuple[ModelRow, ...]
     n_models: int
+    causes: tuple[CauseRow, ...]
     groups: GroupTable
     group_options: tuple[tuple[str, int], ...]
     states: tuple[tuple[int, str, int], ...]
@@ -140,6 +144,7 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
         columns=COLUMNS,
         rows=tuple(rows[:STATIC_ROWS]),
         n_models=len(rows),
+        causes=cause_rows(report.require_summary().totals),
         groups=group_table(report, LISTED),
         group_options=group_options(report),
         states=tuple((ORDER[s], word, states[s]) for s, word in STATES.items() if states[s]),
@@ -191,7 +196,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
             "Models",
             f"{totals.n_counted:,}",
             _verdicts(states),
-            "Each counts once, with the worst verdict of its linear layers.",
+            "Each counts once, with the worst verdict on a layer that multiplies activations.",
             f"{states[FAILED_STATE]:,} failed, {counted(states[DUPLICATE], 'duplicate')}",
         ),
         Card(
@@ -206,7 +211,7 @@ def _cards(report: ZooReport, layers: LinearLayers, states: "dict[str, int]") ->
             "Smallest singular value",
             text(totals.min_singular_value, 3),
             _weakest(totals),
-            "Over the assessed layers. Well above 0, every input direction passes.",
+            "Over the assessed layers, as in the study. The verdicts judge squares, too.",
             "σ_min = √λ_min(WᵀW)",
         ),
         Card(

@@ -131,10 +131,17 @@ def model_name(name: str) -> str:
 
 
 def note_of(model: ZooModel) -> str:
-    """Returns why the model failed, or which model it duplicates, or ""."""
+    """Returns why the model failed, which model it duplicates, or what is wrong with it, or ""."""
     if model.outcome.status == FAILED:
         return shorten(printable(model.outcome.reason or "no reason was recorded"), NOTE_WIDTH)
-    return "" if model.duplicate_of is None else f"same as {model_name(model.duplicate_of)}"
+    if model.duplicate_of is not None:
+        return f"same as {model_name(model.duplicate_of)}"
+    worst = model.outcome.worst_layer
+    if worst is None or not (worst.reason or worst.verdict.is_worse_than(Verdict.FULL_RANK)):
+        return ""
+    name = shorten(printable(worst.name), NAME_WIDTH)
+    reason = f": {printable(worst.reason)}" if worst.reason else ""
+    return shorten(f"worst layer {name}, {worst.verdict.words}{reason}", NOTE_WIDTH)
 
 
 def shown(value: Value, form: str) -> str:

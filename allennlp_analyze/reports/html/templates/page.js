@@ -171,26 +171,28 @@
 
   // ---- the table
   const layerOf = row => layers[Number(row.dataset.index)];
-  const {rows, toggle, opened} = layerTable(document.getElementById("layers"), row => layerOf(row).sort, row => detail(layerOf(row)));
+  const table = layerTable(document.getElementById("layers"), row => row.dataset.group ? data.groups[row.dataset.group].sort : layerOf(row).sort,
+    row => detail(layerOf(row)));
+  const rows = table.rows;
 
   function show(index) {
     const row = rows[index];
+    table.reveal(row);
     if (row.hidden) { document.getElementById("filters").reset(); filter(); }
-    toggle(row, true);
+    table.toggle(row, true);
     row.scrollIntoView({block: "start"});
     row.querySelector("button.open").focus({preventScroll: true});
   }
 
   function filter() {
     const [name, kind, verdict] = ["name", "kind", "verdict"].map(of => document.getElementById(`filter-${of}`).value);
-    let count = 0;
-    for (const [index, row] of rows.entries()) {
-      const layer = layers[index];
-      const shown = layer.name.toLowerCase().includes(name.toLowerCase()) && (!kind || layer.kind === kind) && (!verdict || layer.verdict === verdict);
-      row.hidden = !shown;
-      if (opened.has(row)) opened.get(row).hidden = !shown;
-      count += shown;
-    }
+    const part = name.toLowerCase();
+    const matches = row => {
+      const layer = layerOf(row), names = [layer.name, ...(row.dataset.member ? [data.groups[row.dataset.member].name] : [])];
+      return names.some(of => of.toLowerCase().includes(part)) && (!kind || layer.kind === kind) && (!verdict || layer.verdict === verdict);
+    };
+    table.filter(matches, Boolean(name || kind || verdict));
+    const count = rows.filter(matches).length;
     document.getElementById("count").textContent = count === rows.length ? several(count, "layer") : `${count} of ${several(rows.length, "layer")}`;
   }
 

@@ -1,0 +1,94 @@
+"""The page's rows of experts: one for each projection, which opens to a row for each expert."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.experts import about_experts
+from allennlp_analyze.reports.html.table import (
+    VERDICT,
+    Cell,
+    Row,
+    short_text,
+    sort_keys,
+    table_row,
+)
+from allennlp_analyze.reports.terms import text
+from allennlp_analyze.results.experts import ExpertGroup, expert_groups, table_entries
+from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.text.columns import Column
+from allennlp_analyze.text.names import printable
+
+ABOUT = (
+    "A projection of experts is one row, with the numbers of the worst expert; it opens to a row"
+    " for each, the worst first."
+)
+
+
+def number_text(column: PageColumn, value: Any) -> str:
+    """Formats a number of the column; a percentage has its sign."""
+    return text(value, column.digits) + ("%" if column.percent and value else "")
+
+
+def rows_of(layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]]) -> Iterator[Row]:
+    """Yields a row for each layer; the experts of a projection follow a row of all of them."""
+    number = 0
+    for entry in table_entries(layers):
+        if isinstance(entry, ExpertGroup):
+            yield _group_row(entry, number, columns)
+            for place in entry.places:
+                yield _layer_row(layers[place], columns, place, number)
+            number += 1
+        else:
+            yield _layer_row(layers[entry], columns, entry)
+
+
+def about_rows(layers: Sequence[LayerResult]) -> str:
+    """Returns what a row of experts is, or "" if there are none."""
+    return ABOUT if expert_groups(layers) else ""
+
+
+def group_data(
+    layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]]
+) -> list[dict[str, Any]]:
+    """Returns the names and sort keys of the groups for page.js."""
+    return [
+        {
+            "name": printable(group.name),
+            "sort": [printable(group.name), *sort_keys(columns[1:], group.worst)],
+        }
+        for group in expert_groups(layers)
+    ]
+
+
+def _layer_row(
+    layer: LayerResult, columns: Sequence[Column[LayerResult]], place: int, number: int = -1
+) -> Row:
+    attributes = {"id": f"layer-{place}", "data-index": str(place)}
+    if number >= 0:
+        attributes.update({"class": "member", "data-member": str(number)})
+    return table_row(layer, columns, layer, layer.verdict.value, attributes)
+
+
+def _group_row(group: ExpertGroup, number: int, columns: Sequence[Column[LayerResult]]) -> Row:
+    metrics = {m.page.title: (m, m.page) for m in CATALOGUE if m.page is not None}
+    cells = []
+    for column in columns[1:]:
+        shown = column.text(group.worst)
+        remark = _median(group, *metrics[column.title]) if column.title in metrics else ""
+        mark = group.verdict.value if column.style == VERDICT else None
+        cells.append(
+            Cell(shown, column.style, mark, f"median {remark}" if remark not in ("", shown) else "")
+        )
+    return Row(
+        short_text(group.name),
+        printable(group.name),
+        tuple(cells),
+        {"class": "group", "data-group": str(number), "data-place": str(min(group.places))},
+        about_experts(group),
+    )
+
+
+def _median(group: ExpertGroup, metric: Metric, column: PageColumn) -> str:
+    return number_text(column, group.median(metric.read))

@@ -1,0 +1,147 @@
+"""Experts on report.html in a real browser: one row for each projection, which opens."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allennlp_analyze import Report
+from allennlp_analyze.reports.html.model import write_html
+from tests.browser.test_page import head, shown
+from tests.support.browser import Opened, chromium, opened
+from tests.support.mixtures import COLLAPSED, DEAD, EXPERTS, mixture
+
+GATE = "tr.group[data-group='0']"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return mixture()
+
+
+@pytest.fixture(scope="module")
+def path(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_html(report, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture
+def page(browser: Any, path: Path) -> Iterator[Opened]:
+    with opened(browser, path) as found:
+        yield found
+
+
+def plain(report: Report) -> "list[int]":
+    grouped = {place for group in report.expert_groups for place in group.places}
+    return [index for index in range(len(report.layers)) if index not in grouped]
+
+
+def test_closed_at_first_and_opened_by_a_click(page: Opened, report: Report) -> None:
+    assert shown(page) == plain(report)
+    assert page.page.locator("tr.group:visible").count() == len(report.expert_groups)
+    assert page.page.locator("#count").text_content() == f"{len(report.layers)} layers"
+    group = report.expert_groups[0]
+    button = page.page.locator(f"{GATE} button.open")
+    assert f"1 dead: {DEAD}; 1 collapsed: {COLLAPSED}" in page.texts(f"{GATE} th")[0]
+    button.click()
+    assert button.get_attribute("aria-expanded") == "true"
+    members = [
+        int(x)
+        for x in page.page.locator(f"{GATE} ~ tr[data-member='0']:visible").evaluate_all(
+            "rows => rows.map(row => row.dataset.index)"
+        )
+    ]
+    assert members == list(group.places)  # the worst first
+    assert group.numbers[:2] == (DEAD, COLLAPSED)
+    button.click()
+    assert button.get_attribute("aria-expanded") == "false"
+    assert shown(page) == plain(report)
+
+
+def test_the_keyboard_opens_a_group_and_an_expert(page: Opened, report: Report) -> None:
+    page.page.locator(f"{GATE} button.open").focus()
+    page.page.keyboard.press("Enter")
+    page.page.keyboard.press("Tab")
+    page.page.keyboard.press("Space")
+    worst = report.expert_groups[0].places[0]
+    assert page.page.evaluate("document.activeElement.title") == report.layers[worst].name
+    assert page.page.locator(f"#layer-{worst} + tr.detail").is_visible()
+    page.page.locator(f"{GATE} button.open").click()
+    assert not page.page.locator(f"#layer-{worst} + tr.detail").is_visible()
+
+
+@pytest.mark.parametrize("label", ["σ_min", "verdict"])
+def test_a_sorted_group_keeps_its_experts(page: Opened, report: Report, label: str) -> None:
+    group = report.expert_groups[0]
+    page.page.locator(f"{GATE} button.open").click()
+    for descending in (False, True):
+        head(page, label).get_by_role("button").click()
+        order = page.page.locator("#layers tbody tr").evaluate_all(
+            "rows => rows.map(row => row.dataset.member ?? 'top')"
+        )
+        place = page.page.locator("#layers tbody tr").evaluate_all(
+            "rows => rows.findIndex(row => row.dataset.group === '0')"
+        )
+        assert order[place + 1 : place + 1 + EXPERTS] == ["0"] * EXPERTS
+        if label == "σ_min":
+            values = [report.layers[i].min_singular_value for i in shown(page) if i in group.places]
+            assert values == sorted(values, reverse=descending) and len(values) == EXPERTS
+        tops = page.page.locator("#layers tbody tr:not(.member)").evaluate_all(
+            "rows => rows.map(row => row.dataset.group ?? 'x' + row.dataset.index)"
+        )
+        keys = {
+            "σ_min": lambda layer: layer.min_singular_value,
+            "verdict": lambda layer: layer.verdict != "collapsed",
+        }[label]
+        worsts = [
+            keys(report.layers[int(x[1:])] if x[0] == "x" else report.expert_groups[int(x)].worst)
+            for x in tops
+        ]
+        assert worsts == sorted(worsts, reverse=descending)
+
+
+def test_a_filter_opens_the_groups_that_have_matches(page: Opened, report: Report) -> None:
+    group = report.expert_groups[0]
+    page.page.get_by_label("Verdict").select_option("collapsed")
+    assert shown(page) == list(group.places[:2])
+    assert page.page.locator("tr.group:visible").count() == 1
+    assert page.page.locator("#count").text_content() == f"2 of {len(report.layers)} layers"
+    page.page.get_by_role("button", name="Show all").click()
+    page.page.locator(f"{GATE} button[aria-expanded=false]").wait_for()
+    assert shown(page) == plain(report)
+    page.page.get_by_label("Name", exact=True).fill("experts.*.gate")
+    assert sorted(shown(page)) == sorted(group.places)
+
+
+def test_a_link_opens_the_group_of_its_layer(page: Opened, report: Report) -> None:
+    worst = report.expert_groups[0].places[0]
+    page.page.get_by_role("link", name=f"experts.{DEAD}.gate_proj").first.click()
+    page.page.locator(f"#layer-{worst} + tr.detail").wait_for()
+    assert page.page.locator(f"#layer-{worst}").is_visible()
+
+
+def test_without_javascript_every_expert_is_there(browser: Any, path: Path, report: Report) -> None:
+    with opened(browser, path, java_script_enabled=False) as found:
+        visible = found.page.locator("#layers tbody tr[data-index]:visible")
+        assert visible.count() == len(report.layers)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_accessible_and_no_wider_than_the_window(
+    browser: Any, path: Path, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    with opened(browser, path, width, color_scheme=scheme) as found:
+        found.page.locator(f"{GATE} button.open").click()
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+        result = axe.Axe().run(found.page)
+        problems = [
+            (p["id"], n["html"][:200]) for p in result.response["violations"] for n in p["nodes"]
+        ]
+        assert problems == []
