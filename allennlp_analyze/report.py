@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from allennlp_analyze.analysis.request import Writing
-from allennlp_analyze.analysis.writing import check_output, write_reports
+from allennlp_analyze.analysis.writing import write_alone
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.figures.model import MODEL_PLOTS
 from allennlp_analyze.reports.figures.plots import (
@@ -110,12 +110,12 @@ class Report(ModelReport):
     ) -> tuple[Path, ...]:
         """Write the same files as the command and return their paths.
 
-        A directory that holds a report is refused without `force`. Raises `OptionError` for a value
-        that makes no sense, `OutputError` when nothing can be written there.
+        A directory that holds a report is refused without `force`, and one where another run is
+        writing is always refused. Raises `OptionError` for an invalid value, `OutputError` if
+        nothing can be written there.
         """
         writing = Writing(Path(directory), force=force, plots=plots, plot_format=plot_format)
-        check_output(writing)
-        return write_reports(self, writing).written
+        return write_alone(self, writing).written
 
     def __repr__(self) -> str:
         archive = shorten(printable(self.source.archive), NAME_WIDTH)

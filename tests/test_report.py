@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import Layer, Report, analyze, load
+from allennlp_analyze.analysis.journal import only_writer, open_journal
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import OutputError, SourceError, UsageError
 from allennlp_analyze.report import PLOTS
@@ -100,6 +101,60 @@ def test_a_report_is_not_replaced_unasked(report: Report, tmp_path: Path) -> Non
     assert len(load(tmp_path).layers) == 1
     report.write(str(tmp_path), plots=False, force=True)
     assert load(tmp_path).layers == report.layers
+
+
+WRITER = """\
+import sys
+from pathlib import Path
+import numpy as np
+from allennlp_analyze import analyze
+report = analyze({"a.weight": np.diag(np.arange(1.0, 4.0))})
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    report.write(sys.argv[1], plots=False)
+    print("wrote")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_of_many_writers_one_writes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", WRITER, str(out)]
+    pipe = subprocess.PIPE
+    writers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(4)
+    ]
+    for one in writers:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    for one in writers:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    said = sorted(one.communicate(timeout=60)[0] for one in writers)
+    assert said == ["OutputError\n"] * 3 + ["wrote\n"]
+    assert len(load(out).layers) == 1
+
+
+def test_it_does_not_write_where_a_run_is_writing(report: Report, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open_journal(out, {}, resume=False):
+        with pytest.raises(OutputError, match=rf"^{out}: another run \(process \d+\) is writing"):
+            report.write(out, plots=False, force=True)
+        assert not (out / "report.json").exists()
+    assert not out.exists()
+    with only_writer(out), pytest.raises(OutputError, match=f"^{out}: another run is writing"):
+        report.write(out, plots=False, force=True)
+    assert not out.exists()
+    report.write(out, plots=False)
+    assert load(out).layers == report.layers
+
+
+def test_no_run_writes_where_it_is_writing(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(OutputError, match="another run is writing there"):
+        with open_journal(tmp_path, {}, resume=False):
+            pass
 
 
 def test_a_directory_that_cannot_be(report: Report, tmp_path: Path) -> None:

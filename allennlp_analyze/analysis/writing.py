@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allennlp_analyze.analysis.journal import finished_layers
+from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, only_writer
 from allennlp_analyze.analysis.request import Writing
 from allennlp_analyze.errors import Advice, Message, OutputError
 from allennlp_analyze.reports.csv import write_csv
@@ -18,11 +18,13 @@ from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
+from allennlp_analyze.storage.locks import LOCK
 from allennlp_analyze.text.progress import progress_bar
 
 TABLE = "layers.csv"
 PLOTS = "plots"
 DRAWN = ".plots-"
+FILES = (REPORT, TABLE, VALUES, PAGE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def check_output(writing: Writing) -> None:
     Raises `OutputError` if they cannot, or if they would replace existing reports without `force`.
     """
     directory = writing.directory
-    check_directory(directory)
+    check_directory(directory, (*FILES, JOURNAL, LOCK), (PLOTS,) if writing.plots else ())
     finished = finished_layers(directory)
     if writing.force or (writing.resume and finished):
         return
@@ -47,6 +49,11 @@ def check_output(writing: Writing) -> None:
         kept = what_is_kept(directory, finished)
         anew = Advice("force", "or use {} to start over", switch=True)
         raise OutputError(kept.text, *kept.advice, anew)
+    refuse_report(directory)
+
+
+def refuse_report(directory: Path) -> None:
+    """Raise `OutputError` if `directory` contains a report."""
     if (directory / REPORT).exists():
         raise OutputError(
             f"{directory}: a report already exists",
@@ -63,6 +70,18 @@ def what_is_kept(directory: Path, matrices: int) -> Message:
     )
 
 
+def write_alone(report: ModelReport, writing: Writing) -> Outcome:
+    """Check the output directory and write every report of `report`, without a run.
+
+    The directory is locked as by a run, so that two writers do not mix. Raises `OutputError`.
+    """
+    check_output(writing)
+    with only_writer(writing.directory):
+        if not writing.force:  # another writer may have finished since the check
+            refuse_report(writing.directory)
+        return write_reports(report, writing)
+
+
 def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> Outcome:
     """Write every report of `report`. Raises `OutputError`.
 
@@ -73,7 +92,7 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
     directory = writing.directory
     make_directory(directory)
     _sweep(directory)
-    written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
+    written = [directory / name for name in FILES]
     if writing.plots:
         write_json(report, written[0])
     write_csv(report, written[1])
@@ -92,7 +111,7 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
 
 
 def _sweep(directory: Path) -> None:
-    """Remove the partial files of a killed run; the journal's lock excludes other runs."""
+    """Remove the partial files of a killed run; the lock of the directory excludes others."""
     for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             stale.unlink()

@@ -21,7 +21,7 @@ from allennlp_analyze.reports.json import plain
 from allennlp_analyze.reports.loader import REPORT
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
-from allennlp_analyze.storage.locks import only_run
+from allennlp_analyze.storage.locks import LOCK, only_run
 from allennlp_analyze.text.progress import progress_bar
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.engine.dask import Dask
@@ -45,7 +45,7 @@ from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
-from allennlp_analyze.zoo.reports.plots import write_zoo_plots
+from allennlp_analyze.zoo.reports.plots import PLOTS, write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
 from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import (
@@ -192,7 +192,7 @@ def _engine(zoo: ZooRequest, models: int) -> Engine:
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:
     """Check before any work that the zoo can be written and replaces none by accident."""
-    check_directory(root)
+    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), (MODELS, PLOTS))
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
         raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
@@ -343,4 +343,4 @@ def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
     yield root / MODELS_TABLE
     yield write_zoo_html(report, root / PAGE)
     write_zoo_plots(report, root, plot_format)
-    yield root / "plots"
+    yield root / PLOTS

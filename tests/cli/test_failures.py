@@ -59,6 +59,44 @@ def test_unwritable_output_is_found_out_before_the_archive_is_read(tmp_path: Pat
     assert "not a directory" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ([], ["report.json", "layers.csv", "singular_values.npz", "report.html", ".lock"]),
+        ([], ["journal.jsonl"]),
+        (["compare", str(SMALL)], ["compare.json", "compare.html"]),
+        (["zoo"], ["zoo.json", "zoo.csv", "zoo-models.csv", "index.html", ".lock"]),
+    ],
+    ids=["reports", "journal", "compare", "zoo"],
+)
+def test_a_directory_in_place_of_a_file_is_found_out_before_the_archive_is_read(
+    command: "list[str]", names: "list[str]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "damaged.tar.gz"
+    model.write_text("not an archive")
+    argument = str(tmp_path) if command == ["zoo"] else str(model)
+    for name in names:
+        place = tmp_path / name.lstrip(".") / name
+        place.mkdir(parents=True)
+        assert main([*command, argument, "--output-dir", str(place.parent), "--force"]) == 1
+        said = f"error: {place}: is a directory, not a file; choose another --output-dir\n"
+        assert tuple(capsys.readouterr()) == ("", said)
+        assert list(place.parent.iterdir()) == [place] and not list(place.iterdir())
+
+
+@pytest.mark.parametrize("command", [[], ["zoo"]], ids=["one model", "zoo"])
+def test_a_file_in_place_of_the_figures_is_found_out_before_the_archive_is_read(
+    command: "list[str]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.tar.gz").write_text("not an archive")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plots").write_text("mine")
+    argument = str(tmp_path) if command else str(tmp_path / "damaged.tar.gz")
+    assert main([*command, argument, "--output-dir", str(tmp_path / "out")]) == 1
+    assert f"{tmp_path / 'out' / 'plots'}: is a file, not a directory" in capsys.readouterr().err
+    assert (tmp_path / "out" / "plots").read_text() == "mine"
+
+
 def test_a_failing_plot_loses_no_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
