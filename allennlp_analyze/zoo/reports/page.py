@@ -62,7 +62,7 @@ TERMS = (
     ),
     (
         f"{Verdict.COLLAPSED.words}, {Verdict.NEAR_COLLAPSE.words}",
-        f"the worst among the linear layers with Q above {MIN_Q}",
+        "the worst among the layers that multiply activations",
         "Collapsed: a direction is lost. Near collapse: the smallest singular value is below"
         f" {fraction(NEAR_SHARE)} of that of a random matrix of this size and variance.",
     ),
