@@ -17,9 +17,13 @@ from allennlp_analyze.reports.html import model as page
 from allennlp_analyze.results.verdict import ADAPTER_VERDICTS, LAYER_VERDICTS, Verdict
 from allennlp_analyze.zoo.reports.table import STATES
 from scripts.tools import make_schemas
+from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 TEMPLATES = resources.files("allennlp_analyze.reports.html") / "templates"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The first cells of its tables.
+ROWS = re.findall(r"^\| (`.*?`) \|", README, re.MULTILINE)
 CSS = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 PRESENTERS: "dict[str, tuple[Iterable[str], Iterable[Verdict]]]" = {
     "the sentence": (FOUND, LAYER_VERDICTS),
@@ -33,6 +37,7 @@ PRESENTERS: "dict[str, tuple[Iterable[str], Iterable[Verdict]]]" = {
         [verdict for verdict in Verdict if verdict.is_judgement],  # others are grey
     ),
     "the table of a zoo": (STATES, Verdict),
+    "README.md": (re.findall(r"`(\w+)`", "".join(ROWS)), Verdict),
 }
 # What the schemas hold of each: the lists (of models, of layers, of adapters) and tables of counts.
 LISTS = {"report": (1, 2, 1), "compare": (1, 3, 0), "zoo": (3, 3, 0)}
