@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -91,6 +92,9 @@ def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
 def test_what_was_not_written_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="contains no report.json"):
         load(tmp_path)
+    for path, named in (("", "''"), ("a" * 5000, "a" * 5000)):
+        with pytest.raises(SourceError, match=f"^{named}: contains no report.json"):
+            load(path)
 
 
 def test_a_report_is_not_replaced_unasked(report: Report, tmp_path: Path) -> None:
@@ -163,6 +167,9 @@ def test_a_directory_that_cannot_be(report: Report, tmp_path: Path) -> None:
         report.write(tmp_path / "file")
     with pytest.raises(UsageError, match="plot_format: 'gif' is not one of png, svg, pdf"):
         report.write(tmp_path / "new", plot_format="gif")
+    for path in ("", " ", "\0", 3):
+        with pytest.raises(UsageError, match=f"^directory: {re.escape(repr(path))} "):
+            report.write(path)  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()
 
 

@@ -11,7 +11,7 @@ from allennlp_analyze.errors import Advice, OutputError
 
 TEMPORARY_SUFFIX = ".allennlp-analyze.tmp"
 CHOOSE_ANOTHER = Advice("directory", "choose another {}")
-PathLike = Union[str, Path]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:

@@ -179,9 +179,9 @@ Text = TypeVar("Text", str, Optional[str])
 
 def _absolute(path: Text) -> Text:
     """Returns the absolute path of an existing file; other text may be a URL or a name."""
-    if path is None or not Path(path).expanduser().exists():
+    if path is None or not os.path.exists(os.path.expanduser(path)):
         return path
-    return str(Path(path).expanduser().absolute())
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _engine(zoo: ZooRequest, models: int) -> Engine:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -80,8 +81,8 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
 
 def _file_facts(archive: str) -> list[object]:
     """Returns the facts that show whether a local archive changed; [] for a URL."""
-    path = Path(archive).expanduser()
-    if is_url(archive) or not path.exists():
+    path = Path(os.path.expanduser(archive))
+    if is_url(archive) or not os.path.exists(path):
         return []
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     states = [(file.name, file.stat()) for file in files if file.is_file()]
