@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from allennlp_analyze.analysis.pipeline import analyze_archive, analyze_source
@@ -92,7 +91,7 @@ def load(path: Union[str, "os.PathLike[str]"]) -> Report:
     It equals the report that was written. Raises `SourceError` if it is missing, damaged, or has
     another version.
     """
-    return Report.of(load_report(Path(path)))
+    return Report.of(load_report(path))
 
 
 def _analyze(model: "Model", **choices: Any) -> Report:

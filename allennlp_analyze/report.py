@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from allennlp_analyze.analysis.request import Writing
-from allennlp_analyze.analysis.writing import check_output, write_reports
+from allennlp_analyze.analysis.writing import write_alone
 from allennlp_analyze.errors import UsageError
+from allennlp_analyze.options.choices import checked
+from allennlp_analyze.options.values import quoted
 from allennlp_analyze.reports.figures.model import MODEL_PLOTS
 from allennlp_analyze.reports.figures.plots import (
     draw_layer,
@@ -73,7 +75,9 @@ class Report(ModelReport):
         """
         if isinstance(name, int):
             if not -len(self.layers) <= name < len(self.layers):
-                raise UsageError(f"no layer {name}: the report has {len(self.layers)} layers")
+                raise UsageError(
+                    f"no layer {name}: the report has {count(len(self.layers), 'layer')}"
+                )
             return self.layers[name]
         found = [x for x in self.layers if x.name == name] or [
             x for x in self.layers if x.parameter == name
@@ -84,7 +88,7 @@ class Report(ModelReport):
             str(name), [x.name for x in self.layers], n=3, cutoff=0.4
         )
         hint = f"; did you mean {', '.join(map(printable, close[:3]))}?" if close else ""
-        raise UsageError(f"no layer {printable(str(name))!r}{hint}")
+        raise UsageError(f"no layer {quoted(name)}{hint}")
 
     @property
     def expert_groups(self) -> tuple[ExpertGroup, ...]:
@@ -102,7 +106,9 @@ class Report(ModelReport):
     def plot(self, kind: str = PLOTS[0]) -> "Figure":
         """Returns a new figure of the model; `kind` is one of `PLOTS`. Raises `UsageError`."""
         if kind not in PLOTS:
-            raise UsageError(f"kind: no plot is called {kind!r}; choose from {', '.join(PLOTS)}")
+            raise UsageError(
+                f"kind: no plot is called {quoted(kind)}; choose from {', '.join(PLOTS)}"
+            )
         with house_style():
             return _finished(draw_model(new_model_figure(), kind, self))
 
@@ -116,12 +122,13 @@ class Report(ModelReport):
     ) -> tuple[Path, ...]:
         """Write the same files as the command and return their paths.
 
-        A directory that holds a report is refused without `force`. Raises `OptionError` for a value
-        that makes no sense, `OutputError` when nothing can be written there.
+        A directory that holds a report is refused without `force`, and one where another run is
+        writing is always refused. Raises `OptionError` for an invalid value, `OutputError` if
+        nothing can be written there.
         """
-        writing = Writing(Path(directory), force=force, plots=plots, plot_format=plot_format)
-        check_output(writing)
-        return write_reports(self, writing).written
+        where: Path = checked("directory", directory)
+        writing = Writing(where, force=force, plots=plots, plot_format=plot_format)
+        return write_alone(self, writing).written
 
     def __repr__(self) -> str:
         archive = shorten(printable(self.source.archive), NAME_WIDTH)

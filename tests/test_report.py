@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import Layer, Report, analyze, load
+from allennlp_analyze.analysis.journal import only_writer, open_journal
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import OutputError, SourceError, UsageError
 from allennlp_analyze.report import PLOTS
@@ -90,6 +92,9 @@ def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
 def test_what_was_not_written_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="contains no report.json"):
         load(tmp_path)
+    for path, named in (("", "''"), ("a" * 5000, "a" * 5000)):
+        with pytest.raises(SourceError, match=f"^{named}: contains no report.json"):
+            load(path)
 
 
 def test_a_report_is_not_replaced_unasked(report: Report, tmp_path: Path) -> None:
@@ -102,12 +107,69 @@ def test_a_report_is_not_replaced_unasked(report: Report, tmp_path: Path) -> Non
     assert load(tmp_path).layers == report.layers
 
 
+WRITER = """\
+import sys
+from pathlib import Path
+import numpy as np
+from allennlp_analyze import analyze
+report = analyze({"a.weight": np.diag(np.arange(1.0, 4.0))})
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    report.write(sys.argv[1], plots=False)
+    print("wrote")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_of_many_writers_one_writes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", WRITER, str(out)]
+    pipe = subprocess.PIPE
+    writers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(4)
+    ]
+    for one in writers:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    for one in writers:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    said = sorted(one.communicate(timeout=60)[0] for one in writers)
+    assert said == ["OutputError\n"] * 3 + ["wrote\n"]
+    assert len(load(out).layers) == 1
+
+
+def test_it_does_not_write_where_a_run_is_writing(report: Report, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open_journal(out, {}, resume=False):
+        with pytest.raises(OutputError, match=rf"^{out}: another run \(process \d+\) is writing"):
+            report.write(out, plots=False, force=True)
+        assert not (out / "report.json").exists()
+    assert not out.exists()
+    with only_writer(out), pytest.raises(OutputError, match=f"^{out}: another run is writing"):
+        report.write(out, plots=False, force=True)
+    assert not out.exists()
+    report.write(out, plots=False)
+    assert load(out).layers == report.layers
+
+
+def test_no_run_writes_where_it_is_writing(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(OutputError, match="another run is writing there"):
+        with open_journal(tmp_path, {}, resume=False):
+            pass
+
+
 def test_a_directory_that_cannot_be(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is not a directory; choose another directory"):
         report.write(tmp_path / "file")
     with pytest.raises(UsageError, match="plot_format: 'gif' is not one of png, svg, pdf"):
         report.write(tmp_path / "new", plot_format="gif")
+    for path in ("", " ", "\0", 3):
+        with pytest.raises(UsageError, match=f"^directory: {re.escape(repr(path))} "):
+            report.write(path)  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()
 
 

@@ -8,7 +8,7 @@ from allennlp_analyze.settings import Settings
     ("choice", "message"),
     [
         ({"kinds": ("lineal",)}, "unknown kind 'lineal'; choose from linear, "),
-        ({"kinds": ()}, "expected at least one"),
+        ({"kinds": ()}, "names no kind; choose from linear, "),
         ({"layers": "*ff"}, "'\\*ff' is not a regular expression"),
         ({"loose_tolerance": -1.0}, "^loose_tolerance: "),
         ({"loose_tolerance": float("nan")}, "^loose_tolerance: "),

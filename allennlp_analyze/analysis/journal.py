@@ -99,6 +99,16 @@ def finished_layers(directory: Path) -> int:
 
 
 @contextlib.contextmanager
+def only_writer(directory: Path) -> Iterator[None]:
+    """Lock `directory` as a run does, for reports that need no journal; create it if missing.
+
+    Raises `OutputError` if another process works there.
+    """
+    with _made(directory), _only_run(directory / JOURNAL):
+        yield
+
+
+@contextlib.contextmanager
 def _made(directory: Path) -> Iterator[None]:
     """Create `directory` and its parents; remove those that are still empty at the end."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]

@@ -19,7 +19,13 @@ from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.summary import other_findings, summarize
-from allennlp_analyze.analysis.writing import Outcome, check_output, what_is_kept, write_reports
+from allennlp_analyze.analysis.writing import (
+    Outcome,
+    check_output,
+    refuse_report,
+    what_is_kept,
+    write_reports,
+)
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
@@ -72,6 +78,9 @@ def run(
         def keep_journal(of_run: Mapping[str, Any]) -> Journal:
             journal = open_journal(writing.directory, of_run, writing.resume, writing.force)
             journals.append(stack.enter_context(journal))
+            # Another run may have finished while this one was reading.
+            if not (writing.force or journals[0].finished):
+                refuse_report(writing.directory)
             return journals[0]
 
         try:

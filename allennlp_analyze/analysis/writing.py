@@ -4,11 +4,10 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allennlp_analyze.analysis.journal import finished_layers
+from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, only_writer
 from allennlp_analyze.analysis.request import Writing
 from allennlp_analyze.errors import Advice, Message, OutputError
 from allennlp_analyze.reports.csv import write_csv
@@ -19,11 +18,14 @@ from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
+from allennlp_analyze.storage.locks import LOCK
 from allennlp_analyze.text.progress import progress_bar
 
 TABLE = "layers.csv"
 PLOTS = "plots"
 NEW, DRAWN = ".new-", ".plots-"
+# report.json goes first and comes last: see `write_reports`.
+FILES = (TABLE, VALUES, PAGE, REPORT)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def check_output(writing: Writing) -> None:
     Raises `OutputError` if they cannot, or if they would replace existing reports without `force`.
     """
     directory = writing.directory
-    check_directory(directory)
+    check_directory(directory, (*FILES, JOURNAL, LOCK), (PLOTS,) if writing.plots else ())
     finished = finished_layers(directory)
     if writing.force or (writing.resume and finished):
         return
@@ -48,6 +50,11 @@ def check_output(writing: Writing) -> None:
         kept = what_is_kept(directory, finished)
         anew = Advice("force", "or use {} to start over", switch=True)
         raise OutputError(kept.text, *kept.advice, anew)
+    refuse_report(directory)
+
+
+def refuse_report(directory: Path) -> None:
+    """Raise `OutputError` if `directory` contains a report."""
     if (directory / REPORT).exists():
         raise OutputError(
             f"{directory}: a report already exists",
@@ -64,6 +71,18 @@ def what_is_kept(directory: Path, matrices: int) -> Message:
     )
 
 
+def write_alone(report: ModelReport, writing: Writing) -> Outcome:
+    """Check the output directory and write every report of `report`, without a run.
+
+    The directory is locked as by a run, so that two writers do not mix. Raises `OutputError`.
+    """
+    check_output(writing)
+    with only_writer(writing.directory):
+        if not writing.force:  # another writer may have finished since the check
+            refuse_report(writing.directory)
+        return write_reports(report, writing)
+
+
 def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> Outcome:
     """Write every report of `report`. Raises `OutputError`.
 
@@ -75,14 +94,16 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
     directory = writing.directory
     make_directory(directory)
     _sweep(directory)
-    names = (TABLE, VALUES, PAGE, REPORT)
     new = make_directory(directory / f"{NEW}{os.getpid()}")
     try:
         write_csv(report, new / TABLE)
         write_npz(report, new / VALUES)
         write_html(report, new / PAGE)
         write_json(report, new / REPORT)
-        _replace_all(directory, new, names)
+        _replace_all(directory, new)
+    except OutputError as error:
+        at = error.text.replace(str(new / "_")[:-1], str(directory / "_")[:-1])
+        raise OutputError(at, *error.advice) from None
     except OSError as error:
         raise OutputError(f"{directory}: {error.strerror or error}") from None
     finally:
@@ -98,17 +119,17 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
     return Outcome(report, tuple(written))
 
 
-def _replace_all(directory: Path, new: Path, names: Sequence[str]) -> None:
-    """Replace the files of an earlier report by those in `new`; the last of `names` is the mark."""
+def _replace_all(directory: Path, new: Path) -> None:
+    """Replace the files of an earlier report by those in `new`."""
     with contextlib.suppress(FileNotFoundError):
-        (directory / names[-1]).unlink()
+        (directory / REPORT).unlink()
     shutil.rmtree(directory / PLOTS, ignore_errors=True)
-    for name in names:
+    for name in FILES:
         (new / name).replace(directory / name)
 
 
 def _sweep(directory: Path) -> None:
-    """Remove the partial files of a killed run; the journal's lock excludes other runs."""
+    """Remove the partial files of a killed run; the lock of the directory excludes others."""
     for stale in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             stale.unlink()

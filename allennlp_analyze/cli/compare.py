@@ -85,7 +85,7 @@ def _check_output(directory: Path, force: bool) -> None:
     """Check before any work that the comparison can be written and replaces none by accident."""
     from allennlp_analyze.storage.files import check_directory
 
-    check_directory(directory)
+    check_directory(directory, (COMPARISON, PAGE))
     if (directory / COMPARISON).exists() and not force:
         raise OutputError(
             f"{directory}: a comparison already exists",

@@ -1,7 +1,6 @@
 """The command `allennlp-analyze render DIR`: writes the page again from the files of a run."""
 
 import argparse
-from pathlib import Path
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
 from allennlp_analyze.cli.options import add_options
@@ -20,7 +19,6 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     parser.add_argument(
         "directory",
         metavar="DIR",
-        type=Path,
         help="the output directory of an analysis, or its report.json",
     )
     add_options(parser, Place.RENDER, (("", (Section.OUTPUT,)),), table)
@@ -29,13 +27,13 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> int:
     """Render the page and return the exit code."""
-    return guarded(lambda: _render(args.directory), str(args.directory), args.debug)
+    return guarded(lambda: _render(args.directory), args.directory, args.debug)
 
 
-def _render(directory: Path) -> int:
+def _render(directory: str) -> int:
     from allennlp_analyze.reports.html.model import PAGE, write_html
     from allennlp_analyze.reports.loader import load_report, report_directory
 
-    where = report_directory(directory)
-    print(write_html(load_report(directory), where / PAGE))
+    report = load_report(directory)
+    print(write_html(report, report_directory(directory) / PAGE))
     return 0

@@ -28,6 +28,8 @@ Places = tuple[Place, ...]
 ONE_MODEL = (Place.ANALYZE, Place.MANIFEST, Place.LIBRARY)
 EVERY_MODEL = (Place.ANALYZE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
 EVERYWHERE = (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
+# An option of these places is one of every command.
+COMMANDS = tuple(place for place in Place if place.value.startswith(Place.ANALYZE.value))
 MONITORS = (Place.MONITOR, Place.CALLBACK, Place.ALLENNLP)
 
 

@@ -3,7 +3,15 @@
 from allennlp_analyze.options import values
 from allennlp_analyze.options.common import COUNT, FILE, switch
 from allennlp_analyze.options.names import PLOT_FORMATS, REFERENCES, TABLES
-from allennlp_analyze.options.option import MONITORS, ONE_MODEL, Option, Place, Section, Values
+from allennlp_analyze.options.option import (
+    COMMANDS,
+    MONITORS,
+    ONE_MODEL,
+    Option,
+    Place,
+    Section,
+    Values,
+)
 
 PRESENTING: tuple[Option, ...] = (
     switch(
@@ -122,7 +130,7 @@ PRESENTING: tuple[Option, ...] = (
     switch(
         "debug",
         Section.OUTPUT,
-        (Place.ANALYZE, Place.COMPARE, Place.RENDER, Place.ZOO),
+        COMMANDS,
         "show the traceback of an error",
     ),
     Option(

@@ -23,12 +23,19 @@ _WORDS = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_DIGITS = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
+# Python converts up to 4300 digits.
+_DIGITS = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
 
 
 def quoted(value: object) -> str:
-    """Formats `value` for messages."""
-    text = repr(value)
+    """Formats `value` for messages: one line of at most `MAX_SHOWN` characters."""
+    try:
+        value = plain(value)
+        text = repr(value)
+    except Exception:  # a number of too many digits, or an object that cannot show itself
+        text = f"<{type(value).__name__}>"
+    if not isinstance(value, str):
+        text = " ".join(text.split())
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
@@ -42,7 +49,7 @@ def text_of(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{quoted(value)} is not text; put it in quotes")
     if not value.strip():
-        raise ValueError("is empty")
+        raise ValueError(f"{quoted(value)} is empty")
     return value
 
 
@@ -66,7 +73,7 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[object
     def parse(value: object) -> float:
         found = _float(value)
         if not (math.isfinite(found) and least <= found <= most):
-            raise ValueError(f"{found} is not a number{limits}")
+            raise ValueError(f"{quoted(value)} is not a number{limits}")
         return found
 
     return parse
@@ -82,7 +89,7 @@ def positive(most: float = math.inf, of: str = "") -> Callable[[object], float]:
         except ValueError:
             found = math.nan
         if not (0 < found <= most and math.isfinite(found)):
-            raise ValueError(f"{quoted(plain(value))} must be a finite number{limits}")
+            raise ValueError(f"{quoted(value)} must be a finite number{limits}")
         return found
 
     return parse
@@ -94,11 +101,11 @@ def whole(least: Optional[int] = None) -> Callable[[object], int]:
     def parse(value: object) -> int:
         found = _whole(value)
         if found is None:
-            raise ValueError(f"{quoted(plain(value))} is not a whole number")
+            raise ValueError(f"{quoted(value)} is not a whole number")
         if abs(found) > MAX_WHOLE:
-            raise ValueError(f"{quoted(plain(value))} is too large")
+            raise ValueError(f"{quoted(value)} is too large")
         if least is not None and found < least:
-            raise ValueError(f"{found} is not a number >= {least}")
+            raise ValueError(f"{quoted(value)} is not a number >= {least}")
         return found
 
     return parse
@@ -133,22 +140,23 @@ def _float(value: object) -> float:
 
 def size(value: object) -> int:
     """Parses a number of bytes, or text like 20G."""
-    value = plain(value)
-    if isinstance(value, float) and value.is_integer():  # 20e9
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(f"{quoted(value)} is not a size; expected one like 500M or 20G")
-    if isinstance(value, int) and value > 0:
-        return value
-    return parse_size(str(value))
+    found = plain(value)
+    if isinstance(found, float) and found.is_integer():  # 20e9
+        found = int(found)
+    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+        return found
+    try:
+        return parse_size(found if isinstance(found, str) else "")
+    except ValueError as error:
+        raise ValueError(f"{quoted(value)} {error}") from None
 
 
 def names(value: object) -> tuple[str, ...]:
     """A list of names, or text that separates them with commas, one at the end included."""
     value = plain(value)
     if isinstance(value, str):
-        value = [name for name in value.split(",") if name.strip()] or [""]
-    if isinstance(value, Mapping) or not hasattr(value, "__iter__"):
+        value = [name for name in value.split(",") if name.strip()] or [value]
+    if isinstance(value, (Mapping, bytes)) or not hasattr(value, "__iter__"):
         raise ValueError(f"{quoted(value)} is not a list of names")
     return tuple(text_of(name).strip() for name in value)
 
@@ -159,7 +167,7 @@ def some_of(known: Sequence[str], what: str) -> Callable[[object], tuple[str, ..
     def parse(value: object) -> tuple[str, ...]:
         found = () if isinstance(value, str) and not value.strip(" ,") else names(value)
         if not found:
-            raise ValueError(f"expected at least one of {', '.join(known)}")
+            raise ValueError(f"{quoted(value)} names no {what}; choose from {', '.join(known)}")
         for name in found:
             if name not in known:
                 raise ValueError(f"unknown {what} {quoted(name)}; choose from {', '.join(known)}")
@@ -202,7 +210,10 @@ def sha256(value: object) -> str:
 
 def path_text(value: object) -> str:
     """Parses a path, or text that may name something else."""
-    return text_of(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    text = text_of(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    if "\0" in text:
+        raise ValueError(f"{quoted(text)} contains a null character")
+    return text
 
 
 def path(value: object) -> Path:

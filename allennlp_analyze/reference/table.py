@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 
 from allennlp_analyze.errors import OptionError, SourceError
 from allennlp_analyze.options.names import REFERENCES
+from allennlp_analyze.options.values import quoted
 from allennlp_analyze.reference.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.results.reference import ReferenceNumbers
 
@@ -257,7 +258,7 @@ def _rows(file: str, records: Sequence[_Record]) -> tuple[ReferenceNumbers, ...]
             continue
         if row.name in places:
             raise SourceError(
-                f"{file}: {record.place}: {_quoted(row.name)} is already in {places[row.name]}"
+                f"{file}: {record.place}: {quoted(row.name)} is already in {places[row.name]}"
             )
         places[row.name] = record.place
     return tuple(rows)
@@ -289,20 +290,20 @@ def _value(column: str, cell: object) -> Union[str, int, float, None]:
     """Returns the value of one cell. Raises `ValueError` with the reason if it is invalid."""
     if column in ("name", "parameter"):
         if cell is not None and not isinstance(cell, str):
-            raise ValueError(f"{_quoted(cell)} is not a name")
+            raise ValueError(f"{quoted(cell)} is not a name")
         return cell or None
     number = _number(cell)
     if number is None:
         return None
     if column in MEASURES:
         if column != "alpha" and number < 0:
-            raise ValueError(f"{_quoted(cell)} is negative")
+            raise ValueError(f"{quoted(cell)} is negative")
         if column == "D" and number > 1:
-            raise ValueError(f"{_quoted(cell)} is more than 1, the largest possible distance")
+            raise ValueError(f"{quoted(cell)} is more than 1, the largest possible distance")
         return number
     least = 0 if column == "module_index" else 1
     if number != math.floor(number) or not least <= number <= _MAX_INTEGER:
-        raise ValueError(f"{_quoted(cell)} is not a whole number of at least {least}")
+        raise ValueError(f"{quoted(cell)} is not a whole number of at least {least}")
     return int(number)
 
 
@@ -311,19 +312,14 @@ def _number(cell: object) -> Optional[float]:
     if cell is None or (isinstance(cell, str) and cell.strip().lower() in _UNKNOWN):
         return None
     if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
-        raise ValueError(f"{_quoted(cell)} is not a number")
+        raise ValueError(f"{quoted(cell)} is not a number")
     try:
         # Python would accept 1_000, which no table contains as a number.
         number = float("" if isinstance(cell, str) and "_" in cell else cell)
     except ValueError:
-        raise ValueError(f"{_quoted(cell)} is not a number") from None
+        raise ValueError(f"{quoted(cell)} is not a number") from None
     if math.isnan(number):
         return None
     if math.isinf(number):
-        raise ValueError(f"{_quoted(cell)} is not finite")
+        raise ValueError(f"{quoted(cell)} is not finite")
     return number
-
-
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

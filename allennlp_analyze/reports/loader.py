@@ -1,10 +1,11 @@
 """Loads report.json and singular_values.npz of a run as a `ModelReport`."""
 
 import dataclasses
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -14,28 +15,30 @@ from allennlp_analyze.reports.json import read_json, report_id
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
+from allennlp_analyze.storage.files import PathLike
 from allennlp_analyze.storage.records import decoded
 
 REPORT = "report.json"
 VALUES = "singular_values.npz"
 
 
-def report_directory(path: Union[str, Path]) -> Path:
+def report_directory(path: PathLike) -> Path:
     """Returns the output directory `path`, or that of the report.json `path`."""
     path = Path(path)
-    return path.parent if path.name == REPORT and not path.is_dir() else path
+    return path.parent if path.name == REPORT and not os.path.isdir(path) else path
 
 
-def load_report(path: Union[str, Path]) -> ModelReport:
+def load_report(path: PathLike) -> ModelReport:
     """Load the report in the output directory `path` (or with the report.json `path`).
 
     It equals the report that was written. Raises `SourceError` if the report is missing, damaged,
     or has another schema version.
     """
     directory = report_directory(path)
-    if not (directory / REPORT).is_file():
+    if not os.fspath(path) or not os.path.isfile(directory / REPORT):
+        named = directory if os.fspath(path) else repr("")  # Path("") is the working directory
         raise SourceError(
-            f"{directory}: contains no {REPORT}; expected the output directory of an analysis"
+            f"{named}: contains no {REPORT}; expected the output directory of an analysis"
         )
     contents = read_json(directory / REPORT)
     try:

@@ -1,6 +1,7 @@
 """Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -265,8 +266,8 @@ def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -
         return None
     if is_url(weights_file):
         return fetch(weights_file, quiet, timeout)
-    path = Path(weights_file).expanduser()
-    return path if path.is_file() else None
+    path = os.path.expanduser(weights_file)
+    return Path(path) if os.path.isfile(path) else None
 
 
 def _should_be_archive(archive: str, head: bytes) -> bool:

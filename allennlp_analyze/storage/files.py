@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Callable, Union
@@ -10,7 +11,7 @@ from allennlp_analyze.errors import Advice, OutputError
 
 TEMPORARY_SUFFIX = ".allennlp-analyze.tmp"
 CHOOSE_ANOTHER = Advice("directory", "choose another {}")
-PathLike = Union[str, Path]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:
@@ -55,11 +56,24 @@ def make_directory(path: PathLike) -> Path:
     return directory
 
 
-def check_directory(path: PathLike) -> None:
+def check_directory(path: PathLike, files: Iterable[str] = (), folders: Iterable[str] = ()) -> None:
     """Check that files can be written to the directory `path`, which may not exist yet.
 
-    Nothing is created. Raises `OutputError` if files cannot be written.
+    None of the names `files` may be a directory there, and each of `folders` that exists must be
+    one. Nothing is created. Raises `OutputError` if files cannot be written.
     """
+    _check_writable(path)
+    for name in files:
+        place = Path(path) / name
+        if place.is_dir() and not place.is_symlink():  # a link would be replaced
+            raise OutputError(f"{place}: is a directory, not a file", CHOOSE_ANOTHER)
+    for name in folders:
+        place = Path(path) / name
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"{place}: is a file, not a directory", CHOOSE_ANOTHER)
+
+
+def _check_writable(path: PathLike) -> None:
     nearest = Path(path).absolute()
     try:
         while not nearest.exists():

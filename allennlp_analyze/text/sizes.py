@@ -1,4 +1,4 @@
-"""Parses sizes in bytes as people write them."""
+"""Parses and formats sizes in bytes as people write them."""
 
 import re
 
@@ -10,9 +10,15 @@ _SIZE = re.compile(r"([0-9]{1,18})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 def parse_size(text: str) -> int:
     """Parse a size in bytes: a number above 0, optionally with K, M, G or T (powers of 1024).
 
-    Raises `ValueError` with one line for anything else.
+    Raises `ValueError` with the reason, without `text`, for anything else.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or int(match.group(1)) == 0:
-        raise ValueError(f"{text!r} is not a size; expected one like 500M or 20G")
+        raise ValueError("is not a size; expected one like 500M or 20G")
     return int(match.group(1)) * UNITS[match.group(2).upper()]
+
+
+def size_text(size: int) -> str:
+    """Formats a size in the largest unit of which it is a multiple, as `parse_size` takes it."""
+    unit = next(unit for unit, factor in reversed(UNITS.items()) if size % factor == 0)
+    return f"{size // UNITS[unit]}{unit}" if unit else f"{size} bytes"

@@ -20,7 +20,7 @@ from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
-from allennlp_analyze.storage.locks import only_run
+from allennlp_analyze.storage.locks import LOCK, only_run
 from allennlp_analyze.text.progress import progress_bar
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.earlier import earlier_outcomes
@@ -44,7 +44,7 @@ from allennlp_analyze.zoo.manifest.reading import (
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
-from allennlp_analyze.zoo.reports.plots import write_zoo_plots
+from allennlp_analyze.zoo.reports.plots import PLOTS, write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
 from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import (
@@ -178,9 +178,9 @@ Text = TypeVar("Text", str, Optional[str])
 
 def _absolute(path: Text) -> Text:
     """Returns the absolute path of an existing file; other text may be a URL or a name."""
-    if path is None or not Path(path).expanduser().exists():
+    if path is None or not os.path.exists(os.path.expanduser(path)):
         return path
-    return str(Path(path).expanduser().absolute())
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _engine(zoo: ZooRequest, models: int) -> Engine:
@@ -191,7 +191,7 @@ def _engine(zoo: ZooRequest, models: int) -> Engine:
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:
     """Check before any work that the zoo can be written and replaces none by accident."""
-    check_directory(root)
+    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), (MODELS, PLOTS))
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
         raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
@@ -325,4 +325,4 @@ def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
     yield root / MODELS_TABLE
     yield write_zoo_html(report, root / PAGE)
     write_zoo_plots(report, root, plot_format)
-    yield root / "plots"
+    yield root / PLOTS

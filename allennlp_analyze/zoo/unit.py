@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -92,7 +93,7 @@ def _facts(named: Optional[str]) -> list[object]:
     """
     if named is None or is_url(named):
         return []
-    path = Path(named).expanduser()
+    path = Path(os.path.expanduser(named))
     if is_index(named):
         path = path.parent
     files = sorted(path.iterdir()) if path.is_dir() else [path]

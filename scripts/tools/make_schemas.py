@@ -1,4 +1,4 @@
-"""Write what the schemas say of metrics and causes, from the catalogue and the list of causes.
+"""Write what the schemas say of metrics, verdicts and causes, from their tables.
 
     python -m scripts.tools.make_schemas [--check]
 
@@ -8,12 +8,14 @@ written; the exit code is 1 where a file is not what would be written.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Optional
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE, in_report
 from allennlp_analyze.metrics.metric import COUNT, EIGENVALUES, FLOAT, TEXT, WEIGHTS, WHOLE, Metric
 from allennlp_analyze.results.evidence import Cause
+from allennlp_analyze.results.verdict import ADAPTER_VERDICTS, LAYER_VERDICTS, Verdict
 from scripts.tools.generated import ROOT, write_or_check
 
 SCHEMAS = ROOT / "allennlp_analyze" / "data" / "schemas"
@@ -26,7 +28,7 @@ TYPES = {FLOAT: "number", WHOLE: "integer", COUNT: "integer", TEXT: "string"}
 
 def report_schema() -> dict[str, Any]:
     """The schema of report.json. What an object of several numbers is stands in the file."""
-    schema: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8"))
+    schema = _read(REPORT)
     definitions = schema["$defs"]
     layer = definitions["layer"]
     objects: dict[str, list[Metric]] = {}
@@ -38,6 +40,7 @@ def report_schema() -> dict[str, Any]:
         properties[name] = layer["properties"][name] if part else _property(metric)
     _fill(layer, properties.items())
     definitions["finding"]["properties"]["cause"]["enum"] = [cause.value for cause in Cause]
+    definitions["adapter"]["properties"]["verdict"]["enum"] = _values(ADAPTER_VERDICTS)
     for name, metrics in objects.items():
         _fill(definitions[name], ((m.key.partition(".")[2], _property(m)) for m in metrics))
     return schema
@@ -45,16 +48,51 @@ def report_schema() -> dict[str, Any]:
 
 def comparison_schema() -> dict[str, Any]:
     """The schema of compare.json."""
-    schema: dict[str, Any] = json.loads(COMPARISON.read_text(encoding="utf-8"))
+    schema = _read(COMPARISON)
     _fill(schema["$defs"]["pair"]["properties"]["differences"], _differences())
     return schema
 
 
 def zoo_schema() -> dict[str, Any]:
     """The schema of zoo.json."""
-    schema: dict[str, Any] = json.loads(ZOO.read_text(encoding="utf-8"))
+    schema = _read(ZOO)
     schema["$defs"]["cause"]["properties"]["cause"]["enum"] = [cause.value for cause in Cause]
     return schema
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The schema in a file, with its lists of verdicts filled."""
+    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    _fill_verdicts(schema)
+    return schema
+
+
+def _fill_verdicts(node: Any) -> None:
+    """Fill every list and every table of counts below `node` that contains NOT_ASSESSED."""
+    if isinstance(node, dict):
+        if Verdict.NOT_ASSESSED in node.get("enum", ()):
+            node["enum"] = _values(_meant(node["enum"]))
+        counts = node.get("properties", {})
+        if Verdict.NOT_ASSESSED in counts:
+            _fill(node, [(name, _count(counts, name)) for name in _values(_meant(counts))])
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, (dict, list)):
+            _fill_verdicts(child)
+
+
+def _meant(listed: Container[str]) -> Iterable[Verdict]:
+    """Verdicts on models, of which INVALID is one, or on layers."""
+    return Verdict if Verdict.INVALID in listed else LAYER_VERDICTS
+
+
+def _values(verdicts: Iterable[Verdict]) -> list[str]:
+    return [verdict.value for verdict in verdicts]
+
+
+def _count(counts: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The property with the number of a verdict, worded as that of NOT_ASSESSED."""
+    known = counts[Verdict.NOT_ASSESSED]
+    return {**known, "description": known["description"].replace(Verdict.NOT_ASSESSED, name)}
 
 
 def _differences() -> Iterator[tuple[str, Any]]:

@@ -81,8 +81,8 @@ def test_a_report_of_another_schema_is_one_line(
         ([SMALL, ROOT / "setup.py"], 1, "setup.py"),
         ([SMALL, "other.json"], 1, "other.json: a report must be named report.json"),
         ([SMALL, SMALL, "--output-dir", SMALL], 1, "is not a directory"),
-        ([SMALL, SMALL, "--max-unpacked-size", "2K"], 1, "unpacks to more than 2048 bytes"),
-        ([SMALL, SMALL, "--jobs", "0"], 2, "--jobs: 0"),
+        ([SMALL, SMALL, "--max-unpacked-size", "2K"], 1, "unpacks to more than 2K;"),
+        ([SMALL, SMALL, "--jobs", "0"], 2, "--jobs: '0'"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

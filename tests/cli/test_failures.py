@@ -15,6 +15,7 @@ from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
 
+LONG = "a" * 5000
 run = partial(run_module, "allennlp_analyze")
 
 
@@ -28,7 +29,7 @@ run = partial(run_module, "allennlp_analyze")
         ([str(SMALL), "--layers", "nothing has this name"], 1, "select none"),
         ([str(SMALL), "--weights-file", "worst.th"], 1, "worst.th"),
         ([str(SMALL), "--layers", "_l0$", "--max-dim", "20"], 1, "128 x 88 is too large: M = 88"),
-        ([str(SMALL), "--jobs", "0"], 2, "--jobs: 0"),
+        ([str(SMALL), "--jobs", "0"], 2, "--jobs: '0'"),
         ([str(SMALL), "--output-dir", str(SMALL)], 1, "not a directory"),
         ([str(ROOT / "README.md")], 1, "README.md"),
     ],
@@ -57,6 +58,44 @@ def test_unwritable_output_is_found_out_before_the_archive_is_read(tmp_path: Pat
     done = run("missing.tar.gz", "--output-dir", str(tmp_path / "file" / "out"))
     assert done.returncode == 1
     assert "not a directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ([], ["report.json", "layers.csv", "singular_values.npz", "report.html", ".lock"]),
+        ([], ["journal.jsonl"]),
+        (["compare", str(SMALL)], ["compare.json", "compare.html"]),
+        (["zoo"], ["zoo.json", "zoo.csv", "zoo-models.csv", "index.html", ".lock"]),
+    ],
+    ids=["reports", "journal", "compare", "zoo"],
+)
+def test_a_directory_in_place_of_a_file_is_found_out_before_the_archive_is_read(
+    command: "list[str]", names: "list[str]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "damaged.tar.gz"
+    model.write_text("not an archive")
+    argument = str(tmp_path) if command == ["zoo"] else str(model)
+    for name in names:
+        place = tmp_path / name.lstrip(".") / name
+        place.mkdir(parents=True)
+        assert main([*command, argument, "--output-dir", str(place.parent), "--force"]) == 1
+        said = f"error: {place}: is a directory, not a file; choose another --output-dir\n"
+        assert tuple(capsys.readouterr()) == ("", said)
+        assert list(place.parent.iterdir()) == [place] and not list(place.iterdir())
+
+
+@pytest.mark.parametrize("command", [[], ["zoo"]], ids=["one model", "zoo"])
+def test_a_file_in_place_of_the_figures_is_found_out_before_the_archive_is_read(
+    command: "list[str]", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.tar.gz").write_text("not an archive")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plots").write_text("mine")
+    argument = str(tmp_path) if command else str(tmp_path / "damaged.tar.gz")
+    assert main([*command, argument, "--output-dir", str(tmp_path / "out")]) == 1
+    assert f"{tmp_path / 'out' / 'plots'}: is a file, not a directory" in capsys.readouterr().err
+    assert (tmp_path / "out" / "plots").read_text() == "mine"
 
 
 def test_a_failing_plot_loses_no_numbers(
@@ -150,7 +189,39 @@ def test_an_archive_may_not_unpack_to_more_than_is_allowed(
 ) -> None:
     arguments = [str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots", "--quiet"]
     assert main([*arguments, "--max-unpacked-size", size]) == code
-    assert ("unpacks to more than 2048 bytes" in capsys.readouterr().err) == bool(code)
+    assert ("unpacks to more than 2K;" in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        ([""], 2, "''"),
+        ([" "], 2, "' '"),
+        (["zoo", ""], 2, "''"),
+        (["render", ""], 1, "''"),
+        (["compare", str(SMALL), ""], 2, "''"),
+        (["~nobody-of-this-name/x"], 2, "~nobody-of-this-name/x"),
+        ([LONG, "--output-dir", "out"], 2, LONG),
+        (["zoo", LONG, "--output-dir", "out"], 2, LONG),
+        (["render", LONG], 1, LONG),
+        ([str(SMALL), "--output-dir", "out", "--weights-file", LONG], 1, LONG),
+    ],
+    ids=range(10),
+)
+def test_a_path_that_is_refused_is_shown(
+    arguments: "list[str]",
+    code: int,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "report.json").write_text("{}")  # not what "" names
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert named in output.err and "unexpected" not in output.err
 
 
 def test_a_checksum_pins_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

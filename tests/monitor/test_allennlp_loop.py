@@ -148,7 +148,7 @@ def test_a_model_in_which_nothing_was_chosen_is_refused_before_training(
         ({"layers": "("}, "layers: '(' is not a regular expression"),
         ({"layers": 3}, "layers: "),
         ({"kinds": ["dense"]}, "kinds: unknown kind 'dense'"),
-        ({"kinds": []}, "kinds: expected at least one of"),
+        ({"kinds": []}, "kinds: [] names no kind"),
         ({"max_seconds": 0}, "max_seconds: 0 must be a finite number > 0"),
         ({"max_seconds": float("nan")}, "max_seconds: nan must be a finite number > 0"),
         ({"max_seconds": True}, "max_seconds: True must be a finite number > 0"),

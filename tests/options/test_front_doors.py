@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
 from allennlp_analyze.analysis.request import Building, Limits
@@ -26,25 +28,25 @@ from scripts.tools.make_cli_docs import make_manifests_page, make_page
 BAD: "dict[str, tuple[str, str]]" = {
     "kinds": ("lstm", "unknown kind 'lstm'; choose from linear, "),
     "layers": ("*ff", "'*ff' is not a regular expression (nothing to repeat"),
-    "loose_tolerance": ("nan", "nan is not a number >= 0"),
-    "gamma": ("-1", "-1.0 is not a number >= 0"),
-    "base": (" ", "is empty"),
-    "max_dim": ("0", "0 is not a number >= 1"),
+    "loose_tolerance": ("nan", "'nan' is not a number >= 0"),
+    "gamma": ("-1", "'-1' is not a number >= 0"),
+    "max_dim": ("0", "'0' is not a number >= 1"),
+    "base": (" ", "' ' is empty"),
     "jobs": ("2.5", "'2.5' is not a whole number"),
     "cuda_device": ("first", "'first' is not a number"),
-    "weights_file": ("", "is empty"),
+    "weights_file": ("", "'' is empty"),
     "sha256": ("abc", "'abc' is not a SHA-256 digest of 64 hexadecimal digits"),
     "timeout": ("86401", "'86401' must be a finite number of seconds above 0, at most 86400"),
     "max_unpacked_size": ("20 cows", "'20 cows' is not a size"),
-    "overrides": (" ", "is empty"),
-    "include_packages": ("", "is empty"),
-    "allow_rank_loss": ("101", "101.0 is not a number from 0 to 100"),
-    "directory": ("", "is empty"),
+    "overrides": (" ", "' ' is empty"),
+    "include_packages": ("", "'' is empty"),
+    "allow_rank_loss": ("101", "'101' is not a number from 0 to 100"),
+    "directory": ("", "'' is empty"),
     "plot_format": ("gif", "'gif' is not one of png, svg, pdf"),
     "table": ("2019", "'2019' is not one of 2018"),
-    "reference": (" ", "is empty"),
-    "workers": ("0", "0 is not a number >= 1"),
-    "dask": ("", "is empty"),
+    "reference": (" ", "' ' is empty"),
+    "workers": ("0", "'0' is not a number >= 1"),
+    "dask": ("", "'' is empty"),
 }
 COMMANDS = {
     Place.ANALYZE: (main.make_parser, ["model.tar.gz"]),
@@ -134,7 +136,7 @@ def test_sizes_are_numbers_of_any_type(written: Any) -> None:
     [
         ("max_dim", 10**30, f"{10**30} is too large"),
         ("max_dim", "1e30", "'1e30' is too large"),
-        ("kinds", ",", "expected at least one of"),
+        ("kinds", ",", "',' names no kind; choose from linear"),
         ("kinds", np.array(3), "3 is not a list of names"),
         ("layers", np.array(["a", "b"]), "array("),
         ("split_gates", 2, "2 must be true or false"),
@@ -145,6 +147,50 @@ def test_settings_say_why_they_refuse(name: str, written: Any, reason: str) -> N
     with pytest.raises(OptionError) as caught:
         Settings(**{name: written})
     assert str(caught.value).startswith(f"{name}: {reason}")
+
+
+# A list of names shows the name that it refuses.
+@pytest.mark.parametrize("name", sorted(set(BAD) - {"kinds", "include_packages"}))
+@hypothesis.given(st.text(max_size=100) | st.integers() | st.floats())
+def test_what_is_refused_is_shown(name: str, value: Any) -> None:
+    reason = ""
+    try:
+        TABLE[name].checked(value)
+    except OptionError as error:
+        reason = error.reason
+    if reason:
+        assert repr(value)[:57] in reason
+        assert len(reason.splitlines()) == 1 and len(reason) < 300
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("max_dim", 10**5000, "<int> is too large"),
+        ("max_dim", "9" * 4000, f"'{'9' * 56}... is too large"),
+        ("max_dim", np.float32(2.5), "2.5 is not a whole number"),
+        ("gamma", np.arange(200).reshape(20, 10), "array([[ 0, 1, 2, "),
+        ("gamma", Unshowable(), "<Unshowable> is not a number"),
+        ("kinds", b"linear", "b'linear' is not a list of names"),
+        ("max_unpacked_size", 0.0, "0.0 is not a size; expected one like 500M or 20G"),
+        ("max_unpacked_size", "-5G", "'-5G' is not a size; expected one like 500M or 20G"),
+        ("max_unpacked_size", True, "True is not a size; expected one like 500M or 20G"),
+        ("max_unpacked_size", "x" * 99, f"'{'x' * 56}... is not a size; expected one like"),
+        ("weights_file", "a\0b", "'a\\x00b' contains a null character"),
+        ("directory", "a\0b", "'a\\x00b' contains a null character"),
+    ],
+    ids=range(12),
+)
+def test_values_that_can_hardly_be_shown(name: str, value: Any, reason: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        TABLE[name].checked(value)
+    assert caught.value.reason.startswith(reason)
+    assert len(caught.value.reason.splitlines()) == 1 and len(caught.value.reason) < 200
 
 
 def test_overrides_that_are_an_array_are_not_text() -> None:
@@ -189,7 +235,7 @@ def test_a_new_option_is_an_argument() -> None:
     args = parser.parse_args(["model.tar.gz", "--top", "3"])
     assert chosen(args, Place.ANALYZE, table)["top_layers"] == 3
     assert chosen(parser.parse_args(["x"]), Place.ANALYZE, table)["top_layers"] == 7
-    with pytest.raises(OptionError, match="^top_layers: 0 is not a number >= 1$"):
+    with pytest.raises(OptionError, match="^top_layers: '0' is not a number >= 1$"):
         chosen(parser.parse_args(["x", "--top", "0"]), Place.ANALYZE, table)
     assert "--top" in zoo.make_parser(table).format_help()
     assert "--top" not in compare.make_parser(table).format_help()

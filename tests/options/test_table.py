@@ -11,8 +11,8 @@ import pytest
 
 from allennlp_analyze import Report
 from allennlp_analyze.analysis.request import Building, Limits, Reading, Writing
-from allennlp_analyze.cli import compare, main, render, zoo
-from allennlp_analyze.options.option import Option, Place, options_at
+from allennlp_analyze.cli import main, zoo
+from allennlp_analyze.options.option import COMMANDS, Option, Place, options_at
 from allennlp_analyze.options.table import OPTIONS, TABLE
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.options import Choices
@@ -20,9 +20,7 @@ from allennlp_analyze.zoo.run import ZooRequest
 
 MODULES = {
     Place.ANALYZE: main,
-    Place.COMPARE: compare,
-    Place.RENDER: render,
-    Place.ZOO: zoo,
+    **{Place(module.make_parser().prog): module for module in main.SUBCOMMANDS.values()},
 }
 # Fields that are no option: what the user names without one, and dataclasses of other fields.
 NAMED = {"archive", "manifest", "limits", "building", "settings"}
@@ -111,7 +109,7 @@ def test_the_keywords_of_the_callback_in_allennlp() -> None:
 
 
 def test_every_subcommand_is_a_module_of_one_form() -> None:
-    assert list(main.SUBCOMMANDS) == ["compare", "render", "zoo"]
+    assert main.SUBCOMMANDS["zoo"] is zoo and set(MODULES) == set(COMMANDS)
     for name, module in main.SUBCOMMANDS.items():
         assert module.NAME == name and module.HELP
         assert module.make_parser().prog == f"allennlp-analyze {name}"

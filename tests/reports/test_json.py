@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.errors import OutputError, SourceError
+from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.reports.json import read_json, schema, to_json_dict, write_json
 from allennlp_analyze.results.layer import Comparison, ModelReport
@@ -86,7 +87,9 @@ def test_keys_are_those_of_the_specification() -> None:
     for key, names in OBJECT_KEYS.items():
         assert list(contents[key]) == names.split()
     layer = contents["layers"][0]
-    assert list(layer) == LAYER_KEYS.split()
+    # Keys that are in the specification, in its order; later ones are numbers of the catalogue.
+    assert [key for key in layer if key in LAYER_KEYS.split()] == LAYER_KEYS.split()
+    assert set(layer) - set(LAYER_KEYS.split()) <= {metric.key for metric in CATALOGUE}
     for key, names in NESTED_KEYS.items():
         assert list(layer[key]) == names.split()
     assert set(contents["skipped"][0]) == {

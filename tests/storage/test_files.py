@@ -61,6 +61,19 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         make_directory(tmp_path / "file" / "below")
 
 
+def test_what_is_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").write_bytes(b"")
+    (tmp_path / "link").symlink_to("a")
+    check_directory(tmp_path, files=("b", "link", "absent"), folders=("a", "link", "absent"))
+    write_atomically(tmp_path / "link", lambda file: None)
+    assert not (tmp_path / "link").is_symlink()
+    with pytest.raises(OutputError, match=f"^{tmp_path}/a: is a directory, not a file; choose"):
+        check_directory(tmp_path, files=("b", "a"))
+    with pytest.raises(OutputError, match=f"^{tmp_path}/b: is a file, not a directory; choose"):
+        check_directory(tmp_path, folders=("a", "b"))
+
+
 def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 300)
     with pytest.raises(OutputError) as caught:

@@ -5,6 +5,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.results.layer import (
     HardRank,
     LayerResult,
@@ -55,6 +56,9 @@ def heavy_tailed(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     return rng.standard_normal((rows, columns)) * (1 + rng.pareto(1.5, columns))
 
 
+SCALARS = {metric.key for metric in CATALOGUE if metric.compute is not None}
+
+
 def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> LayerResult:
     """A `LayerResult` with numpy's singular values, simple theory, and `changes` over it.
 
@@ -102,7 +106,11 @@ def make_layer(matrix: np.ndarray, name: str = "layer", **changes: Any) -> Layer
         singular_values=s,
         hard_rank=rank,
         tolerance=tolerance,
-        metrics={**metrics, **{key: changes.pop(key) for key in metrics if key in changes}},
+        metrics={
+            **dict.fromkeys(SCALARS),
+            **metrics,
+            **{key: changes.pop(key) for key in SCALARS & set(changes)},
+        },
         marchenko_pastur=marchenko_pastur(matrix, s),
         tikhonov=Tikhonov(1.0, M - 1, 1, 0.9, 0.1) if M > 1 else None,
         power_law=power_law(s**2),

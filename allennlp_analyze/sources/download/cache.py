@@ -80,10 +80,12 @@ def evict(path: Path) -> None:
 
 
 def _local(archive: str) -> Path:
-    path = Path(archive).expanduser() if archive else None
-    if path is None or not path.exists():
-        raise UsageError(f"{archive or 'the archive'}: no such file or directory")
-    return path
+    path = os.path.expanduser(archive)
+    if not os.path.exists(path):  # Path.exists would raise if the name is too long
+        raise UsageError(
+            f"{archive if archive.strip() else repr(archive)}: no such file or directory"
+        )
+    return Path(path)
 
 
 def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:

@@ -2,12 +2,13 @@
 
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO, Optional, Union, cast
+from typing import BinaryIO, Optional, cast
 
 from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.streams.gzip import GzipStream
 from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.text.sizes import size_text
 
 MAX_MEMBERS = 100_000
 MAX_HEADER_BYTES = 2**20
@@ -115,11 +116,7 @@ class _ForwardFile:
         self._position += len(data)
         if self._position > self._max_size:
             raise SourceError(
-                f"unpacks to more than {_readable(self._max_size)}",
+                f"unpacks to more than {size_text(self._max_size)}",
                 Advice("max_unpacked_size", "use {} to raise the limit"),
             )
         return data
-
-
-def _readable(size: int) -> Union[str, int]:
-    return f"{size / 2**30:g} GiB" if size >= 2**30 else f"{size} bytes"

@@ -87,7 +87,7 @@ def _no_such(text: str, path: Path) -> str:
     close = get_close_matches(path.stem, SHIPPED, 1)
     meant = f"; did you mean {close[0]}?" if close else ""
     return (
-        f"{text or 'the manifest'}: no such file or directory{meant}"
+        f"{text if text.strip() else repr(text)}: no such file or directory{meant}"
         f" (shipped manifests: {', '.join(SHIPPED)})"
     )
 

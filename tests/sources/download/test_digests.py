@@ -54,7 +54,7 @@ def test_a_malformed_digest(server: HttpServer, sha256: str) -> None:
 
 
 def test_an_empty_digest(server: HttpServer) -> None:
-    with pytest.raises(UsageError, match="sha256: is empty"), open_source(NAME, sha256=""):
+    with pytest.raises(UsageError, match="sha256: '' is empty"), open_source(NAME, sha256=""):
         pass
     assert server.requests == []
 
