@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-urllib3 lint generated clean
+.PHONY: help analyze test test-standalone test-urllib3 torture lint generated clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
@@ -29,6 +29,9 @@ test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on
 test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## test downloads with the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
+
+torture: .venv-standalone/installed ## kill runs and zoos at every change of their directory for an hour (TORTURE seconds)
+	TORTURE=$${TORTURE:-3600} .venv-standalone/bin/python -m pytest -q -s tests/security/test_kills.py
 
 lint: .venv-standalone/installed ## run ruff, mypy and import-linter
 	.venv-standalone/bin/ruff check .

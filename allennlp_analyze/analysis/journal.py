@@ -18,7 +18,7 @@ import numpy as np
 
 from allennlp_analyze.errors import Advice, OutputError, SourceError
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
-from allennlp_analyze.storage.files import make_directory, output_error
+from allennlp_analyze.storage.files import make_directory, open_own, output_error
 from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.storage.records import decoded
 
@@ -138,7 +138,7 @@ def _only_run(path: Path) -> contextlib.AbstractContextManager[None]:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open the journal `path` for reading and appending; create it if missing."""
     try:
-        file = path.open("a+b")
+        file = open_own(path)
     except OSError as error:
         raise output_error(path, error) from None
     with file:

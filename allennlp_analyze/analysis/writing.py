@@ -123,6 +123,8 @@ def _replace_all(directory: Path, new: Path) -> None:
     """Replace the files of an earlier report by those in `new`."""
     with contextlib.suppress(FileNotFoundError):
         (directory / REPORT).unlink()
+    if (directory / PLOTS).is_symlink():
+        (directory / PLOTS).unlink()  # not what it leads to
     shutil.rmtree(directory / PLOTS, ignore_errors=True)
     for name in FILES:
         (new / name).replace(directory / name)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,29 @@ def make_directory(path: PathLike) -> Path:
     except OSError as error:
         raise output_error(directory, error) from error
     return directory
+
+
+def open_own(path: Path) -> BinaryIO:
+    """Open the file `path` for reading and appending; it is created if missing.
+
+    Raises `OutputError` for a link, which could lead anywhere, and for a file of another user,
+    whose contents could be anything; `OSError` if it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_symlink():
+        raise OutputError(f"{path}: is a link, which is not followed; remove it", CHOOSE_ANOTHER)
+    number = os.open(path, flags, 0o666)
+    try:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise OutputError(f"{path}: is not a regular file; remove it", CHOOSE_ANOTHER)
+        if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
+            raise OutputError(f"{path}: belongs to another user; remove it", CHOOSE_ANOTHER)
+        return os.fdopen(number, "a+b")
+    except BaseException:
+        os.close(number)
+        raise
 
 
 def check_directory(path: PathLike, files: Iterable[str] = (), folders: Iterable[str] = ()) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from allennlp_analyze.errors import Advice, OutputError
-from allennlp_analyze.storage.files import output_error
+from allennlp_analyze.storage.files import open_own, output_error
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -30,7 +30,7 @@ def locked(path: Path) -> Iterator[bool]:
     """
     while True:
         # While the file is open, no other file gets its inode number.
-        with path.open("ab") as file:
+        with open_own(path) as file:
             lock = _acquired(path)
             identity = os.fstat(file.fileno())
             is_current = _is_file(path, identity)

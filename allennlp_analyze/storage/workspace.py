@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
+from allennlp_analyze.errors import OutputError
 from allennlp_analyze.storage.locks import LOCK, LockTaken, locked
 
 PREFIX = "allennlp-analyze-"
@@ -43,7 +44,7 @@ def sweep() -> None:
     """Remove the directories of processes that have ended. Never fails."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-            with contextlib.suppress(OSError, LockTaken):
+            with contextlib.suppress(OSError, LockTaken, OutputError):
                 if _is_ours(path):
                     _remove_abandoned(path)
 

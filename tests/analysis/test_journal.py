@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, open_journal
 from allennlp_analyze.analysis.pipeline import analyze_archive
 from allennlp_analyze.analysis.request import Reading
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.reports.json import to_json_dict
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
@@ -181,3 +183,18 @@ def test_two_runs_of_one_process_in_one_directory(tmp_path: Path) -> None:
         assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, JOURNAL]
     assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
     assert finished_layers(tmp_path) == 1
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", ".lock"])
+def test_a_planted_link_is_one_line_and_its_target_stays(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, out = tmp_path / "m.safetensors", tmp_path / "out"
+    save_file({"a.weight": np.random.default_rng(0).standard_normal((9, 5))}, weights)
+    out.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (out / name).symlink_to(tmp_path / "precious")
+    assert main([str(weights), "--output-dir", str(out), "--no-plots"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is a link, which is not followed" in said
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -7,7 +8,12 @@ from typing import BinaryIO
 import pytest
 
 from allennlp_analyze.errors import OutputError
-from allennlp_analyze.storage.files import check_directory, make_directory, write_atomically
+from allennlp_analyze.storage.files import (
+    check_directory,
+    make_directory,
+    open_own,
+    write_atomically,
+)
 
 
 def put(file: BinaryIO) -> None:
@@ -81,3 +87,37 @@ def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{path}: cannot be written (File name too long); choose another directory"
     )
+
+
+def test_own_files_are_opened_and_made(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    for text in (b"one", b"two"):
+        with open_own(path) as file:
+            file.write(text)
+    assert path.read_bytes() == b"onetwo"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_planted_link_is_not_followed(tmp_path: Path, exists: bool) -> None:
+    target, link = tmp_path / "target", tmp_path / "journal"
+    if exists:
+        target.write_text("precious")
+    link.symlink_to(target)
+    with pytest.raises(OutputError, match="is a link, which is not followed"):
+        open_own(link)
+    assert (target.read_text() if exists else target.exists()) == ("precious" if exists else False)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal")
+    with pytest.raises(OutputError, match="is not a regular file"):
+        open_own(tmp_path / "journal")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.touch()
+    os.chown(path, 12345, 12345)
+    with pytest.raises(OutputError, match="belongs to another user"):
+        open_own(path)

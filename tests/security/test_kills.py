@@ -1,0 +1,180 @@
+"""Killed before any change of its directory, a run leaves one report or none, and is resumed.
+
+`make torture` kills at every event instead of some, again and again, and prints what it did.
+"""
+
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from allennlp_analyze import load
+from tests.support.killed import run_killed
+
+pytestmark = [
+    pytest.mark.newest_python,
+    pytest.mark.skipif(os.name == "nt", reason="signals and process groups of POSIX"),
+]
+MATRICES = 6
+# Seconds that `make torture` takes; without it some events of each kind of run are enough.
+TORTURE = float(os.environ.get("TORTURE", "0"))
+EVENTS_IN_CI = 5
+# The last events replace the reports, which is where a mixture could arise.
+LATE = 14
+QUIET = ("--quiet", "--no-plots", "--jobs", "1")
+
+
+def model(path: Path, size: float) -> Path:
+    """Write a model whose largest singular values say which one it is."""
+    rng = np.random.default_rng(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({f"l{i}.weight": size * rng.standard_normal((40, 20)) for i in range(MATRICES)}, path)
+    return path
+
+
+def numbers(directory: Path) -> "dict[str, Any]":
+    """Everything in the reports of one model but the timing."""
+    contents = json.loads((directory / "report.json").read_text())
+    del contents["timing"]
+    found: dict[str, Any] = {"report.json": contents}
+    for name in ("layers.csv", "singular_values.npz", "report.html"):
+        found[name] = (directory / name).read_bytes()
+    return found
+
+
+def sizes(directory: Path) -> "set[bool]":
+    """Which of the two models the layers of the report and the table are of."""
+    report = load(directory)  # refuses spectra of another run
+    rows = (directory / "layers.csv").read_text().splitlines()
+    column = rows[0].split(",").index("max_singular_value")
+    table = {float(row.split(",")[column]) > 1000 for row in rows[1:]}
+    entries = json.loads((directory / "report.json").read_text())["layers"]
+    table |= {entry["max_singular_value"] > 1000 for entry in entries}
+    return {layer.max_singular_value > 1000 for layer in report.layers} | table
+
+
+def events(total: int, seed: int) -> "Iterator[int]":
+    """Numbers of events to kill at: some, or all of them as long as there is time."""
+    rng = random.Random(seed)
+    numbers = list(range(1, total + 1))
+    if not TORTURE:
+        late = numbers[-LATE:]
+        yield from sorted({*rng.sample(late, EVENTS_IN_CI - 1), rng.choice(numbers[:-LATE])})
+        return
+    rng.shuffle(numbers)
+    until = time.monotonic() + TORTURE / 3
+    while time.monotonic() < until:
+        yield from (number for number in numbers if time.monotonic() < until)
+
+
+def done_layers(journal: Path) -> "list[int]":
+    """The matrices whose outcomes a journal holds, in its order."""
+    if not journal.is_file():
+        return []
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [line["index"] for line in lines if "index" in line]
+
+
+def check_resumed(tmp_path: Path, out: Path, expected: "dict[str, Any]", *arguments: object) -> int:
+    """Resume the run in `out`; returns how many layers were kept."""
+    journal, kept = out / "journal.jsonl", tmp_path / "kept.jsonl"
+    kept.unlink(missing_ok=True)
+    before = done_layers(journal)
+    if journal.is_file():
+        os.link(journal, kept)  # goes on to show what is written after the file is removed
+    code, _, said = run_killed(tmp_path / "work", out, 0, *arguments, "--resume")
+    if not before and code == 1:  # nothing to resume beside an earlier report
+        assert "a report already exists" in said
+        code, _, said = run_killed(tmp_path / "work", out, 0, *arguments, "--force")
+    assert code == 0, said
+    assert numbers(out) == expected
+    hidden = sorted(path.name for path in out.iterdir() if path.name.startswith("."))
+    assert hidden == []
+    indexes = done_layers(kept)
+    assert len(set(indexes)) == len(indexes)
+    if before:
+        assert sorted(indexes) == list(range(MATRICES))
+    return len(before)
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["new", "force"])
+def test_a_run_that_is_killed_anywhere(tmp_path: Path, replaces: bool) -> None:
+    old = model(tmp_path / "old" / "m.safetensors", 1)
+    new = model(tmp_path / "new" / "m.safetensors", 1000)
+    start, out = tmp_path / "start", tmp_path / "out"
+    if replaces:
+        assert run_killed(tmp_path / "work", start, 0, old, "--output-dir", start, *QUIET)[0] == 0
+    arguments = (new, "--output-dir", out, *QUIET)
+    first = (*arguments, "--force") if replaces else arguments
+    fresh(start, out)
+    code, total, _ = run_killed(tmp_path / "work", out, 0, *first)
+    assert code == 0
+    expected = numbers(out)
+    kills = kept = 0
+    for at in events(total, seed=replaces):
+        fresh(start, out)
+        run_killed(tmp_path / "work", out, at, *first)
+        kills += 1
+        if (out / "report.json").exists():
+            assert sizes(out) in ({False}, {True}), at
+        kept += check_resumed(tmp_path, out, expected, *arguments)
+    print(
+        f"{'--force' if replaces else 'new'}: {kills} kills at {total} events, {kept} layers kept"
+    )
+
+
+def fresh(start: Path, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    if start.exists():
+        shutil.copytree(start, out)
+
+
+def test_a_zoo_that_is_killed_anywhere(tmp_path: Path) -> None:
+    for name, size in (("a", 1.0), ("b", 100.0)):
+        model(tmp_path / f"{name}.safetensors", size)
+    manifest = tmp_path / "zoo.csv"
+    manifest.write_text("name,path\na,a.safetensors\nb,b.safetensors\n")
+    out = tmp_path / "out"
+    arguments = ("zoo", manifest, "--output-dir", out, "--quiet", "--workers", "1")
+    code, total, said = run_killed(tmp_path / "work", out, 0, *arguments)
+    assert code == 0, said
+    expected = {name: numbers(out / "models" / name) for name in "ab"}
+    kills = kept = 0
+    for at in events(total, seed=2):
+        shutil.rmtree(out, ignore_errors=True)
+        run_killed(tmp_path / "work", out, at, *arguments)
+        kills += 1
+        before = finished(out)
+        links = {name: linked(tmp_path, out, name) for name in "ab"}
+        code, _, said = run_killed(tmp_path / "work", out, 0, *arguments, "--resume")
+        assert code == 0, (at, said)
+        assert {name: numbers(out / "models" / name) for name in "ab"} == expected
+        for name, times in before.items():
+            kept += MATRICES
+            assert (out / "models" / name / "report.json").stat().st_mtime_ns == times
+        for name, journal in links.items():
+            indexes = done_layers(journal)
+            assert len(set(indexes)) == len(indexes), (at, name)
+    print(f"zoo: {kills} kills at {total} events, {kept} layers kept")
+
+
+def finished(out: Path) -> "dict[str, int]":
+    """When the reports of the models with an outcome were written."""
+    found = out.glob("models/*/outcome.json")
+    return {path.parent.name: (path.parent / "report.json").stat().st_mtime_ns for path in found}
+
+
+def linked(tmp_path: Path, out: Path, name: str) -> Path:
+    journal, kept = out / "models" / name / "journal.jsonl", tmp_path / f"kept-{name}"
+    kept.unlink(missing_ok=True)
+    if journal.is_file():
+        os.link(journal, kept)
+    return kept
