@@ -47,6 +47,7 @@ def analyze(
     loose_tolerance: float = Settings.loose_tolerance,
     gamma: Optional[float] = Settings.gamma,
     compare_distributions: bool = Settings.compare_distributions,
+    uncertainty: bool = Settings.uncertainty,
     base: "Optional[Model]" = None,
     max_dim: int = Settings.max_dim,
     jobs: Optional[int] = Settings.jobs,

@@ -23,6 +23,7 @@ class Settings:
     loose_tolerance: float = default("loose_tolerance")
     gamma: Optional[float] = default("gamma")
     compare_distributions: bool = default("compare_distributions")
+    uncertainty: bool = default("uncertainty")
     max_dim: int = default("max_dim")
     jobs: Optional[int] = default("jobs")
     cuda_device: int = default("cuda_device")

@@ -205,6 +205,7 @@ def test_every_setting_is_in_force() -> None:
         "loose_tolerance": 0.25,
         "gamma": 3,
         "compare_distributions": True,
+        "uncertainty": True,
         "max_dim": np.int64(100),
         "jobs": 1,
         "cuda_device": -1,

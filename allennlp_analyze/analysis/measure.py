@@ -9,6 +9,7 @@ from typing import Callable, Optional, TypeVar
 
 import numpy as np
 
+from allennlp_analyze.analysis.uncertain import alpha_uncertainty
 from allennlp_analyze.analysis.verdicts import verdict_on
 from allennlp_analyze.errors import InvalidTensorError, TensorError
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
@@ -166,6 +167,9 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         note = "the eigenvalues are beyond the range of float64"
     if fit is not None and fitted < FEW_EIGENVALUES:
         warnings += (f"{FEW_WARNING}{fitted} eigenvalues, so alpha is uncertain",)
+    uncertainty = None
+    if settings.uncertainty and SQUARABLE[0] < values[0] < SQUARABLE[1]:
+        uncertainty = alpha_uncertainty(matrix, values[:fitted] ** 2, fit)
     verdict, evidence = verdict_on(matrix, found)
     return LayerResult(
         name=matrix.name,
@@ -188,6 +192,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
         verdict=verdict,
         warnings=warnings,
         evidence=evidence,
+        uncertainty=uncertainty,
     )
 
 

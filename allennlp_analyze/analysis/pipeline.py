@@ -19,6 +19,7 @@ from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.summary import other_findings, summarize
+from allennlp_analyze.analysis.uncertain import notes_on_alpha
 from allennlp_analyze.analysis.writing import (
     Outcome,
     check_output,
@@ -219,7 +220,7 @@ def analyze_source(
             spectra=found.spectra_seconds,
             fits=found.fits_seconds,
         ),
-        warnings=(*notes, *other_findings(layers)),
+        warnings=(*notes, *other_findings(layers), *notes_on_alpha(layers)),
         adapters=adapters,
     )
 

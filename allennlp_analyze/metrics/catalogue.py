@@ -11,6 +11,7 @@ from allennlp_analyze.metrics.entries.laws import MARCHENKO_PASTUR, POWER_LAW, T
 from allennlp_analyze.metrics.entries.matrix import IN_WORDS, MATRIX
 from allennlp_analyze.metrics.entries.ranks import RANKS
 from allennlp_analyze.metrics.entries.scalars import NORMS, SPECTRUM
+from allennlp_analyze.metrics.entries.uncertainty import UNCERTAINTY
 from allennlp_analyze.metrics.entries.verdict import LOST, VERDICT
 from allennlp_analyze.metrics.metric import Metric, SpectrumFacts
 
@@ -23,6 +24,7 @@ CATALOGUE: tuple[Metric, ...] = (
     *MARCHENKO_PASTUR,
     *TIKHONOV,
     *POWER_LAW,
+    *UNCERTAINTY,
     *VERDICT,
     *IN_WORDS,
 )

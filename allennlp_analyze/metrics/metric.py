@@ -1,6 +1,6 @@
 """Defines an entry of the catalogue: how a number is computed, named, explained and shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
@@ -88,6 +88,7 @@ class Metric:
 
     Shown: as a `term` of the page, and in columns of the terminal and the page. `compare` compares
     the `compared` ones; `size_free` ones have a difference for layers of different sizes, too.
+    Those computed only `on_request` are shown only where a layer has them.
     """
 
     key: str
@@ -113,11 +114,16 @@ class Metric:
     page: Optional[PageColumn] = None
     compared: bool = False
     size_free: bool = False
+    on_request: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns in layers.csv; the first is the name in compare.json."""
         return (self.key.replace(".", "_"),) if self.columns is None else self.columns
+
+    def is_shown(self, layers: Sequence[LayerResult]) -> bool:
+        """Returns whether the tables and terms of these layers have the metric."""
+        return not self.on_request or any(self.read(layer) is not None for layer in layers)
 
     def read(self, layer: LayerResult) -> Any:
         """Returns the value of `layer`, or None if it or its object is undefined."""

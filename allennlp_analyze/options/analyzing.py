@@ -57,6 +57,13 @@ ANALYZING: tuple[Option, ...] = (
         EVERY_MODEL,
         "compare the power law with other distributions (slower)",
     ),
+    switch(
+        "uncertainty",
+        Section.MEASURING,
+        EVERY_MODEL,
+        "test the power law, and give an interval of alpha and an alpha to compare layers of"
+        " different shape (slower)",
+    ),
     Option(
         "base",
         Values(values.path_text, FILE),

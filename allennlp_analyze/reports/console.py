@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional, TextIO
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric
 from allennlp_analyze.reports.experts import finding_line
+from allennlp_analyze.reports.terms import INTERVAL, interval
 from allennlp_analyze.results.experts import Entry, ExpertGroup, expert_groups, table_entries
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
@@ -46,6 +47,8 @@ COLUMNS_2018 = ("module_index", "M", "N", "alpha", "D", "min_singular_value")
 
 def number_cell(metric: Metric, layer: LayerResult) -> str:
     """Formats a value of `layer` for a terminal table; a dash if it is undefined."""
+    if metric.key == INTERVAL:
+        return interval(layer, "-", "-")
     return _number(metric, metric.read(layer))
 
 
@@ -61,25 +64,27 @@ def _number(metric: Metric, value: Optional[float]) -> str:
     return f"{value:.0e}" if form.endswith("f") and value >= 1000 else f"{value:{form}}"
 
 
-COLUMNS: tuple[Column[LayerResult], ...] = (
-    Column("kind", lambda layer: layer.kind, style="", rank_to_drop=2),
-    Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
-    *(
+def columns_of(layers: Sequence[LayerResult]) -> tuple[Column[LayerResult], ...]:
+    """Returns the columns of the table of these layers."""
+    return (
+        Column("kind", lambda layer: layer.kind, style="", rank_to_drop=2),
+        Column("N x M", lambda layer: f"{layer.N} x {layer.M}"),
+        *(
+            Column(
+                m.terminal.title,
+                partial(number_cell, m),
+                rank_to_drop=m.terminal.rank_to_drop,
+            )
+            for m in CATALOGUE
+            if m.terminal is not None and m.is_shown(layers)
+        ),
         Column(
-            m.terminal.title,
-            partial(number_cell, m),
-            rank_to_drop=m.terminal.rank_to_drop,
-        )
-        for m in CATALOGUE
-        if m.terminal is not None
-    ),
-    Column(
-        "verdict",
-        lambda layer: layer.verdict,
-        style="",
-        colour=lambda layer: VERDICT_STYLES[layer.verdict],
-    ),
-)
+            "verdict",
+            lambda layer: layer.verdict,
+            style="",
+            colour=lambda layer: VERDICT_STYLES[layer.verdict],
+        ),
+    )
 
 
 def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) -> None:
@@ -100,17 +105,19 @@ def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) ->
 def _table(console: "Console", layers: Sequence[LayerResult]) -> "Table":
     """Returns the table of `layers`, with one row for each projection of experts."""
     entries = table_entries(layers)
+    of_layers = columns_of(layers)
     if not any(isinstance(entry, ExpertGroup) for entry in entries):
-        return layer_table(console, COLUMNS, layers, [layer.name for layer in layers])
+        return layer_table(console, of_layers, layers, [layer.name for layer in layers])
     names = [x.name if isinstance(x, ExpertGroup) else layers[x].name for x in entries]
-    columns = [_entry_column(layers, column) for column in COLUMNS]
+    columns = [_entry_column(layers, column) for column in of_layers]
     experts = Column(EXPERTS, _experts_cell, style="")
     return layer_table(console, [experts, *columns], entries, names, least=EXPERT_NAME_WIDTH)
 
 
 def _entry_column(layers: Sequence[LayerResult], column: Column[LayerResult]) -> Column[Entry]:
     """Returns `column` for layers and groups; a number of a group is that of its worst expert."""
-    metric = {m.terminal.title: m for m in CATALOGUE if m.terminal}.get(column.title)
+    metrics = {m.terminal.title: m for m in CATALOGUE if m.terminal and m.key != INTERVAL}
+    metric = metrics.get(column.title)
 
     def worst(entry: Entry) -> LayerResult:
         return entry.worst if isinstance(entry, ExpertGroup) else layers[entry]

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from allennlp_analyze.reports.console import COLUMNS
+from allennlp_analyze.reports.console import columns_of
 from allennlp_analyze.reports.figures.style import BLUE, GREY, ORANGE, VERMILLION
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict, worst_first
+from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -73,20 +74,21 @@ def _more(layers: Sequence[LayerResult], shown: Sequence[LayerResult]) -> str:
 
 
 def _table(layers: Sequence[LayerResult]) -> str:
-    titles = [("layer", True), *((column.title, column.is_left) for column in COLUMNS)]
+    columns = columns_of(layers)
+    titles = [("layer", True), *((column.title, column.is_left) for column in columns)]
     head = "".join(f'<th style="{_side(left)}">{_text(title)}</th>' for title, left in titles)
-    body = "".join(_row(layer) for layer in layers)
+    body = "".join(_row(layer, columns) for layer in layers)
     return (
         '<table cellpadding="5" style="border-collapse:collapse;white-space:nowrap;margin:0.5em 0">'
         f'<thead><tr style="{LINE}">{head}</tr></thead><tbody>{body}</tbody></table>'
     )
 
 
-def _row(layer: LayerResult) -> str:
+def _row(layer: LayerResult, columns: Sequence[Column[LayerResult]]) -> str:
     name = printable(layer.name)
     title = escape(shorten(name, TITLE_WIDTH))
     cells = [f'<td title="{title}" style="{_side(True)}">{_text(shorten(name, NAME_WIDTH))}</td>']
-    for column in COLUMNS:
+    for column in columns:
         dot = _dot(layer.verdict) if column.title == "verdict" else ""
         cells.append(f'<td style="{_side(column.is_left)}">{dot}{_text(column.text(layer))}</td>')
     return f'<tr style="{LINE}">{"".join(cells)}</tr>'

@@ -1,6 +1,6 @@
 """Describes every number of a layer: label, formula, meaning and format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Callable, Union
 
@@ -9,6 +9,8 @@ from allennlp_analyze.results.layer import TOLERANCES, LayerResult
 
 Number = Union[float, int, str, None]
 NOTHING = "–"
+# The metric whose column or term shows both ends of the interval of alpha.
+INTERVAL = "uncertainty.alpha_low"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ def _ranks(layer: LayerResult) -> str:
 
 def _tolerances(layer: LayerResult) -> str:
     return ", ".join(text(getattr(layer.tolerance, name), 3) for name in TOLERANCES)
+
+
+def interval(layer: LayerResult, dash: str = NOTHING, nothing: str = NOTHING) -> str:
+    """Formats the 95% interval of alpha."""
+    found = layer.uncertainty
+    if found is None or found.alpha_low is None or found.alpha_high is None:
+        return nothing
+    return f"{found.alpha_low:.3g}{dash}{found.alpha_high:.3g}"
 
 
 def _alpha(layer: LayerResult) -> Number:
@@ -70,6 +80,12 @@ _SEVERAL = {
         "Share of the directions within rounding of zero.",
         lambda layer: f"{layer.rank_loss_percent['rounding']:.3g}%",
     ),
+    INTERVAL: Term(
+        "95% interval of alpha",
+        "2.5% and 97.5% of the α of 1,000 resamples",
+        "Where alpha may be, with the search for xmin in it.",
+        interval,
+    ),
     "tikhonov.n_information": Term(
         "information, noise",
         "#{λ > γ}, #{λ ≤ γ}",
@@ -81,13 +97,17 @@ _SEVERAL = {
 }
 
 
-def _terms() -> Iterator[Term]:
+def terms_of(layers: Sequence[LayerResult]) -> tuple[Term, ...]:
+    """Returns the terms of a report with these layers."""
+    return tuple(_terms(layers))
+
+
+def _terms(layers: Sequence[LayerResult]) -> Iterator[Term]:
     for metric in CATALOGUE:
+        if not metric.is_shown(layers):
+            continue
         if metric.key in _SEVERAL:
             yield _SEVERAL[metric.key]
         elif metric.term:
             read = _alpha if metric.key == "power_law.alpha" else metric.read
             yield Term(metric.label, metric.formula, metric.meaning, read)
-
-
-TERMS = tuple(_terms())

@@ -11,6 +11,7 @@ from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.reference import ReferenceComparison
+from allennlp_analyze.results.uncertainty import AlphaUncertainty
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
@@ -146,6 +147,7 @@ class LayerResult:
     verdict: Verdict
     warnings: tuple[str, ...] = ()
     evidence: Optional[Evidence] = None
+    uncertainty: Optional[AlphaUncertainty] = None
 
     condition_number = _Scalar()
     frobenius_norm = _Scalar()

@@ -54,7 +54,7 @@ def _layout(
     If names do not fit, the gap shrinks first; then columns are dropped: the first one for names of
     less than GOOD_NAME_WIDTH, the others for names of less than `least`.
     """
-    longest = max(display_width(name) for name in names)
+    longest = max(len("layer"), *(display_width(name) for name in names))
     last_rank = max(column.rank_to_drop for column in columns)
     kept: list[Column[Item]] = []
     gap = room = 0

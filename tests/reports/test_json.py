@@ -40,7 +40,7 @@ LAYER_KEYS = (
     "rank_loss_percent lost_directions lost_percent frobenius_norm spectral_norm stable_rank "
     "effective_rank entropy log_norm "
     "log_spectral_norm alpha_weighted log_alpha_norm marchenko_pastur tikhonov power_law "
-    "verdict evidence power_law_note warnings"
+    "uncertainty verdict evidence power_law_note warnings"
 )
 OBJECT_KEYS = {
     "tool": "version python torch numpy powerlaw allennlp",

@@ -14,7 +14,7 @@ from allennlp_analyze.reports.html.table import (
     sort_keys,
     table_row,
 )
-from allennlp_analyze.reports.terms import text
+from allennlp_analyze.reports.terms import INTERVAL, text
 from allennlp_analyze.results.experts import ExpertGroup, expert_groups, table_entries
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
@@ -72,7 +72,7 @@ def _layer_row(
 
 
 def _group_row(group: ExpertGroup, number: int, columns: Sequence[Column[LayerResult]]) -> Row:
-    metrics = {m.page.title: (m, m.page) for m in CATALOGUE if m.page is not None}
+    metrics = {m.page.title: (m, m.page) for m in CATALOGUE if m.page and m.key != INTERVAL}
     cells = []
     for column in columns[1:]:
         shown = column.text(group.worst)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from allennlp_analyze.reports.html.experts import group_data
-from allennlp_analyze.reports.html.page import COLUMNS, fact_labels, facts, page_of
+from allennlp_analyze.reports.html.page import Page, fact_labels, facts, page_of
 from allennlp_analyze.reports.html.reference import reference_section
 from allennlp_analyze.reports.html.spectra import spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
@@ -36,24 +36,25 @@ def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
 
 def html_page(report: ModelReport) -> str:
     """Returns the page as escaped text without references to other files."""
+    page = page_of(report)
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
-        "facts": fact_labels(),
-        "groups": group_data(report.layers, COLUMNS),
-        "layers": [_layer_data(layer) for layer in report.layers],
+        "facts": fact_labels(page.terms),
+        "groups": group_data(report.layers, page.columns),
+        "layers": [_layer_data(layer, page) for layer in report.layers],
     }
     return render_template(
         "report.html",
         SCRIPTS,
         data,
-        page=page_of(report),
+        page=page,
         reference=reference_section(report),
         report_id=report_id(report.layers),
     )
 
 
-def _layer_data(layer: LayerResult) -> dict[str, Any]:
+def _layer_data(layer: LayerResult, page: Page) -> dict[str, Any]:
     return {
         "name": printable(layer.name),
         "kind": layer.kind,
@@ -64,8 +65,8 @@ def _layer_data(layer: LayerResult) -> dict[str, Any]:
         "sigma_max": layer.max_singular_value,
         "alpha": layer.power_law.alpha if layer.power_law else None,
         "loss": layer.lost_percent,
-        "sort": sort_keys(COLUMNS, layer),
-        "facts": facts(layer),
+        "sort": sort_keys(page.columns, layer),
+        "facts": facts(layer, page.terms),
         "warnings": [printable(warning) for warning in layer.warnings],
         **spectrum_data(layer),
     }

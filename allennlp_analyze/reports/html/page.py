@@ -12,7 +12,7 @@ from allennlp_analyze.reports.html.cards import Card, cards_of
 from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
 from allennlp_analyze.reports.html.findings import findings
 from allennlp_analyze.reports.html.table import Row, short_name
-from allennlp_analyze.reports.terms import NOTHING, TERMS, Term, text
+from allennlp_analyze.reports.terms import INTERVAL, NOTHING, Term, interval, terms_of, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, worst_first
 from allennlp_analyze.text.columns import Column
@@ -70,7 +70,7 @@ class Page:
     skipped: tuple[LeftOut, ...]
     skipped_sentence: str
     how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-    terms: tuple[Term, ...] = TERMS
+    terms: tuple[Term, ...]
 
 
 def title_of_column(metric: Metric) -> str:
@@ -80,31 +80,39 @@ def title_of_column(metric: Metric) -> str:
 
 def _number_column(metric: Metric, column: PageColumn) -> Column[LayerResult]:
     def show(layer: LayerResult) -> str:
+        if metric.key == INTERVAL:
+            return interval(layer)
         return number_text(column, metric.read(layer))
 
     style = "number" if column.narrow else "number less"
     return Column(column.title, show, title_of_column(metric), metric.read, style)
 
 
-COLUMNS: tuple[Column[LayerResult], ...] = (
-    Column("layer", lambda x: printable(x.name), "name", style=""),
-    Column("kind", lambda x: x.kind, "what the layer does", style="less"),
-    Column(
-        "N × M",
-        lambda x: f"{x.N} × {x.M}",
-        "the larger and the smaller dimension",
-        lambda x: x.N * x.M,
-        "number less",
-    ),
-    *(_number_column(m, m.page) for m in CATALOGUE if m.page is not None),
-    Column(
-        "verdict",
-        lambda x: x.verdict.words,
-        "has the layer lost rank?",
-        lambda x: WORST_FIRST.index(x.verdict),
-        "verdict",
-    ),
-)
+def columns_of(layers: Sequence[LayerResult]) -> tuple[Column[LayerResult], ...]:
+    """Returns the columns of the table of these layers."""
+    return (
+        Column("layer", lambda x: printable(x.name), "name", style=""),
+        Column("kind", lambda x: x.kind, "what the layer does", style="less"),
+        Column(
+            "N × M",
+            lambda x: f"{x.N} × {x.M}",
+            "the larger and the smaller dimension",
+            lambda x: x.N * x.M,
+            "number less",
+        ),
+        *(
+            _number_column(m, m.page)
+            for m in CATALOGUE
+            if m.page is not None and m.is_shown(layers)
+        ),
+        Column(
+            "verdict",
+            lambda x: x.verdict.words,
+            "has the layer lost rank?",
+            lambda x: WORST_FIRST.index(x.verdict),
+            "verdict",
+        ),
+    )
 
 
 def page_of(report: ModelReport) -> Page:
@@ -112,6 +120,7 @@ def page_of(report: ModelReport) -> Page:
     summary = report.summary
     kinds = Counter(layer.kind for layer in report.layers)
     verdicts = Counter(layer.verdict for layer in report.layers)
+    columns = columns_of(report.layers)
     return Page(
         title=printable(title_of(report)),
         verdict=summary.verdict.value,
@@ -119,8 +128,8 @@ def page_of(report: ModelReport) -> Page:
         sentence=without_word(summary.sentence),
         cards=cards_of(report),
         findings=_notes(report),
-        columns=COLUMNS,
-        rows=tuple(rows_of(report.layers, COLUMNS)),
+        columns=columns,
+        rows=tuple(rows_of(report.layers, columns)),
         n_layers=len(report.layers),
         about_rows=about_rows(report.layers),
         kinds=tuple(sorted(kinds.items())),
@@ -135,6 +144,7 @@ def page_of(report: ModelReport) -> Page:
         ),
         skipped_sentence=_skipped_sentence(report),
         how=_how(report),
+        terms=terms_of(report.layers),
     )
 
 
@@ -149,17 +159,17 @@ def title_of(report: ModelReport) -> str:
     return PurePath(archive.split("?")[0]).name or archive
 
 
-def fact_labels() -> list[str]:
+def fact_labels(terms: Sequence[Term]) -> list[str]:
     """Returns the labels of `facts`, in their order."""
-    return ["full name", "parameter", "kind", "stored as", *(term.label for term in TERMS)]
+    return ["full name", "parameter", "kind", "stored as", *(term.label for term in terms)]
 
 
-def facts(layer: LayerResult) -> list[str]:
+def facts(layer: LayerResult, terms: Sequence[Term]) -> list[str]:
     """Returns all facts about one layer as text."""
     kind = f"{layer.kind} ({layer.kind_source})"
     if layer.module_class:
         kind += f", {layer.module_class}"
-    values = [text(term.value(layer)) for term in TERMS]
+    values = [text(term.value(layer)) for term in terms]
     parameter = layer.parameter + (f" [{layer.part}]" if layer.part else "")
     return [printable(value) for value in (layer.name, parameter, kind, layer.dtype, *values)]
 
