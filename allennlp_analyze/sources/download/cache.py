@@ -22,7 +22,8 @@ from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
 
 if TYPE_CHECKING:
-    from allennlp_analyze.sources.download.http import HttpClient, Version
+    from allennlp_analyze.sources.download.http import HttpClient
+    from allennlp_analyze.sources.download.version import Version
 
 SCHEMES = ("http", "https", "s3", "gs", "hf")
 CACHE_ROOT = "ALLENNLP_CACHE_ROOT"

@@ -1,6 +1,7 @@
 """Download errors: the reason in words, and how often a failed request is retried."""
 
 import email.utils
+import http.client
 import socket
 import ssl
 import time
@@ -18,7 +19,16 @@ ATTEMPTS_AFTER_SILENCE = 2
 BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 
-_REFUSALS = {401: "access denied", 403: "access denied", 404: "not found", 410: "not found"}
+TOO_LONG = "the server sent more than the length it declared"
+
+_REFUSALS = {
+    300: "the server offers several files; use the URL of one of them",
+    401: "access denied",
+    403: "access denied",
+    404: "not found",
+    407: "the proxy asks for a user name and password",
+    410: "not found",
+}
 _NOT_NOW = (408, 425, 429)
 _NEVER = (501, 505)
 
@@ -77,7 +87,12 @@ class Retries:
 
 def reason_of_status(status: int) -> str:
     """Describe an HTTP status other than success."""
-    return f"{_REFUSALS.get(status, 'the server refused the request')} (status {status})"
+    reason = "the server refused the request"
+    if status < 300:
+        reason = "the server did not send the file"
+    elif status < 400:
+        reason = "the server redirects to no other URL"
+    return f"{_REFUSALS.get(status, reason)} (status {status})"
 
 
 def of_status(response: requests.Response) -> DownloadError:
@@ -92,6 +107,18 @@ def of_status(response: requests.Response) -> DownloadError:
     return DownloadError(reason, ATTEMPTS, wait, unavailable=True)
 
 
+def of_part(status: int, asked: bool) -> DownloadError:
+    """Returns the error for a part of a file that does not continue what has arrived.
+
+    `asked` means that a part was requested.
+    """
+    missing = "the server did not send the missing part"
+    reason = missing if asked else "the server sent a part instead of the file"
+    if status != 206:
+        reason = missing if asked else "the server refused the request"
+    return DownloadError(f"{reason} (status {status})", ATTEMPTS)
+
+
 def of_request(error: Exception, timeout: float) -> DownloadError:
     """Returns the error for a request that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):
@@ -100,6 +127,8 @@ def of_request(error: Exception, timeout: float) -> DownloadError:
         return DownloadError(
             f"redirects to a URL that is not http:// or https:// ({excerpt(error)})"
         )
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return DownloadError("the server sent an invalid header")
     if isinstance(error, ValueError):  # covers requests' own errors and those it passes on
         return DownloadError(f"is not a valid URL ({excerpt(error)})")
     if isinstance(error, requests.ConnectTimeout):
@@ -123,6 +152,8 @@ def of_body(error: Exception, timeout: float) -> DownloadError:
     """Returns the error for a connection that fails during the download."""
     if isinstance(error, socket.timeout):
         return of_silence(timeout)
+    if isinstance(error, http.client.IncompleteRead):
+        return DownloadError("the connection ended before the file did", ATTEMPTS)
     return DownloadError(f"connection lost ({_words(error)})", ATTEMPTS)
 
 
