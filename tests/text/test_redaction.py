@@ -15,10 +15,20 @@ SECRET = st.text("QXZ9%$!*_~.-", min_size=4, max_size=30).filter(lambda t: set(t
 ENCODED = st.text(max_size=20).map(lambda t: quote(f"QQQQ{t}QQQQ", safe=""))
 SCHEMES = st.sampled_from(["http", "https", "s3", "gs", "hf", "HTTP", "tcp"])
 HOSTS = st.sampled_from(["a.org", "127.0.0.1:80", "[::1]:8080", "localhost", "x-y.co.uk:443"])
-PATHS = st.sampled_from(["", "/", "/m.tar.gz", "/a/b.c/m.th", "/@scope/pkg", "/a;b/c", "/ü/é", "/%40"])
+PATHS = st.sampled_from(
+    ["", "/", "/m.tar.gz", "/a/b.c/m.th", "/@scope/pkg", "/a;b/c", "/ü/é", "/%40"]
+)
 NAMES = st.sampled_from(["token", "sig", "amz-signature", "key", "auth", "p[0]", "a_b"])
 HARMLESS = st.sampled_from(
-    ["download", "download=1", "raw=true", "revision=main", "ref=refs/heads/main", "v=1.2.0", "dl=1"]
+    [
+        "download",
+        "download=1",
+        "raw=true",
+        "revision=main",
+        "ref=refs/heads/main",
+        "v=1.2.0",
+        "dl=1",
+    ]
 )
 
 
@@ -50,7 +60,11 @@ def test_no_secret_survives(drawn: tuple[str, list[str]]) -> None:
     assert urlsplit(redacted_url(url)).port == urlsplit(url).port
 
 
-@given(secret_urls(), secret_urls(), st.sampled_from(["{}", "'{}'", "({})", "error: {}: not found", "a={}."]))
+@given(
+    secret_urls(),
+    secret_urls(),
+    st.sampled_from(["{}", "'{}'", "({})", "error: {}: not found", "a={}."]),
+)
 def test_nor_does_it_in_a_text(
     one: tuple[str, list[str]], two: tuple[str, list[str]], frame: str
 ) -> None:
@@ -100,7 +114,10 @@ def test_a_text_without_a_slash_is_unchanged(text: str) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("http://user:s3cret@h:80/m?X-Amz-Signature=ab&v=2", "http://h:80/m?X-Amz-Signature=...&v=2"),
+        (
+            "http://user:s3cret@h:80/m?X-Amz-Signature=ab&v=2",
+            "http://h:80/m?X-Amz-Signature=...&v=2",
+        ),
         ("http://user:s3/cr@et@h/m", "http://h/m"),
         ("http://user:s3/cret@h/m", "http://h/m"),
         ("http://h:s3cret/m", "http://h:.../m"),

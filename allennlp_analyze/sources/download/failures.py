@@ -13,6 +13,7 @@ from urllib3.exceptions import NewConnectionError
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.text.redaction import redacted, redacted_url
 
 ATTEMPTS = 5
 ATTEMPTS_AFTER_SILENCE = 2
@@ -119,27 +120,35 @@ def of_part(status: int, asked: bool) -> DownloadError:
     return DownloadError(f"{reason} (status {status})", ATTEMPTS)
 
 
-def of_request(error: Exception, timeout: float) -> DownloadError:
-    """Returns the error for a request that got no response, or that must not be sent."""
+def of_request(error: Exception, timeout: float, url: str) -> DownloadError:
+    """Returns the error for a request of `url` that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return DownloadError("too many redirects")
     if isinstance(error, requests.exceptions.InvalidSchema):
         return DownloadError(
-            f"redirects to a URL that is not http:// or https:// ({excerpt(error)})"
+            f"redirects to a URL that is not http:// or https://{told(error, url)}"
         )
     if isinstance(error, requests.exceptions.InvalidHeader):
         return DownloadError("the server sent an invalid header")
     if isinstance(error, ValueError):  # covers requests' own errors and those it passes on
-        return DownloadError(f"is not a valid URL ({excerpt(error)})")
+        return DownloadError(f"is not a valid URL{told(error, url)}")
     if isinstance(error, requests.ConnectTimeout):
         return ConnectError(_silence(timeout))
     if isinstance(error, requests.Timeout):
         return of_silence(timeout)
     if isinstance(error, requests.ConnectionError):
         return _of_connection(error)
-    return DownloadError(
-        f"cannot be downloaded ({excerpt(f'{type(error).__name__}: {error}', 200)})"
-    )
+    name = type(error).__name__
+    return DownloadError(f"cannot be downloaded: {name}{told(error, url)}")
+
+
+def told(error: BaseException, url: str, limit: int = 120) -> str:
+    """Returns the beginning of a library's text in parentheses, with its URLs redacted.
+
+    The text may quote any part of `url`, so it is left out if there are secrets in `url`.
+    """
+    text = excerpt(redacted(str(error)), limit)
+    return f" ({text})" if text and redacted_url(url) == url else ""
 
 
 def of_silence(timeout: float) -> DownloadError:
@@ -178,7 +187,7 @@ def _words(error: BaseException) -> str:
             return f"invalid certificate ({excerpt(cause.verify_message)})"
         if isinstance(cause, OSError) and cause.strerror:
             return excerpt(cause.strerror).lower()
-    return excerpt(list(_causes(error))[-1]) or type(error).__name__
+    return excerpt(redacted(str(list(_causes(error))[-1]))) or type(error).__name__
 
 
 def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:

@@ -1,13 +1,13 @@
 """Downloads one file over HTTP: retries, resumes, and checks the length."""
 
 import http.client
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import FileIO
 from pathlib import PurePosixPath
 from typing import IO, Optional
-from urllib.parse import urlsplit
 
 import requests
 
@@ -15,7 +15,9 @@ from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
 from allennlp_analyze.sources.download.version import Part, Version
 from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.progress import Progress, progress_bar
+from allennlp_analyze.text.redaction import redacted, redacted_url
 
 MAX_REDIRECTS = 10
 # A connection that delivers less than this within the timeout has stalled.
@@ -24,6 +26,8 @@ LEAST_BYTES = 1024
 PROGRESS_BYTES = 2**20
 
 _PIECE = 2**18
+# They log every request with its query, if somebody listens.
+_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager")
 _NO_HEAD = (403, 405, 501)  # 403: a URL may be signed for GET only
 
 
@@ -49,6 +53,8 @@ class HttpClient:
         self._session.headers["Accept-Encoding"] = "identity"
 
     def __enter__(self) -> "HttpClient":
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_redact_record)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,7 +128,7 @@ class HttpClient:
                 allow_redirects=True,
             )
         except (requests.RequestException, ValueError) as error:
-            raise failures.of_request(error, self._timeout) from None
+            raise failures.of_request(error, self._timeout, self._url) from None
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         # urllib3 1.26 cannot return the data received so far without waiting for more.
@@ -141,6 +147,12 @@ class HttpClient:
                 if count < LEAST_BYTES:
                     raise failures.of_silence(self._timeout)
                 since, count = time.monotonic(), 0
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    """Redact a line of a library's log; a filter that stays, as others may be downloading."""
+    record.msg, record.args = redacted(record.getMessage()), None
+    return True
 
 
 def _found(response: requests.Response) -> Version:
@@ -219,5 +231,4 @@ class _Arrived:
 
 def _title(url: str) -> str:
     """Returns the name of the file at `url` for the progress bar."""
-    parts = urlsplit(url)
-    return excerpt(PurePosixPath(parts.path).name or parts.netloc, 40)
+    return excerpt(PurePosixPath(url_path(url)).name or redacted_url(url), 40)
