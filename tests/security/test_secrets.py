@@ -113,7 +113,8 @@ class Command:
         assert main([str(argument) for argument in arguments]) == code
         out, err = self._capsys.readouterr()
         outputs = [path for path in self._root.iterdir() if path.is_dir()]
-        assert [leak for path in outputs for leak in leaks(out, err, below=path)] == []
+        assert leaks(out, err) == []
+        assert [leak for path in outputs for leak in leaks(below=path)] == []
         return out + err
 
 
@@ -198,7 +199,7 @@ def test_the_copy_in_the_cache_is_used_without_network(
         f"ftp://{USER}:{PASSWORD}@h/m?token=s3crettok",
         f"http://{USER}:{PASSWORD}@[::1/m?token=s3crettok",
         f"http://{USER}:{PASSWORD}@/m?token=s3crettok",
-        f"http://{USER}:{PASSWORD}/m?token=s3crettok",
+        f"http://host.invalid:{PASSWORD}/m?token=s3crettok",
         f"http://{USER}:{PASSWORD}@127.0.0.1:99999/m?token=s3crettok",
         f"http://{USER}:{PASSWORD}@{'a' * 80}.invalid/m?s3crettok",
         f"http:/{USER}:{PASSWORD}@h/m?token=s3crettok",
@@ -235,11 +236,12 @@ def test_usage_errors(command: Command, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_zoo(server: HttpServer, command: Command, tmp_path: Path) -> None:
-    good, weights = secret_url(server), secret_url(server, "weights.th")
+    good, weights = secret_url(server, "other.tar.gz"), secret_url(server, "weights.th")
     paths = ["other.tar.gz", "missing.tar.gz", "denied.tar.gz", "page.tar.gz", "away.tar.gz"]
     lines = [f"- url: {json.dumps(secret_url(server, path))}" for path in paths]
     lines += [f"- url: {json.dumps(good)}", f"- url: {json.dumps(good)}\n  sha256: '{'0' * 64}'"]
-    lines += [f"- path: {SMALL}\n  options: {{weights_file: {json.dumps(weights)}}}"]
+    (tmp_path / "local.tar.gz").write_bytes(archive())
+    lines += [f"- path: local.tar.gz\n  options: {{weights_file: {json.dumps(weights)}}}"]
     manifest = tmp_path / "zoo.yaml"
     manifest.write_text("\n".join(lines))
     command("zoo", manifest, "--output-dir", "zoo", "--workers", "1", code=1)
