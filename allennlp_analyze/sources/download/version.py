@@ -4,11 +4,12 @@ import email.utils
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
-
-import requests
+from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze.sources.download.failures import DownloadError
+
+if TYPE_CHECKING:
+    import requests
 
 # A file that is written twice in a second has one date for both versions. So a date counts only if
 # the answer is younger than the file by more than a second (RFC 9110, 8.8.2.2).
@@ -30,7 +31,7 @@ class Version:
     encoding: Optional[str] = None
 
     @classmethod
-    def of(cls, response: requests.Response) -> "Version":
+    def of(cls, response: "requests.Response") -> "Version":
         """Returns the version that a response describes; its `size` is that of the response.
 
         Raises `DownloadError` if the declared length is impossible.
@@ -83,7 +84,7 @@ class Part:
     version: Version
 
     @classmethod
-    def of(cls, response: requests.Response) -> Optional["Part"]:
+    def of(cls, response: "requests.Response") -> Optional["Part"]:
         """Returns the part in a response, or None if there is no part in it."""
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
         if response.status_code != 206 or match is None:
