@@ -158,7 +158,7 @@ def _redact_record(record: logging.LogRecord) -> bool:
 def _found(response: requests.Response) -> Version:
     if response.status_code != 200:
         raise failures.of_status(response)
-    return Version.of(response)
+    return Version.of(response.headers)
 
 
 def _next_piece(body: http.client.HTTPResponse) -> bytes:
@@ -201,7 +201,7 @@ class _Arrived:
         version, self._version = self._version, None
         if version is None or not self._size:  # no part was requested
             raise failures.of_part(response.status_code, asked=False)
-        part = Part.of(response)
+        part = Part.of(response.headers) if response.status_code == 206 else None
         if part is None or not part.continues(version, self._size):
             raise failures.of_part(response.status_code, asked=True)
         self._version = replace(version, size=part.total)

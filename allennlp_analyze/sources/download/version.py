@@ -4,12 +4,9 @@ import email.utils
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 from allennlp_analyze.sources.download.failures import DownloadError
-
-if TYPE_CHECKING:
-    import requests
 
 # A file that is written twice in a second has one date for both versions. So a date counts only if
 # the answer is younger than the file by more than a second (RFC 9110, 8.8.2.2).
@@ -31,12 +28,11 @@ class Version:
     encoding: Optional[str] = None
 
     @classmethod
-    def of(cls, response: "requests.Response") -> "Version":
+    def of(cls, headers: Mapping[str, str]) -> "Version":
         """Returns the version that a response describes; its `size` is that of the response.
 
         Raises `DownloadError` if the declared length is impossible.
         """
-        headers = response.headers
         return cls(
             headers.get("ETag"),
             headers.get("Last-Modified"),
@@ -84,14 +80,14 @@ class Part:
     version: Version
 
     @classmethod
-    def of(cls, response: "requests.Response") -> Optional["Part"]:
+    def of(cls, headers: Mapping[str, str]) -> Optional["Part"]:
         """Returns the part in a response, or None if there is no part in it."""
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        if response.status_code != 206 or match is None:
+        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if match is None:
             return None
         first, last, total = match.groups()
         size = None if total == "*" else int(total)
-        return cls(int(first), int(last), size, Version.of(response))
+        return cls(int(first), int(last), size, Version.of(headers))
 
     def continues(self, begun: Version, size: int) -> bool:
         """Whether this is the rest of the version `begun`, of which `size` bytes have arrived.
