@@ -68,7 +68,7 @@ def _redacted_match(match: "re.Match[str]") -> str:
         end += len(MARK)
     if token.startswith("/"):
         path, query = _divided(token[:end])
-        return path + _tail(query) + token[end:]
+        return _head(path) + _tail(query) + token[end:]
     return redacted_url(token[:end]) + token[end:]
 
 

@@ -99,6 +99,7 @@ ODD = st.one_of(st.text(max_size=60), st.text("ahtps:/@?#&;=.[] \n%x0", max_size
 @example("http://us://er:pw@host/")
 @example("http:u:p@h")
 @example("\ud800://\udfff@")
+@example("'/http://=K@https;//##?,,")
 def test_odd_text_is_taken_as_it_is(text: str) -> None:
     for redact in (redacted, redacted_url):
         once = redact(text)
