@@ -48,6 +48,7 @@ from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.states import first_write, state_of
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.text.redaction import redacted_in
 
 KeepJournal = Callable[[Mapping[str, Any]], Journal]
 
@@ -150,7 +151,7 @@ def analyze_archive(
         changed = first_write(source.files)
         if changed is not None:
             raise SourceError(f"{changed}: changed while it was being analyzed; run again")
-    asked = {"weights_file": reading.weights_file, **plain(building)}
+    asked = redacted_in({"weights_file": reading.weights_file, **plain(building)})
     files = (*beside_files, *(start.files if start else ()), *source.files)
     report = replace(report, settings={**report.settings, **asked}, files=files)
     return report if beside is None else beside_reference(report, beside)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Optional
-from urllib.parse import urlsplit
 
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.text.links import url_path
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Writing:
 
 def archive_name(archive: str) -> str:
     """Returns the last part of a path or URL without its ending, used for the output directory."""
-    path = urlsplit(archive).path if "://" in archive else archive
+    path = url_path(archive) if "://" in archive else archive
     name = PurePosixPath(path).name
     if name in ("", ".."):
         name = Path(path).resolve().name

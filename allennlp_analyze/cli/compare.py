@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
-from allennlp_analyze.cli.options import Groups, add_options, chosen
+from allennlp_analyze.cli.options import Groups, Parser, add_options, chosen
 from allennlp_analyze.errors import Advice, OutputError, UsageError
 from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.options.option import Place, Section, Table
@@ -14,6 +14,7 @@ from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
     from allennlp_analyze.compare.results import ComparisonReport
@@ -41,9 +42,7 @@ GROUPS: Groups = (
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """The parser of `allennlp-analyze compare`."""
-    parser = argparse.ArgumentParser(
-        prog=f"allennlp-analyze {NAME}", description=DESCRIPTION, epilog=EPILOG
-    )
+    parser = Parser(prog=f"allennlp-analyze {NAME}", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument(
         "models",
         metavar="MODEL",
@@ -57,12 +56,12 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the comparison and return the exit code."""
-    return guarded(lambda: _execute(args), " ".join(args.models), args.debug)
+    return guarded(lambda: _execute(args), " ".join(map(redacted_url, args.models)), args.debug)
 
 
 def _execute(args: argparse.Namespace) -> int:
     if len(args.models) < 2:
-        raise UsageError(f"{args.models[0]}: expected a second model to compare with")
+        raise UsageError(f"{redacted_url(args.models[0])}: expected a second model to compare with")
     choices = chosen(args, Place.COMPARE)
     settings = laid_over(Settings(), choices)
     # Importing numpy and the readers would slow down --help.

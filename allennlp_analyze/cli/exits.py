@@ -12,6 +12,7 @@ from typing import Callable
 from allennlp_analyze.cli.wording import spelled
 from allennlp_analyze.errors import AnalyzeError, Message
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.redaction import redacted
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -75,7 +76,7 @@ def finish(code: int) -> int:
 
 def _say(error: object, debug: bool) -> None:
     if debug:
-        traceback.print_exc()
+        print(redacted(traceback.format_exc()), end="", file=sys.stderr)
     print(f"error: {one_line(error)}", file=sys.stderr)
 
 

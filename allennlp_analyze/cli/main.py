@@ -11,7 +11,7 @@ from allennlp_analyze.cli import render as cli_render
 from allennlp_analyze.cli import zoo as cli_zoo
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.cli.install import install_plugin
-from allennlp_analyze.cli.options import add_arguments, chosen
+from allennlp_analyze.cli.options import Parser, add_arguments, chosen
 from allennlp_analyze.cli.uptime import process_seconds
 from allennlp_analyze.cli.wording import spelled
 from allennlp_analyze.errors import AnalyzeError
@@ -20,6 +20,7 @@ from allennlp_analyze.options.option import Place, Table
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
     from allennlp_analyze.analysis.writing import Outcome
@@ -49,7 +50,7 @@ SUBCOMMANDS: "dict[str, Subcommand]" = {
 
 def analyze(args: argparse.Namespace) -> int:
     """Run and print the analysis; returns the exit code. Errors become one line."""
-    return guarded(lambda: _analyze(args), args.archive, args.debug)
+    return guarded(lambda: _analyze(args), redacted_url(args.archive), args.debug)
 
 
 def _analyze(args: argparse.Namespace) -> int:
@@ -103,9 +104,7 @@ class _InstallPlugin(argparse.Action):
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """Returns the parser of `allennlp-analyze ARCHIVE`."""
     commands = "; ".join(f"`%(prog)s {name}` {module.HELP}" for name, module in SUBCOMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="allennlp-analyze", description=f"{DESCRIPTION} Subcommands: {commands}."
-    )
+    parser = Parser(prog="allennlp-analyze", description=f"{DESCRIPTION} Subcommands: {commands}.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument(
         "--install-plugin",

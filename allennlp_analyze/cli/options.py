@@ -2,13 +2,14 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any, NoReturn, Union
 
 from allennlp_analyze.cli.exits import EXIT_CODES
 from allennlp_analyze.cli.wording import flag
 from allennlp_analyze.options.option import Option, Place, Section, Table, options_at
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
+from allennlp_analyze.text.redaction import redacted
 
 Container = Union[argparse.ArgumentParser, "argparse._ArgumentGroup"]
 
@@ -22,6 +23,13 @@ ANALYZE_GROUPS: Groups = (
 )
 # AllenNLP adds this option to its own subcommands.
 OF_ALLENNLP = "include_packages"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that redacts the URLs in its usage errors."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(redacted(message))
 
 
 def add_arguments(

@@ -3,7 +3,7 @@
 import argparse
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
-from allennlp_analyze.cli.options import add_options
+from allennlp_analyze.cli.options import Parser, add_options
 from allennlp_analyze.options.option import Place, Section, Table
 from allennlp_analyze.options.table import TABLE
 
@@ -13,7 +13,7 @@ HELP = "writes report.html again from report.json and singular_values.npz"
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """The parser of `allennlp-analyze render`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"allennlp-analyze {NAME}", description=HELP.capitalize() + ".", epilog=EXIT_CODES
     )
     parser.add_argument(

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
-from allennlp_analyze.cli.options import Groups, add_options, chosen
+from allennlp_analyze.cli.options import Groups, Parser, add_options, chosen
 from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.options.option import Place, Section, Table
 from allennlp_analyze.options.table import TABLE
@@ -31,9 +31,7 @@ GROUPS: Groups = (
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """The parser of `allennlp-analyze zoo`."""
-    parser = argparse.ArgumentParser(
-        prog=f"allennlp-analyze {NAME}", description=DESCRIPTION, epilog=EPILOG
-    )
+    parser = Parser(prog=f"allennlp-analyze {NAME}", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument(
         "manifest",
         metavar="MANIFEST",

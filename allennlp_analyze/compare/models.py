@@ -13,6 +13,7 @@ from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import fetch, is_url
 from allennlp_analyze.sources.formats.sharded import is_index
+from allennlp_analyze.text.redaction import redacted_url
 
 
 def compared_models(
@@ -31,7 +32,7 @@ def compared_models(
         if report is None:
             reading = Reading(name, limits=limits)
             report = analyze_archive(reading, settings, quiet=quiet)
-        found[name] = restricted(ComparedModel(name, report), settings)
+        found[name] = restricted(ComparedModel(redacted_url(name), report), settings)
     return [found[name] for name in names]
 
 

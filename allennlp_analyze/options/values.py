@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from allennlp_analyze.text.redaction import redacted, redacted_url
 from allennlp_analyze.text.sizes import parse_size
 
 MAX_SHOWN = 60
@@ -28,14 +29,17 @@ _DIGITS = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
 
 
 def quoted(value: object) -> str:
-    """Formats `value` for messages: one line of at most `MAX_SHOWN` characters."""
+    """Formats `value` for messages: one line of at most `MAX_SHOWN` characters.
+
+    What is secret in a URL is left out.
+    """
     try:
         value = plain(value)
-        text = repr(value)
+        text = repr(redacted_url(value) if isinstance(value, str) else value)
     except Exception:  # a number of too many digits, or an object that cannot show itself
         text = f"<{type(value).__name__}>"
     if not isinstance(value, str):
-        text = " ".join(text.split())
+        text = " ".join(redacted(text).split())
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 

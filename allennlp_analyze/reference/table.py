@@ -14,6 +14,7 @@ from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.options.values import quoted
 from allennlp_analyze.reference.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.results.reference import ReferenceNumbers
+from allennlp_analyze.text.redaction import redacted_url
 
 MAX_BYTES = 32 * 2**20
 MAX_ROWS = 10_000
@@ -105,7 +106,7 @@ def _contents(name: str) -> str:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise OptionError(
             "reference",
-            f"{name!r} is neither a file nor a published table;"
+            f"{redacted_url(name)!r} is neither a file nor a published table;"
             f" choose a file or one of {', '.join(REFERENCES)}",
         ) from None
     except IsADirectoryError:
@@ -211,7 +212,7 @@ def _from_json(file: str, text: str) -> Reference:
 def _archive(report: Mapping[str, Any]) -> Optional[str]:
     source = report.get("source")
     archive = source.get("archive") if isinstance(source, dict) else None
-    return archive if isinstance(archive, str) else None
+    return redacted_url(archive) if isinstance(archive, str) else None
 
 
 def _linear_layers(file: str, layers: object) -> list[object]:

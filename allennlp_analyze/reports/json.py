@@ -18,6 +18,7 @@ from allennlp_analyze.reports.experts import group_to_dict
 from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.text.redaction import redacted_in
 
 # The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
 # missing key as null, or as an empty list.
@@ -83,7 +84,8 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
     `remedy` is the advice for another version. Raises `SourceError`.
     """
     try:
-        report: Any = json.loads(Path(path).read_bytes())
+        # A report of an earlier release may hold a URL as the user gave it.
+        report: Any = redacted_in(json.loads(Path(path).read_bytes()))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:

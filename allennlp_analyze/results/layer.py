@@ -13,6 +13,7 @@ from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.results.uncertainty import AlphaUncertainty
 from allennlp_analyze.results.verdict import Verdict, count_lost, lower_edge
+from allennlp_analyze.text.redaction import redacted_url
 
 TOLERANCES = ("numpy", "numerical_recipes", "loose", "rounding")
 # The beginnings of the layer warnings that reports explain further.
@@ -253,7 +254,10 @@ LayerOutcome = Union[LayerResult, Skipped]
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """The origin of the weights. `walk` is "weights", or "modules" if modules were built."""
+    """The origin of the weights. `walk` is "weights", or "modules" if modules were built.
+
+    A URL is redacted: reports are mailed.
+    """
 
     archive: str
     resolved: str
@@ -261,6 +265,9 @@ class SourceInfo:
     weights_file: Optional[str]
     model_type: Optional[str]
     walk: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "archive", redacted_url(self.archive))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
+from allennlp_analyze.text.links import url_path
+from allennlp_analyze.text.redaction import redacted_url
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -85,7 +87,10 @@ class _Opening:
         max_unpacked_size: int,
         timeout: float,
     ) -> None:
-        self._archive = archive
+        # Only the redacted URL may stand in a message or a report.
+        self._archive = redacted_url(archive)
+        self._is_url = is_url(archive)
+        self._name = url_path(archive) if self._is_url else archive
         self._directory = directory
         self._weights_file = weights_file
         self._outside = _outside_weights(weights_file, quiet, timeout)
@@ -105,17 +110,17 @@ class _Opening:
         if isinstance(error, CheckpointError) and self._outside is not None:
             if self._is_url_outside:
                 evict(self._outside)
-        elif isinstance(error, (DamagedError, CheckpointError)) and is_url(self._archive):
+        elif isinstance(error, (DamagedError, CheckpointError)) and self._is_url:
             evict(path)
 
     def open(self, path: Path) -> Source:
-        self._fetched = path if is_url(self._archive) else None
+        self._fetched = path if self._is_url else None
         if path.is_dir():
             return self._open_directory(path)
         if not path.is_file():
             raise SourceError(f"{self._archive}: is not a regular file")
         head = first_bytes(path, self._archive)
-        if is_gzip(head) or _should_be_archive(self._archive, head):
+        if is_gzip(head) or _should_be_archive(self._name, head):
             return self._open_archive(path)
         return self._open_weights(path)
 
@@ -125,12 +130,12 @@ class _Opening:
                 f"{self._archive}: is already a weights file",
                 Advice("weights_file", "remove {}"),
             )
-        if is_index(self._archive) and is_url(self._archive):
+        if is_index(self._name) and self._is_url:
             raise SourceError(
                 f"{self._archive}: is an index of several files; download all of them and pass"
                 " their directory"
             )
-        is_alone = is_url(self._archive)  # a download has nothing beside it
+        is_alone = self._is_url  # a download has nothing beside it
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
         tensors = self._read(path, self._archive)
@@ -209,8 +214,8 @@ class _Opening:
             if self._weights_file in members:
                 return self._weights_file
             raise SourceError(
-                f"{self._archive}: no weights file {self._weights_file!r} on disk or inside;"
-                f" the archive contains: {listed}"
+                f"{self._archive}: no weights file {redacted_url(self._weights_file)!r}"
+                f" on disk or inside; the archive contains: {listed}"
             )
         preferred = [name for name in PREFERRED_WEIGHTS if name in members]
         if preferred or len(members) == 1:
@@ -277,18 +282,19 @@ def _should_be_archive(archive: str, head: bytes) -> bool:
 
 def _check_sha256(path: Path, archive: str, expected: str) -> None:
     """Raise `DamagedError` if the digest of `path` differs; a download is then evicted."""
+    named = redacted_url(archive)
     if path.is_dir():
-        raise UsageError(f"{archive}: is a directory, which has no SHA-256 digest")
+        raise UsageError(f"{named}: is a directory, which has no SHA-256 digest")
     if not path.is_file():
-        raise SourceError(f"{archive}: is not a regular file")
+        raise SourceError(f"{named}: is not a regular file")
     try:
         found = _sha256(path)
     except OSError as error:
-        raise SourceError(f"{archive}: cannot be read ({error.strerror})") from None
+        raise SourceError(f"{named}: cannot be read ({error.strerror})") from None
     if found != expected:
         if is_url(archive):
             evict(path)
-        raise DamagedError(f"{archive}: has the SHA-256 digest {found}; expected {expected}")
+        raise DamagedError(f"{named}: has the SHA-256 digest {found}; expected {expected}")
 
 
 def _sha256(path: Path) -> str:

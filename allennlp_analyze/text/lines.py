@@ -3,11 +3,15 @@
 from typing import Optional
 
 from allennlp_analyze.text.names import printable
+from allennlp_analyze.text.redaction import redacted
 
 
 def one_line(message: object, limit: Optional[int] = None) -> str:
-    """`message` on one line of at most `limit` characters, as `printable` makes names fit."""
-    line = printable(" ".join(str(message).split()))
+    """`message` on one line of at most `limit` characters, as `printable` makes names fit.
+
+    Its URLs are redacted, whoever wrote them there.
+    """
+    line = printable(" ".join(redacted(str(message)).split()))
     return line if limit is None else line[:limit]
 
 

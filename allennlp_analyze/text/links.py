@@ -1,4 +1,4 @@
-"""Restricts the links of a page to relative paths and http(s) URLs."""
+"""Restricts the links of a page to relative paths and http(s) URLs, and finds paths in URLs."""
 
 import re
 from typing import Optional
@@ -8,6 +8,14 @@ _WEB = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # Characters with a meaning in a URL, and the percent sign of characters already encoded.
 _WEB_SAFE = "/?#[]@!$&'()*+,;=:%~"
+
+
+def url_path(url: str) -> str:
+    """Returns the path in a URL of any scheme, without the parameters at its end."""
+    _, _, rest = url.partition("://")
+    path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")[2]
+    folder, slash, name = path.rpartition("/")
+    return f"/{folder}{slash}{name.partition(';')[0]}"
 
 
 def link_target(text: str) -> Optional[str]:

@@ -22,6 +22,7 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
 from allennlp_analyze.storage.locks import LOCK, only_run
 from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.text.redaction import redacted_url
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.earlier import earlier_outcomes
 from allennlp_analyze.zoo.engine.dask import Dask
@@ -276,7 +277,7 @@ def _report(
             ZooModel(
                 name=entry.name,
                 group=entry.group,
-                archive=entry.archive,
+                archive=redacted_url(entry.archive),
                 directory=f"{MODELS}/{unit.directory.name}",
                 outcome=outcome,
                 duplicate_of=_same(outcome, entry.name, first),

@@ -43,7 +43,11 @@ HEAVY = (
 )
 DOWNLOAD = "allennlp_analyze/sources/download"
 # Modules that are themselves imported in functions only.
-LAZY = {f"{DOWNLOAD}/http.py": {"requests"}, f"{DOWNLOAD}/failures.py": {"requests", "urllib3"}}
+LAZY = {
+    f"{DOWNLOAD}/http.py": {"requests"},
+    f"{DOWNLOAD}/failures.py": {"requests", "urllib3"},
+    f"{DOWNLOAD}/version.py": set(),
+}
 # What AllenNLP itself imports.
 FOR_ALLENNLP = {"allennlp_analyze/plugin.py", "allennlp_analyze/monitor/allennlp.py"}
 

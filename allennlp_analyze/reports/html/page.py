@@ -17,6 +17,7 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, worst_first
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.names import printable
 
 NAMED = 12
@@ -156,7 +157,7 @@ def without_word(sentence: str) -> str:
 def title_of(report: ModelReport) -> str:
     """Returns the last part of the archive's path or URL."""
     archive = report.source.archive.rstrip("/")
-    return PurePath(archive.split("?")[0]).name or archive
+    return PurePath(url_path(archive) if "://" in archive else archive).name or archive
 
 
 def fact_labels(terms: Sequence[Term]) -> list[str]:

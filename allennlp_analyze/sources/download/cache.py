@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import json
 import logging
 import os
 import re
@@ -12,17 +13,19 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional
 
-from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.errors import OutputError, SourceError, UsageError
 from allennlp_analyze.options.choices import checked, default
+from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
+from allennlp_analyze.text.redaction import redacted_in, redacted_url
 
 if TYPE_CHECKING:
-    from allennlp_analyze.sources.download.http import HttpClient, Version
+    from allennlp_analyze.sources.download.http import HttpClient
+    from allennlp_analyze.sources.download.version import Version
 
 SCHEMES = ("http", "https", "s3", "gs", "hf")
 CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
@@ -59,7 +62,8 @@ def fetch(archive: str, quiet: bool, timeout: float = default("timeout")) -> Pat
     scheme = match.group(1).lower()
     if scheme not in SCHEMES:
         raise UsageError(
-            f"{archive}: {match.group(1)}:// is not supported; use a path or {', '.join(SCHEMES)}"
+            f"{redacted_url(archive)}: {match.group(1)}:// is not supported;"
+            f" use a path or {', '.join(SCHEMES)}"
         )
     timeout = checked("timeout", timeout)
     return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
@@ -82,15 +86,14 @@ def evict(path: Path) -> None:
 def _local(archive: str) -> Path:
     path = os.path.expanduser(archive)
     if not os.path.exists(path):  # Path.exists would raise if the name is too long
-        raise UsageError(
-            f"{archive if archive.strip() else repr(archive)}: no such file or directory"
-        )
+        named = redacted_url(archive) if archive.strip() else repr(archive)
+        raise UsageError(f"{named}: no such file or directory")
     return Path(path)
 
 
 def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
     """Download `url`, which is `archive` with the scheme in lower case, as cached_path expects."""
-    quiet = not shows_progress(quiet)
+    quiet, named = not shows_progress(quiet), redacted_url(archive)
     _sweep()
     try:
         if url.startswith("http"):
@@ -98,11 +101,12 @@ def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
         else:
             path, offline = _cached(url, quiet)
     except SourceError as error:
-        raise SourceError(f"{archive}: {error}") from None
+        raise SourceError(f"{named}: {error}") from None
     except Exception as error:  # the clients of s3, gs and hf raise their own classes
-        raise SourceError(f"{archive}: {_reason(error)}") from None
+        raise SourceError(f"{named}: {_reason(error, url)}") from None
+    _redact_metadata(path)
     if offline:
-        logger.warning("%s %s; using the copy in the cache", archive, offline)
+        logger.warning("%s %s; using the copy in the cache", named, offline)
     return path
 
 
@@ -121,15 +125,39 @@ def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
             return copy, str(error)
         _drop_outdated(url, version)
         try:
-            return _cached(url, True, client)
+            return _cached_over_http(url, client), ""
         except ChangedError:
             client.ask()
-            return _cached(url, True, client)
+            return _cached_over_http(url, client), ""
 
 
-def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tuple[Path, str]:
+def _cached_over_http(url: str, client: "HttpClient") -> Path:
+    """Returns the path in the cache of the version that the server has; downloads it if missing.
+
+    File, metadata and lock have the names and the contents that cached_path gives them, which
+    AllenNLP uses, but for the URL in the metadata: it is redacted.
+    """
+    from cached_path.cache_file import CacheFile
+    from cached_path.file_lock import FileLock
+    from cached_path.meta import Meta
+    from cached_path.util import resource_to_filename
+
+    etag = client.version.etag
+    path = cache_directory() / resource_to_filename(url, etag)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock"), read_only_ok=True):
+        if not path.exists():
+            with CacheFile(path) as file:
+                client.download(file)
+            Meta.new(redacted_url(url), path, etag=etag).to_file()
+    return path
+
+
+def _cached(url: str, quiet: bool) -> tuple[Path, str]:
     """Returns the path in the cache, and why the network was not used ("" if it was)."""
     notes = _Notes()
+    # cached_path shows the end of the URL.
+    quiet = quiet or redacted_url(url) != url
     # Standard output is for the report, and the clients' own warnings do not help the user.
     output = io.StringIO() if quiet else sys.stderr
     with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
@@ -138,8 +166,7 @@ def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tup
         try:
             from cached_path import cached_path
 
-            with _registered(url, client):
-                path = Path(cached_path(url, cache_dir=cache_directory(), quiet=quiet))
+            path = Path(cached_path(url, cache_dir=cache_directory(), quiet=quiet))
         finally:
             logging.getLogger("cached_path").removeFilter(notes)
     return path, "could not be reached" if notes.offline else ""
@@ -149,40 +176,14 @@ def _cached(url: str, quiet: bool, client: Optional["HttpClient"] = None) -> tup
 _ONE_AT_A_TIME = threading.Lock()
 
 
-@contextlib.contextmanager
-def _registered(url: str, client: Optional["HttpClient"]) -> Iterator[None]:
-    """Let cached_path download with `client`, if given, inside this context."""
-    if client is None:
-        yield
-        return
-    from cached_path.schemes import add_scheme_client, get_scheme_client
-
-    theirs = type(get_scheme_client(url))
-    add_scheme_client(_scheme_client(url.split("://")[0], client))
-    try:
-        yield
-    finally:
-        add_scheme_client(theirs)
-
-
-def _scheme_client(name: str, client: "HttpClient") -> type:
-    """Returns a cached_path client class around `client`, which has already asked the server."""
-    from cached_path.schemes import SchemeClient
-
-    class Ours(SchemeClient):  # type: ignore[misc]  # mypy does not follow cached_path
-        scheme = name
-        recoverable_errors = ()
-
-        def get_etag(self) -> Optional[str]:
-            return client.version.etag
-
-        def get_size(self) -> Optional[int]:
-            return client.version.size
-
-        def get_resource(self, temp_file: IO[bytes]) -> None:
-            client.download(temp_file)
-
-    return Ours
+def _redact_metadata(path: Path) -> None:
+    """Redact the URL beside a copy in the cache, where cached_path or AllenNLP has written it."""
+    metadata = path.with_name(f"{path.name}.json")
+    with contextlib.suppress(OSError, ValueError, RecursionError, OutputError):
+        if path.is_relative_to(cache_directory()):
+            found = json.loads(metadata.read_bytes())
+            if redacted_in(found) != found:
+                write_text(metadata, json.dumps(redacted_in(found)))
 
 
 def _name(url: str) -> str:
@@ -232,9 +233,9 @@ class _Notes(logging.Filter):
         return False
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, url: str) -> str:
     """Returns in a few words why a download failed."""
-    from allennlp_analyze.sources.download.failures import reason_of_status
+    from allennlp_analyze.sources.download.failures import reason_of_status, told
 
     if type(error).__name__ == "LocalEntryNotFoundError":  # of huggingface_hub
         return "cannot be reached, and the cache has no copy"
@@ -252,7 +253,7 @@ def _reason(error: BaseException) -> str:
     for sign, meaning in _NETWORK:
         if sign in text:
             return meaning
-    return f"cannot be downloaded ({excerpt(f'{type(error).__name__}: {error}', 200)})"
+    return f"cannot be downloaded: {type(error).__name__}{told(error, url, 200)}"
 
 
 _STORAGE = (

@@ -1,6 +1,7 @@
 """Download errors: the reason in words, and how often a failed request is retried."""
 
 import email.utils
+import http.client
 import socket
 import ssl
 import time
@@ -12,13 +13,23 @@ from urllib3.exceptions import NewConnectionError
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.text.redaction import redacted, redacted_url
 
 ATTEMPTS = 5
 ATTEMPTS_AFTER_SILENCE = 2
 BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 
-_REFUSALS = {401: "access denied", 403: "access denied", 404: "not found", 410: "not found"}
+TOO_LONG = "the server sent more than the length it declared"
+
+_REFUSALS = {
+    300: "the server offers several files; use the URL of one of them",
+    401: "access denied",
+    403: "access denied",
+    404: "not found",
+    407: "the proxy asks for a user name and password",
+    410: "not found",
+}
 _NOT_NOW = (408, 425, 429)
 _NEVER = (501, 505)
 
@@ -77,7 +88,12 @@ class Retries:
 
 def reason_of_status(status: int) -> str:
     """Describe an HTTP status other than success."""
-    return f"{_REFUSALS.get(status, 'the server refused the request')} (status {status})"
+    reason = "the server refused the request"
+    if status < 300:
+        reason = "the server did not send the file"
+    elif status < 400:
+        reason = "the server redirects to no other URL"
+    return f"{_REFUSALS.get(status, reason)} (status {status})"
 
 
 def of_status(response: requests.Response) -> DownloadError:
@@ -92,25 +108,47 @@ def of_status(response: requests.Response) -> DownloadError:
     return DownloadError(reason, ATTEMPTS, wait, unavailable=True)
 
 
-def of_request(error: Exception, timeout: float) -> DownloadError:
-    """Returns the error for a request that got no response, or that must not be sent."""
+def of_part(status: int, asked: bool) -> DownloadError:
+    """Returns the error for a part of a file that does not continue what has arrived.
+
+    `asked` means that a part was requested.
+    """
+    missing = "the server did not send the missing part"
+    reason = missing if asked else "the server sent a part instead of the file"
+    if status != 206:
+        reason = missing if asked else "the server refused the request"
+    return DownloadError(f"{reason} (status {status})", ATTEMPTS)
+
+
+def of_request(error: Exception, timeout: float, url: str) -> DownloadError:
+    """Returns the error for a request of `url` that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return DownloadError("too many redirects")
     if isinstance(error, requests.exceptions.InvalidSchema):
         return DownloadError(
-            f"redirects to a URL that is not http:// or https:// ({excerpt(error)})"
+            f"redirects to a URL that is not http:// or https://{told(error, url)}"
         )
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return DownloadError("the server sent an invalid header")
     if isinstance(error, ValueError):  # covers requests' own errors and those it passes on
-        return DownloadError(f"is not a valid URL ({excerpt(error)})")
+        return DownloadError(f"is not a valid URL{told(error, url)}")
     if isinstance(error, requests.ConnectTimeout):
         return ConnectError(_silence(timeout))
     if isinstance(error, requests.Timeout):
         return of_silence(timeout)
     if isinstance(error, requests.ConnectionError):
         return _of_connection(error)
-    return DownloadError(
-        f"cannot be downloaded ({excerpt(f'{type(error).__name__}: {error}', 200)})"
-    )
+    name = type(error).__name__
+    return DownloadError(f"cannot be downloaded: {name}{told(error, url)}")
+
+
+def told(error: BaseException, url: str, limit: int = 120) -> str:
+    """Returns the beginning of a library's text in parentheses, with its URLs redacted.
+
+    The text may quote any part of `url`, so it is left out if there are secrets in `url`.
+    """
+    text = excerpt(redacted(str(error)), limit)
+    return f" ({text})" if text and redacted_url(url) == url else ""
 
 
 def of_silence(timeout: float) -> DownloadError:
@@ -123,6 +161,8 @@ def of_body(error: Exception, timeout: float) -> DownloadError:
     """Returns the error for a connection that fails during the download."""
     if isinstance(error, socket.timeout):
         return of_silence(timeout)
+    if isinstance(error, http.client.IncompleteRead):
+        return DownloadError("the connection ended before the file did", ATTEMPTS)
     return DownloadError(f"connection lost ({_words(error)})", ATTEMPTS)
 
 
@@ -147,7 +187,7 @@ def _words(error: BaseException) -> str:
             return f"invalid certificate ({excerpt(cause.verify_message)})"
         if isinstance(cause, OSError) and cause.strerror:
             return excerpt(cause.strerror).lower()
-    return excerpt(list(_causes(error))[-1]) or type(error).__name__
+    return excerpt(redacted(str(list(_causes(error))[-1]))) or type(error).__name__
 
 
 def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:

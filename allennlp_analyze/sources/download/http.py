@@ -1,22 +1,23 @@
 """Downloads one file over HTTP: retries, resumes, and checks the length."""
 
-import email.utils
 import http.client
-import re
+import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from io import FileIO
 from pathlib import PurePosixPath
 from typing import IO, Optional
-from urllib.parse import urlsplit
 
 import requests
 
 from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
+from allennlp_analyze.sources.download.version import Part, Version
 from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.progress import Progress, progress_bar
+from allennlp_analyze.text.redaction import redacted, redacted_url
 
 MAX_REDIRECTS = 10
 # A connection that delivers less than this within the timeout has stalled.
@@ -25,46 +26,9 @@ LEAST_BYTES = 1024
 PROGRESS_BYTES = 2**20
 
 _PIECE = 2**18
+# They log every request with its query, if somebody listens.
+_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager")
 _NO_HEAD = (403, 405, 501)  # 403: a URL may be signed for GET only
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@dataclass(frozen=True)
-class Version:
-    """The server's description of its current file; a field that it does not send is None."""
-
-    etag: Optional[str]
-    last_modified: Optional[str]
-    size: Optional[int]
-
-    @classmethod
-    def of(cls, response: requests.Response) -> "Version":
-        headers = response.headers
-        length = headers.get("Content-Length", "")
-        is_exact = length.isdecimal() and "Transfer-Encoding" not in headers
-        size = int(length) if is_exact else None
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), size)
-
-    @property
-    def validator(self) -> Optional[str]:
-        """The value for If-Range; a weak ETag must not be used there (RFC 9110, 13.1.5)."""
-        if self.etag is not None:
-            return None if self.etag.startswith("W/") else self.etag
-        return self.last_modified
-
-    @property
-    def modified(self) -> Optional[float]:
-        """`last_modified` in seconds since the epoch, or None."""
-        try:
-            return email.utils.parsedate_to_datetime(self.last_modified or "").timestamp()
-        except (TypeError, ValueError, OverflowError):
-            return None
-
-    def differs(self, other: "Version") -> bool:
-        """Whether both versions have an ETag and the two differ, weak or strong."""
-        if self.etag is None or other.etag is None:
-            return False
-        return self.etag.replace("W/", "", 1) != other.etag.replace("W/", "", 1)
 
 
 class ChangedError(DownloadError):
@@ -89,6 +53,8 @@ class HttpClient:
         self._session.headers["Accept-Encoding"] = "identity"
 
     def __enter__(self) -> "HttpClient":
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_redact_record)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +128,7 @@ class HttpClient:
                 allow_redirects=True,
             )
         except (requests.RequestException, ValueError) as error:
-            raise failures.of_request(error, self._timeout) from None
+            raise failures.of_request(error, self._timeout, self._url) from None
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         # urllib3 1.26 cannot return the data received so far without waiting for more.
@@ -183,17 +149,23 @@ class HttpClient:
                 since, count = time.monotonic(), 0
 
 
+def _redact_record(record: logging.LogRecord) -> bool:
+    """Redact a line of a library's log; a filter that stays, as others may be downloading."""
+    record.msg, record.args = redacted(record.getMessage()), None
+    return True
+
+
 def _found(response: requests.Response) -> Version:
     if response.status_code != 200:
         raise failures.of_status(response)
-    return Version.of(response)
+    return Version.of(response.headers)
 
 
 def _next_piece(body: http.client.HTTPResponse) -> bytes:
     """Returns the data received so far, the last byte on its own to see whether more follows."""
     left = body.length
     if left == 1 and len(body.peek(2)) > 1:
-        raise DownloadError("the server sent more than the length it declared")
+        raise DownloadError(failures.TOO_LONG)
     return body.read1(_PIECE if left is None else min(_PIECE, max(1, left - 1)))
 
 
@@ -211,6 +183,7 @@ class _Arrived:
         """Returns the headers that request the missing part, or {} to request the whole file."""
         validator = self._version.validator if self._version else None
         if not self._size or validator is None:
+            self._version = None
             return {}
         return {"Range": f"bytes={self._size}-", "If-Range": validator}
 
@@ -224,19 +197,14 @@ class _Arrived:
 
     def resume(self, response: requests.Response) -> None:
         """Check that the response continues the file. Raises `DownloadError` if it does not."""
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         # Unless the checks pass, the next request asks for the whole file.
         version, self._version = self._version, None
-        if (
-            response.status_code != 206
-            or match is None
-            or version is None
-            or version.differs(Version.of(response))
-            or int(match.group(1)) != self._size
-            or (version.size is not None and match.group(2) not in ("*", str(version.size)))
-        ):
-            raise DownloadError("the server did not send the missing part", ATTEMPTS)
-        self._version = version
+        if version is None or not self._size:  # no part was requested
+            raise failures.of_part(response.status_code, asked=False)
+        part = Part.of(response.headers) if response.status_code == 206 else None
+        if part is None or not part.continues(version, self._size):
+            raise failures.of_part(response.status_code, asked=True)
+        self._version = replace(version, size=part.total)
 
     def add(self, piece: bytes) -> bool:
         """Write `piece`. Returns True after PROGRESS_BYTES more than any earlier attempt."""
@@ -252,6 +220,8 @@ class _Arrived:
 
     def check_length(self) -> None:
         declared = self._version.size if self._version else None
+        if declared is not None and self._size > declared:
+            raise DownloadError(failures.TOO_LONG)
         if declared is not None and self._size != declared:
             raise DownloadError(
                 f"truncated: got {self._size} of the {declared} bytes that the server declared",
@@ -261,5 +231,4 @@ class _Arrived:
 
 def _title(url: str) -> str:
     """Returns the name of the file at `url` for the progress bar."""
-    parts = urlsplit(url)
-    return excerpt(PurePosixPath(parts.path).name or parts.netloc, 40)
+    return excerpt(PurePosixPath(url_path(url)).name or redacted_url(url), 40)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.errors import OptionError, SourceError
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -43,6 +44,7 @@ class Dask:
             ) from None
         self.died: tuple[type[BaseException], ...] = (KilledWorker,)
         self._address = address
+        self._named = redacted_url(address)
         self._client: Optional[Client] = None
         self._threads = 0
         self._asked = 0.0
@@ -80,7 +82,7 @@ class Dask:
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"{self._address}: no Dask scheduler answers there ({one_line(error, 200)})"
+                f"{self._named}: no Dask scheduler answers there ({one_line(error, 200)})"
             ) from None
 
     def _check_workers(self, client: "Client") -> None:
@@ -89,13 +91,13 @@ class Dask:
             versions = client.run(importlib.metadata.version, PACKAGE)
         except importlib.metadata.PackageNotFoundError:
             raise SourceError(
-                f"{self._address}: {PACKAGE} is missing on the Dask workers; install it there"
+                f"{self._named}: {PACKAGE} is missing on the Dask workers; install it there"
             ) from None
         except TimeoutError:
-            raise SourceError(f"{self._address}: no worker has joined the Dask scheduler") from None
+            raise SourceError(f"{self._named}: no worker has joined the Dask scheduler") from None
         others = sorted({version for version in versions.values() if version != VERSION})
         if others:
             raise SourceError(
-                f"{self._address}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"
+                f"{self._named}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"
                 " install the same version everywhere"
             )

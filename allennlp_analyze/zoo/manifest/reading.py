@@ -17,6 +17,8 @@ from allennlp_analyze.options.values import quoted, text_of
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.sources.download.cache import SCHEMES, is_url
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.text.links import url_path
+from allennlp_analyze.text.redaction import redacted, redacted_url
 from allennlp_analyze.zoo.manifest.entries import Manifest, ZooEntry
 from allennlp_analyze.zoo.manifest.names import distinct, slugs
 from allennlp_analyze.zoo.manifest.options import Choices, model_choices, read_options
@@ -74,7 +76,9 @@ def read_manifest(text: str) -> Manifest:
     if path.suffix.lower() in YAML_ENDINGS and path.name == text and path.stem in SHIPPED:
         return _read_file(_shipped(path.stem), path.stem, path.stem)
     if is_url(text):
-        raise UsageError(f"{text}: a manifest must be a local file; download it first")
+        raise UsageError(
+            f"{redacted_url(text)}: a manifest must be a local file; download it first"
+        )
     if is_glob(text):
         base, found = models_matching(text)
         return _of_paths(text, text, base, found)
@@ -227,7 +231,7 @@ def _refused_url(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        return f"is not a URL ({error})"
+        return f"is not a URL ({redacted(str(error))})"
     if parts.scheme not in SCHEMES:
         return f"has an unsupported scheme; use {', '.join(SCHEMES)}"
     return "" if parts.netloc else "is not a URL: the host is missing"
@@ -271,7 +275,7 @@ def _named(entries: Sequence[ZooEntry]) -> tuple[ZooEntry, ...]:
 def _names_of(archive: str) -> Sequence[str]:
     """Returns names for an archive, short ones first: its file, with its directory, and so on."""
     name = archive_name(archive)
-    path = PurePosixPath(urlsplit(archive).path if is_url(archive) else archive)
+    path = PurePosixPath(url_path(archive) if is_url(archive) else archive)
     parents = [part for part in path.parts[:-1] if part not in ("/", ".", "..")][-_PARENTS:]
     longer = ["/".join((*parents[-count:], name)) for count in range(1, len(parents) + 1)]
-    return (name, *longer, archive)
+    return (name, *longer, redacted_url(archive))
