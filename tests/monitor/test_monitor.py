@@ -186,12 +186,12 @@ def test_a_monitor_goes_on_with_what_a_checkpoint_kept(caplog: pytest.LogCapture
 
 def test_what_else_was_said_is_kept_too(caplog: pytest.LogCaptureFixture) -> None:
     model = network()
-    model.add_module("large", nn.Linear(2000, 2000))
+    model.add_module("large", nn.Linear(5000, 5000))
 
     def failing(name: str) -> float:
         raise LookupError(name)
 
-    choices: dict[str, Any] = {"max_seconds": 0.05, "penalty": failing}
+    choices: dict[str, Any] = {"max_seconds": 1.0, "penalty": failing}
     first = RankMonitor(model, **choices)
     first.step(0)
     with torch.no_grad():

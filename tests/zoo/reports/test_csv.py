@@ -252,12 +252,12 @@ def test_every_model_has_a_row_with_its_summary_or_its_reason(tmp_path: Path) ->
 
 
 def test_every_field_of_an_outcome_is_a_column(tmp_path: Path) -> None:
-    """But the digest of what was asked, which no one else can read, and the layers."""
+    """But what tells whether it is out of date, and the layers."""
     zoo = sample_zoo()
     write_zoo_models(zoo, tmp_path / "zoo-models.csv")
     header = set(table(tmp_path / "zoo-models.csv").columns)
     outcome = {field.name for field in fields(zoo.models[0].outcome)}
-    assert outcome - header == {"request", "layers", "summary"}
+    assert outcome - header == {"request", "files", "reports", "layers", "summary"}
     summary = {field.name for field in fields(sample_reports()["lost"].summary)}
     assert summary - header == {"layers_by_kind", "layers_by_verdict"}
 
