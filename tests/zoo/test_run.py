@@ -193,7 +193,7 @@ def uninterrupted(slow, tmp_path_factory):
     return reports(folder / "zoo")
 
 
-@pytest.mark.parametrize("signal", [INTERRUPT, TERMINATE, KILL])
+@pytest.mark.parametrize("signal", [INTERRUPT, KILL])
 def test_a_run_that_is_stopped_goes_on(slow, uninterrupted, zoo, tmp_path, signal):
     running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo, "--workers", "2")
     wait_until(lambda: finished(zoo), running.process)
