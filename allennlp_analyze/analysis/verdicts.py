@@ -31,7 +31,7 @@ def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence
     if m == 1:
         lost = int((values <= found.tolerance.zero).sum())
         return Verdict.NOT_ASSESSED, Evidence(lost, start_ratio=judged.start_ratio)
-    known = None if found.gram is None else Known(found.gram, found.scale)
+    known = None if found.gram is None else Known(found.gram, found.scale, float(values[-1]))
     findings = find_causes(matrix, judged, known)
     return decided(judged, findings, m)
 

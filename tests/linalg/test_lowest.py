@@ -39,7 +39,7 @@ def test_the_gram_matrix_of_the_spectrum_gives_the_same(
     matrix = weak if shape[0] > shape[1] else weak.T
     found = spectrum(matrix, "float64")
     assert found.gram is not None
-    known = Known(found.gram, found.scale)
+    known = Known(found.gram, found.scale, found.singular_values[-1])
     lowest = lowest_vectors(Entries(matrix), 3, 0.06 * unit, known)
     expected = np.linalg.svd(weak / unit)
     assert lowest.values == pytest.approx(unit * expected[1][::-1][:3], rel=1e-9)
