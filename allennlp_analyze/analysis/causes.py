@@ -64,6 +64,8 @@ def find_causes(
     found: list[Finding] = []
     if judged.has_spikes:
         found.append(Finding(Cause.SPIKES_GREW, 0, True, is_lost=False))
+    if judged.is_hidden:
+        found.append(Finding(Cause.BELOW_PRECISION, judged.hidden, False, is_lost=False))
     count = judged.lost or judged.weak
     if not count:
         return tuple(found)

@@ -72,7 +72,8 @@ def in_words(finding: Finding, m: int) -> str:
         units = " " + enumerated(named, NAMED_UNITS)
     text = f"{finding.cause.words}{units}"
     if finding.count:
-        weak = "" if finding.is_lost else "weak: "
+        is_weak = not finding.is_lost and finding.cause is not Cause.BELOW_PRECISION
+        weak = "weak: " if is_weak else ""
         text = f"{weak}{finding.count} of {m} directions, {text}"
     elif finding.units:
         text = f"{text}, no direction lost"

@@ -31,7 +31,6 @@ class Cause(str, Enum):
     COPIED_OUTPUTS = "copied_outputs", "copies of units", False
     COPIED_INPUTS = "copied_inputs", "copies of inputs", False
     UNUSED_ROWS = "unused_rows", "padding or unused rows", True
-    LOW_RANK = "low_rank", "low rank by construction", True
     ZERO = "zero", "all weights are zero", False
     DECAYED = "decayed", "all weights have decayed away", False
     SMALL_BUT_NORMALIZED = (
@@ -41,7 +40,7 @@ class Cause(str, Enum):
     )
     BULK_SUNK = "bulk_sunk", "most of the spectrum has sunk far below any usual start", False
     SPIKES_GREW = "spikes_grew", "a few directions have grown far above the others", True
-    BELOW_PRECISION = "below_precision", "rounding to the stored precision hides them", True
+    BELOW_PRECISION = "below_precision", "hidden by rounding to the stored precision", False
     UNEXPLAINED = "unexplained", "unexplained", False
 
     def __new__(cls, value: str, words: str, is_harmless: bool) -> "Cause":

@@ -1,11 +1,15 @@
 """Causes: what was made to be lost is named, with the units, and nothing else is."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from allennlp_analyze import analyze
+from allennlp_analyze.results.evidence import Cause
+from allennlp_analyze.results.verdict import Verdict
 from tests.support.matrices import with_singular_values
 
 pytestmark = pytest.mark.newest_python
@@ -119,3 +123,17 @@ def test_rows_of_an_embedding_without_weights_are_unused() -> None:
     assert layer.evidence is not None and layer.kind == "embedding"
     [finding] = layer.evidence.findings
     assert (finding.cause, finding.is_harmless, layer.verdict) == ("unused_rows", True, "full_rank")
+
+
+def test_what_rounding_hides_is_said(tmp_path: Path) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rounded = np.random.default_rng(0).standard_normal((64, 64)).astype(ml_dtypes.float8_e5m2)
+    save_file({"a.weight": rounded}, tmp_path / "m.safetensors")
+    found = analyze(tmp_path / "m.safetensors").layer("a")
+    assert found.verdict is Verdict.HIDDEN and found.evidence is not None
+    [finding] = found.evidence.findings
+    # As many of the values are within what rounding does to a matrix of this size.
+    exact = np.linalg.svd(rounded.astype(float), compute_uv=False)
+    assert finding.cause is Cause.BELOW_PRECISION
+    assert finding.count == pytest.approx((exact <= found.tolerance.rounding).sum(), abs=4)
+    assert "hidden by rounding to the stored precision" in found.evidence.reason
