@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.experts import group_to_dict
 from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.storage.files import write_atomically
 from allennlp_analyze.text.redaction import redacted_in
 
 # The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
@@ -33,6 +33,11 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
     The layout is that of report.schema.json. Numbers keep their full precision. Only a model with
     experts has `expert_groups`.
     """
+    return {**_parts(report), "skipped": plain(report.skipped)}
+
+
+def _parts(report: ModelReport) -> dict[str, Any]:
+    """Returns the report as plain values, except for the skipped tensors: they may be many."""
     groups = [group_to_dict(group) for group in expert_groups(report.layers)]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -40,7 +45,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "source": plain(report.source),
         "settings": plain(report.settings),
         "layers": [layer_to_dict(layer) for layer in report.layers],
-        "skipped": plain(report.skipped),
+        "skipped": report.skipped,
         "summary": {**plain(report.summary), "warnings": list(report.warnings)},
         "timing": plain(report.timing),
         "reference": plain(report.reference),
@@ -67,7 +72,15 @@ def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:
     """Write report.json. Raises `OutputError`."""
-    write_text(path, json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n")
+    encoder = json.JSONEncoder(indent=2, allow_nan=False, default=plain)
+
+    def write(file: BinaryIO) -> None:
+        # Piece by piece: the text of 100,000 skipped tensors takes ten times as much memory.
+        for piece in encoder.iterencode(_parts(report)):
+            file.write(piece.encode("utf-8"))
+        file.write(b"\n")
+
+    write_atomically(path, write)
 
 
 def read_json(path: Union[str, Path]) -> dict[str, Any]:

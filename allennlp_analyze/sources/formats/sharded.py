@@ -9,6 +9,7 @@ from pathlib import Path
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
@@ -63,6 +64,8 @@ def _places(index: Path, label: str) -> dict[str, str]:
     places = contents.get("weight_map") if isinstance(contents, dict) else None
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{label}: is not an index of sharded weights: no weight_map")
+    if len(places) > MAX_TENSORS:
+        raise CheckpointError(f"{label}: lists more than {MAX_TENSORS} tensors")
     for file in places.values():
         if not isinstance(file, str) or not _is_plain(file):
             raise CheckpointError(
