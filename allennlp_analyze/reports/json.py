@@ -17,7 +17,7 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.experts import group_to_dict
 from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.storage.files import write_atomically
+from allennlp_analyze.storage.files import open_regular, write_atomically
 from allennlp_analyze.text.redaction import redacted_in
 
 # The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
@@ -97,8 +97,9 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
     `remedy` is the advice for another version. Raises `SourceError`.
     """
     try:
-        # A report of an earlier release may hold a URL as the user gave it.
-        report: Any = redacted_in(json.loads(Path(path).read_bytes()))
+        with open_regular(path) as file:
+            # A report of an earlier release may hold a URL as the user gave it.
+            report: Any = redacted_in(json.loads(file.read()))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from allennlp_analyze.reports.json import read_json, report_id
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
-from allennlp_analyze.storage.files import PathLike
+from allennlp_analyze.storage.files import PathLike, open_regular
 from allennlp_analyze.storage.records import decoded
 
 REPORT = "report.json"
@@ -76,7 +76,7 @@ def _adapter(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Returns (M,) float64 arrays for `names`. Raises `SourceError`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None

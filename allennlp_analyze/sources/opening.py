@@ -33,6 +33,7 @@ from allennlp_analyze.sources.formats.sharded import (
 )
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
 from allennlp_analyze.text.lines import excerpt
@@ -313,7 +314,7 @@ def _check_sha256(path: Path, archive: str, expected: str) -> None:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for chunk in iter(lambda: file.read(2**20), b""):
             digest.update(chunk)
     return digest.hexdigest()

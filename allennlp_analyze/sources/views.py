@@ -13,6 +13,7 @@ from allennlp_analyze.sources.blocks import Decode
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
 
 MAX_DIMENSIONS = 32  # the limit of numpy 1.x
@@ -63,7 +64,7 @@ def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
 
 def map_file(path: Path) -> mmap.mmap:
     """Map the file for reading; the map stays valid after the file is removed."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -10,6 +10,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import MAX_TENSORS
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
@@ -54,9 +55,11 @@ def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
 def _places(index: Path, label: str) -> dict[str, str]:
     """Returns the name of the file that contains each tensor."""
     try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
+        with open_regular(index) as file:
+            text = file.read(MAX_INDEX_BYTES + 1)
+        if len(text) > MAX_INDEX_BYTES:
             raise CheckpointError(f"{label}: has more than {MAX_INDEX_BYTES >> 20} MiB")
-        contents = json.loads(index.read_bytes())
+        contents = json.loads(text)
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError, MemoryError):
