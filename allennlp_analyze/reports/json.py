@@ -99,7 +99,9 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
     try:
         with open_regular(path) as file:
             # A report of an earlier release may hold a URL as the user gave it.
-            report: Any = redacted_in(json.loads(file.read()))
+            report: Any = redacted_in(
+                json.loads(file.read(), parse_float=_finite, parse_constant=_finite)
+            )
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
@@ -112,6 +114,14 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
             f"{path}: has schema version {found!r:.40}, but this release reads {version}; {remedy}"
         )
     return report
+
+
+def _finite(text: str) -> float:
+    """Parses a number as reports have them. Raises `ValueError` for NaN and infinity."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.40} is not a finite number")
+    return number
 
 
 def schema() -> dict[str, Any]:

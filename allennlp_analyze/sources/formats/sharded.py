@@ -81,7 +81,12 @@ def _places(index: Path, label: str) -> dict[str, str]:
 
 def _is_plain(name: str) -> bool:
     """Whether `name` can only be a file in the same directory."""
-    return name.isprintable() and not set(name) & set("/\\:") and name.strip(". ") != ""
+    return (
+        len(name) <= 255
+        and name.isprintable()
+        and not set(name) & set("/\\:")
+        and name.strip(". ") != ""
+    )
 
 
 def _shard(index: Path, label: str, name: str) -> dict[str, StoredTensor]:
