@@ -141,8 +141,13 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         file = open_own(path)
     except OSError as error:
         raise output_error(path, error) from None
-    with file:
+    try:
         yield file
+    finally:
+        try:
+            file.close()  # writes again what a full disk refused
+        except OSError as error:
+            raise output_error(path, error) from None
 
 
 def _header(run: Mapping[str, Any]) -> dict[str, Any]:

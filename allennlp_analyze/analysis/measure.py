@@ -1,7 +1,6 @@
 """Measures every weight matrix of a model; reads and writes no files."""
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 
 from allennlp_analyze.analysis.uncertain import alpha_uncertainty
 from allennlp_analyze.analysis.verdicts import verdict_on
-from allennlp_analyze.errors import InvalidTensorError, TensorError
+from allennlp_analyze.errors import InvalidTensorError, OptionError, TensorError
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
@@ -27,6 +26,7 @@ from allennlp_analyze.metrics.power_law import (
     why_no_fit,
 )
 from allennlp_analyze.metrics.ranks import hard_rank
+from allennlp_analyze.options.patterns import matcher
 from allennlp_analyze.results.layer import (
     FEW_WARNING,
     TIED_WARNING,
@@ -41,6 +41,8 @@ from allennlp_analyze.settings import Settings
 
 # Range of singular values whose squares fit into float64, with room for sums and powers.
 SQUARABLE = (1e-150, 1e150)
+# Finding a layer's name takes microseconds, unless its expression has many repeats.
+MAX_SECONDS = 60
 Matrix = TypeVar("Matrix", WeightMatrix, LayerResult)
 
 
@@ -64,13 +66,26 @@ class Measured:
 
 
 def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
-    """Returns the matrices that `settings.kinds` and `settings.layers` select."""
-    pattern = re.compile(settings.layers or "")
-    return [
-        matrix
-        for matrix in matrices
-        if (settings.kinds is None or matrix.kind in settings.kinds) and pattern.search(matrix.name)
-    ]
+    """Returns the matrices that `settings.kinds` and `settings.layers` select.
+
+    Raises `OptionError` if finding the expression `settings.layers` takes too long.
+    """
+    matches = matcher(settings.layers or "")
+    chosen, started = [], time.monotonic()
+    for matrix in matrices:
+        if settings.kinds is not None and matrix.kind not in settings.kinds:
+            continue
+        try:
+            found = matches(matrix.name)
+        except ValueError as error:
+            raise OptionError("layers", str(error)) from None
+        if time.monotonic() - started > MAX_SECONDS:
+            raise OptionError(
+                "layers", f"takes more than {MAX_SECONDS} s to find; use fewer repeats"
+            )
+        if found:
+            chosen.append(matrix)
+    return chosen
 
 
 def analyze(

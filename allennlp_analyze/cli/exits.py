@@ -1,17 +1,18 @@
 """Ends every command: turns errors and signals into one line on stderr and an exit code."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, Optional
 
 from allennlp_analyze.cli.wording import spelled
 from allennlp_analyze.errors import AnalyzeError, Message
-from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.lines import excerpt, one_line
 from allennlp_analyze.text.redaction import redacted
 
 INTERRUPTED = 130
@@ -20,6 +21,17 @@ EXIT_CODES = (
     "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 130 interrupted,"
     " 143 terminated."
 )
+
+
+# What libraries say that could not be loaded, and threads that could not be started.
+_OUT_OF_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't start new thread",
+    "nable to allocate",
+)
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+_MOST_OF_SUBJECT = 200
 
 
 class Terminated(KeyboardInterrupt):
@@ -34,7 +46,9 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
     """
     try:
         with _terminating():
-            return action()
+            code = action()
+            sys.stdout.flush()  # a full disk shows only here
+            return code
     except AnalyzeError as error:
         _say(error.worded(spelled), debug)
         return error.exit_code
@@ -46,10 +60,41 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         # The reader of the output is gone, as in `... | head`, so there is nothing to print.
         sys.stderr.close()
         return 1
-    except Exception as error:  # a bug: still one line, and computed results are kept
+    except Exception as error:
+        reason = _reason(error)
+        if reason is not None:
+            _say(f"{one_line(subject, _MOST_OF_SUBJECT)}: {reason}", debug)
+            return 1
+        # A bug: still one line, and computed results are kept.
         where = "" if debug else "; please report this with the traceback that --debug shows"
         _say(f"{subject}: unexpected {type(error).__name__}: {error}{where}", debug)
         return 1
+
+
+def _reason(error: Exception) -> Optional[str]:
+    """What the machine or the input lacks, wherever in the work it showed; None for a bug."""
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return "there is not enough memory; free some, or raise the limit of this process"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError) and error.errno is not None:
+        file = error.filename
+        name = os.fsdecode(file) if isinstance(file, (str, bytes)) else ""
+        if error.errno in _FULL:
+            return f"{excerpt(name) or 'the output'} cannot be written ({error.strerror})"
+        what = f"{excerpt(name)} cannot be read or written" if name else "reading or writing failed"
+        return f"{what} ({error.strerror})"
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a library, or a thread, did not start for lack of memory."""
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    text = str(error)
+    return isinstance(error, (ImportError, OSError, RuntimeError)) and any(
+        sign in text for sign in _OUT_OF_MEMORY
+    )
 
 
 def _hint(interrupt: KeyboardInterrupt) -> str:
@@ -65,9 +110,10 @@ def finish(code: int) -> int:
     BLAS cannot be stopped, and crashes if it is unloaded while it runs. All cleanup is done by
     then.
     """
-    from allennlp_analyze.linalg.schedule import THREAD
-
-    if any(thread.name == THREAD for thread in threading.enumerate()):
+    schedule = sys.modules.get("allennlp_analyze.linalg.schedule")  # None: no thread has started
+    if schedule is not None and any(
+        thread.name == schedule.THREAD for thread in threading.enumerate()
+    ):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -75,9 +121,23 @@ def finish(code: int) -> int:
 
 
 def _say(error: object, debug: bool) -> None:
-    if debug:
-        print(redacted(traceback.format_exc()), end="", file=sys.stderr)
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    _drop_unwritten()
+    with contextlib.suppress(OSError, ValueError):  # a full disk again: the exit code remains
+        if debug:
+            print(redacted(traceback.format_exc()), end="", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.stderr.flush()
+
+
+def _drop_unwritten() -> None:
+    """Send what standard output cannot take to nowhere: Python would fail on it again at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Computes singular values from the Gram matrix if that is exact enough, otherwise by SVD."""
+"""Computes singular values from Gram matrices if they are exact enough, otherwise by SVD."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.linalg.deflation import deflated
 from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum
 from allennlp_analyze.linalg.refine import smallest_singular_values
-from allennlp_analyze.metrics.ranks import tolerances
+from allennlp_analyze.metrics.ranks import compute_eps, tolerances
 from allennlp_analyze.results.layer import TOLERANCES, Tolerances
 from allennlp_analyze.sources.blocks import Decode, Entries, as_stored
 
@@ -21,10 +22,14 @@ WHOLE_SVD_ELEMENTS = 1 << 22
 GRAM_RESOLUTION = 1e-10
 # From this M on, the smallest singular values are refined, because an SVD would cost far more.
 REFINE_FROM = 1024
-# Up to one singular value in this many is refined; if there are more, the SVD is used.
+# Up to one singular value in this many is refined; more of them are found below a gap, or by SVD.
 REFINED_SHARE = 32
 # The allowed error of the refined values' squares, as a fraction of the largest square.
 REFINED_ERROR = 1e-20
+# The same for values found below a gap: a tenth of the promised error.
+DEFLATED_ERROR = 1e-16
+# The tolerances of types with a smaller epsilon are of the size of float64's rounding.
+RESOLVED_EPS = 1e-12
 # Outside this range the squares of the entries could overflow or underflow.
 SAFE_MAGNITUDES = (1e-100, 1e100)
 
@@ -105,14 +110,19 @@ def _exact_enough(
     errors = np.full(len(squares), rounding * squares[-1])
     lost = _lost_digits(squares)
     if lost:
-        if entries.M < REFINE_FROM or lost > entries.M // REFINED_SHARE:
-            return None
-        refined = smallest_singular_values(entries, scale, gram.matrix, squares, lost)
-        if refined is None or refined.error > REFINED_ERROR * squares[-1]:
+        few = entries.M >= REFINE_FROM and lost <= entries.M // REFINED_SHARE
+        if not few and compute_eps(dtype) < RESOLVED_EPS:
+            return None  # a tolerance is of the size of rounding, so only an SVD has its rank
+        refine, allowed = (
+            (smallest_singular_values, REFINED_ERROR) if few else (deflated, DEFLATED_ERROR)
+        )
+        refined = refine(entries, scale, gram.matrix, squares, lost)
+        if refined is None or refined.error > allowed * squares[-1]:
             return None
         # As with an SVD, the error of each value is the rounding error of the largest.
-        errors[:lost] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
-        squares = np.sort(np.concatenate([refined.values**2, squares[lost:]]))
+        found = len(refined.values)
+        errors[:found] = refined.error + rounding * np.sqrt(squares[-1]) * refined.values
+        squares = np.sort(np.concatenate([refined.values**2, squares[found:]]))
     with np.errstate(over="ignore"):
         values = np.asarray(np.sqrt(squares[::-1]) / scale)
     limits = tolerances(values, entries.stored.shape, dtype, loose)

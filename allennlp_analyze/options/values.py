@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from allennlp_analyze.options.patterns import compiled
 from allennlp_analyze.text.redaction import redacted, redacted_url
 from allennlp_analyze.text.sizes import parse_size
 
@@ -196,11 +197,13 @@ def expression(value: object) -> str:
     """A regular expression; an empty one finds everything."""
     text = value if isinstance(value, str) and not value else text_of(value)
     try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        compiled(text)
+    except re.error as error:
         raise ValueError(
             f"{quoted(text)} is not a regular expression ({error}); '.*' matches any characters"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} is refused: {error}") from None
     return text
 
 

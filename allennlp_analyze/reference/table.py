@@ -14,6 +14,7 @@ from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.options.values import quoted
 from allennlp_analyze.reference.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.results.reference import ReferenceNumbers
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.redaction import redacted_url
 
 MAX_BYTES = 32 * 2**20
@@ -101,7 +102,7 @@ def _published(name: str) -> Reference:
 def _contents(name: str) -> str:
     path = Path(name)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise OptionError(

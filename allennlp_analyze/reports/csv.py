@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -17,7 +18,7 @@ from allennlp_analyze.text.names import printable
 COMPARISON_PARTS = ("ratio", "p")
 COMPARISON = re.compile(f"comparison_(.+)_({'|'.join(COMPARISON_PARTS)})")
 EXPERT_GROUP = "expert_group"
-FORMULA_STARTS = ("=", "+", "-", "@")
+FORMULA_STARTS = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 
 
 def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
@@ -112,4 +113,6 @@ def cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
+    # Spreadsheets take full-width and small signs for the ordinary ones, and may drop spaces.
+    start = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return "'" + text if start.startswith(FORMULA_STARTS) else text

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.experts import group_to_dict
 from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.storage.files import open_regular, write_atomically
 from allennlp_analyze.text.redaction import redacted_in
 
 # The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
@@ -33,6 +33,11 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
     The layout is that of report.schema.json. Numbers keep their full precision. Only a model with
     experts has `expert_groups`.
     """
+    return {**_parts(report), "skipped": plain(report.skipped)}
+
+
+def _parts(report: ModelReport) -> dict[str, Any]:
+    """Returns the report as plain values, except for the skipped tensors: they may be many."""
     groups = [group_to_dict(group) for group in expert_groups(report.layers)]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -40,7 +45,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
         "source": plain(report.source),
         "settings": plain(report.settings),
         "layers": [layer_to_dict(layer) for layer in report.layers],
-        "skipped": plain(report.skipped),
+        "skipped": report.skipped,
         "summary": {**plain(report.summary), "warnings": list(report.warnings)},
         "timing": plain(report.timing),
         "reference": plain(report.reference),
@@ -67,7 +72,15 @@ def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:
     """Write report.json. Raises `OutputError`."""
-    write_text(path, json.dumps(to_json_dict(report), indent=2, allow_nan=False) + "\n")
+    encoder = json.JSONEncoder(indent=2, allow_nan=False, default=plain)
+
+    def write(file: BinaryIO) -> None:
+        # Piece by piece: the text of 100,000 skipped tensors takes ten times as much memory.
+        for piece in encoder.iterencode(_parts(report)):
+            file.write(piece.encode("utf-8"))
+        file.write(b"\n")
+
+    write_atomically(path, write)
 
 
 def read_json(path: Union[str, Path]) -> dict[str, Any]:
@@ -84,8 +97,11 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
     `remedy` is the advice for another version. Raises `SourceError`.
     """
     try:
-        # A report of an earlier release may hold a URL as the user gave it.
-        report: Any = redacted_in(json.loads(Path(path).read_bytes()))
+        with open_regular(path) as file:
+            # A report of an earlier release may hold a URL as the user gave it.
+            report: Any = redacted_in(
+                json.loads(file.read(), parse_float=_finite, parse_constant=_finite)
+            )
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
@@ -98,6 +114,14 @@ def read_versioned(path: Union[str, Path], kind: str, version: int, remedy: str)
             f"{path}: has schema version {found!r:.40}, but this release reads {version}; {remedy}"
         )
     return report
+
+
+def _finite(text: str) -> float:
+    """Parses a number as reports have them. Raises `ValueError` for NaN and infinity."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.40} is not a finite number")
+    return number
 
 
 def schema() -> dict[str, Any]:

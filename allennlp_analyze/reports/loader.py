@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,25 @@ from allennlp_analyze.reports.json import read_json, report_id
 from allennlp_analyze.reports.npz import npz_keys
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
-from allennlp_analyze.storage.files import PathLike
+from allennlp_analyze.storage.files import PathLike, open_regular
 from allennlp_analyze.storage.records import decoded
+from allennlp_analyze.text.lines import excerpt
 
 REPORT = "report.json"
 VALUES = "singular_values.npz"
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+# numpy parses the header of an array as Python's tokens.
+_NPZ_DAMAGE = (
+    *_DAMAGE,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def report_directory(path: PathLike) -> Path:
@@ -55,9 +72,9 @@ def load_report(path: PathLike) -> ModelReport:
                 "adapters": [_adapter(entry) for entry in contents.get("adapters", ())],
             },
         )
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise SourceError(
-            f"{directory / REPORT}: is damaged ({error}); analyze the archive again"
+            f"{directory / REPORT}: is damaged ({excerpt(error)}); analyze the archive again"
         ) from None
     # Reports of early releases have no id.
     if contents.get("id", report_id(layers)) != report_id(layers):
@@ -76,13 +93,13 @@ def _adapter(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Returns (M,) float64 arrays for `names`. Raises `SourceError`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _NPZ_DAMAGE as error:
         raise SourceError(
-            f"{path}: does not belong to the {REPORT} beside it ({error});"
+            f"{path}: does not belong to the {REPORT} beside it ({excerpt(error)});"
             " analyze the archive again"
         ) from None
 

@@ -15,6 +15,7 @@ from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
 from allennlp_analyze.sources.streams.gzip import GzipStream
 from allennlp_analyze.sources.streams.tar import TarStream
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
 
 MAX_TEXT_BYTES = 16 * 2**20
@@ -56,7 +57,7 @@ def read_archive(
     or breaks a limit.
     """
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             _check_gzip(raw.read(512))
             raw.seek(0)
             stream = GzipStream(raw)

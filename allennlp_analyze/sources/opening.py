@@ -33,8 +33,10 @@ from allennlp_analyze.sources.formats.sharded import (
 )
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
+from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.redaction import redacted_url
 
@@ -69,6 +71,7 @@ def open_source(
         opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
         try:
             source = opening.open(path)
+            _check_unpacked(source, max_unpacked_size)
         except SourceError as error:
             opening.evict_damaged(path, error)
             raise
@@ -255,6 +258,18 @@ class _Opening:
         return read_sharded(path, label)
 
 
+def _check_unpacked(source: Source, limit: int) -> None:
+    """Raise `SourceError` if compressed and repeated values have more than `limit` bytes."""
+    total = sum(tensor.unpacked for tensor in source.tensors.values())
+    if total > limit:
+        largest = max(source.tensors.values(), key=lambda tensor: tensor.unpacked)
+        raise SourceError(
+            f"{source.archive}: its tensors unpack to {total} bytes, more than {limit};"
+            f" the largest is {excerpt(largest.name)}",
+            Advice("max_unpacked_size", "use {} to raise the limit"),
+        )
+
+
 def _settings(path: Path) -> Mapping[str, object]:
     """Returns the contents of a JSON file beside weights, {} if it is missing or unreadable."""
     try:
@@ -299,7 +314,7 @@ def _check_sha256(path: Path, archive: str, expected: str) -> None:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for chunk in iter(lambda: file.read(2**20), b""):
             digest.update(chunk)
     return digest.hexdigest()

@@ -18,6 +18,8 @@ class StoredTensor:
     `load` returns the values as they are stored; `decode` turns any part of them into numbers.
     `storage` is equal for two tensors only if they are tied (same storage, offset, shape, stride).
     `unsupported` says why the values cannot be read (sparse, quantized, ...); None if they can.
+    `unpacked` is the number of bytes of its values that the file does not hold as such: of a
+    compressed record, or of elements that the view repeats.
     """
 
     name: str
@@ -27,6 +29,7 @@ class StoredTensor:
     load: Optional[Callable[[], np.ndarray]] = field(repr=False, compare=False)
     unsupported: Optional[str] = None
     decode: Decode = field(default=as_stored, repr=False, compare=False)
+    unpacked: int = field(default=0, repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.

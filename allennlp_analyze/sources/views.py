@@ -2,30 +2,55 @@
 
 import math
 import mmap
-from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional, Protocol
 
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError, TensorError
+from allennlp_analyze.sources.blocks import Decode
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
 
 MAX_DIMENSIONS = 32  # the limit of numpy 1.x
 # A view that repeats elements has values up to this size; a larger one is only described.
-MAX_EXPANDED_ELEMENTS = 2**24
+MAX_EXPANDED_ELEMENTS = 2**20
+# torch.save and safetensors write this many tensors for the largest models there are, and more.
+MAX_TENSORS = 200_000
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Protocol):
     """The bytes of one storage; `read` returns them as a uint8 array of shape (nbytes,)."""
 
-    nbytes: int
-    read: Callable[[], np.ndarray]
+    @property
+    def nbytes(self) -> int: ...
+
+    @property
+    def inflated(self) -> int:
+        """The bytes that a reading writes elsewhere, because they are compressed."""
+        ...
+
+    def read(self) -> np.ndarray: ...
+
+
+class _MappedBlock:
+    """A `Block` of a mapped file. Files have many: slots take a fifth of a closure's memory."""
+
+    __slots__ = ("_mapping", "_start", "nbytes")
+
+    inflated = 0
+
+    def __init__(self, mapping: mmap.mmap, start: int, nbytes: int) -> None:
+        self._mapping = mapping
+        self._start = start
+        self.nbytes = nbytes
+
+    def read(self) -> np.ndarray:
+        return np.frombuffer(self._mapping, np.uint8, self.nbytes, self._start)
 
 
 def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
@@ -34,12 +59,12 @@ def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
         raise CheckpointError(
             f"is truncated: storage of {nbytes} bytes at {start} in a file of {len(mapping)} bytes"
         )
-    return Block(nbytes, lambda: np.frombuffer(mapping, np.uint8, nbytes, start))
+    return _MappedBlock(mapping, start, nbytes)
 
 
 def map_file(path: Path) -> mmap.mmap:
     """Map the file for reading; the map stays valid after the file is removed."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
@@ -70,8 +95,12 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
     reason = reason or _why_not_materialised(ref, block)
     if reason is not None:
         return _described(name, ref, identity, reason)
-    load = _loader(name, ref, stride, offset, block)
-    return StoredTensor(name, ref.shape, ref.dtype, identity, load, decode=partial(_decode, ref))
+    load = _Loader(name, ref.shape, stride, ref.dtype, offset, block)
+    decoded = _decoder(ref.dtype, ref.conjugated, ref.negated)
+    unpacked = block.inflated + _repeated(ref, block)
+    return StoredTensor(
+        name, ref.shape, ref.dtype, identity, load, decode=decoded, unpacked=unpacked
+    )
 
 
 def _described(
@@ -120,29 +149,54 @@ def _why_not_materialised(ref: TensorRef, block: Block) -> Optional[str]:
     return None
 
 
-def _loader(
-    name: str, ref: TensorRef, stride: tuple[int, ...], offset: int, block: Block
-) -> Callable[[], np.ndarray]:
-    dtype = stored_dtype(ref.dtype)
+def _repeated(ref: TensorRef, block: Block) -> int:
+    """The bytes of a view that repeats elements of its storage, 0 for another."""
+    size = math.prod(ref.shape) * ITEM_SIZE[ref.dtype]
+    return size if size > block.nbytes else 0
 
-    def stored() -> np.ndarray:
+
+class _Loader:
+    """Reads the values of one tensor when it is called. Files have many: see `_MappedBlock`."""
+
+    __slots__ = ("_block", "_dtype", "_name", "_offset", "_shape", "_stride")
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        stride: tuple[int, ...],
+        dtype: str,
+        offset: int,
+        block: Block,
+    ) -> None:
+        self._name = name
+        self._shape = shape
+        self._stride = stride
+        self._dtype = dtype
+        self._offset = offset
+        self._block = block
+
+    def __call__(self) -> np.ndarray:
+        dtype = stored_dtype(self._dtype)
+        if 0 in self._shape:
+            return np.empty(self._shape, dtype)
         try:
-            return block.read()
+            stored = self._block.read()
         except CheckpointError as error:  # compressed records are inflated only here
-            raise TensorError(f"{name}: {error}") from None
-
-    def load() -> np.ndarray:
-        if 0 in ref.shape:
-            return np.empty(ref.shape, dtype)
-        steps = tuple(s * dtype.itemsize for s in stride)
+            raise TensorError(f"{self._name}: {error}") from None
+        steps = tuple(s * dtype.itemsize for s in self._stride)
         # The constructor checks the view against the buffer again.
-        return np.ndarray(ref.shape, dtype, buffer=stored(), offset=offset, strides=steps)
-
-    return load
+        return np.ndarray(self._shape, dtype, buffer=stored, offset=self._offset, strides=steps)
 
 
-def _decode(ref: TensorRef, stored: np.ndarray) -> np.ndarray:
-    values = decode(stored, ref.dtype)
-    if ref.conjugated:
-        values = np.conjugate(values)
-    return np.negative(values) if ref.negated else values
+@cache
+def _decoder(dtype: str, conjugated: bool, negated: bool) -> Decode:
+    """Returns the function that turns stored values into numbers, one for all such tensors."""
+
+    def decoded(stored: np.ndarray) -> np.ndarray:
+        values = decode(stored, dtype)
+        if conjugated:
+            values = np.conjugate(values)
+        return np.negative(values) if negated else values
+
+    return decoded

@@ -1,5 +1,6 @@
 """Writes files atomically: a file is complete or does not exist."""
 
+import errno
 import os
 import secrets
 import stat
@@ -13,6 +14,28 @@ from allennlp_analyze.errors import Advice, OutputError
 TEMPORARY_SUFFIX = ".allennlp-analyze.tmp"
 CHOOSE_ANOTHER = Advice("directory", "choose another {}")
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+def open_regular(path: PathLike) -> BinaryIO:
+    """Opens a file for reading that is neither a pipe, a socket, a device nor a directory.
+
+    A pipe without a writer would block for ever. Raises `OSError`.
+    """
+    _check_regular(os.stat(path).st_mode)  # opening a device may have effects
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_regular(os.fstat(handle).st_mode)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is not a regular file")
 
 
 def write_atomically(path: PathLike, write: Callable[[BinaryIO], None]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.reports.csv import columns, write_csv
+from allennlp_analyze.reports.csv import cell, columns, write_csv
 from allennlp_analyze.reports.json import to_json_dict
 from allennlp_analyze.results.layer import Comparison, ModelReport
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report, odd_report
@@ -91,6 +91,16 @@ def test_odd_names_stay_in_their_row_and_are_no_formula(tmp_path: Path) -> None:
         assert not row["name"].startswith(("=", "+", "-", "@"))
         if layer.name.isprintable() and not layer.name.startswith("="):
             assert row["name"] == layer.name
+
+
+# Full-width and small forms of = + - @, the minus of mathematics, and signs after spaces.
+SIGNS = [*"\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212", " =", " \uff1d"]
+
+
+@pytest.mark.parametrize("start", SIGNS)
+def test_signs_that_look_like_those_of_a_formula_are_none(start: str) -> None:
+    assert str(cell(start + "1+1")).startswith("'")
+    assert cell("encoder\uff1d1") == "encoder\uff1d1"
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=())), max_size=3))

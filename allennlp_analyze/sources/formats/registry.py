@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.storage.files import open_regular
 
 if TYPE_CHECKING:
     from allennlp_analyze.sources.tensor import StoredTensor
@@ -88,7 +89,7 @@ def read_weights(path: Path, label: str) -> "dict[str, StoredTensor]":
 def head(path: Path, label: str) -> bytes:
     """Returns the first 512 bytes, enough to tell the format. Raises `SourceError`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{label}: cannot be read ({error.strerror})") from None

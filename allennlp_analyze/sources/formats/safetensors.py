@@ -1,7 +1,9 @@
 """Reads a .safetensors file: the safetensors library validates it, the values are mapped."""
 
+import itertools
 import json
 import mmap
+import re
 from pathlib import Path
 from typing import Any, Optional
 
@@ -9,10 +11,17 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor
-from allennlp_analyze.sources.views import map_file, mapped_block, stored_tensor
+from allennlp_analyze.sources.views import (
+    MAX_TENSORS,
+    map_file,
+    mapped_block,
+    stored_tensor,
+)
 from allennlp_analyze.text.lines import excerpt
 
 _LENGTH_BYTES = 8
+_MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+_BRACE_OR_STRING = re.compile(rb'\{|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -46,14 +55,29 @@ def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, Store
     try:
         if not path.is_file():
             raise CheckpointError("is not a regular file")
+        mapping = map_file(path)
+        _check_number(mapping)
         _validate(path)
-        return _tensors(map_file(path))
+        return _tensors(mapping)
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
+
+
+def _check_number(mapping: mmap.mmap) -> None:
+    """Refuse too many tensors by their braces, before anything is made of the header."""
+    length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
+    header = mapping[_LENGTH_BYTES : _LENGTH_BYTES + min(length, _MAX_HEADER_BYTES)]
+    most = MAX_TENSORS + 2  # the header itself, and its metadata
+    if header.count(b"{") <= most:
+        return
+    # Strings may contain braces: names, and what the metadata says.
+    braces = (found for found in _BRACE_OR_STRING.finditer(header) if found.group() == b"{")
+    if next(itertools.islice(braces, most, None), None) is not None:
+        raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
 
 
 def _validate(path: Path) -> None:
@@ -71,8 +95,11 @@ def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
     start = _LENGTH_BYTES + length
     header = json.loads(mapping[_LENGTH_BYTES:start].decode("utf-8"))
     header.pop("__metadata__", None)
-    ordered = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
-    return {name: _tensor(name, entry, mapping, start) for name, entry in ordered}
+    if len(header) > MAX_TENSORS:
+        raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
+    ordered = sorted(header, key=lambda name: header[name]["data_offsets"])
+    # Each entry goes as its tensor comes: they take as much memory.
+    return {name: _tensor(name, header.pop(name), mapping, start) for name in ordered}
 
 
 def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) -> StoredTensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.views import MAX_TENSORS
+from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
@@ -53,9 +55,11 @@ def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
 def _places(index: Path, label: str) -> dict[str, str]:
     """Returns the name of the file that contains each tensor."""
     try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
+        with open_regular(index) as file:
+            text = file.read(MAX_INDEX_BYTES + 1)
+        if len(text) > MAX_INDEX_BYTES:
             raise CheckpointError(f"{label}: has more than {MAX_INDEX_BYTES >> 20} MiB")
-        contents = json.loads(index.read_bytes())
+        contents = json.loads(text)
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError, MemoryError):
@@ -63,6 +67,8 @@ def _places(index: Path, label: str) -> dict[str, str]:
     places = contents.get("weight_map") if isinstance(contents, dict) else None
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{label}: is not an index of sharded weights: no weight_map")
+    if len(places) > MAX_TENSORS:
+        raise CheckpointError(f"{label}: lists more than {MAX_TENSORS} tensors")
     for file in places.values():
         if not isinstance(file, str) or not _is_plain(file):
             raise CheckpointError(
@@ -75,7 +81,12 @@ def _places(index: Path, label: str) -> dict[str, str]:
 
 def _is_plain(name: str) -> bool:
     """Whether `name` can only be a file in the same directory."""
-    return name.isprintable() and not set(name) & set("/\\:") and name.strip(". ") != ""
+    return (
+        len(name) <= 255
+        and name.isprintable()
+        and not set(name) & set("/\\:")
+        and name.strip(". ") != ""
+    )
 
 
 def _shard(index: Path, label: str, name: str) -> dict[str, StoredTensor]:

@@ -12,10 +12,8 @@ from allennlp_analyze.sources.formats.state_dict import find_state_dict
 from allennlp_analyze.sources.formats.torch_legacy import read_legacy
 from allennlp_analyze.sources.formats.torch_zip import read_zipped
 from allennlp_analyze.sources.tensor import StoredTensor
-from allennlp_analyze.sources.views import Block, map_file, stored_tensor
+from allennlp_analyze.sources.views import MAX_TENSORS, Block, map_file, stored_tensor
 from allennlp_analyze.text.lines import excerpt
-
-MAX_TENSORS = 200_000
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -58,7 +56,7 @@ def _read(path: Path) -> dict[str, StoredTensor]:
     described, blocks = _read_format(map_file(path), str(path))
     state = find_state_dict(described)
     if len(state) > MAX_TENSORS:
-        raise CheckpointError(f"contains {len(state)} tensors, more than {MAX_TENSORS}")
+        raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
     return {
         name: stored_tensor(name, ref, blocks.get(ref.storage.key) if ref.storage else None)
         for name, ref in state.items()

@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -89,6 +90,25 @@ def _check_byte_order(
         raise CheckpointError("was written on a big-endian machine, which is not supported")
 
 
+@dataclass(frozen=True)
+class _DeflatedBlock:
+    """A `Block` that is inflated whenever it is read."""
+
+    record: zipfile.ZipInfo
+    packed: Block
+
+    @property
+    def nbytes(self) -> int:
+        return self.record.file_size
+
+    @property
+    def inflated(self) -> int:
+        return self.record.file_size
+
+    def read(self) -> np.ndarray:
+        return _inflate(self.packed.read(), self.record)
+
+
 def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
     name = excerpt(record.filename)
     start = _data_offset(mapping, record)
@@ -101,7 +121,7 @@ def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
     if record.file_size > MAX_INFLATED_BYTES:
         raise CheckpointError(f"record {name} inflates to {record.file_size} bytes, too many")
     packed = mapped_block(mapping, start, record.compress_size)
-    return Block(record.file_size, lambda: _inflate(packed.read(), record))
+    return _DeflatedBlock(record, packed)
 
 
 def _read(mapping: mmap.mmap, record: zipfile.ZipInfo, limit: int) -> bytes:
