@@ -1,7 +1,7 @@
 """The journal of finished layers, from which an interrupted run can be resumed.
 
-Each layer is one line of JSON. The first line identifies the run. An incomplete last line is what a
-killed process was writing, and is ignored.
+Each layer is one line of JSON with its CRC-32. The first line identifies the run. An incomplete
+last line is what a killed process was writing, and is ignored, like all from a damaged one on.
 """
 
 import base64
@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import typing
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
@@ -23,7 +24,8 @@ from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.storage.records import decoded
 
 JOURNAL = "journal.jsonl"
-_FORMAT = 1
+_FORMAT = 2
+CHECK = "crc32"
 _KINDS = {"layer": LayerResult, "skipped": Skipped}
 
 
@@ -177,7 +179,7 @@ def _read(file: BinaryIO) -> _Found:
     for line in file:
         try:
             entry = json.loads(line)
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or entry.pop(CHECK) != _crc32(entry):
                 break
             if header is None:
                 header = dict(entry)
@@ -185,7 +187,14 @@ def _read(file: BinaryIO) -> _Found:
                 process = int(entry["process"])
             else:
                 finished[int(entry["index"])] = _outcome(entry)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ):
             break
         end += len(line)
     return _Found(header, process, finished, end)
@@ -199,11 +208,16 @@ def _outcome(entry: Mapping[str, Any]) -> LayerOutcome:
 
 
 def _append(path: Path, file: BinaryIO, entry: Mapping[str, Any]) -> None:
+    checked = {**entry, CHECK: _crc32(entry)}
     try:
-        file.write(json.dumps(entry, default=_number).encode("ascii") + b"\n")
+        file.write(json.dumps(checked, default=_number).encode("ascii") + b"\n")
         file.flush()
     except OSError as error:
         raise output_error(path, error) from None
+
+
+def _crc32(entry: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(entry, default=_number).encode("ascii"))
 
 
 def _cut(path: Path, file: BinaryIO, size: int) -> None:

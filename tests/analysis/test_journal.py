@@ -91,6 +91,21 @@ def test_a_journal_cut_anywhere_keeps_its_whole_lines(
         assert list(journal.finished) == list(range(kept + 1))
 
 
+@given(st.data())
+def test_whatever_was_damaged_is_not_taken_over(
+    tmp_path_factory: pytest.TempPathFactory, whole: bytes, data: st.DataObject
+) -> None:
+    """Other bytes, in any place, may cost outcomes but change none."""
+    directory = tmp_path_factory.mktemp("damaged")
+    start = data.draw(st.integers(0, len(whole) - 1))
+    removed = data.draw(st.integers(0, 30))
+    put = data.draw(st.one_of(st.binary(max_size=9), st.sampled_from([b"1e999", b"NaN", b"-1"])))
+    (directory / JOURNAL).write_bytes(whole[:start] + put + whole[start + removed :])
+    with open_journal(directory, RUN, resume=True, force=True) as journal:
+        for index, outcome in journal.finished.items():
+            assert_same(outcome, make_layer(gaussian(8, 3, index), f"layer {index}"))
+
+
 @given(st.binary(max_size=300))
 def test_what_is_no_journal_holds_nothing(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
