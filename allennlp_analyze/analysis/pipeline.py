@@ -27,7 +27,7 @@ from allennlp_analyze.analysis.writing import (
     what_is_kept,
     write_reports,
 )
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import CheckpointError, SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
@@ -199,7 +199,10 @@ def analyze_source(
     if settings.cuda_device >= 0:
         solver = cuda_spectrum(settings.cuda_device, notes.append)
     journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
-    found = _measured(chosen, settings, solver, journal, quiet)
+    try:
+        found = _measured(chosen, settings, solver, journal, quiet)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source.archive}: {error.text}", *error.advice) from None
     notes.extend(_refused(source.archive, found, settings.max_dim))
     layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)

@@ -8,7 +8,7 @@ from typing import Optional, Protocol
 
 import numpy as np
 
-from allennlp_analyze.errors import CheckpointError, TensorError
+from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import Decode
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
@@ -182,8 +182,8 @@ class _Loader:
             return np.empty(self._shape, dtype)
         try:
             stored = self._block.read()
-        except CheckpointError as error:  # compressed records are inflated only here
-            raise TensorError(f"{self._name}: {error}") from None
+        except CheckpointError as error:  # records are inflated and checked only here
+            raise CheckpointError(f"{self._name}: {error}") from None
         steps = tuple(s * dtype.itemsize for s in self._stride)
         # The constructor checks the view against the buffer again.
         return np.ndarray(self._shape, dtype, buffer=stored, offset=self._offset, strides=steps)

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Optional, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1
 _PIECE_BYTES = 1 << 20
 _UTF8 = 0x800
+
+Bytes = TypeVar("Bytes", bytes, memoryview)
 
 _ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -37,8 +40,9 @@ _ZIP_DAMAGE = (
 def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:
     """Returns the pickled object and the bytes of each storage by key.
 
-    Uncompressed records are views of `mapping`; compressed ones are inflated on demand. Raises
-    `CheckpointError` if the file is damaged, is TorchScript, or was not written by torch.
+    Uncompressed records are views of `mapping`; compressed ones are inflated on demand. Checksums
+    are compared when a record is read. Raises `CheckpointError` if the file is damaged, is
+    TorchScript, or was not written by torch.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -109,13 +113,43 @@ class _DeflatedBlock:
         return _inflate(self.packed.read(), self.record)
 
 
+class _StoredBlock:
+    """A `Block` whose checksum is compared when it is first read."""
+
+    __slots__ = ("_block", "_record")
+
+    inflated = 0
+
+    def __init__(self, block: Block, record: zipfile.ZipInfo) -> None:
+        self._block = block
+        # torch can be told not to compute checksums; then they are 0.
+        self._record: Optional[zipfile.ZipInfo] = record if record.CRC else None
+
+    @property
+    def nbytes(self) -> int:
+        return self._block.nbytes
+
+    def read(self) -> np.ndarray:
+        values = self._block.read()
+        if self._record is not None:
+            for _ in _checked(_pieces(values), self._record):
+                pass
+            self._record = None
+        return values
+
+
+def _pieces(values: np.ndarray) -> Iterator[memoryview]:
+    for start in range(0, len(values), _PIECE_BYTES):
+        yield values[start : start + _PIECE_BYTES].data
+
+
 def _block(mapping: mmap.mmap, record: zipfile.ZipInfo) -> Block:
     name = excerpt(record.filename)
     start = _data_offset(mapping, record)
     if record.compress_type == zipfile.ZIP_STORED:
         if record.compress_size != record.file_size:
             raise CheckpointError(f"record {name} has contradictory sizes")
-        return mapped_block(mapping, start, record.file_size)
+        return _StoredBlock(mapped_block(mapping, start, record.file_size), record)
     if record.compress_type != zipfile.ZIP_DEFLATED:
         raise CheckpointError(f"record {name} uses an unsupported compression method")
     if record.file_size > MAX_INFLATED_BYTES:
@@ -161,7 +195,7 @@ def _inflate(packed: np.ndarray, record: zipfile.ZipInfo) -> np.ndarray:
         raise CheckpointError(f"record {name} cannot be unpacked ({error.strerror})") from None
 
 
-def _checked(pieces: Iterator[bytes], record: zipfile.ZipInfo) -> Iterator[bytes]:
+def _checked(pieces: Iterator[Bytes], record: zipfile.ZipInfo) -> Iterator[Bytes]:
     """Yields the same pieces. Raises `CheckpointError` if size or checksum do not match."""
     size, checksum = 0, 0
     for data in pieces:

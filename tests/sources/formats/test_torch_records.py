@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import CheckpointError, TensorError
 from allennlp_analyze.sources.formats.torch_file import read_checkpoint
 from tests.support.torch_files import assert_same, save, view_pickle, zip_file
@@ -32,7 +33,7 @@ def test_compressed_records_are_inflated(tmp_path: Path) -> None:
         assert_same(read[name].values(), tensor)
 
 
-def test_a_damaged_compressed_record_fails_its_tensor_only(tmp_path: Path) -> None:
+def test_a_damaged_compressed_record_names_its_tensor(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", view_pickle(0, (6,), (1,)))
@@ -41,7 +42,7 @@ def test_a_damaged_compressed_record_fails_its_tensor_only(tmp_path: Path) -> No
     content[content.index(b"archive/data/0") + 16] ^= 1
     (tmp_path / "w").write_bytes(bytes(content))
     tensor = read_checkpoint(tmp_path / "w")["w"]
-    with pytest.raises(TensorError, match="w: record archive/data/0"):
+    with pytest.raises(CheckpointError, match="w: record archive/data/0"):
         tensor.values()
 
 
@@ -141,3 +142,43 @@ def test_only_checkpoint_errors_escape(
         for tensor in read_checkpoint(path).values():
             if tensor.unsupported is None:
                 assert tensor.values().shape == tensor.shape
+
+
+def test_a_flipped_bit_of_a_stored_record_is_found(tmp_path: Path) -> None:
+    """Nothing else in the file tells: an exponent with one other bit is a number, too."""
+    values = torch.arange(600, dtype=torch.float32).reshape(30, 20)
+    torch.save({"w": values}, tmp_path / "whole.pth")
+    content = bytearray((tmp_path / "whole.pth").read_bytes())
+    content[content.index(values.numpy().tobytes()) + 403] ^= 0x10
+    (tmp_path / "flipped.pth").write_bytes(content)
+    assert torch.load(tmp_path / "flipped.pth")["w"][5, 0] != 100  # as torch reads it
+    tensor = read_checkpoint(tmp_path / "flipped.pth")["w"]
+    with pytest.raises(CheckpointError, match="w: record .*data/0 fails its checksum"):
+        tensor.values()
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, "set_crc32_options"), reason="this torch always computes them"
+)
+def test_files_without_checksums_are_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"w": torch.eye(4, 3)}, tmp_path / "w.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "w.pth")["w"].values(), np.eye(4, 3))
+
+
+def test_a_damaged_file_is_not_analyzed_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = torch.randn(30, 20)
+    torch.save({"w.weight": values, "v.weight": torch.randn(9, 5)}, tmp_path / "w.pth")
+    content = bytearray((tmp_path / "w.pth").read_bytes())
+    content[content.index(values.numpy().tobytes()) + 403] ^= 0x10
+    (tmp_path / "w.pth").write_bytes(content)
+    out = tmp_path / "out"
+    assert main([str(tmp_path / "w.pth"), "--output-dir", str(out), "--no-plots"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "w.pth: w.weight: record" in said
+    assert "fails its checksum" in said and not out.exists()
