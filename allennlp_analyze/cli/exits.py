@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Callable, Optional
 
 from allennlp_analyze.cli.wording import spelled
-from allennlp_analyze.errors import AnalyzeError, Message
+from allennlp_analyze.errors import AnalyzeError, Message, SourceError
 from allennlp_analyze.text.lines import excerpt, one_line
 from allennlp_analyze.text.redaction import redacted
 
@@ -30,6 +30,8 @@ _OUT_OF_MEMORY = (
     "can't start new thread",
     "nable to allocate",
 )
+# numpy, scipy and matplotlib with their libraries; measured with numpy 1.26 and 2.4.
+LEAST_ADDRESS_SPACE = 384 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _MOST_OF_SUBJECT = 200
 
@@ -46,6 +48,7 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
     """
     try:
         with _terminating():
+            _check_address_space()
             code = action()
             sys.stdout.flush()  # a full disk shows only here
             return code
@@ -69,6 +72,20 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
         where = "" if debug else "; please report this with the traceback that --debug shows"
         _say(f"{subject}: unexpected {type(error).__name__}: {error}{where}", debug)
         return 1
+
+
+def _check_address_space() -> None:
+    """Raise `SourceError` where OpenBLAS would wait for memory for ever instead of failing."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise SourceError(
+            f"there is not enough memory: the address space is limited to {limit >> 20} MiB"
+            f" (ulimit -v), and at least {LEAST_ADDRESS_SPACE >> 20} MiB are needed"
+        )
 
 
 def _reason(error: Exception) -> Optional[str]:

@@ -110,8 +110,9 @@ def test_a_shard_with_a_long_name(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @unix_only
-def test_little_memory(folder: Path) -> None:
-    done = shell("ulimit -v 150000; COMMAND good.th --output-dir poor --no-plots", folder)
+@pytest.mark.parametrize("limit", [150_000, 390_000])
+def test_little_memory(folder: Path, limit: int) -> None:
+    done = shell(f"ulimit -v {limit}; COMMAND good.th --output-dir poor --no-plots", folder)
     assert_one_line(done)
     assert "not enough memory" in done.stderr
 
