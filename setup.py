@@ -6,7 +6,7 @@ setup(
     packages=find_packages(include=["allennlp_analyze", "allennlp_analyze.*"]),
     package_data={
         "allennlp_analyze": ["py.typed"],
-        "allennlp_analyze.data": ["published/*", "manifests/*", "schemas/*"],
+        "allennlp_analyze.data": ["*.json", "published/*", "manifests/*", "schemas/*"],
         "allennlp_analyze.reports.html": ["templates/*"],
     },
     include_package_data=False,

@@ -3,7 +3,8 @@
 The Marchenko-Pastur law gives the place of each singular value, and a table of simulated matrices
 how far the smallest ones stray from it: one or two widely at the hard edge (Q near 1, Edelman
 1988), a little at the soft edge (Q clearly above 1, Tracy-Widom). scripts/study/null_law.py writes
-the table; scripts/study/verdict_calibration.py compares the law with simulations.
+the table; scripts/study/verdict_calibration.py compares the law with simulations. The entries are
+Gaussian unless another kind is named; `null_kinds` has how much the medians of the others differ.
 """
 
 import json
@@ -13,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from allennlp_analyze.data import read_text
+from allennlp_analyze.metrics.null_kinds import Entries, median_ratios
 
 TABLE = "null_law.json"
 # The probabilities of the table, and one that is extrapolated from the first two.
@@ -49,15 +51,27 @@ def marchenko_pastur_quantiles(n: int, m: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def null_quantiles(n: int, m: int, probability: float = MEDIAN) -> np.ndarray:
+def null_quantiles(
+    n: int, m: int, probability: float = MEDIAN, entries: Entries = Entries.GAUSSIAN
+) -> np.ndarray:
     """Quantiles of the k-th smallest singular value, k = 1 to m.
 
     Returns a read-only (m,) array, ascending in k, for an n x m matrix (n >= m) of independent
-    entries with standard deviation 1; multiply by another one. `probability` is MEDIAN, SELDOM,
-    RARELY or VERY_RARELY; the last is extrapolated as a power law of the two before, which is exact
-    for the smallest value of a large square matrix, and too small otherwise.
+    `entries` with standard deviation 1; multiply by another one: that of the law which they are
+    drawn from, not of the sample. `probability` is MEDIAN, SELDOM, RARELY or VERY_RARELY; the last
+    is extrapolated as a power law of the two before, which is exact for the smallest value of a
+    large square matrix, and too small otherwise.
+
+    The medians of the lower half are within 5% for every kind of entries. The other quantiles of a
+    kind that is not Gaussian are those of Gaussian entries times the ratio of the medians, and may
+    be far off for M below 32. All values of an orthogonal matrix are sqrt(n), exactly.
     """
-    quantiles = marchenko_pastur_quantiles(n, m) * _strays(n, m, probability)
+    if entries is Entries.ORTHOGONAL:
+        quantiles = np.full(m, math.sqrt(n))
+    else:
+        quantiles = marchenko_pastur_quantiles(n, m) * _strays(n, m, probability)
+        if entries is not Entries.GAUSSIAN:
+            quantiles = quantiles * median_ratios(n, m, entries)
     quantiles.flags.writeable = False
     return quantiles
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -36,13 +37,21 @@ SEED = 1
 DIGITS = 4
 
 
-def smallest_values(n: int, m: int, draws: int, random: np.random.Generator) -> np.ndarray:
+def smallest_values(
+    n: int,
+    m: int,
+    draws: int,
+    random: np.random.Generator,
+    places: Optional[Sequence[int]] = None,
+) -> np.ndarray:
     """The smallest singular values, ascending, of `draws` Gaussian n x m matrices: (draws, k).
 
-    By bisection of all at once: the number of eigenvalues of a tridiagonal matrix below x is that
-    of the negative pivots of its LDL^T factors after subtracting x (Sturm).
+    `places` are the values of k; 1 to SMALLEST by default. By bisection of all at once: the number
+    of eigenvalues of a tridiagonal matrix below x is that of the negative pivots of its LDL^T
+    factors after subtracting x (Sturm).
     """
-    k = min(m, SMALLEST)
+    wanted = np.array(places or range(1, min(m, SMALLEST) + 1))[:, None]
+    k = len(wanted)
     squares = random.chisquare(n - np.arange(m), size=(draws, m)).T
     above = random.chisquare(np.maximum(m - 1 - np.arange(m - 1), 1), size=(draws, m - 1)).T
     diagonal = squares.copy()
@@ -50,7 +59,6 @@ def smallest_values(n: int, m: int, draws: int, random: np.random.Generator) -> 
     beside = squares[1:] * above
     low = np.zeros((k, draws))
     high = np.full((k, draws), np.sqrt(n) + np.sqrt(m) + 8.0)
-    wanted = np.arange(1, k + 1)[:, None]
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         x = middle**2

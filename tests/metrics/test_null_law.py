@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.integrate import quad
+from scipy.special import ndtr, ndtri
 
+from allennlp_analyze.metrics.null_kinds import Entries
 from allennlp_analyze.metrics.null_law import (
     MEDIAN,
     RARELY,
@@ -66,3 +69,93 @@ def test_quantiles_ascend_in_k_and_in_probability(n: int, m: int) -> None:
     assert all((np.diff(row) > 0).all() for row in rows[-1:])
     assert (np.diff(np.array(rows), axis=0) >= -1e-12).all()
     assert all(row.shape == (m,) and (row > 0).all() for row in rows)
+
+
+# The largest deviation of a median, and the noise of the draws below (three standard errors).
+ACCURACY, NOISE = 0.05, 0.02
+OTHERS = [Entries.UNIFORM, Entries.TRUNCATED_NORMAL, Entries.HEAVY, Entries.HALF_SPARSE]
+# N, M and the number of draws: sizes of the table and others; the aspect ratios 1 to 40.
+SHAPES = [
+    (2, 2, 20_000),
+    (3, 2, 20_000),
+    (80, 2, 4_000),
+    (7, 7, 20_000),
+    (13, 10, 10_000),
+    (25, 20, 4_000),
+    (400, 10, 500),
+    (65, 64, 1_500),
+    (192, 128, 60),
+    (400, 100, 60),
+]
+
+
+def drawn(kind: Entries, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """Entries of standard deviation 1 from scipy's distributions."""
+    if kind is Entries.UNIFORM:
+        return np.asarray(random.uniform(-math.sqrt(3), math.sqrt(3), shape))
+    if kind is Entries.HEAVY:
+        return random.standard_t(3, shape) / stats.t(3).std()
+    normal = random.standard_normal(shape)
+    if kind is Entries.HALF_SPARSE:
+        return np.where(random.random(shape) < 0.5, normal, 0.0) * math.sqrt(2)
+    # A part of the normal distribution, by its inverse.
+    low, high = ndtr(-2.0), ndtr(2.0)
+    return np.asarray(ndtri(random.uniform(low, high, shape))) / stats.truncnorm(-2, 2).std()
+
+
+def simulated(kind: Entries, n: int, m: int, draws: int) -> np.ndarray:
+    """Medians of the singular values, ascending."""
+    random = np.random.default_rng(n * 1000 + m)
+    matrices = drawn(kind, (draws, n, m), random)
+    found = np.linalg.svd(matrices, compute_uv=False)[:, ::-1]
+    return np.asarray(np.median(found, axis=0))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(("n", "m", "draws"), SHAPES)
+def test_medians_of_every_kind_are_those_of_simulated_matrices(
+    kind: Entries, n: int, m: int, draws: int
+) -> None:
+    places = sorted({1, min(2, m), max(1, round(m / 20)), max(1, round(m / 10)), m // 2})
+    law = null_quantiles(n, m, entries=kind)
+    medians = simulated(kind, n, m, draws)
+    for k in places:
+        assert law[k - 1] == pytest.approx(medians[k - 1], rel=ACCURACY + NOISE, abs=1e-9), k
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_small_half_sparse_squares_are_singular_more_often_than_not(m: int) -> None:
+    for probability in (MEDIAN, SELDOM, VERY_RARELY):
+        law = null_quantiles(m, m, probability, Entries.HALF_SPARSE)
+        assert law[0] == 0 and (law[1:] > 0).all()
+    # From M = 4 on, and with one more row, most have full rank.
+    assert null_quantiles(4, 4, entries=Entries.HALF_SPARSE)[0] > 0
+    assert null_quantiles(m + 1, m, entries=Entries.HALF_SPARSE)[0] > 0
+
+
+def test_an_orthogonal_matrix_has_one_singular_value() -> None:
+    matrix = np.linalg.qr(np.random.default_rng(0).standard_normal((30, 8)))[0]
+    std = 1 / math.sqrt(30)  # of its entries
+    for probability in (MEDIAN, RARELY):
+        law = std * null_quantiles(30, 8, probability, Entries.ORTHOGONAL)
+        assert law == pytest.approx(np.linalg.svd(matrix, compute_uv=False), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_kinds_differ_less_and_less_as_matrices_grow(kind: Entries) -> None:
+    gaps = [
+        np.abs(null_quantiles(m, m, entries=kind) / null_quantiles(m, m) - 1).max()
+        for m in (32, 64, 1024, 10_000)
+    ]
+    assert (np.diff(gaps) < 0).all() and gaps[-1] < 0.02
+    # One law: no jump at the end of the table.
+    below, above = (null_quantiles(m, m, entries=kind)[0] for m in (32, 33))
+    assert above == pytest.approx(below, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(("n", "m"), [(3, 2), (9, 9), (40, 40), (300, 90), (1, 1), (50, 1)])
+def test_medians_of_every_kind_ascend_in_k(kind: Entries, n: int, m: int) -> None:
+    law = null_quantiles(n, m, entries=kind)
+    assert law.shape == (m,) and law[0] > 0
+    assert (np.diff(law) > 0).all()
