@@ -105,6 +105,7 @@ def test_the_wheel_has_every_module_and_the_data_and_nothing_else(wheel):
     folders = ("data/published", "data/manifests", "data/schemas", "reports/html/templates")
     data = [path for folder in folders for path in (package / folder).iterdir()]
     assert {path.parent.name for path in data} == {Path(folder).name for folder in folders}
+    data += (package / "data").glob("*.json")
     wanted = [*package.rglob("*.py"), package / "py.typed", *data]
     assert names == {path.relative_to(ROOT).as_posix() for path in wanted}
 
@@ -133,6 +134,12 @@ def installed_counts(wheel, folder, module, counts):
     file, found = done.stdout.splitlines()
     assert Path(file).is_relative_to(folder)
     return found
+
+
+def test_an_installed_package_has_the_null_law(wheel, tmp_path):
+    counts = "[len(m.null_quantiles(9, 8, entries=kind)) for kind in m.Entries]"
+    found = installed_counts(wheel, tmp_path, "allennlp_analyze.metrics.null_law", counts)
+    assert found == str([8] * 6)
 
 
 def test_an_installed_package_finds_the_published_tables(wheel, tmp_path):

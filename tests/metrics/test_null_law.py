@@ -71,21 +71,21 @@ def test_quantiles_ascend_in_k_and_in_probability(n: int, m: int) -> None:
     assert all(row.shape == (m,) and (row > 0).all() for row in rows)
 
 
-# The largest deviation of a median, and the noise of the draws below (three standard errors).
+# The largest deviation of a median, and the noise of the draws below (over one standard error).
 ACCURACY, NOISE = 0.05, 0.02
 OTHERS = [Entries.UNIFORM, Entries.TRUNCATED_NORMAL, Entries.HEAVY, Entries.HALF_SPARSE]
 # N, M and the number of draws: sizes of the table and others; the aspect ratios 1 to 40.
 SHAPES = [
-    (2, 2, 20_000),
-    (3, 2, 20_000),
-    (80, 2, 4_000),
-    (7, 7, 20_000),
-    (13, 10, 10_000),
-    (25, 20, 4_000),
-    (400, 10, 500),
-    (65, 64, 1_500),
-    (192, 128, 60),
-    (400, 100, 60),
+    (2, 2, 10_000),
+    (3, 2, 10_000),
+    (80, 2, 2_000),
+    (7, 7, 10_000),
+    (13, 10, 4_000),
+    (25, 20, 1_500),
+    (400, 10, 150),
+    (72, 64, 150),
+    (192, 128, 30),
+    (400, 100, 30),
 ]
 
 
@@ -154,7 +154,7 @@ def test_the_kinds_differ_less_and_less_as_matrices_grow(kind: Entries) -> None:
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-@pytest.mark.parametrize(("n", "m"), [(3, 2), (9, 9), (40, 40), (300, 90), (1, 1), (50, 1)])
+@pytest.mark.parametrize(("n", "m"), [(3, 2), (9, 9), (40, 40), (300, 90), (50, 1)])
 def test_medians_of_every_kind_ascend_in_k(kind: Entries, n: int, m: int) -> None:
     law = null_quantiles(n, m, entries=kind)
     assert law.shape == (m,) and law[0] > 0
