@@ -71,7 +71,7 @@ def test_quantiles_ascend_in_k_and_in_probability(n: int, m: int) -> None:
     assert all(row.shape == (m,) and (row > 0).all() for row in rows)
 
 
-# The largest deviation of a median, and the noise of the draws below (over one standard error).
+# The largest deviation of a median, and the noise of the draws below.
 ACCURACY, NOISE = 0.05, 0.02
 OTHERS = [Entries.UNIFORM, Entries.TRUNCATED_NORMAL, Entries.HEAVY, Entries.HALF_SPARSE]
 # N, M and the number of draws: sizes of the table and others; the aspect ratios 1 to 40.
@@ -121,6 +121,13 @@ def test_medians_of_every_kind_are_those_of_simulated_matrices(
     medians = simulated(kind, n, m, draws)
     for k in places:
         assert law[k - 1] == pytest.approx(medians[k - 1], rel=ACCURACY + NOISE, abs=1e-9), k
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_law_of_a_kind_is_nearer_to_it_than_the_gaussian_one(kind: Entries) -> None:
+    median = simulated(kind, 3, 2, 20_000)[0]
+    own, gaussian = null_quantiles(3, 2, entries=kind)[0], null_quantiles(3, 2)[0]
+    assert abs(own - median) < abs(gaussian - median) / 2
 
 
 @pytest.mark.parametrize("m", [2, 3])
