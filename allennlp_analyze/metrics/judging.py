@@ -130,8 +130,7 @@ class _Ratios:
 
     def __init__(self, values: np.ndarray, entry_std: float, n: int, m: int) -> None:
         self.values, self.n, self.m, self.std = values, n, m, entry_std
-        # Of Gaussian entries: a layer does not tell its kind, and the level takes most of the
-        # difference (docs/verdict.md).
+        # Of Gaussian entries: a layer does not tell its kind. docs/verdict.md has the difference.
         self.null = entry_std * null_quantiles(n, m)
         self.ratios = values / self.null
         # Of the bulk above each direction, at its middle: spikes and lost directions both lower
