@@ -6,7 +6,8 @@
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
-PYTEST_OPTIONS ?= -q -n 2
+# More processes than the two cores of CI: many tests wait for other processes.
+PYTEST_OPTIONS ?= -q -n 3
 COVERAGE ?= --cov --cov-report=
 
 # Environments of users hold either of the two: both constraints files have the newer.

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Callable, Optional
@@ -34,6 +35,7 @@ _OUT_OF_MEMORY = (
 LEAST_ADDRESS_SPACE = 384 << 20
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _MOST_OF_SUBJECT = 200
+ENDING_SECONDS = 0.5
 
 
 class Terminated(KeyboardInterrupt):
@@ -121,6 +123,17 @@ def _hint(interrupt: KeyboardInterrupt) -> str:
     return f"; {text}" if text else ""
 
 
+def _computes(name: str) -> bool:
+    """Whether a thread of this `name` still runs; one that is just ending is waited for."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(max(deadline - time.monotonic(), 0))
+            if thread.is_alive():
+                return True
+    return False
+
+
 def finish(code: int) -> int:
     """Returns `code`, or ends the process if a thread still computes after an interrupt.
 
@@ -128,9 +141,7 @@ def finish(code: int) -> int:
     then.
     """
     schedule = sys.modules.get("allennlp_analyze.linalg.schedule")  # None: no thread has started
-    if schedule is not None and any(
-        thread.name == schedule.THREAD for thread in threading.enumerate()
-    ):
+    if schedule is not None and _computes(schedule.THREAD):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

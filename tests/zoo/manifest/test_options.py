@@ -34,6 +34,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("loose_tolerance", 0.01, "1e-2", ["--loose-tolerance", "0.01"]),
     ("gamma", 3, "3", ["--gamma", "3"]),
     ("compare-distributions", True, "TRUE", ["--compare-distributions"]),
+    ("uncertainty", True, "true", ["--uncertainty"]),
     ("max_dim", 100, "100", ["--max-dim", "100"]),
     ("cuda_device", 1, "1", ["--cuda-device", "1"]),
     ("weights-file", "best.th", "best.th", ["--weights-file", "best.th"]),
