@@ -11,7 +11,7 @@ from allennlp_analyze.errors import Advice, OutputError, UsageError
 from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.options.option import Place, Section, Table
 from allennlp_analyze.options.table import TABLE
-from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q
+from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.text.redaction import redacted_url
@@ -25,8 +25,8 @@ DESCRIPTION = """Compare models layer by layer: A, the baseline, with each of th
 matched by parameter name, the rest by order and shape. Nothing is written without --output-dir."""
 WORSE = 3
 _JUDGEMENTS = ", ".join(verdict.value for verdict in LAYER_VERDICTS if verdict.is_judgement)
-EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} if a layer that is assessed in A
-(Q > {MIN_Q}, of any kind; use --kinds linear for linear layers only) has a worse verdict in another
+EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} if a layer that is judged in A
+(of any kind; use --kinds linear for linear layers only) has a worse verdict in another
 model ({_JUDGEMENTS}), has lost more rank than --allow-rank-loss, or has no
 counterpart there; or if a matrix contains NaN or infinity there and not in A. {EXIT_CODES}"""
 COMPARISON = "compare.json"

@@ -32,9 +32,9 @@ def compare_models(
 ) -> ComparisonReport:
     """Compare every candidate with the baseline; `failures` list what got worse than allowed.
 
-    A layer (of any kind) fails if it is assessed in the baseline and
+    A layer (of any kind) fails if it is judged in the baseline and
 
-    - its verdict got worse: full_rank to near_collapse to collapsed;
+    - its verdict got worse, in the order of their severity;
     - its share of lost directions (`lost_percent`) grew by more than `allowed_rank_loss` percentage
       points, which applies to layers that have already lost rank in the baseline;
     - it has no counterpart in the candidate.

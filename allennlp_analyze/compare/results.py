@@ -93,7 +93,7 @@ class LayerPair:
 
     @property
     def verdict_got_worse(self) -> bool:
-        """full_rank to near_collapse to collapsed; False unless both layers are assessed."""
+        """Whether the verdict is more severe; False unless both layers are judged."""
         return self.candidate.verdict.is_worse_than(self.baseline.verdict)
 
     @property

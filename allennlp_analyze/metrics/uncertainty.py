@@ -11,6 +11,8 @@ from allennlp_analyze.results.layer import PowerLaw
 # A p-value from 1,000 resamples has a standard error of at most 0.016 (Clauset, Shalizi & Newman
 # 2009, section 4.1, ask for 2,500 for 0.01).
 RESAMPLES = 1000
+# For the interval half as many leave 12 alphas beyond each of its ends.
+INTERVAL_RESAMPLES = RESAMPLES // 2
 LEVEL = 0.95
 
 
@@ -29,12 +31,14 @@ def bootstrap(
     """Returns the p-value of `fit` and a 95% interval of alpha.
 
     `eigenvalues` (n,) are those to which `fit_power_law` gave `fit`, in any order. xmin is searched
-    anew in each resample, among all of its values. The same seed gives the same numbers.
+    anew in each of the `resamples`, among all of its values; the interval has half as many. The
+    same seed gives the same numbers.
     """
     logs = np.log(np.sort(np.asarray(eigenvalues, dtype=np.float64)))
     rng = np.random.Generator(np.random.PCG64(seed))
     p_value = _p_value(logs, fit, resamples, rng)
-    alphas = _alphas(logs, len(logs) - fit.n_tail, resamples, rng)
+    of_interval = max(resamples * INTERVAL_RESAMPLES // RESAMPLES, 1)
+    alphas = _alphas(logs, len(logs) - fit.n_tail, of_interval, rng)
     if not len(alphas):
         return Bootstrap(p_value, None, None)
     low, high = np.quantile(alphas, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
