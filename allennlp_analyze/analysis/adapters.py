@@ -11,6 +11,7 @@ from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.sources.tensor import StoredTensor
 
 # An adapter is concentrated if one direction has more than this share of its energy.
 CONCENTRATED_SHARE = 0.9
@@ -37,8 +38,8 @@ def measure_adapter(adapter: Adapter) -> AdapterResult:
     Agrees with numpy.linalg.svd of scale * B @ A. Raises `TensorError` if a factor cannot be read
     or contains NaN or infinity.
     """
-    down = _matrix(adapter.down.values(), adapter.down.name)
-    up = _matrix(adapter.up.values(), adapter.up.name)
+    down = matrix_of(adapter.down)
+    up = matrix_of(adapter.up)
     left = np.asarray(np.linalg.qr(up, mode="r"))
     right = np.asarray(np.linalg.qr(down.T, mode="r"))
     values = abs(adapter.scale) * np.linalg.svd(left @ right.T, compute_uv=False)
@@ -66,10 +67,14 @@ def measure_adapter(adapter: Adapter) -> AdapterResult:
     )
 
 
-def _matrix(values: np.ndarray, name: str) -> np.ndarray:
-    matrix = np.asarray(values, np.float64).reshape(len(values), -1)
+def matrix_of(tensor: StoredTensor) -> np.ndarray:
+    """The values of `tensor` in float64, first dimension x all others.
+
+    Raises `TensorError` if they cannot be read or contain NaN or infinity.
+    """
+    matrix = np.asarray(tensor.values(), np.float64).reshape(tensor.shape[0], -1)
     if not np.isfinite(matrix).all():
-        raise InvalidTensorError(f"{name}: contains NaN or infinity")
+        raise InvalidTensorError(f"{tensor.name}: contains NaN or infinity")
     return matrix
 
 

@@ -6,6 +6,7 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.analysis.adapters import matrix_of
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.matrices.counterparts import counterparts
@@ -74,13 +75,11 @@ def _beside(
     adapter: Adapter, result: AdapterResult, tensor: StoredTensor, inputs_first: bool
 ) -> Optional[BesideBase]:
     """Raises `TensorError` if the weights cannot be read or contain NaN or infinity."""
-    weights = np.asarray(tensor.values(), np.float64).reshape(tensor.shape[0], -1)
+    weights = matrix_of(tensor)
     if weights.shape != adapter.shape or (inputs_first and len(set(weights.shape)) == 1):
         weights = weights.T
     if weights.shape != adapter.shape:
         return None
-    if not np.isfinite(weights).all():
-        raise TensorError(f"{tensor.name}: contains NaN or infinity")
     norm = float(np.linalg.norm(weights))
     intruders = None
     top = min(TOP, *weights.shape)
@@ -105,9 +104,7 @@ def _intruders(adapter: Adapter, weights: np.ndarray, top: int) -> int:
 
 def _largest_vectors(adapter: Adapter, weights: np.ndarray, top: int) -> np.ndarray:
     """The `top` largest left singular vectors (outputs, top) of W + delta."""
-    outputs, inputs = weights.shape
-    up = adapter.scale * np.asarray(adapter.up.values(), np.float64).reshape(outputs, -1)
-    down = np.asarray(adapter.down.values(), np.float64).reshape(-1, inputs)
+    up, down = adapter.scale * matrix_of(adapter.up), matrix_of(adapter.down)
     if min(weights.shape) <= DENSE:
         found: np.ndarray = np.linalg.svd(weights + up @ down, full_matrices=False)[0][:, :top]
         return found

@@ -16,6 +16,7 @@ from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.lists import enumerated
 
 
 def relative_to_base(
@@ -42,7 +43,7 @@ def relative_to_base(
     without = [layer.name for layer in layers if layer.name not in starts]
     if not without:
         return judged, ()
-    named = f"{without[0]} and {len(without) - 1} more" if len(without) > 1 else without[0]
+    named = enumerated(without, 1)
     return judged, (
         f"{count(len(without), 'layer')} without a counterpart in the base model: {named}",
     )
@@ -62,7 +63,7 @@ def _of_base(
         if by_name[other].shape == layers[name].shape
     }
     wanted = [by_name[other] for other in pairs]
-    plain = replace(settings, compare_distributions=False)
+    plain = replace(settings, compare_distributions=False, uncertainty=False)
     return {pairs[start.name]: start for start in analyze(wanted, plain, solver).layers}
 
 

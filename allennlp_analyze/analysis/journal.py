@@ -25,7 +25,8 @@ from allennlp_analyze.storage.records import decoded
 
 JOURNAL = "journal.jsonl"
 _FORMAT = 2
-CHECK = "crc32"
+# The last key of each line, behind the text whose checksum it is.
+CHECK = b', "crc32": '
 _KINDS = {"layer": LayerResult, "skipped": Skipped}
 
 
@@ -178,9 +179,11 @@ def _read(file: BinaryIO) -> _Found:
     file.seek(0)
     for line in file:
         try:
-            entry = json.loads(line)
-            if not line.endswith(b"\n") or entry.pop(CHECK) != _crc32(entry):
+            text, _, check = line.rpartition(CHECK)
+            text += b"}"
+            if not line.endswith(b"\n") or zlib.crc32(text) != int(check.rstrip(b"}\n")):
                 break
+            entry = json.loads(text)
             if header is None:
                 header = dict(entry)
             elif "process" in entry:
@@ -208,16 +211,12 @@ def _outcome(entry: Mapping[str, Any]) -> LayerOutcome:
 
 
 def _append(path: Path, file: BinaryIO, entry: Mapping[str, Any]) -> None:
-    checked = {**entry, CHECK: _crc32(entry)}
+    text = json.dumps(entry, default=_number).encode("ascii")
     try:
-        file.write(json.dumps(checked, default=_number).encode("ascii") + b"\n")
+        file.write(text[:-1] + CHECK + b"%d}\n" % zlib.crc32(text))
         file.flush()
     except OSError as error:
         raise output_error(path, error) from None
-
-
-def _crc32(entry: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(entry, default=_number).encode("ascii"))
 
 
 def _cut(path: Path, file: BinaryIO, size: int) -> None:

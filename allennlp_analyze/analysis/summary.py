@@ -244,9 +244,7 @@ def _of(layer: Optional[LayerResult]) -> str:
     """What is wrong with one layer, or harmless in it."""
     if layer is None:
         return ""
-    reason = layer.evidence.reason if layer.evidence else ""
-    if not reason:
-        reason = f"{layer.lost_directions} of {layer.M} directions lost"
+    reason = layer.reason or f"{layer.lost_directions} of {layer.M} directions lost"
     return f"{layer.name}: {reason}"
 
 

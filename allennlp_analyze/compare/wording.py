@@ -144,7 +144,7 @@ def cause_lines(pairs: Sequence[LayerPair]) -> list[str]:
 
 def verdict_in_words(layer: LayerResult) -> str:
     """Returns the verdict on `layer`, and its reason if there is one."""
-    reason = layer.evidence.reason if layer.evidence else ""
+    reason = layer.reason
     if not reason and layer.lost_directions:
         reason = f"{layer.lost_directions} of {layer.M} directions lost"
     return f"{layer.verdict.words} ({reason})" if reason else layer.verdict.words

@@ -77,7 +77,7 @@ def load_report(path: PathLike) -> ModelReport:
             f"{directory / REPORT}: is damaged ({excerpt(error)}); analyze the archive again"
         ) from None
     # Reports of early releases have no id.
-    if contents.get("id", report_id(layers)) != report_id(layers):
+    if "id" in contents and contents["id"] != report_id(layers):
         raise SourceError(
             f"{directory / VALUES}: does not belong to the {REPORT} beside it;"
             " analyze the archive again"

@@ -205,8 +205,7 @@ class LayerResult:
     def lost_directions(self) -> int:
         """Number of lost directions out of M by the rule of the verdict, without harmless ones.
 
-        Reports of releases before the rule with causes have no evidence; theirs are counted by the
-        rule of that time.
+        Early reports have no evidence; theirs are counted by the rule of that time.
         """
         if self.evidence is not None:
             return self.evidence.lost_directions
@@ -216,6 +215,11 @@ class LayerResult:
             return 0
         edge = self.lower_edge or 0.0
         return max(count_lost(self.singular_values, self.tolerance.zero, edge), 1)
+
+    @property
+    def reason(self) -> str:
+        """The findings in words, "" if there are none."""
+        return self.evidence.reason if self.evidence is not None else ""
 
     @property
     def lost_percent(self) -> float:

@@ -29,7 +29,6 @@ from allennlp_analyze.sources.formats.sharded import (
     are_shards,
     is_index,
     read_sharded,
-    shard_paths,
 )
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
@@ -254,8 +253,7 @@ class _Opening:
             self._reads(path)
         if not is_index(label):
             return read_weights(path, label)
-        self._reads(*shard_paths(path, label))
-        return read_sharded(path, label)
+        return read_sharded(path, label, self._reads)
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

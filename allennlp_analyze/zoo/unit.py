@@ -224,8 +224,7 @@ def zoo_worst(layers: Sequence[LayerResult]) -> Optional[WorstLayer]:
     worst = worst_layer(judged_layers(layers) or layers)
     if worst is None:
         return None
-    reason = worst.evidence.reason if worst.evidence else ""
-    return WorstLayer(worst.name, worst.kind, worst.verdict, reason)
+    return WorstLayer(worst.name, worst.kind, worst.verdict, worst.reason)
 
 
 def zoo_layer(layer: LayerResult) -> ZooLayer:

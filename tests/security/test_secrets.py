@@ -15,10 +15,9 @@ import pytest
 
 import allennlp_analyze
 from allennlp_analyze.cli.main import main
-from allennlp_analyze.sources.download import failures as http_errors
 from allennlp_analyze.sources.download.cache import fetch
 from tests.support.commands import SMALL, run_module
-from tests.support.downloads import archive, legacy_weights
+from tests.support.downloads import archive, isolate, legacy_weights
 from tests.support.http_server import Exchange, File, HttpServer, Page, refusing
 
 pytestmark = pytest.mark.newest_python
@@ -42,11 +41,7 @@ def for_user(page: Page) -> Page:
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache-root"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(http_errors, "BACKOFF", 0.01)
+    isolate(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 

@@ -4,14 +4,26 @@ import hashlib
 import io
 import os
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.cache import cache_directory, fetch
 from tests.support.http_server import HttpServer
+
+
+def isolate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of one's own, no proxy, and little patience."""
+    monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache-root"))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(failures, "BACKOFF", 0.01)
+
 
 BODY = np.random.default_rng(1).bytes(300_000)
 NAME = "model.tar.gz"

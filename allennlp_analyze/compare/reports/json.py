@@ -15,7 +15,6 @@ from allennlp_analyze.compare.results import (
 from allennlp_analyze.compare.wording import cause_line
 from allennlp_analyze.data import read_schema
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.storage.files import write_text
 
 SCHEMA_VERSION = 1
@@ -95,8 +94,8 @@ def _pair(pair: LayerPair) -> dict[str, Any]:
         "same_size": pair.same_size,
         "baseline_verdict": plain(pair.baseline.verdict),
         "candidate_verdict": plain(pair.candidate.verdict),
-        "baseline_reason": _reason(pair.baseline),
-        "candidate_reason": _reason(pair.candidate),
+        "baseline_reason": pair.baseline.reason,
+        "candidate_reason": pair.candidate.reason,
         "change": pair.change,
         "cause_change": cause_line(pair),
         "spectral_distance": plain(pair.spectral_distance),
@@ -105,10 +104,6 @@ def _pair(pair: LayerPair) -> dict[str, Any]:
         "new_warnings": list(pair.new_warnings),
         "gone_warnings": list(pair.gone_warnings),
     }
-
-
-def _reason(layer: LayerResult) -> str:
-    return layer.evidence.reason if layer.evidence else ""
 
 
 def _difference(difference: Difference) -> dict[str, Any]:

@@ -40,8 +40,7 @@ def _smallest(report: ModelReport) -> Card:
     layer, summary = weakest(judged), report.summary
     meaning = "How much remains of the input direction that a layer weakens most."
     if layer is not None:
-        reason = layer.evidence.reason if layer.evidence else ""
-        why = f" ({printable(reason)})" if reason else ""
+        why = f" ({printable(layer.reason)})" if layer.reason else ""
         meaning = (
             f"Of {_judged(len(judged))}. The verdict compares it with random matrices of the same"
             f" size. Verdict on this layer: {layer.verdict.words}{why}."

@@ -76,8 +76,7 @@ def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
 
 
 def _causes(layer: LayerResult) -> str:
-    reason = layer.evidence.reason if layer.evidence else ""
-    return f"{layer.name}: {reason}." if reason else ""
+    return f"{layer.name}: {layer.reason}." if layer.reason else ""
 
 
 def _dead_units(layers: Sequence[LayerResult]) -> Iterable[Finding]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
@@ -30,19 +31,20 @@ def are_shards(names: Iterable[str]) -> bool:
     return all(_SHARD.fullmatch(name) for name in names)
 
 
-def shard_paths(index: Path, label: str) -> list[Path]:
-    """Returns the paths of the files that `index` lists. Raises `CheckpointError`."""
-    return [index.parent / name for name in dict.fromkeys(_places(index, label).values())]
-
-
-def read_sharded(index: Path, label: str) -> dict[str, StoredTensor]:
+def read_sharded(
+    index: Path, label: str, on_file: Callable[[Path], None] = lambda path: None
+) -> dict[str, StoredTensor]:
     """Returns the tensors of all files that `index` lists, in its order; values are mapped.
 
-    The files must be in the directory of the index and contain exactly the tensors that it lists.
-    Messages use `label` in place of the path. Raises `CheckpointError`.
+    `on_file` is called with the path of each file before it is read. The files must be in the
+    directory of the index and contain exactly the tensors that it lists. Messages use `label` in
+    place of the path. Raises `CheckpointError`.
     """
     places = _places(index, label)
-    shards = {name: _shard(index, label, name) for name in dict.fromkeys(places.values())}
+    shards = {}
+    for name in dict.fromkeys(places.values()):
+        on_file(index.parent / name)
+        shards[name] = _shard(index, label, name)
     for name, tensors in shards.items():
         other = [tensor for tensor in tensors if places.get(tensor) != name]
         if other:
