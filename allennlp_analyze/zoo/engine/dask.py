@@ -3,10 +3,11 @@
 import importlib.metadata
 import logging
 import time
+import weakref
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.errors import OptionError, SourceError
@@ -15,6 +16,7 @@ from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed import Future as Remote
 
 PACKAGE = "allennlp_analyze"
 # Seconds to wait for the scheduler to answer, and for a first worker to join.
@@ -62,11 +64,11 @@ class Dask:
         with self._connected() as client:
             self._client = client
             self._check_workers(client)
-            executor = client.get_executor(pure=False)
+            executor = _Workers(client)
             try:
                 yield executor
             except BaseException:
-                executor.shutdown(wait=False)  # cancels work that has not started
+                executor.shutdown(wait=False)
                 raise
 
     def _connected(self) -> "Client":
@@ -101,3 +103,38 @@ class Dask:
                 f"{self._named}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"
                 " install the same version everywhere"
             )
+
+
+class _Workers(Executor):
+    """The workers of a cluster as an executor.
+
+    `Client.get_executor` is not used: a worker that dies between a result's arrival and its
+    reading gives a `TypeError` there. `Client.gather` has the work done again.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._remotes: weakref.WeakSet[Remote] = weakref.WeakSet()
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **keywords: Any) -> "Future[Any]":
+        remote = self._client.submit(work, *args, pure=False, **keywords)
+        self._remotes.add(remote)
+        here: Future[Any] = Future()
+        self._client.loop.add_callback(self._pass_on, remote, here)
+        return here
+
+    async def _pass_on(self, remote: "Remote", here: "Future[Any]") -> None:
+        """A future whose work neither ended nor failed is lost with the scheduler: cancelled."""
+        try:
+            here.set_result(await self._client.gather(remote, asynchronous=True))
+        except BaseException as error:
+            if remote.status == "error":
+                here.set_exception(error)
+            else:
+                here.cancel()
+                here.set_running_or_notify_cancel()  # wakes those who wait for it
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Cancel the work that has not started, unless it is waited for by the caller."""
+        if not wait or cancel_futures:
+            self._client.cancel(list(self._remotes))
