@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-urllib3 torture lint generated clean
+.PHONY: help analyze test test-standalone test-formats test-urllib3 torture lint generated clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
@@ -27,6 +27,9 @@ test: .venv/installed ## run the tests with AllenNLP on Python 3.10
 test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on the newest Python
 	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(COVERAGE)
 
+test-formats: .venv-formats/installed ## read files written by the real libraries of other formats
+	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats
+
 test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## test downloads with the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
@@ -47,8 +50,8 @@ generated: .venv-standalone/installed ## write the files generated from the code
 	.venv-standalone/bin/python -m scripts.tools.make_figure_docs
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
-clean: ## remove both environments
-	rm -rf .venv .venv-standalone build/urllib3-1.26
+clean: ## remove all environments
+	rm -rf .venv .venv-standalone .venv-formats build/urllib3-1.26
 
 build/urllib3-1.26/installed: .venv-standalone/installed
 	rm -rf $(@D)
@@ -60,3 +63,6 @@ build/urllib3-1.26/installed: .venv-standalone/installed
 
 .venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
 	@scripts/tools/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser
+
+.venv-formats/installed: constraints-formats.txt $(MAKE_VENV)
+	@scripts/tools/make_venv.sh .venv-formats standalone constraints-formats.txt test,formats

@@ -157,7 +157,8 @@ class _Finder:
     def matrices(self, tensor: StoredTensor, names: list[str]) -> Iterator[WeightMatrix]:
         """Yields the matrices of `tensor`, which all of `names` share."""
         facts = next(filter(None, (self.modules.get(name) for name in names)), None)
-        kind = facts.kind if facts else self.kinds[tensor.name]
+        kind = facts.kind if facts else (tensor.kind or self.kinds[tensor.name])
+        stated = "graph" if tensor.kind else "inferred"
         load, decode = self._loader(tensor)
         for part in self._parts(tensor, kind, facts):
             name = self._layer_name(tensor.name)
@@ -166,7 +167,7 @@ class _Finder:
                 parameter=tensor.name,
                 part=part.label,
                 kind=kind,
-                kind_source="module" if facts else "inferred",
+                kind_source="module" if facts else stated,
                 shape=part.shape,
                 dtype=tensor.dtype,
                 load=partial(_taken, load, part.take),

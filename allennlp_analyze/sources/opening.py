@@ -31,7 +31,7 @@ from allennlp_analyze.sources.formats.sharded import (
     read_sharded,
 )
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import Weights
 from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
@@ -140,15 +140,16 @@ class _Opening:
         is_alone = self._is_url  # a download has nothing beside it
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
-        tensors = self._read(path, self._archive)
+        weights = self._read(path, self._archive)
         return Source(
             archive=self._archive,
             resolved=str(path),
             sha256=_sha256(path),
             weights_file=str(path),
-            tensors=tensors,
-            config={} if is_alone else _settings(path.with_name(CONFIG)),
+            tensors=weights.tensors,
+            config={**weights.config, **({} if is_alone else _settings(path.with_name(CONFIG)))},
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
+            warnings=tuple(f"{self._archive}: {line}" for line in weights.warnings),
             files=tuple(self._files.values()),
         )
 
@@ -230,25 +231,26 @@ class _Opening:
         )
 
     def _source(
-        self, path: Path, contents: Contents, weights_file: str, tensors: dict[str, StoredTensor]
+        self, path: Path, contents: Contents, weights_file: str, weights: Weights
     ) -> Source:
         config, warnings = parse_config(contents.config)
+        warnings = (*contents.warnings, *warnings, *weights.warnings)
         return Source(
             archive=self._archive,
             resolved=str(path),
             sha256=contents.sha256,
             weights_file=weights_file,
-            tensors=tensors,
-            config=config,
+            tensors=weights.tensors,
+            config={**weights.config, **config},
             vocabulary=contents.vocabulary,
             non_padded=contents.non_padded,
-            warnings=tuple(f"{self._archive}: {w}" for w in (*contents.warnings, *warnings)),
+            warnings=tuple(f"{self._archive}: {w}" for w in warnings),
             adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
             files=tuple(self._files.values()),
         )
 
-    def _read(self, path: Path, label: str) -> dict[str, StoredTensor]:
-        """Returns the tensors of a weights file, or of all files that an index lists."""
+    def _read(self, path: Path, label: str) -> Weights:
+        """Returns the contents of a weights file, or of all files that an index lists."""
         if not path.is_relative_to(self._directory):  # not a member of an archive
             self._reads(path)
         if not is_index(label):

@@ -1,6 +1,6 @@
-"""A tensor in a weights file: described on opening, its values read on demand."""
+"""A tensor in a weights file, described on opening and read on demand; what the file says."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
@@ -19,7 +19,8 @@ class StoredTensor:
     `storage` is equal for two tensors only if they are tied (same storage, offset, shape, stride).
     `unsupported` says why the values cannot be read (sparse, quantized, ...); None if they can.
     `unpacked` is the number of bytes of its values that the file does not hold as such: of a
-    compressed record, or of elements that the view repeats.
+    compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
+    file itself states (by an operator of its graph); None if names and shapes must tell.
     """
 
     name: str
@@ -30,6 +31,7 @@ class StoredTensor:
     unsupported: Optional[str] = None
     decode: Decode = field(default=as_stored, repr=False, compare=False)
     unpacked: int = field(default=0, repr=False, compare=False)
+    kind: Optional[str] = None
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.
@@ -47,3 +49,16 @@ class StoredTensor:
         Raises `TensorError` if the tensor has none.
         """
         return self.decode(self.stored())
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The contents of one weights file: its tensors by name, and what it says about the model.
+
+    `config` has the keys of a config.json ({} if the file says nothing); one beside the file comes
+    first. `warnings` are for the user.
+    """
+
+    tensors: Mapping[str, StoredTensor]
+    config: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from tests.support.commands import ROOT
 pytestmark = pytest.mark.newest_python
 TESTS = ROOT / "tests"
 # What concerns several packages, or none.
-CROSSING = {"architecture", "browser", "docs", "experiments", "security", "support"}
+CROSSING = {"architecture", "browser", "docs", "experiments", "formats", "security", "support"}
 
 
 def folders() -> "list[Path]":

@@ -19,7 +19,17 @@ from tests.support.commands import ROOT
 tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 PACKAGE = "allennlp_analyze"
-EXTRAS = {"pandas", "dask", "torchvision", "rank-collapse", "lightning", "test", "browser", "lint"}
+EXTRAS = {
+    "pandas",
+    "dask",
+    "torchvision",
+    "rank-collapse",
+    "lightning",
+    "test",
+    "formats",
+    "browser",
+    "lint",
+}
 CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt")
 
 

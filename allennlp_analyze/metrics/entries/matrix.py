@@ -40,11 +40,12 @@ MATRIX = (
     ),
     Metric(
         "kind_source",
-        "Whether the kind was inferred from names and shapes, or read from the built module.",
+        "Where the kind comes from: names and shapes, the built module, or the file's own graph.",
         TEXT,
-        schema={"enum": ["inferred", "module"]},
+        schema={"enum": ["inferred", "module", "graph"]},
         section=SECTION,
-        details="`module`: by its class; `inferred`: by names, shapes and vocabulary.",
+        details="`module`: by its class; `graph`: by the operator that uses it;"
+        " `inferred`: by names, shapes and vocabulary.",
     ),
     Metric(
         "module_class",

@@ -12,7 +12,7 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.storage.files import open_regular
 
 if TYPE_CHECKING:
-    from allennlp_analyze.sources.tensor import StoredTensor
+    from allennlp_analyze.sources.tensor import Weights
 
 HEAD_BYTES = 512
 
@@ -29,8 +29,8 @@ class WeightsFormat(Protocol):
         """Whether a file has this format, by its first 512 bytes `head`."""
         ...
 
-    def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
-        """Returns the tensors by name; their values are read on demand.
+    def read(self, path: Path, label: str) -> "Weights":
+        """Returns the tensors by name, read on demand, and what the file says about its model.
 
         Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if
         the file cannot be read, is damaged, or has another format.
@@ -47,10 +47,11 @@ class TorchFile:
         """Returns True for every other file: the reader's error says what the file is."""
         return True
 
-    def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
+    def read(self, path: Path, label: str) -> "Weights":
         from allennlp_analyze.sources.formats.torch_file import read_checkpoint
+        from allennlp_analyze.sources.tensor import Weights
 
-        return read_checkpoint(path, label)
+        return Weights(read_checkpoint(path, label))
 
 
 class Safetensors:
@@ -61,10 +62,11 @@ class Safetensors:
     def recognizes(self, head: bytes) -> bool:
         return head[8:9] == b"{"
 
-    def read(self, path: Path, label: str) -> "dict[str, StoredTensor]":
+    def read(self, path: Path, label: str) -> "Weights":
         from allennlp_analyze.sources.formats.safetensors import read_safetensors
+        from allennlp_analyze.sources.tensor import Weights
 
-        return read_safetensors(path, label)
+        return Weights(read_safetensors(path, label))
 
 
 # The order in which `recognizes` is called.
@@ -76,8 +78,8 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
-def read_weights(path: Path, label: str) -> "dict[str, StoredTensor]":
-    """Returns the tensors of a weights file in the format of its first bytes or `label`'s ending.
+def read_weights(path: Path, label: str) -> "Weights":
+    """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
     Messages use `label` in place of the path. Raises `SourceError`.
     """

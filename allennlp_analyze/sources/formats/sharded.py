@@ -9,7 +9,7 @@ from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
@@ -33,7 +33,7 @@ def are_shards(names: Iterable[str]) -> bool:
 
 def read_sharded(
     index: Path, label: str, on_file: Callable[[Path], None] = lambda path: None
-) -> dict[str, StoredTensor]:
+) -> Weights:
     """Returns the tensors of all files that `index` lists, in its order; values are mapped.
 
     `on_file` is called with the path of each file before it is read. The files must be in the
@@ -45,13 +45,18 @@ def read_sharded(
     for name in dict.fromkeys(places.values()):
         on_file(index.parent / name)
         shards[name] = _shard(index, label, name)
-    for name, tensors in shards.items():
-        other = [tensor for tensor in tensors if places.get(tensor) != name]
+    for name, shard in shards.items():
+        other = [tensor for tensor in shard.tensors if places.get(tensor) != name]
         if other:
             raise CheckpointError(
                 f"{label}: {name} contains {excerpt(other[0])}, which the index does not list"
             )
-    return {name: _found(label, shards, name, file) for name, file in places.items()}
+    tensors = {name: _found(label, shards, name, file) for name, file in places.items()}
+    return Weights(
+        tensors,
+        {key: value for shard in shards.values() for key, value in shard.config.items()},
+        tuple(dict.fromkeys(line for shard in shards.values() for line in shard.warnings)),
+    )
 
 
 def _places(index: Path, label: str) -> dict[str, str]:
@@ -91,17 +96,15 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _shard(index: Path, label: str, name: str) -> dict[str, StoredTensor]:
+def _shard(index: Path, label: str, name: str) -> Weights:
     path = index.parent / name
     if not path.is_file():
         raise CheckpointError(f"{label}: the shard {name} is missing")
     return read_weights(path, str(path))
 
 
-def _found(
-    label: str, shards: Mapping[str, Mapping[str, StoredTensor]], name: str, file: str
-) -> StoredTensor:
-    tensor = shards[file].get(name)
+def _found(label: str, shards: Mapping[str, Weights], name: str, file: str) -> StoredTensor:
+    tensor = shards[file].tensors.get(name)
     if tensor is None:
         raise CheckpointError(f"{label}: {file} does not contain {excerpt(name)}")
     # Storage keys are unique only within one file.

@@ -37,7 +37,7 @@ def test_a_file_is_read_by_its_first_bytes_whatever_it_is_called(
         SAVERS[type(known)]({"a.weight": WEIGHTS}, tmp_path / name)
         begins = head(tmp_path / name, name)
         assert next(x for x in FORMATS if x.recognizes(begins)) is known
-        (tensor,) = read_weights(tmp_path / name, name).values()
+        (tensor,) = read_weights(tmp_path / name, name).tensors.values()
         assert np.array_equal(tensor.values(), WEIGHTS.numpy())
 
 
