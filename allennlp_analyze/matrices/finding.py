@@ -87,6 +87,7 @@ def find_matrices(
         else:
             weights = unread_weights(tensor, source.config, places)
             skipped.append(Skipped(tensor.name, tensor.shape, reason, weights=weights))
+    skipped += [Skipped(x.name, x.shape, x.reason) for x in source.left_out]
     return matrices, skipped
 
 
@@ -120,11 +121,12 @@ class _Finder:
             return tensor.unsupported
         if not tensor.dtype.startswith(("float", "bfloat")):
             return f"{tensor.dtype}: not floating point"
-        if self.modules.is_buffer(tensor.name):
+        if tensor.is_buffer or self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
         if tensor.name in self.modules.frozen:
             return "frozen: not trained"
-        trained = tensor.name in self.modules.trained  # whatever its name says
+        # A parameter is trained, whatever its name says.
+        trained = tensor.name in self.modules.trained or tensor.is_buffer is False
         found = None if trained else buffer_by_name(tensor.name)
         return found or self._shape_reason(tensor) or why_not_learned(tensor, self.places)
 

@@ -52,22 +52,24 @@ def open_source(
     max_unpacked_size: int = default("max_unpacked_size"),
     timeout: float = default("timeout"),
     sha256: Optional[str] = None,
+    key: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
     `weights_file` is a path or URL, or the name of a weights file inside `archive`. `timeout` is
     the number of seconds without data after which an HTTP download fails. `sha256` is the expected
-    digest of the file `archive`; it is checked before anything in the file is read. Temporary files
-    are removed on exit. Raises `UsageError` if `archive` does not exist or `sha256` is not a valid
-    digest, and `SourceError` if the archive cannot be read; a damaged download is also removed from
-    the cache.
+    digest of the file `archive`; it is checked before anything in the file is read. `key` picks one
+    state dict of a weights file that has several. Temporary files are removed on exit.
+
+    Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
+    `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
     """
     sha256 = checked("sha256", sha256)
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
         _check_sha256(path, archive, sha256)
     with workspace() as directory:
-        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
+        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout, key)
         try:
             source = opening.open(path)
             _check_unpacked(source, max_unpacked_size)
@@ -88,7 +90,9 @@ class _Opening:
         quiet: bool,
         max_unpacked_size: int,
         timeout: float,
+        key: Optional[str],
     ) -> None:
+        self._key = key
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
@@ -151,6 +155,8 @@ class _Opening:
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
             warnings=tuple(f"{self._archive}: {line}" for line in weights.warnings),
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _open_archive(self, path: Path) -> Source:
@@ -247,6 +253,8 @@ class _Opening:
             warnings=tuple(f"{self._archive}: {w}" for w in warnings),
             adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _read(self, path: Path, label: str) -> Weights:
@@ -254,7 +262,12 @@ class _Opening:
         if not path.is_relative_to(self._directory):  # not a member of an archive
             self._reads(path)
         if not is_index(label):
-            return read_weights(path, label)
+            return read_weights(path, label, self._key)
+        if self._key is not None:
+            raise SourceError(
+                f"{label}: is an index of one set of tensors, so no key picks among several",
+                Advice("key", "remove {}"),
+            )
         return read_sharded(path, label, self._reads)
 
 

@@ -21,6 +21,8 @@ class StoredTensor:
     `unpacked` is the number of bytes of its values that the file does not hold as such: of a
     compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
     file itself states (by an operator of its graph); None if names and shapes must tell.
+    `is_buffer` says whether its module registers it as a buffer or as a parameter; None if that is
+    not known.
     """
 
     name: str
@@ -32,6 +34,7 @@ class StoredTensor:
     decode: Decode = field(default=as_stored, repr=False, compare=False)
     unpacked: int = field(default=0, repr=False, compare=False)
     kind: Optional[str] = None
+    is_buffer: Optional[bool] = None
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.
@@ -52,13 +55,26 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What a file holds beside the weights of its model, and the reason why it is none of them.
+
+    The state of an optimizer is an example. `shape` is () for what is no tensor.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Weights:
     """The contents of one weights file: its tensors by name, and what it says about the model.
 
-    `config` has the keys of a config.json ({} if the file says nothing); one beside the file comes
-    first. `warnings` are for the user.
+    `left_out` is what else the file holds. `config` has the keys of a config.json ({} if the file
+    says nothing); one beside the file comes first. `warnings` are for the user.
     """
 
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

@@ -6,9 +6,9 @@ the command's help, which lists the endings.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Optional, Protocol
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.storage.files import open_regular
 
 if TYPE_CHECKING:
@@ -41,17 +41,17 @@ class WeightsFormat(Protocol):
 class TorchFile:
     """A file written by `torch.save`, in either of its formats."""
 
-    endings = (".th", ".pt", ".pth", ".bin")
+    endings = (".th", ".pt", ".pth", ".bin", ".jit", ".pt2")
 
     def recognizes(self, head: bytes) -> bool:
         """Returns True for every other file: the reader's error says what the file is."""
         return True
 
-    def read(self, path: Path, label: str) -> "Weights":
-        from allennlp_analyze.sources.formats.torch_file import read_checkpoint
-        from allennlp_analyze.sources.tensor import Weights
+    def read(self, path: Path, label: str, key: Optional[str] = None) -> "Weights":
+        """As every format; `key` picks one state dict of several."""
+        from allennlp_analyze.sources.formats.torch_file import read_torch
 
-        return Weights(read_checkpoint(path, label))
+        return read_torch(path, label, key)
 
 
 class Safetensors:
@@ -78,14 +78,22 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
-def read_weights(path: Path, label: str) -> "Weights":
+def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
-    Messages use `label` in place of the path. Raises `SourceError`.
+    `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
+    `SourceError`.
     """
     begins = head(path, label)
     known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
-    return known.read(path, label)
+    if key is None:
+        return known.read(path, label)
+    if not isinstance(known, TorchFile):
+        raise SourceError(
+            f"{label}: has one set of tensors, so no key picks among several",
+            Advice("key", "remove {}"),
+        )
+    return known.read(path, label, key)
 
 
 def head(path: Path, label: str) -> bytes:

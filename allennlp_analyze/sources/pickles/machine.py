@@ -1,20 +1,28 @@
 """A pickle machine that describes objects and never executes code.
 
-It knows the few opcodes that tensors need, named as in Python's pickletools, protocols 0 to 5. It
+It knows the opcodes that tensors need, named as in Python's pickletools, protocols 0 to 5. It
 imports nothing and creates no object that the pickle chooses: a global has the meaning that the
-module `globals` gives it, or the file is rejected.
+module `globals` gives it, and an object of any other class is a stand-in that does nothing.
 """
 
 import mmap
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Union
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import Builder, Inert, StorageRef
-from allennlp_analyze.sources.pickles.globals import integer, resolve, safe_key
-from allennlp_analyze.sources.pickles.storages import storage_of
+from allennlp_analyze.sources.pickles.arrays import NumpyArray, described_array
+from allennlp_analyze.sources.pickles.description import (
+    Builder,
+    Inert,
+    StandIn,
+    StorageRef,
+    TensorRef,
+    Unknown,
+)
+from allennlp_analyze.sources.pickles.globals import integer, integers, resolve, safe_key
+from allennlp_analyze.sources.pickles.storages import class_of, storage_of
 from allennlp_analyze.text.lines import excerpt
 
 MAX_PICKLE_BYTES = 64 * 2**20
@@ -39,13 +47,13 @@ class Unpickled:
     storages: dict[str, StorageRef]
 
 
-def unpickle(data: Buffer, start: int = 0) -> Unpickled:
+def unpickle(data: Buffer, start: int = 0, folder: str = "") -> Unpickled:
     """Describe the object whose pickle starts at byte `start` of `data`.
 
-    Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
+    `folder` is put before the keys of storages. Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
     """
     try:
-        return Machine(data, start).run()
+        return Machine(data, start, folder).run()
     except _DAMAGE as error:
         raise CheckpointError(f"its pickle is damaged ({excerpt(error)})") from None
     except _RESOURCES:
@@ -55,14 +63,16 @@ def unpickle(data: Buffer, start: int = 0) -> Unpickled:
 class Machine:
     """One run of the machine: position in `data`, stack, marks and memo."""
 
-    def __init__(self, data: Buffer, start: int) -> None:
+    def __init__(self, data: Buffer, start: int, folder: str = "") -> None:
         self._data = data
+        self._folder = folder
         self._position = start
         self._end = min(len(data), start + MAX_PICKLE_BYTES)
         self._stack: list[object] = []
         self._below_marks: list[list[object]] = []
         self._memo: dict[int, object] = {}
         self._storages: dict[str, StorageRef] = {}
+        self._arrays = 0
 
     def run(self) -> Unpickled:
         for _ in range(MAX_OPERATIONS):
@@ -162,6 +172,14 @@ class Machine:
     def string(self, code: str) -> None:
         self.push(self._sized(code).decode("utf-8"))
 
+    def old_string(self, code: str) -> None:
+        """A string of Python 2: text, or bytes if it is none."""
+        raw = self._sized(code)
+        try:
+            self.push(raw.decode("utf-8"))
+        except UnicodeDecodeError:
+            self.push(raw)
+
     def text_line(self) -> None:
         text = self._line("raw-unicode-escape")
         text.encode("utf-8")  # raises for a lone surrogate, which no report could write
@@ -177,6 +195,8 @@ class Machine:
         target = self._stack[-1]
         if isinstance(target, list):
             target.extend(items)
+        elif isinstance(target, StandIn):
+            target.append(items)
         elif not isinstance(target, Inert):
             raise CheckpointError("its pickle appends to an object that is not a list")
 
@@ -185,6 +205,10 @@ class Machine:
         if len(items) % 2:
             raise CheckpointError("its pickle is damaged (a key without a value)")
         if isinstance(target, Inert):
+            return
+        if isinstance(target, StandIn):
+            for key, value in zip(items[::2], items[1::2]):
+                target.set_item(safe_key(key), value)
             return
         if not isinstance(target, dict):
             raise CheckpointError("its pickle sets items of an object that is not a dictionary")
@@ -197,8 +221,7 @@ class Machine:
         self.set_items(items)
 
     def frozenset(self) -> None:
-        self.pop_mark()
-        self.push(Inert("frozenset"))
+        self.push(StandIn("builtins.frozenset", tuple(self.pop_mark())))
 
     def set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
@@ -234,30 +257,66 @@ class Machine:
 
     def instance(self) -> None:
         module = self._line()
-        resolve(module, self._line())
-        raise CheckpointError("its pickle creates a Python 2 object, which is not supported")
+        self._old_object(resolve(module, self._line()), self.pop_mark())
+
+    def old_class(self) -> None:
+        made_by, *arguments = self.pop_mark()
+        self._old_object(made_by, arguments)
+
+    def _old_object(self, made_by: object, arguments: list[object]) -> None:
+        if not isinstance(made_by, Unknown):
+            raise CheckpointError("its pickle calls a disallowed object")
+        self.push(StandIn(made_by, tuple(arguments)))
 
     def reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
+        if isinstance(arguments, tuple) and isinstance(function, (Unknown, StandIn)):
+            # Whatever an unknown function would return, it is another stand-in here.
+            made_by = function if isinstance(function, Unknown) else function.made_by
+            self.push(StandIn(made_by, arguments))
+            return
         if not (isinstance(function, Builder) and isinstance(arguments, tuple)):
             raise CheckpointError("its pickle calls a disallowed object")
-        self.push(function.build(arguments))
+        made = function.build(arguments)
+        if isinstance(made, NumpyArray):
+            self._describe(made)
+        self.push(made)
 
     def new_with_keywords(self) -> None:
-        if self._stack.pop() != {}:
+        keywords = self._stack.pop()
+        if keywords != {} and isinstance(self._stack[-2], Unknown):
+            arguments, made_by = self._stack.pop(), self._stack.pop()
+            self.push(StandIn(made_by, (arguments, keywords)))
+            return
+        if keywords != {}:
             raise CheckpointError(
                 "its pickle creates an object with keyword arguments, which is not supported"
             )
         self.reduce()
 
     def build(self) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, StandIn):
+            target.state = state
+            if isinstance(target, NumpyArray):
+                self._describe(target)
         # torch sets `_metadata` on a state dict; no tensor depends on it.
-        self._stack.pop()
-        if not isinstance(self._stack[-1], (OrderedDict, Inert)):
+        elif not isinstance(target, (OrderedDict, Inert, TensorRef, Unknown)):
             raise CheckpointError("its pickle sets attributes, but not those of a state dict")
 
+    def _describe(self, array: NumpyArray) -> None:
+        """Describe a numpy array as a tensor as soon as it has its contents."""
+        self._arrays += 1
+        array.tensor = described_array(array, f"numpy {self._arrays}", integers)
+
     def persistent(self) -> None:
-        storage = storage_of(self._stack.pop())
+        pid = self._stack.pop()
+        made_by = class_of(pid)
+        if made_by is not None:
+            self.push(made_by)
+            return
+        storage = storage_of(pid)
+        storage = replace(storage, key=self._folder + storage.key) if self._folder else storage
         self._storages.setdefault(storage.key, storage)
         self.push(storage)
 
@@ -298,8 +357,8 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"\x8a": lambda m: m.long("<B"),
     b"\x8b": lambda m: m.long("<i"),
     b"V": Machine.text_line,
-    b"T": _text("<i"),
-    b"U": _text("<B"),
+    b"T": lambda m: m.old_string("<i"),
+    b"U": lambda m: m.old_string("<B"),
     b"X": _text("<I"),
     b"\x8c": _text("<B"),
     b"\x8d": _text("<Q"),
@@ -320,7 +379,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"d": Machine.dictionary,
     b"s": Machine.set_item,
     b"u": lambda m: m.set_items(m.pop_mark()),
-    b"\x8f": lambda m: m.push(Inert("set")),
+    b"\x8f": lambda m: m.push(StandIn("builtins.set")),
     b"\x90": lambda m: m.append(m.pop_mark()),
     b"\x91": Machine.frozenset,
     b"p": lambda m: m.put(m._parsed(m._line())),
@@ -332,6 +391,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"j": lambda m: m.get(m._number("<I")),
     b"c": Machine.line_global,
     b"i": Machine.instance,
+    b"o": Machine.old_class,
     b"\x93": Machine.stack_global,
     b"R": Machine.reduce,
     b"\x81": Machine.reduce,

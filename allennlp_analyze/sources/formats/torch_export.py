@@ -1,0 +1,79 @@
+"""Reads the lists of weights and constants of a .pt2 file that torch.export.save wrote."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.dtypes import ITEM_SIZE
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.pickles.globals import integer, integers
+from allennlp_analyze.text.lines import excerpt
+
+FORMAT = "archive_format"
+OLD = "serialized_state_dict.pt"
+FOLDERS = ("data/weights/", "data/constants/")
+MAX_LIST_BYTES = 64 * 2**20
+_ENDING = "_config.json"
+# The numbers of torch._export.serde.schema.ScalarType.
+_DTYPES = {
+    1: "uint8",
+    2: "int8",
+    3: "int16",
+    4: "int32",
+    5: "int64",
+    6: "float16",
+    7: "float32",
+    8: "float64",
+    10: "complex64",
+    11: "complex128",
+    12: "bool",
+    13: "bfloat16",
+    28: "uint16",
+    29: "float8_e4m3fn",
+    30: "float8_e5m2",
+}
+
+
+def lists_of(records: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+    """Returns the folders and names of the records that list tensors."""
+    return [
+        (prefix + folder, name)
+        for folder in FOLDERS
+        for name in records
+        if name.startswith(prefix + folder) and name.endswith(_ENDING)
+    ]
+
+
+def listed_tensors(text: bytes, folder: str, sizes: Mapping[str, int]) -> dict[str, TensorRef]:
+    """Returns the tensors of one list by name; `sizes` are the bytes of each record.
+
+    The key of a storage is the name of its record. Raises `CheckpointError`.
+    """
+    try:
+        entries = json.loads(text)["config"]
+        return {name: _tensor(name, entry, folder, sizes) for name, entry in entries.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError("is a damaged file of torch.export: its list of weights") from None
+
+
+def _tensor(name: str, entry: Any, folder: str, sizes: Mapping[str, int]) -> TensorRef:
+    meta = entry["tensor_meta"]
+    shape = integers([size.get("as_int") for size in meta["sizes"]], "shape")
+    dtype = _DTYPES.get(meta["dtype"], "unknown")
+    is_buffer = entry.get("is_param") is not True
+    if entry.get("use_pickle") or dtype not in ITEM_SIZE:
+        reason = "pickled within a file of torch.export" if dtype in ITEM_SIZE else "unknown type"
+        return TensorRef(dtype, shape, unsupported=reason, is_buffer=is_buffer)
+    key = folder + entry["path_name"]
+    if key not in sizes:
+        raise CheckpointError(f"the record of {excerpt(name)} is missing")
+    size = sizes[key] // ITEM_SIZE[dtype]
+    return TensorRef(
+        dtype=dtype,
+        shape=shape,
+        stride=integers([step.get("as_int") for step in meta["strides"]], "stride"),
+        offset=integer(meta["storage_offset"]["as_int"], "tensor's offset"),
+        storage=StorageRef(key, dtype, size, 0, size),
+        is_buffer=is_buffer,
+    )
