@@ -28,7 +28,7 @@ _KINDS = {
     "GRUCell": "recurrent",
 }
 _KNOWN = ("torch.nn.", "transformers.", "__torch__.torch.nn.")
-_PARAMETERS, _BUFFERS, _MODULES = "_parameters", "_buffers", "_modules"
+_PARAMETERS, _BUFFERS, _MODULES = GROUPS = ("_parameters", "_buffers", "_modules")
 _TEMPORARY = "_non_persistent_buffers_set"
 # A key of our own: tensors of a module that does not say what they are.
 UNDECLARED = "(undeclared)"
@@ -118,7 +118,8 @@ def as_module(
             groups[UNDECLARED][name] = value
         else:
             sorted_[name] = value
-    module.state = {**groups, **sorted_}
+    sorted_.update(groups)
+    module.state = sorted_
 
 
 def kind_of(class_name: str) -> Optional[str]:

@@ -12,7 +12,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.checkpoint_keys import WRAPPERS, is_copy, why_not_model
 from allennlp_analyze.sources.formats.contents import Holders
 from allennlp_analyze.sources.formats.keyed import keys_of, under_key
-from allennlp_analyze.sources.formats.pickled_modules import is_module, members
+from allennlp_analyze.sources.formats.pickled_modules import GROUPS, is_module, members
 from allennlp_analyze.sources.pickles.arrays import tensor_of
 from allennlp_analyze.sources.pickles.description import Inert, StandIn, TensorRef, parts_of
 from allennlp_analyze.sources.tensor import LeftOut
@@ -285,7 +285,8 @@ class _Collector:
             if id(value) in walked:
                 continue
             walked.add(id(value))
-            name = _joined(before, last)[-MAX_NAME:]
+            # A module's tensors are named as in its state dict.
+            name = before if last in GROUPS else _joined(before, last)[-MAX_NAME:]
             ref = tensor_of(value)
             if ref is not None:
                 yield name, ref

@@ -1,18 +1,19 @@
 """Reads the lists of weights and constants of a .pt2 file that torch.export.save wrote."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.formats.pickled_modules import as_module
+from allennlp_analyze.sources.pickles.description import StandIn, StorageRef, TensorRef
 from allennlp_analyze.sources.pickles.globals import integer, integers
 from allennlp_analyze.text.lines import excerpt
 
 FORMAT = "archive_format"
 OLD = "serialized_state_dict.pt"
-FOLDERS = ("data/weights/", "data/constants/")
+WEIGHTS, CONSTANTS = "data/weights/", "data/constants/"
 MAX_LIST_BYTES = 64 * 2**20
 _ENDING = "_config.json"
 # The numbers of torch._export.serde.schema.ScalarType.
@@ -35,14 +36,9 @@ _DTYPES = {
 }
 
 
-def lists_of(records: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    """Returns the folders and names of the records that list tensors."""
-    return [
-        (prefix + folder, name)
-        for folder in FOLDERS
-        for name in records
-        if name.startswith(prefix + folder) and name.endswith(_ENDING)
-    ]
+def lists_in(records: Iterable[str], folder: str) -> list[str]:
+    """Returns the names of the records in `folder` that list tensors."""
+    return [name for name in records if name.startswith(folder) and name.endswith(_ENDING)]
 
 
 def listed_tensors(text: bytes, folder: str, sizes: Mapping[str, int]) -> dict[str, TensorRef]:
@@ -55,6 +51,20 @@ def listed_tensors(text: bytes, folder: str, sizes: Mapping[str, int]) -> dict[s
         return {name: _tensor(name, entry, folder, sizes) for name, entry in entries.items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise CheckpointError("is a damaged file of torch.export: its list of weights") from None
+
+
+def exported_module(
+    weights: Mapping[str, TensorRef], constants: Mapping[str, TensorRef]
+) -> StandIn:
+    """Returns the module of the file in the form of a pickled one.
+
+    Constants, such as buffers that are not in the state dict, are its attributes.
+    """
+    module = StandIn("torch.export.ExportedProgram")
+    module.state = {**constants, **weights}
+    buffers = {name for name, ref in weights.items() if ref.is_buffer}
+    as_module(module, weights.keys() - buffers, buffers, undeclared=False)
+    return module
 
 
 def _tensor(name: str, entry: Any, folder: str, sizes: Mapping[str, int]) -> TensorRef:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.pickled_modules import UNDECLARED, as_module
@@ -39,7 +39,8 @@ def script_module(root: object, constants: object, code: Iterable[tuple[str, str
     if not isinstance(root, StandIn) or not isinstance(root.state, dict):
         raise CheckpointError("is a TorchScript archive without a module")
     declared = {name: names for path, text in code for name, names in _classes(path, text)}
-    # A frozen module has no parameters left: all weights are constants of its code.
+    # A frozen module has no parameters left: all weights are constants of its code. Those of other
+    # modules stand beside the state dict.
     frozen = bool(declared) and not any(names.parameters for names in declared.values())
     for module in _script_objects(root):
         names = declared.get(module.name)
@@ -51,11 +52,14 @@ def script_module(root: object, constants: object, code: Iterable[tuple[str, str
         )
     found = constants if isinstance(constants, tuple) else ()
     tensors: dict[object, object] = {
-        f"{CONSTANTS}.{index}": replace(value, is_buffer=None if frozen else True)
+        f"{CONSTANTS}.{index}": value
         for index, value in enumerate(found)
         if isinstance(value, TensorRef)
     }
-    root.state[UNDECLARED] = {**root.state[UNDECLARED], **tensors}
+    if frozen:
+        root.state[UNDECLARED].update(tensors)
+    else:
+        root.state.update(tensors)
     return root
 
 

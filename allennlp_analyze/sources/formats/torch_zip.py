@@ -20,7 +20,8 @@ from allennlp_analyze.sources.formats.torch_script import (
     script_module,
 )
 from allennlp_analyze.sources.pickles.description import TensorRef
-from allennlp_analyze.sources.pickles.machine import MAX_PICKLE_BYTES, unpickle
+from allennlp_analyze.sources.pickles.machine import unpickle
+from allennlp_analyze.sources.pickles.reader import MAX_PICKLE_BYTES
 from allennlp_analyze.sources.views import Block, mapped_block
 from allennlp_analyze.storage.mapped import mapped_copy
 from allennlp_analyze.text.lines import excerpt
@@ -111,12 +112,16 @@ def _read_exported(
 ) -> tuple[object, dict[str, Block]]:
     _check_byte_order(mapping, records, prefix)
     sizes = {name: record.file_size for name, record in records.items()}
-    tensors: dict[str, TensorRef] = {}
-    for folder, name in torch_export.lists_of(records, prefix):
-        text = _read(mapping, records[name], torch_export.MAX_LIST_BYTES)
-        tensors.update(torch_export.listed_tensors(text, folder, sizes))
-    keys = {ref.storage.key for ref in tensors.values() if ref.storage}
-    return tensors, _blocks(mapping, records, "", keys)
+    found: list[dict[str, TensorRef]] = []
+    for folder in (prefix + torch_export.WEIGHTS, prefix + torch_export.CONSTANTS):
+        found.append({})
+        for name in torch_export.lists_in(records, folder):
+            text = _read(mapping, records[name], torch_export.MAX_LIST_BYTES)
+            found[-1].update(torch_export.listed_tensors(text, folder, sizes))
+    weights, constants = found
+    keys = {ref.storage.key for x in found for ref in x.values() if ref.storage}
+    module = torch_export.exported_module(weights, constants)
+    return module, _blocks(mapping, records, "", keys)
 
 
 def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -246,9 +246,11 @@ def _inert(name: str, build: Optional[Callable[[Args], object]] = None) -> Build
 
 
 def _encoded(args: Args) -> object:
-    """_codecs.encode(text, "latin1"): bytes, which are made only if they are needed."""
+    """_codecs.encode(text, "latin1") or bytes(): bytes, which are made only if they are needed."""
+    if not args:
+        return b""  # bytes()
     is_bytes = len(args) == 2 and isinstance(args[0], str) and args[1] in ("latin1", "latin-1")
-    return EncodedText(str(args[0])) if is_bytes else Inert("_codecs.encode")
+    return EncodedText(str(args[0])) if is_bytes else Inert("bytes")
 
 
 def _old_object(args: Args) -> object:
@@ -318,6 +320,8 @@ def _table() -> dict[tuple[str, str], object]:
     for module in ("builtins", "__builtin__"):
         for name in ("list", "dict", "int", "float", "set", "frozenset"):
             table[module, name] = _stand_in("builtins", name)
+        for name in ("bytes", "bytearray"):
+            table[module, name] = Builder(name, _encoded)
     return {**table, **_numpy()}
 
 

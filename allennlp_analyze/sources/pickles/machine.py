@@ -5,11 +5,10 @@ imports nothing and creates no object that the pickle chooses: a global has the 
 module `globals` gives it, and an object of any other class is a stand-in that does nothing.
 """
 
-import mmap
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Callable, Union
+from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.pickles.arrays import NumpyArray, described_array
@@ -22,17 +21,13 @@ from allennlp_analyze.sources.pickles.description import (
     Unknown,
 )
 from allennlp_analyze.sources.pickles.globals import integer, integers, resolve, safe_key
+from allennlp_analyze.sources.pickles.reader import Buffer, Reader
 from allennlp_analyze.sources.pickles.storages import class_of, storage_of
 from allennlp_analyze.text.lines import excerpt
 
-MAX_PICKLE_BYTES = 64 * 2**20
 MAX_OPERATIONS = 3_000_000
 MAX_MARKS = 1_000
-MAX_LINE_BYTES = 16 * 2**10
-MAX_INTEGER_BYTES = 64
 MAX_MEMO_INDEX = 2**32
-
-Buffer = Union[bytes, mmap.mmap]
 
 _DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
 _RESOURCES = (RecursionError, MemoryError)
@@ -50,7 +45,8 @@ class Unpickled:
 def unpickle(data: Buffer, start: int = 0, folder: str = "") -> Unpickled:
     """Describe the object whose pickle starts at byte `start` of `data`.
 
-    `folder` is put before the keys of storages. Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
+    `folder` is put before the keys of storages. Raises `CheckpointError` for a damaged, oversized
+    or unsafe pickle.
     """
     try:
         return Machine(data, start, folder).run()
@@ -60,14 +56,12 @@ def unpickle(data: Buffer, start: int = 0, folder: str = "") -> Unpickled:
         raise CheckpointError("its pickle needs too much memory") from None
 
 
-class Machine:
+class Machine(Reader):
     """One run of the machine: position in `data`, stack, marks and memo."""
 
     def __init__(self, data: Buffer, start: int, folder: str = "") -> None:
-        self._data = data
+        super().__init__(data, start)
         self._folder = folder
-        self._position = start
-        self._end = min(len(data), start + MAX_PICKLE_BYTES)
         self._stack: list[object] = []
         self._below_marks: list[list[object]] = []
         self._memo: dict[int, object] = {}
@@ -84,32 +78,6 @@ class Machine:
                 raise CheckpointError(f"its pickle uses the unsupported opcode {opcode!r}")
             operation(self)
         raise CheckpointError(f"its pickle has more than {MAX_OPERATIONS} operations")
-
-    # Reading
-
-    def _take(self, size: int) -> bytes:
-        stop = self._position + size
-        if size < 0 or stop > self._end:
-            if self._end < len(self._data):
-                raise CheckpointError(f"its pickle is longer than {MAX_PICKLE_BYTES >> 20} MiB")
-            raise CheckpointError("is truncated: it ends in the middle of its pickle")
-        taken = self._data[self._position : stop]
-        self._position = stop
-        return taken
-
-    def _number(self, code: str) -> int:
-        value: int = struct.unpack(code, self._take(struct.calcsize(code)))[0]
-        return value
-
-    def _line(self, encoding: str = "utf-8") -> str:
-        limit = min(self._end, self._position + MAX_LINE_BYTES)
-        stop = self._data.find(b"\n", self._position, limit)
-        if stop < 0:
-            raise CheckpointError("its pickle is damaged (a line has no end)")
-        return self._take(stop + 1 - self._position)[:-1].decode(encoding)
-
-    def _sized(self, code: str) -> bytes:
-        return self._take(self._number(code))
 
     # Stack
 
@@ -140,54 +108,6 @@ class Machine:
         items = tuple(self._stack[-size:])
         del self._stack[-size:]
         self.push(items)
-
-    # Numbers and text
-
-    def text_integer(self) -> None:
-        line = self._line()
-        if line in ("00", "01"):
-            self.push(line == "01")
-        else:
-            self.push(self._parsed(line))
-
-    def text_long(self) -> None:
-        self.push(self._parsed(self._line().rstrip("L")))
-
-    @staticmethod
-    def _parsed(digits: str) -> int:
-        if len(digits) > MAX_INTEGER_BYTES:
-            raise CheckpointError(
-                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
-            )
-        return int(digits)
-
-    def long(self, code: str) -> None:
-        size = self._number(code)
-        if not 0 <= size <= MAX_INTEGER_BYTES:
-            raise CheckpointError(
-                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
-            )
-        self.push(int.from_bytes(self._take(size), "little", signed=True))
-
-    def string(self, code: str) -> None:
-        self.push(self._sized(code).decode("utf-8"))
-
-    def old_string(self, code: str) -> None:
-        """A string of Python 2: text, or bytes if it is none."""
-        raw = self._sized(code)
-        try:
-            self.push(raw.decode("utf-8"))
-        except UnicodeDecodeError:
-            self.push(raw)
-
-    def text_line(self) -> None:
-        text = self._line("raw-unicode-escape")
-        text.encode("utf-8")  # raises for a lone surrogate, which no report could write
-        self.push(text)
-
-    def frame(self) -> None:
-        if self._number("<Q") > self._end - self._position:
-            raise CheckpointError("is truncated: a frame of its pickle is incomplete")
 
     # Containers
 
@@ -334,12 +254,12 @@ def _bytes(code: str) -> Callable[[Machine], None]:
 
 
 def _text(code: str) -> Callable[[Machine], None]:
-    return lambda m: m.string(code)
+    return lambda m: m.push(m.string(code))
 
 
 _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"\x80": lambda m: _discard(m._take(1)),
-    b"\x95": Machine.frame,
+    b"\x95": Reader.frame,
     b"(": Machine.mark,
     b"0": Machine.pop,
     b"1": lambda m: _discard(m.pop_mark()),
@@ -347,18 +267,18 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"N": _constant(None),
     b"\x88": _constant(True),
     b"\x89": _constant(False),
-    b"I": Machine.text_integer,
-    b"L": Machine.text_long,
+    b"I": lambda m: m.push(m.text_integer()),
+    b"L": lambda m: m.push(m.text_long()),
     b"F": lambda m: m.push(float(m._line())),
     b"G": _number(">d"),
     b"J": _number("<i"),
     b"K": _number("<B"),
     b"M": _number("<H"),
-    b"\x8a": lambda m: m.long("<B"),
-    b"\x8b": lambda m: m.long("<i"),
-    b"V": Machine.text_line,
-    b"T": lambda m: m.old_string("<i"),
-    b"U": lambda m: m.old_string("<B"),
+    b"\x8a": lambda m: m.push(m.long("<B")),
+    b"\x8b": lambda m: m.push(m.long("<i")),
+    b"V": lambda m: m.push(m.text_line()),
+    b"T": lambda m: m.push(m.old_string("<i")),
+    b"U": lambda m: m.push(m.old_string("<B")),
     b"X": _text("<I"),
     b"\x8c": _text("<B"),
     b"\x8d": _text("<Q"),
