@@ -30,6 +30,13 @@ _KINDS = {
 _KNOWN = ("torch.nn.", "transformers.", "__torch__.torch.nn.")
 _PARAMETERS, _BUFFERS, _MODULES = GROUPS = ("_parameters", "_buffers", "_modules")
 _TEMPORARY = "_non_persistent_buffers_set"
+# Modules that only wrap another, and its name in them.
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+_MAX_WRAPPED = 8
 # A key of our own: tensors of a module that does not say what they are.
 UNDECLARED = "(undeclared)"
 
@@ -56,6 +63,20 @@ def is_module(value: object) -> bool:
         return False
     attributes = value.attributes()
     return all(isinstance(attributes.get(x), dict) for x in (_PARAMETERS, _MODULES))
+
+
+def unwrapped(value: object) -> object:
+    """Returns the module inside DataParallel and the like; any other value unchanged."""
+    for _ in range(_MAX_WRAPPED):
+        name = value.name.rpartition(".")[2] if isinstance(value, StandIn) else ""
+        if name not in _WRAPPERS or not is_module(value) or not isinstance(value, StandIn):
+            break
+        modules = value.attributes()[_MODULES]
+        inner = modules.get(_WRAPPERS[name]) if isinstance(modules, dict) else None
+        if not is_module(inner):
+            break
+        value = inner
+    return value
 
 
 def members(module: object) -> Iterator[Member]:

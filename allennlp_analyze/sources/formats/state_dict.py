@@ -12,7 +12,12 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.checkpoint_keys import WRAPPERS, is_copy, why_not_model
 from allennlp_analyze.sources.formats.contents import Holders
 from allennlp_analyze.sources.formats.keyed import keys_of, under_key
-from allennlp_analyze.sources.formats.pickled_modules import GROUPS, is_module, members
+from allennlp_analyze.sources.formats.pickled_modules import (
+    GROUPS,
+    is_module,
+    members,
+    unwrapped,
+)
 from allennlp_analyze.sources.pickles.arrays import tensor_of
 from allennlp_analyze.sources.pickles.description import Inert, StandIn, TensorRef, parts_of
 from allennlp_analyze.sources.tensor import LeftOut
@@ -89,6 +94,7 @@ class _Collector:
         self._holders = holders
         self.found = Found()
         self._seen: set[int] = set()
+        self._objects: set[int] = set()
         self._attributes: list[tuple[str, object]] = []
         self._taken: Counter[str] = Counter()
         self._steps = 0
@@ -142,6 +148,7 @@ class _Collector:
 
     def checkpoint(self, node: object, prefix: str, depth: int) -> None:
         """Collect a checkpoint: a state dict, or what wraps one or several."""
+        node = unwrapped(node)
         inner = depth > 1 or not isinstance(node, Mapping)
         if tensor_of(node) is not None or is_module(node) or (prefix and inner):
             self.model(node, prefix, depth)
@@ -216,9 +223,12 @@ class _Collector:
             self.add(path, ref)
         elif is_module(node):
             self.module(node, path, depth)
+        elif isinstance(node, StandIn) and id(node) in self._objects:
+            pass  # objects refer to each other in circles
         elif isinstance(node, tuple) and f".{path}".endswith(_PACKED):
             self._packed(node, f".{path}"[1 : -len(_PACKED)], depth)
         else:
+            self._objects.add(id(node))
             for name, value in self._entries(node, path, depth):
                 self.model(value, _joined(path, name), depth + 1)
 

@@ -121,6 +121,13 @@ def test_a_module_of_modules_that_are_not_there(tmp_path: Path) -> None:
     assert "vanishing" not in sys.modules
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_what_only_wraps_a_module_is_taken_off(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(5, 4))
+    path = save({"model": nn.DataParallel(nn.DataParallel(model))}, tmp_path / "model.pt", True)
+    assert_is_state_dict(read_torch(path), dict(model.state_dict()))
+
+
 class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -133,6 +133,28 @@ def test_tensors_within_objects_are_found(tmp_path: Path, zipped: bool) -> None:
     assert sizes["slots.a"] == (2,)
 
 
+class Parent:
+    def __init__(self) -> None:
+        self.weight = torch.ones(3, 2)
+        self.children = [Child(self), Child(self)]
+
+
+class Child:
+    def __init__(self, parent: Parent) -> None:
+        self.parent = parent
+        self.bias = torch.ones(3)
+
+
+@FORMATS
+def test_objects_that_refer_to_each_other(tmp_path: Path, zipped: bool) -> None:
+    found = read_torch(save({"agent": Parent()}, tmp_path / "w", zipped))
+    assert list(found.tensors) == [
+        "agent.weight",
+        "agent.children.0.bias",
+        "agent.children.1.bias",
+    ]
+
+
 def print_nothing(*_: object) -> None:
     raise AssertionError("called")
 
