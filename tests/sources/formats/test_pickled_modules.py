@@ -1,5 +1,6 @@
 """Whole modules, pickled or scripted: nothing runs, and the names are those of state_dict()."""
 
+import random
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from allennlp_analyze import analyze
-from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.errors import CheckpointError, TensorError
 from allennlp_analyze.sources.formats.torch_file import read_torch
 from allennlp_analyze.sources.tensor import Weights
 from tests.support.torch_files import FORMATS, assert_same, save, zip_file
@@ -220,3 +221,47 @@ def test_tiny_models_of_transformers(tmp_path: Path) -> None:
     assert_is_state_dict(found, dict(model.state_dict()))
     kinds = {x.name: x.kind for x in analyze(model).layers}
     assert {x.name: x.kind for x in analyze(path).layers} == kinds
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_modules_end_in_one_line(tmp_path: Path) -> None:
+    """Bytes are changed, cut and doubled, by seed, in files of every form that is read here."""
+    torch.manual_seed(7)
+    model = Small()
+    value = {"model": model, "ema": Small(), "a": np.eye(3), "q": None}
+    if hasattr(torch, "quantize_per_tensor"):
+        value["q"] = torch.quantize_per_tensor(torch.randn(4, 3), 0.1, 3, torch.qint8)
+    contents = []
+    for zipped in (False, True):
+        contents.append(save(value, tmp_path / "w", zipped).read_bytes())
+    torch.jit.script(model).save(str(tmp_path / "w"))
+    contents.append((tmp_path / "w").read_bytes())
+    if hasattr(torch, "export") and hasattr(torch.export, "save"):
+        torch.export.save(torch.export.export(model, (torch.ones(1, 6),)), tmp_path / "w.pt2")
+        contents.append((tmp_path / "w.pt2").read_bytes())
+    drawn = random.Random(17)
+    read, said = 0, ""
+    for content in contents:
+        for _ in range(120):
+            changed = bytearray(content)
+            for _ in range(drawn.randint(1, 3)):
+                at = drawn.randrange(len(changed))
+                # The pickle is at the beginning of the file, or the names are at its end.
+                at = drawn.choice((at, at % 4096, -1 - at % 1500))
+                how = drawn.random()
+                if how < 0.7:
+                    changed[at] = drawn.randrange(256)
+                elif how < 0.85:
+                    del changed[at : at + drawn.randint(1, 9)]
+                else:
+                    changed[at:at] = changed[at : at + drawn.randint(1, 40)]
+            (tmp_path / "w").write_bytes(changed)
+            try:
+                for tensor in read_torch(tmp_path / "w").tensors.values():
+                    if tensor.unsupported is None:
+                        assert tensor.values().shape == tensor.shape
+                read += 1
+            except (CheckpointError, TensorError) as error:
+                said = str(error)
+            assert "\n" not in said
+    assert 0 < read < 120 * len(contents)
