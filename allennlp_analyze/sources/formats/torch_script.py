@@ -30,14 +30,19 @@ class _Declared:
     buffers: frozenset[str]
 
 
-def script_module(root: object, constants: object, code: Iterable[tuple[str, str]]) -> StandIn:
-    """Returns the module of a TorchScript archive in the form of a pickled one.
-
-    `root` and `constants` are its described pickles, `code` the paths and texts of its files below
-    `CODE`. Raises `CheckpointError` if there is no module.
-    """
-    if not isinstance(root, StandIn) or not isinstance(root.state, dict):
+def script_root(described: object) -> StandIn:
+    """Returns the module of a TorchScript archive. Raises `CheckpointError` if there is none."""
+    if not isinstance(described, StandIn) or not isinstance(described.state, dict):
         raise CheckpointError("is a TorchScript archive without a module")
+    return described
+
+
+def script_module(root: StandIn, constants: object, code: Iterable[tuple[str, str]]) -> StandIn:
+    """Returns the `root` of a TorchScript archive in the form of a pickled module.
+
+    `constants` is its other described pickle, `code` has the paths and texts of its files below
+    `CODE`.
+    """
     declared = {name: names for path, text in code for name, names in _classes(path, text)}
     # A frozen module has no parameters left: all weights are constants of its code. Those of other
     # modules stand beside the state dict.
@@ -56,10 +61,12 @@ def script_module(root: object, constants: object, code: Iterable[tuple[str, str
         for index, value in enumerate(found)
         if isinstance(value, TensorRef)
     }
-    if frozen:
-        root.state[UNDECLARED].update(tensors)
+    attributes = root.attributes()
+    undeclared = attributes.get(UNDECLARED)
+    if frozen and isinstance(undeclared, dict):
+        root.state = {**attributes, UNDECLARED: {**undeclared, **tensors}}
     else:
-        root.state.update(tensors)
+        root.state = {**attributes, **tensors}
     return root
 
 

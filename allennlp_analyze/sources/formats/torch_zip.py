@@ -18,6 +18,7 @@ from allennlp_analyze.sources.formats.torch_script import (
     MAX_CODE_BYTES,
     is_script,
     script_module,
+    script_root,
 )
 from allennlp_analyze.sources.pickles.description import TensorRef
 from allennlp_analyze.sources.pickles.machine import unpickle
@@ -69,6 +70,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     blocks = _blocks(mapping, records, f"{prefix}data/", described.storages)
     if not is_script(records, prefix):
         return described.value, blocks
+    root = script_root(described.value)
     constants: object = None
     folder = f"{CONSTANTS}/"
     pickled = records.get(f"{prefix}{CONSTANTS}.pkl")
@@ -77,7 +79,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
         constants = found.value
         blocks.update(_blocks(mapping, records, prefix, found.storages))
     code = _code(mapping, records, prefix + CODE)
-    return script_module(described.value, constants, code), blocks
+    return script_module(root, constants, code), blocks
 
 
 def _blocks(

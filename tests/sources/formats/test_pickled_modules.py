@@ -186,14 +186,6 @@ def test_torch_export_files_are_read(tmp_path: Path) -> None:
     assert found.tensors["first.weight"].is_buffer is False
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_silero_is_read_as_torch_reads_it() -> None:
-    package = pytest.importorskip("silero_vad", reason="a package with a TorchScript file")
-    path = Path(package.__file__).parent / "data" / "silero_vad.jit"
-    found = read_torch(path)
-    assert_is_state_dict(found, dict(torch.jit.load(str(path)).state_dict()))
-
-
 @pytest.mark.parametrize(
     "pickled", [b"\x80\x02}.", b"\x80\x02N.", b"\x80\x02c__torch__\nM\n)\x81."]
 )

@@ -325,6 +325,6 @@ def test_nothing_of_the_machine_runs_what_it_reads(tmp_path: Path) -> None:
     pickle.loads(pickled)
     assert (tmp_path / "canary").exists()
     os.remove(tmp_path / "canary")
-    with pytest.raises(CheckpointError, match=r"subprocess\.check_call"):
+    with pytest.raises(CheckpointError, match=r"asks for .*check_call"):
         unpickle(pickled)
     assert not (tmp_path / "canary").exists()
