@@ -69,8 +69,22 @@ class Safetensors:
         return Weights(read_safetensors(path, label))
 
 
+class Gguf:
+    """Four bytes of magic, values by key, descriptions of tensors, then their values."""
+
+    endings = (".gguf",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return head.startswith(b"GGUF")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.gguf.reading import read_gguf
+
+        return read_gguf(path, label)
+
+
 # The order in which `recognizes` is called.
-FORMATS: tuple[WeightsFormat, ...] = (Safetensors(), TorchFile())
+FORMATS: tuple[WeightsFormat, ...] = (Gguf(), Safetensors(), TorchFile())
 # AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
