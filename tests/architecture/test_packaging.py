@@ -21,6 +21,7 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = "allennlp_analyze"
 EXTRAS = {
     "pandas",
+    "gguf",
     "dask",
     "torchvision",
     "rank-collapse",

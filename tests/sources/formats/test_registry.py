@@ -13,6 +13,7 @@ from allennlp_analyze.sources.formats.registry import (
     FORMATS,
     MODEL_ENDINGS,
     WEIGHTS_ENDINGS,
+    Gguf,
     Safetensors,
     TorchFile,
     WeightsFormat,
@@ -21,12 +22,13 @@ from allennlp_analyze.sources.formats.registry import (
 )
 from allennlp_analyze.zoo.manifest.scan import is_model_file
 from tests.support.commands import ROOT
+from tests.support.gguf_files import save
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 WEIGHTS = torch.arange(6.0).reshape(3, 2)
-SAVERS = {Safetensors: safetensors.save_file, TorchFile: torch.save}
+SAVERS = {Gguf: save, Safetensors: safetensors.save_file, TorchFile: torch.save}
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: type(known).__name__)

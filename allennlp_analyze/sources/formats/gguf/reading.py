@@ -111,8 +111,7 @@ def _weights(files: list[_File]) -> Weights:
             for tensor in _experts(file, info) if split else [_tensor(file, info, values)]:
                 if tensor.name in tensors:
                     raise CheckpointError(f"has the tensor {excerpt(tensor.name)} twice")
-                # A tensor is only tied to one of the same file.
-                tensors[tensor.name] = replace(tensor, storage=(file.name, tensor.storage))
+                tensors[tensor.name] = tensor  # names its storage
     return Weights(tensors, config_of(values, tensors))
 
 
@@ -153,7 +152,7 @@ def _experts(file: _File, info: TensorInfo) -> Iterator[StoredTensor]:
         names = expert_names(info.name, rows, index)
         for name in names:
             part = TensorInfo(name, (rows // len(names), columns), info.type_number, offset)
-            yield _tensor(file, part, {})
+            yield replace(_tensor(file, part, {}), kind="linear")
             offset += _nbytes(part, kind) if kind else 0
 
 
@@ -170,7 +169,8 @@ def _tensor(file: _File, info: TensorInfo, values: Mapping[str, Value]) -> Store
         size = math.prod(shape)
         storage = StorageRef(key=name, dtype=kind.dtype, block_size=size, start=0, size=size)
         ref = TensorRef(kind.dtype, shape, _contiguous(shape), 0, storage)
-        return replace(stored_tensor(name, ref, block), kind=stated)
+        tensor = stored_tensor(name, ref, block)
+        return tensor if stated is None else replace(tensor, kind=stated)
     reason_or_none = why_not(kind)
     return StoredTensor(
         name,
