@@ -31,6 +31,7 @@ from allennlp_analyze.sources.formats.sharded import (
     is_index,
     read_sharded,
 )
+from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
 from allennlp_analyze.storage.files import open_regular
@@ -70,7 +71,7 @@ def open_source(
     with workspace() as directory:
         opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
         try:
-            source = opening.open(path)
+            source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
         except SourceError as error:
             opening.evict_damaged(path, error)
