@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import allennlp_analyze as analyzer
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.sources.formats.gguf.reading import read_gguf
 from allennlp_analyze.sources.formats.gguf.types import TYPES
@@ -13,6 +14,14 @@ from allennlp_analyze.sources.opening import open_source
 gguf = pytest.importorskip("gguf", reason="make test-formats installs gguf")
 SHAPE = (24, 512)
 PLAIN = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4"}
+# Where blocks have their scales.
+SCALES = {
+    **dict.fromkeys(("Q4_0", "Q5_0", "Q8_0", "Q8_K"), (0,)),
+    **dict.fromkeys(("Q4_1", "Q5_1", "Q4_K", "Q5_K"), (0, 2)),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q6_K": (208,),
+}
 QUANTIZED = sorted(kind.name for kind in TYPES.values() if kind.dtype is None)
 
 
@@ -146,3 +155,68 @@ def test_the_rows_of_query_and_key_move_only_within_their_heads(tmp_path: Path) 
         found = np.linalg.svd(heads[f"head {i}"], compute_uv=False)
         expected = np.linalg.svd(values[64 * i : 64 * (i + 1)], compute_uv=False)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4"])
+def test_the_estimated_error_is_the_one_that_quantization_made(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(0)
+    kind = gguf.GGMLQuantizationType[name]
+    values = rng.standard_normal(SHAPE).astype(np.float32)
+    values[5] *= 3  # a row with larger steps
+    stored = gguf.quants.quantize(values, kind)
+    made = writer(tmp_path / "m.gguf")
+    made.add_tensor("blk.0.attn_q.weight", stored, raw_dtype=kind)
+    finish(made)
+    errors = gguf.quants.dequantize(stored, kind) - values
+    with open_source(str(tmp_path / "m.gguf")) as source:
+        (tensor,) = source.tensors.values()
+    for take in (lambda all: all, lambda all: all[5:6], lambda all: all[:, :64]):
+        found, expected = tensor.rms_error(take), np.sqrt(np.mean(take(errors) ** 2))
+        assert 0.8 < found / expected < 1.25
+
+
+@pytest.mark.parametrize("name", [name for name in QUANTIZED if not name.startswith("TQ")])
+def test_steps_are_those_between_neighboring_numbers(name: str) -> None:
+    """A code more or less changes a number by its step, or the error is within the type's share."""
+    from allennlp_analyze.sources.formats.gguf.errors import _UNIT_CODES, variances_of
+    from allennlp_analyze.sources.formats.gguf.types import dequantizer, why_not
+
+    kind = next(kind for kind in TYPES.values() if kind.name == name)
+    if why_not(kind):
+        pytest.skip(f"the package does not know {name}")
+    stored = np.random.default_rng(0).integers(0, 60, 200 * kind.nbytes, np.uint8)
+    for start in SCALES.get(name, ()):
+        scale = np.array([0.5], "<f4" if name == "Q8_K" else "<f2").view(np.uint8)
+        stored.reshape(200, -1)[:, start : start + len(scale)] = scale
+    numbers, variances = dequantizer(kind)(stored), variances_of(kind)(stored)
+    assert variances.shape == numbers.shape and (variances >= 0).all()
+    if name not in _UNIT_CODES or name.startswith(("IQ4", "MXFP4", "NVFP4")):
+        assert 0.0001 < variances.mean() / np.mean(numbers**2) < 0.3
+        return
+    # All numbers of a group of 16 are its smallest number and whole steps.
+    steps = np.sqrt(12 * variances.astype(np.float64)).reshape(-1, 16)
+    groups = numbers.astype(np.float64).reshape(-1, 16)
+    assert (steps == steps[:, :1]).all()
+    moves = (groups - groups[:, :1])[steps[:, 0] > 0] / steps[steps[:, 0] > 0]
+    np.testing.assert_allclose(moves, np.round(moves), atol=1e-3)
+    assert np.unique(np.diff(np.unique(np.round(moves)))).min() == 1
+
+
+def test_the_noise_of_quantization_hides_a_loss_and_no_more(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    healthy = rng.standard_normal((384, 256)).astype(np.float32)
+    left, values, right = np.linalg.svd(healthy, full_matrices=False)
+    values[200:] = 1e-4
+    lost = ((left * values) @ right).astype(np.float32)
+    verdicts = {}
+    for name in ("F16", "Q8_0", "Q4_0"):
+        made = writer(tmp_path / f"{name}.gguf")
+        kind = gguf.GGMLQuantizationType[name]
+        for index, matrix in enumerate((healthy, lost)):
+            stored = gguf.quants.quantize(matrix, kind)
+            made.add_tensor(f"blk.{index}.ffn_up.weight", stored, raw_dtype=kind)
+        finish(made)
+        report = analyzer.analyze(tmp_path / f"{name}.gguf")
+        verdicts[name] = [layer.verdict.value for layer in report.layers]
+    assert verdicts["F16"] == verdicts["Q8_0"] == ["full_rank", "collapsed"]
+    assert verdicts["Q4_0"] == ["full_rank", "hidden"]

@@ -2,23 +2,23 @@
 
 import math
 from collections.abc import Iterator
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.sources.formats.gguf.errors import variances_of
 from allennlp_analyze.sources.formats.gguf.types import BlockType, dequantizer
+from allennlp_analyze.sources.quantized.matrix import Noise
 from allennlp_analyze.sources.views import Block
-from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.mapped import gathered
 
 # Numbers of a piece: what dequantizes it needs some ten times as much memory.
 _PIECE = 1 << 18
-# Numbers up to this size are returned in memory, more of them in a file.
-_IN_MEMORY_BYTES = 1 << 25
 
 
-class Dequantized:
-    """Reads the numbers of one quantized tensor, as float32, when it is called."""
+class QuantizedTensor:
+    """Reads the numbers of one quantized tensor, and the noise of its quantization."""
 
     __slots__ = ("_block", "_kind", "_name", "_shape")
 
@@ -28,30 +28,41 @@ class Dequantized:
         self._kind = kind
         self._block = block
 
-    def __call__(self) -> np.ndarray:
-        """Raises `TensorError` if there is no room for the numbers."""
-        size = math.prod(self._shape)
-        if size * 4 <= _IN_MEMORY_BYTES:
-            whole = np.empty(size, np.float32)
-            at = 0
-            for piece in self._pieces():
-                whole[at : at + len(piece)] = piece
-                at += len(piece)
-            whole.flags.writeable = False
-            return whole.reshape(self._shape)
+    def values(self) -> np.ndarray:
+        """Returns the numbers as float32. Raises `TensorError` if there is no room for them."""
+        if 0 in self._shape:
+            return np.empty(self._shape, np.float32)
         try:
-            written = mapped_copy(piece.data for piece in self._pieces())
-        except OSError as error:
-            reason: Optional[str] = error.strerror
-            raise TensorError(
-                f"{self._name}: cannot be dequantized ({reason or error}: its numbers take"
-                f" {size * 4} bytes)"
-            ) from None
-        return written.view(np.float32).reshape(self._shape)
+            whole = gathered(self._pieces(dequantizer(self._kind)), self._shape)
+        except TensorError as error:
+            raise TensorError(f"{self._name}: {error}") from None
+        whole.flags.writeable = False
+        return whole
 
-    def _pieces(self) -> Iterator[np.ndarray]:
+    def noise(self) -> Noise:
+        """Returns the mean variances of the errors of rows and of columns."""
+        variances = variances_of(self._kind)
+        columns = self._shape[-1]
+        rows = math.prod(self._shape) // columns
+        by_rows, by_columns = np.zeros(rows), np.zeros(columns)
+        start = 0
+        for piece in self._pieces(variances) if variances else ():
+            place = np.arange(start, start + len(piece))
+            row = place // columns
+            counted = np.bincount(row - row[0], piece)
+            by_rows[row[0] : row[0] + len(counted)] += counted / columns
+            by_columns += np.bincount(place % columns, piece, columns) / rows
+            start += len(piece)
+        return Noise(by_rows, by_columns)
+
+    @property
+    def noise_or_none(self) -> Optional[Callable[[], Noise]]:
+        """Returns `noise`, or None for a type that makes no errors."""
+        return None if variances_of(self._kind) is None else self.noise
+
+    def _pieces(self, convert: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        """Yields what `convert` makes of a number of blocks at a time."""
         stored = self._block.read()
         step = max(1, _PIECE // self._kind.size) * self._kind.nbytes
-        to_numbers = dequantizer(self._kind)
         for start in range(0, len(stored), step):
-            yield np.ascontiguousarray(to_numbers(stored[start : start + step]))
+            yield convert(stored[start : start + step])

@@ -22,7 +22,7 @@ from allennlp_analyze.sources.formats.gguf.names import (
     kind_of,
     name_of_factor,
 )
-from allennlp_analyze.sources.formats.gguf.quantized import Dequantized
+from allennlp_analyze.sources.formats.gguf.quantized import QuantizedTensor
 from allennlp_analyze.sources.formats.gguf.splits import number_of, parts_of
 from allennlp_analyze.sources.formats.gguf.types import TYPES, BlockType, why_not
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
@@ -171,16 +171,12 @@ def _tensor(file: _File, info: TensorInfo, values: Mapping[str, Value]) -> Store
         ref = TensorRef(kind.dtype, shape, _contiguous(shape), 0, storage)
         tensor = stored_tensor(name, ref, block)
         return tensor if stated is None else replace(tensor, kind=stated)
-    reason_or_none = why_not(kind)
-    return StoredTensor(
-        name,
-        shape,
-        "float32",
-        name,
-        None if reason_or_none else Dequantized(name, shape, kind, block),
-        unsupported=reason_or_none,
-        kind=stated,
-    )
+    why = why_not(kind)
+    if why is not None:
+        return StoredTensor(name, shape, "float32", name, None, unsupported=why, kind=stated)
+    quantized = QuantizedTensor(name, shape, kind, block)
+    noise = None if 0 in shape else quantized.noise_or_none
+    return StoredTensor(name, shape, "float32", name, quantized.values, kind=stated, noise=noise)
 
 
 def _shape(info: TensorInfo, values: Mapping[str, Value]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.sources.formats.gguf import quantized, types
 from allennlp_analyze.sources.formats.gguf.reading import read_gguf
 from allennlp_analyze.sources.opening import open_source
+from allennlp_analyze.storage import mapped
 from allennlp_analyze.zoo.manifest.scan import models_below
 from tests.support.gguf_files import (
     BF16,
@@ -84,7 +85,7 @@ def test_large_tensors_are_dequantized_into_a_file(
     scales, codes = np.full(6, 0.5), RNG.integers(-127, 128, (6, 32), np.int8)
     path = written(tmp_path / "m", [q8("a.weight", (3, 64), scales, codes)])
     in_memory = read_gguf(path, "m").tensors["a.weight"].values()
-    monkeypatch.setattr(quantized, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(mapped, "IN_MEMORY_BYTES", 0)
     in_file = read_gguf(path, "m").tensors["a.weight"].values()
     assert np.array_equal(in_memory, in_file)
     assert not in_file.flags.writeable and not in_memory.flags.writeable
@@ -92,8 +93,8 @@ def test_large_tensors_are_dequantized_into_a_file(
     def full(pieces: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(quantized, "mapped_copy", full)
-    with pytest.raises(TensorError, match=r"a.weight: .*No space left.* 768 bytes"):
+    monkeypatch.setattr(mapped, "mapped_copy", full)
+    with pytest.raises(TensorError, match=r"a.weight: .*No space left"):
         read_gguf(path, "m").tensors["a.weight"].values()
 
 
