@@ -13,7 +13,10 @@ from allennlp_analyze.sources.formats.registry import (
     FORMATS,
     MODEL_ENDINGS,
     WEIGHTS_ENDINGS,
+    Flax,
     Gguf,
+    Npy,
+    Npz,
     Safetensors,
     TorchFile,
     WeightsFormat,
@@ -21,14 +24,33 @@ from allennlp_analyze.sources.formats.registry import (
     read_weights,
 )
 from allennlp_analyze.zoo.manifest.scan import is_model_file
+from tests.support import gguf_files, msgpack_files
 from tests.support.commands import ROOT
-from tests.support.gguf_files import save
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 WEIGHTS = torch.arange(6.0).reshape(3, 2)
-SAVERS = {Gguf: save, Safetensors: safetensors.save_file, TorchFile: torch.save}
+
+
+def save_npz(tensors, path):
+    with path.open("wb") as file:
+        np.savez(file, **{name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def save_npy(tensors, path):
+    with path.open("wb") as file:
+        np.save(file, next(iter(tensors.values())).numpy())
+
+
+SAVERS = {
+    Gguf: gguf_files.save,
+    Npz: save_npz,
+    Npy: save_npy,
+    Safetensors: safetensors.save_file,
+    Flax: msgpack_files.save,
+    TorchFile: torch.save,
+}
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: type(known).__name__)
