@@ -261,7 +261,7 @@ class _Finder:
         """
         module, leaf = split_name(tensor.name)
         layer = leaf[len("weight_ih") :]
-        if leaf.startswith("weight_hr"):
+        if not leaf.startswith(("weight_ih", "weight_hh")):
             return 0
         if facts:
             return facts.gates

@@ -113,6 +113,21 @@ class Npy:
         return Weights(read_npy(path, label))
 
 
+class Keras:
+    """A model of Keras: an HDF5 file, or a zip file with one."""
+
+    endings = (".keras", ".h5", ".hdf5")
+
+    def recognizes(self, head: bytes) -> bool:
+        first = _first_member(head)
+        return head.startswith(b"\x89HDF\r\n") or first in (b"metadata.json", b"config.json")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.keras.reading import read_keras
+
+        return read_keras(path, label)
+
+
 class Flax:
     """A tree of arrays, as `flax.serialization` writes it with msgpack."""
 
@@ -130,7 +145,15 @@ class Flax:
 
 
 # The order in which `recognizes` is called.
-FORMATS: tuple[WeightsFormat, ...] = (Gguf(), Npz(), Npy(), Safetensors(), Flax(), TorchFile())
+FORMATS: tuple[WeightsFormat, ...] = (
+    Gguf(),
+    Npz(),
+    Npy(),
+    Keras(),
+    Safetensors(),
+    Flax(),
+    TorchFile(),
+)
 # AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
