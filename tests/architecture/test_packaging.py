@@ -22,6 +22,7 @@ PACKAGE = "allennlp_analyze"
 EXTRAS = {
     "pandas",
     "gguf",
+    "keras",
     "dask",
     "torchvision",
     "rank-collapse",

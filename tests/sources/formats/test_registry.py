@@ -15,6 +15,7 @@ from allennlp_analyze.sources.formats.registry import (
     WEIGHTS_ENDINGS,
     Flax,
     Gguf,
+    Keras,
     Npy,
     Npz,
     Safetensors,
@@ -43,10 +44,18 @@ def save_npy(tensors, path):
         np.save(file, next(iter(tensors.values())).numpy())
 
 
+def save_keras(tensors, path):
+    h5py = pytest.importorskip("h5py", reason="an extra; tests/formats has Keras's own files")
+    with h5py.File(path, "w") as file:
+        for name, tensor in tensors.items():  # a kernel is inputs x outputs
+            file[name.replace(".weight", "/kernel")] = tensor.numpy().T
+
+
 SAVERS = {
     Gguf: gguf_files.save,
     Npz: save_npz,
     Npy: save_npy,
+    Keras: save_keras,
     Safetensors: safetensors.save_file,
     Flax: msgpack_files.save,
     TorchFile: torch.save,

@@ -1,4 +1,4 @@
-"""What is known of Keras's layers; `tests/formats/test_keras.py` reads files that Keras has written."""
+"""What is known of Keras's layers; `tests/formats/test_keras.py` reads files of Keras."""
 
 import json
 import sys
