@@ -25,6 +25,8 @@ EXTRAS = {
     "torch",
     "hub",
     "pandas",
+    "gguf",
+    "keras",
     "dask",
     "torchvision",
     "rank-collapse",

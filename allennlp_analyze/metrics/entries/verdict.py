@@ -117,6 +117,17 @@ VERDICT = (
         section=SECTION,
     ),
     Metric(
+        "evidence.noise_floor",
+        "The singular value that the errors of quantization can reach in a lost direction; null"
+        " without quantization.",
+        nullable=True,
+        schema=_FROM_ZERO,
+        columns=("noise_floor",),
+        unit=WEIGHTS,
+        label="noise floor of quantization",
+        section=SECTION,
+    ),
+    Metric(
         "evidence.findings",
         "Groups of lost, weak or harmless directions with a cause each.",
         TEXT,
