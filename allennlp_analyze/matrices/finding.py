@@ -116,8 +116,8 @@ class _Finder:
 
     def why_not(self, tensor: StoredTensor) -> Optional[str]:
         """Returns the reason for skipping `tensor`, or None if it is analyzed."""
-        if tensor.unsupported is not None:
-            return tensor.unsupported
+        if tensor.unsupported is not None or tensor.joined is not None:
+            return tensor.unsupported or tensor.joined
         if not tensor.dtype.startswith(("float", "bfloat")):
             return f"{tensor.dtype}: not floating point"
         if self.modules.is_buffer(tensor.name):
@@ -215,7 +215,7 @@ class _Finder:
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
         if kind == "convolution":
-            inferred = transposed_groups(self.source, tensor.name)
+            inferred = 0 if tensor.kind else transposed_groups(self.source, tensor.name)
             yield _convolution(tensor.shape, facts.transposed_groups if facts else inferred)
             return
         shape = tensor.shape
