@@ -13,6 +13,7 @@ from allennlp_analyze.sources.formats.registry import (
     FORMATS,
     MODEL_ENDINGS,
     WEIGHTS_ENDINGS,
+    Onnx,
     Safetensors,
     TorchFile,
     WeightsFormat,
@@ -21,12 +22,19 @@ from allennlp_analyze.sources.formats.registry import (
 )
 from allennlp_analyze.zoo.manifest.scan import is_model_file
 from tests.support.commands import ROOT
+from tests.support.onnx_files import saved
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
 WEIGHTS = torch.arange(6.0).reshape(3, 2)
-SAVERS = {Safetensors: safetensors.save_file, TorchFile: torch.save}
+
+
+def save_onnx(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
+    path.write_bytes(saved({name: tensor.numpy() for name, tensor in tensors.items()}))
+
+
+SAVERS = {Onnx: save_onnx, Safetensors: safetensors.save_file, TorchFile: torch.save}
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: type(known).__name__)

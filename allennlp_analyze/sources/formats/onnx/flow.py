@@ -4,7 +4,7 @@ from typing import Optional, Union
 
 from allennlp_analyze.sources.formats.onnx.layout import Permuted, Reshaped, Step, Steps
 from allennlp_analyze.sources.formats.onnx.model import Graph, Model, Node, subgraphs
-from allennlp_analyze.sources.formats.onnx.operators import CHANGING, MOVING, PLAIN, Use, uses
+from allennlp_analyze.sources.formats.onnx.operators import CHANGING, KNOWN, MOVING, Use, uses
 from allennlp_analyze.sources.formats.onnx.quantized import NBits, Quantized
 from allennlp_analyze.sources.formats.onnx.quantized_operators import quantized_use
 from allennlp_analyze.sources.formats.onnx.tensors import Tensor
@@ -16,6 +16,7 @@ from allennlp_analyze.sources.formats.onnx.values import (
     Weight,
     added,
     changed,
+    distinct_sources,
     joined,
     may_be_layer,
     named,
@@ -61,9 +62,9 @@ class Flow:
         self._count += 1
         values = [scope.value(name) if name else None for name in node.inputs]
         function = self._model.functions.get((node.domain, node.operator))
-        known = node.operator in PLAIN or function is not None
-        for value in values:
-            for weight in value.sources if value else ():
+        known = node.operator in KNOWN or function is not None
+        for sources in distinct_sources(values):
+            for weight in sources:
                 if weight.first is None:
                     weight.first = self._count
                 if len(weight.takers) < MAX_USES:
@@ -127,7 +128,7 @@ class Flow:
         for formal in formals:
             value = actual.get(id(formal))
             for found in formal.found if value is not None else ():
-                node_of = node if found.node.operator in PLAIN else named(found.node, node)
+                node_of = node if found.node.operator in KNOWN else named(found.node, node)
                 self._record(value, found.use, node_of, found.steps, found.changed)
             for weight in value.sources if value is not None else ():
                 weight.is_known = weight.is_known and formal.is_known
@@ -167,7 +168,10 @@ class Flow:
             for name, other in (node.inputs, node.inputs[::-1]) if len(node.inputs) == 2 else ():
                 bias = scope.direct(other)
                 if name in scope.made_by and bias is not None and len(bias.tensor.shape) == 1:
-                    bias.bias_of = bias.bias_of or scope.made_by[name]
+                    layer = scope.made_by[name]
+                    bias.bias_of = bias.bias_of or layer
+                    if bias.name.endswith(".bias"):
+                        layer.module = layer.module or bias.name[: -len(".bias")]
         return None
 
     def _record(

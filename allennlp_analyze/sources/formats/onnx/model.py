@@ -1,18 +1,27 @@
 """The graph of an ONNX model as it is written: nodes, attributes, tensors and subgraphs."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.onnx.tensors import Tensor, parse_sparse, parse_tensor
-from allennlp_analyze.sources.formats.onnx.wire import BYTES, VARINT, Span, Wire, signed
+from allennlp_analyze.sources.formats.onnx.wire import (
+    BYTES,
+    MAX_NAME_BYTES,
+    VARINT,
+    Span,
+    Wire,
+    signed,
+)
 from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.text.lines import excerpt
 
-MAX_NODES = 500_000
+MAX_NODES = 200_000
 MAX_DEPTH = 32
 MAX_OPERANDS = 100_000
+_SCOPES = b"pkg.torch.onnx.name_scopes"
 _GRAPH_FIELD, _FUNCTIONS_FIELD, _TRAINING_FIELD = 7, 25, 20
 
 
@@ -31,11 +40,15 @@ class Attribute:
 
 @dataclass
 class Node:
-    """One operator: the names of its operands and results, and its attributes by name."""
+    """One operator: the names of its operands and results, and its attributes by name.
+
+    `module` is the path of the layer, if its exporter or the name of its bias says it.
+    """
 
     operator: str = ""
     domain: str = ""
     name: str = ""
+    module: str = ""
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     attributes: dict[str, Attribute] = field(default_factory=dict)
@@ -167,6 +180,8 @@ class Parser:
                 node.attributes[attribute.name] = attribute
             elif number == 7:
                 node.domain = self.wire.text((start, end))
+            elif number == 9:
+                node.module = self._scope((start, end)) or node.module
         if max(len(node.inputs), len(node.outputs)) > MAX_OPERANDS:
             raise CheckpointError(f"has a node of more than {MAX_OPERANDS} operands")
         return node
@@ -196,6 +211,18 @@ class Parser:
         if self._tensors > MAX_TENSORS:
             raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
         return tensor
+
+    def _scope(self, span: Span) -> str:
+        """The path of the layer from an entry "['', 'layer.0', 'layer.0.query', 'linear']"."""
+        entry = {n: (start, end) for n, _, start, end in self.wire.fields(span)}
+        start, end = entry.get(1, (0, 0))
+        if self.wire.data[start:end] != _SCOPES or 2 not in entry:
+            return ""
+        start, end = entry[2]
+        if end - start > MAX_NAME_BYTES:
+            return ""
+        names = re.findall(r"'([^']*)'", self.wire.text((start, end)))
+        return names[-2] if len(names) > 1 else ""
 
     def _first_text(self, span: Span) -> str:
         """The name of a ValueInfoProto."""

@@ -25,6 +25,8 @@ def is_anonymous(name: str) -> bool:
 
 def module_of(node: Node) -> str:
     """The path of the layer: "/encoder/layer.0/query/MatMul" is in `encoder.layer.0.query`."""
+    if node.module:
+        return node.module
     parts = [part for part in node.name.split("/") if part]
     if len(parts) > 1 and re.fullmatch(re.escape(node.operator) + r"(_\d+)?", parts[-1]):
         parts.pop()
@@ -80,7 +82,7 @@ class Names:
             node, leaf = weight.found[0].node, weight.found[0].use.leaf
         elif weight.bias_of is not None:
             node, leaf = weight.bias_of, "bias"
-        if node is not None and node.name:
+        if node is not None and (node.name or node.module):
             yield f"{module_of(node)}.{leaf}"
             last = node.name.rpartition("/")[2]
             yield f"{module_of(node)}.{last}.{leaf}"

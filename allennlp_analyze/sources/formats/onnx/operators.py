@@ -116,17 +116,18 @@ MOVING = {
 }
 # Operators that change numbers one by one, or rows by rows: a weight of them is not as stored.
 CHANGING = frozenset("Mul Div Add Sub Clip Neg Tanh Abs Sign Where".split())
-# Known operators that take arrays which are no maps between activations.
-PLAIN = (
+# Known operators: an array that they take, but not as a weight, is no map between activations.
+KNOWN = (
     CHANGING
-    | frozenset(
-        "BatchNormalization LayerNormalization InstanceNormalization GroupNormalization Pow Equal"
-        " RMSNormalization SkipLayerNormalization SimplifiedLayerNormalization And Or Not Less Greater"
-        " SkipSimplifiedLayerNormalization PRelu Max Min Mod Range Resize Upsample If Loop Scan Shape"
-        " ScatterND ScatterElements GatherND GatherElements OneHot Size LessOrEqual GreaterOrEqual"
-        " ConstantOfShape RotaryEmbedding ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd TopK"
-        " Sin Cos Sqrt Exp Log Erf Softmax Sigmoid Relu CumSum Trilu BitShift ArgMax NonZero"
-        " QuantizeLinear DequantizeLinear DynamicQuantizeLinear".split()
-    )
     | frozenset(MOVING)
+    | frozenset(
+        "MatMul FusedMatMul Gemm FusedGemm Conv FusedConv ConvTranspose LSTM GRU RNN Einsum"
+        " BatchNormalization LayerNormalization InstanceNormalization GroupNormalization"
+        " RMSNormalization SkipLayerNormalization SimplifiedLayerNormalization"
+        " SkipSimplifiedLayerNormalization PRelu Max Min Mod Range Resize Upsample If Loop Scan"
+        " Shape ScatterND ScatterElements GatherND GatherElements OneHot Size LessOrEqual"
+        " GreaterOrEqual ConstantOfShape RotaryEmbedding ReduceSum ReduceMean ReduceMax ReduceMin"
+        " ReduceProd TopK Sin Cos Sqrt Exp Log Erf Softmax Sigmoid Relu CumSum Trilu BitShift"
+        " ArgMax NonZero DynamicQuantizeLinear Pow Equal And Or Not Less Greater".split()
+    )
 )

@@ -1,6 +1,7 @@
 """The constants of a graph while they are followed, and the values that are made of them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Optional, Union
 
 from allennlp_analyze.sources.formats.onnx.layout import Step, Steps
@@ -10,7 +11,7 @@ from allennlp_analyze.sources.formats.onnx.quantized import NBits, Quantized
 from allennlp_analyze.sources.formats.onnx.tensors import Tensor
 
 # A value made of more tensors than this is not followed; a weight has no more uses than this.
-MAX_SOURCES = 64
+MAX_SOURCES = 16
 MAX_STEPS = 16
 MAX_USES = 16
 
@@ -93,23 +94,28 @@ def may_be_layer(shape: tuple[int, ...], use: Use) -> bool:
 def named(inner: Node, call: Node) -> Node:
     """The node of a function under the name of its call."""
     name = f"{call.name}/{inner.operator}" if call.name else inner.name
-    return Node(inner.operator, inner.domain, name, inner.inputs, inner.outputs, inner.attributes)
+    return replace(inner, name=name, module=call.module)
 
 
-def joined(values: "tuple[Optional[Value], ...] | list[Optional[Value]]") -> Optional[Value]:
+def joined(values: "Sequence[Optional[Value]]") -> Optional[Value]:
     """The value made of several, None unless all of them are constant."""
-    sources: dict[int, Weight] = {}
-    if any(value is None for value in values):
+    first = values[0] if values else Value()
+    if any(value is None for value in values) or first is None:
         return None
-    for value in values:
-        if value is not None and len(sources) <= MAX_SOURCES:
-            sources.update((id(weight), weight) for weight in value.sources)
+    sources: dict[int, Weight] = {}
+    for each in distinct_sources(values):
+        if len(sources) <= MAX_SOURCES:
+            sources.update((id(weight), weight) for weight in each)
     if len(sources) > MAX_SOURCES:
         return Value()
-    same = len({value.steps for value in values if value is not None}) == 1 and len(sources) < 2
-    steps = values[0].steps if same and values[0] is not None else None
-    changed = any(value.changed for value in values if value is not None)
-    return Value(tuple(sources.values()), steps, changed)
+    same = len(sources) < 2 and all(v is not None and v.steps == first.steps for v in values)
+    is_changed = any(value is not None and value.changed for value in values)
+    return Value(tuple(sources.values()), first.steps if same else None, is_changed)
+
+
+def distinct_sources(values: "Iterable[Optional[Value]]") -> "Iterable[tuple[Weight, ...]]":
+    """The sources of all constant values, once for all values that share them."""
+    return {id(value.sources): value.sources for value in values if value is not None}.values()
 
 
 def changed(values: list[Optional[Value]]) -> Optional[Value]:

@@ -148,9 +148,7 @@ def test_gates_cut_from_one_tensor_are_its_use(tmp_path: Path) -> None:
     )
     plain = onnx.graph([onnx.node("Identity", "w", "i")], inputs=(), outputs=("i",))
     nodes = [
-        onnx.node(
-            "If", "x", "v", onnx.body("then_branch", cut), onnx.body("else_branch", plain)
-        ),
+        onnx.node("If", "x", "v", onnx.body("then_branch", cut), onnx.body("else_branch", plain)),
         onnx.node("Unsqueeze", "v", "u"),
         onnx.node("LSTM", ["x", "u", "u"], "y"),
     ]
