@@ -219,7 +219,7 @@ class _Finder:
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
         if kind == "convolution":
-            inferred = transposed_groups(self.source, tensor.name)
+            inferred = 0 if tensor.kind else transposed_groups(self.source, tensor.name)
             yield _convolution(tensor.shape, facts.transposed_groups if facts else inferred)
             return
         shape = tensor.shape

@@ -257,9 +257,12 @@ class _Opening:
         """Returns the contents of a weights file, or of all files that an index lists."""
         if not path.is_relative_to(self._directory):  # not a member of an archive
             self._reads(path, *parts_of(path))
-        if not is_index(label):
-            return read_weights(path, label)
-        return read_sharded(path, label, self._reads)
+        if is_index(label):
+            return read_sharded(path, label, self._reads)
+        weights = read_weights(path, label)
+        for state in weights.files:
+            self._files.setdefault(Path(state.path), state)
+        return weights
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

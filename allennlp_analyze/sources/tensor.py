@@ -7,6 +7,7 @@ from typing import Callable, Optional, Protocol
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.blocks import Decode, as_stored
 
 # Takes a matrix from the values of a tensor.
@@ -34,7 +35,8 @@ class StoredTensor:
     `unsupported` says why the values cannot be read (sparse, quantized, ...); None if they can.
     `unpacked` is the number of bytes of its values that the file does not hold as such: of a
     compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
-    file itself states (by an operator of its graph); None if names and shapes must tell.
+    file itself states (by an operator of its graph), whose outputs are then its rows, a convolution
+    being out x in/groups x kernel; None if names and shapes must tell.
     `noise` reads the errors of a dequantized weight. `joined` is the reason for skipping a tensor
     that belongs to a quantized weight (its scales).
     """
@@ -81,9 +83,11 @@ class Weights:
     """The contents of one weights file: its tensors by name, and what it says about the model.
 
     `config` has the keys of a config.json ({} if the file says nothing); one beside the file comes
-    first. `warnings` are for the user.
+    first. `warnings` are for the user. `files` are the states of other files with values, before
+    they were read.
     """
 
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    files: tuple[FileState, ...] = ()

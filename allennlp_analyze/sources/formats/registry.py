@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from allennlp_analyze.errors import SourceError
+from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from allennlp_analyze.storage.files import open_regular
 
 if TYPE_CHECKING:
@@ -144,12 +145,27 @@ class Flax:
         return read_flax(path, label)
 
 
-# The order in which `recognizes` is called.
+class Onnx:
+    """A protobuf message: the version, texts about the producer, the graph."""
+
+    endings = (".onnx",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return is_onnx(head)
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.onnx.reading import read_onnx
+
+        return read_onnx(path, label)
+
+
+# The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
 FORMATS: tuple[WeightsFormat, ...] = (
     Gguf(),
     Npz(),
     Npy(),
     Keras(),
+    Onnx(),
     Safetensors(),
     Flax(),
     TorchFile(),

@@ -18,6 +18,7 @@ from allennlp_analyze.sources.formats.registry import (
     Keras,
     Npy,
     Npz,
+    Onnx,
     Safetensors,
     TorchFile,
     WeightsFormat,
@@ -27,6 +28,7 @@ from allennlp_analyze.sources.formats.registry import (
 from allennlp_analyze.zoo.manifest.scan import is_model_file
 from tests.support import gguf_files, msgpack_files
 from tests.support.commands import ROOT
+from tests.support.onnx_files import saved
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -51,9 +53,14 @@ def save_keras(tensors, path):
             file[name.replace(".weight", "/kernel")] = tensor.numpy().T
 
 
+def save_onnx(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
+    path.write_bytes(saved({name: tensor.numpy() for name, tensor in tensors.items()}))
+
+
 SAVERS = {
     Gguf: gguf_files.save,
     Npz: save_npz,
+    Onnx: save_onnx,
     Npy: save_npy,
     Keras: save_keras,
     Safetensors: safetensors.save_file,
