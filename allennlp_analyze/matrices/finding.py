@@ -21,6 +21,7 @@ from allennlp_analyze.matrices.not_learned import buffer_by_name, why_not_learne
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import Decode, as_stored
+from allennlp_analyze.sources.small_floats import EXPONENTS
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -117,10 +118,12 @@ class _Finder:
 
     def why_not(self, tensor: StoredTensor) -> Optional[str]:
         """Returns the reason for skipping `tensor`, or None if it is analyzed."""
-        if tensor.unsupported is not None:
-            return tensor.unsupported
+        if tensor.unsupported is not None or tensor.joined is not None:
+            return tensor.unsupported or tensor.joined
         if not tensor.dtype.startswith(("float", "bfloat")):
             return f"{tensor.dtype}: not floating point"
+        if tensor.dtype == EXPONENTS:
+            return "scales of quantization: not a matrix"
         if tensor.is_buffer or self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
         if tensor.name in self.modules.frozen:
@@ -177,6 +180,7 @@ class _Finder:
                 module_class=facts.module_class if facts else None,
                 tied=tuple(name for name in names if name != tensor.name),
                 decode=decode,
+                noise=partial(tensor.rms_error, part.take) if tensor.noise else None,
             )
 
     def _layer_name(self, parameter: str) -> str:
@@ -217,7 +221,7 @@ class _Finder:
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
         if kind == "convolution":
-            inferred = transposed_groups(self.source, tensor.name)
+            inferred = 0 if tensor.kind else transposed_groups(self.source, tensor.name)
             yield _convolution(tensor.shape, facts.transposed_groups if facts else inferred)
             return
         shape = tensor.shape
@@ -259,7 +263,7 @@ class _Finder:
         """
         module, leaf = split_name(tensor.name)
         layer = leaf[len("weight_ih") :]
-        if leaf.startswith("weight_hr"):
+        if not leaf.startswith(("weight_ih", "weight_hh")):
             return 0
         if facts:
             return facts.gates

@@ -13,7 +13,8 @@ from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.state_dict import Found, find_state_dict, named_tensors
 from allennlp_analyze.sources.pickles.description import Inert, Key, TensorRef
-from allennlp_analyze.sources.quantized_tensor import INTEGERS
+from allennlp_analyze.sources.quantized.joining import dequantized
+from allennlp_analyze.sources.quantized_tensor import INTEGERS, Steps
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.lines import excerpt
@@ -67,7 +68,7 @@ def mapping_source(mapping: Mapping[Any, Any], key: Optional[str] = None) -> Sou
         raise UsageError(f"the mapping {error}; {_WANTED}") from None
     if not found.tensors and not found.left_out:
         raise UsageError(f"the mapping is empty; {_WANTED}")
-    return replace(_source(STATE_DICT, found), key=key)
+    return dequantized(replace(_source(STATE_DICT, found), key=key))
 
 
 def module_source(model: Any) -> tuple[Source, Any]:
@@ -83,7 +84,7 @@ def module_source(model: Any) -> tuple[Source, Any]:
     found = named_tensors(_described(model.state_dict(), _MAX_NESTED, {}))
     if not found.tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
-    return replace(_source(name, found), config=_configuration(model)), model
+    return dequantized(replace(_source(name, found), config=_configuration(model))), model
 
 
 def _configuration(model: Any) -> Mapping[str, object]:
@@ -179,7 +180,7 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
         return StoredTensor(name, shape or (), dtype, name, None, unsupported=reason)
     if tensor.is_quantized:
         load = partial(_dequantized, name, tensor)
-        return StoredTensor(name, shape, "float32", name, load)
+        return StoredTensor(name, shape, "float32", name, load, noise=partial(_steps, tensor))
     return StoredTensor(
         name=name,
         shape=shape,
@@ -234,6 +235,12 @@ def _torch_values(name: str, tensor: Any, dtype: str) -> np.ndarray:
 
 def _dequantized(name: str, tensor: Any) -> np.ndarray:
     return _torch_values(name, tensor.dequantize(), "float32")
+
+
+def _steps(tensor: Any) -> Steps:
+    if str(tensor.qscheme()).startswith("torch.per_channel"):
+        return Steps(tensor.q_per_channel_scales().double().numpy(), tensor.q_per_channel_axis())
+    return Steps(np.asarray(tensor.q_scale()))
 
 
 def _bits(plain: Any, dtype: str) -> np.ndarray:

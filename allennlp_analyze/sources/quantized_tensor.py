@@ -9,7 +9,7 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS, as_stored
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import StoredTensor, Take
 from allennlp_analyze.storage.mapped import mapped_copy
 
 # The types of the stored integers.
@@ -54,7 +54,24 @@ def dequantized(
         dtype=_NUMBERS,
         load=lambda: _numbers(integers, scales),
         decode=as_stored,
+        noise=lambda: Steps(scales.scale, axis),
     )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The errors of rounding to steps of `scale`, one for all or for each index of `axis`."""
+
+    scale: np.ndarray
+    axis: Optional[int] = None
+
+    def of(self, take: Take, shape: tuple[int, ...]) -> float:
+        """Returns the root mean square error of what `take` takes from a tensor of `shape`."""
+        along = [1] * len(shape)
+        if self.axis is not None:
+            along[self.axis] = -1
+        squares = (np.asarray(self.scale, np.float64) ** 2 / 12).reshape(along)
+        return math.sqrt(float(np.mean(take(np.broadcast_to(squares, shape)))))
 
 
 def _numbers(integers: StoredTensor, scales: _Scales) -> np.ndarray:

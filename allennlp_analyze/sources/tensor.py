@@ -2,12 +2,27 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, Optional, Protocol
 
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.blocks import Decode, as_stored
+
+# Takes a matrix from the values of a tensor.
+Take = Callable[[np.ndarray], np.ndarray]
+
+
+class ErrorModel(Protocol):
+    """What is known of the errors that quantization made."""
+
+    def of(self, take: Take, shape: tuple[int, ...]) -> float:
+        """Returns the root mean square error of the entries that `take` takes from the tensor.
+
+        Raises `TensorError`.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -20,9 +35,11 @@ class StoredTensor:
     `unsupported` says why the values cannot be read (sparse, quantized, ...); None if they can.
     `unpacked` is the number of bytes of its values that the file does not hold as such: of a
     compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
-    file itself states (by an operator of its graph); None if names and shapes must tell.
-    `is_buffer` says whether its module registers it as a buffer or as a parameter; None if that is
-    not known.
+    file itself states (by an operator of its graph), whose outputs are then its rows, a convolution
+    being out x in/groups x kernel; None if names and shapes must tell.
+    `noise` reads the errors of a dequantized weight. `joined` is the reason for skipping a tensor
+    that belongs to a quantized weight (its scales). `is_buffer` says whether its module
+    registers it as a buffer or as a parameter; None if that is not known.
     """
 
     name: str
@@ -34,6 +51,8 @@ class StoredTensor:
     decode: Decode = field(default=as_stored, repr=False, compare=False)
     unpacked: int = field(default=0, repr=False, compare=False)
     kind: Optional[str] = None
+    noise: Optional[Callable[[], ErrorModel]] = field(default=None, repr=False, compare=False)
+    joined: Optional[str] = None
     is_buffer: Optional[bool] = None
 
     def stored(self) -> np.ndarray:
@@ -53,6 +72,13 @@ class StoredTensor:
         """
         return self.decode(self.stored())
 
+    def rms_error(self, take: Take) -> float:
+        """Returns the root mean square error that quantization made in what `take` takes.
+
+        Raises `TensorError`.
+        """
+        return 0.0 if self.noise is None else self.noise().of(take, self.shape)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -71,10 +97,12 @@ class Weights:
     """The contents of one weights file: its tensors by name, and what it says about the model.
 
     `left_out` is what else the file holds. `config` has the keys of a config.json ({} if the file
-    says nothing); one beside the file comes first. `warnings` are for the user.
+    says nothing); one beside the file comes first. `warnings` are for the user. `files` are the
+    states of other files with values, before they were read.
     """
 
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    files: tuple[FileState, ...] = ()
     left_out: tuple[LeftOut, ...] = ()

@@ -56,7 +56,7 @@ def read_sharded(
         tensors,
         {key: value for shard in shards.values() for key, value in shard.config.items()},
         tuple(dict.fromkeys(line for shard in shards.values() for line in shard.warnings)),
-        tuple(left_out for shard in shards.values() for left_out in shard.left_out),
+        left_out=tuple(left_out for shard in shards.values() for left_out in shard.left_out),
     )
 
 
