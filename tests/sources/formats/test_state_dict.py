@@ -14,7 +14,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from allennlp_analyze import analyze
+from allennlp_analyze import analyze, load
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import CheckpointError, SourceError, UsageError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.formats.torch_file import read_torch
@@ -186,6 +187,26 @@ def test_a_wrong_key_lists_the_keys(tmp_path: Path) -> None:
         analyze({"model": {"a": body()}, "head": dead_head()}, key="modle")
     with pytest.raises(UsageError, match="key: only for a path or URL"):
         analyze(nn.Linear(2, 3), key="a")
+
+
+def test_the_command_reads_one_state_dict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of one key is not resumed for another, though names and shapes are the same."""
+    state = {"weight": torch.randn(30, 20)}
+    path = save({"model": state, "ema": {"weight": torch.zeros(30, 20)}}, tmp_path / "w.pt", True)
+    out = ["--output-dir", str(tmp_path / "out"), "--no-plots", "--quiet"]
+    assert main([str(path), *out]) == 0
+    healthy = load(tmp_path / "out")
+    assert main([str(path), *out, "--key", "ema", "--resume", "--force"]) == 0
+    dead = load(tmp_path / "out")
+    assert healthy.settings["key"] is None and dead.settings["key"] == "ema"
+    assert (healthy.layers[0].lost_directions, dead.layers[0].lost_directions) == (0, 20)
+    capsys.readouterr()
+    assert main([str(path), *out, "--force", "--key", "modle"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "w.pt: has no tensors under the key 'modle'; its keys: model, ema" in said
 
 
 def test_other_formats_have_no_keys(tmp_path: Path) -> None:
