@@ -13,6 +13,7 @@ from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.state_dict import Found, find_state_dict, named_tensors
 from allennlp_analyze.sources.pickles.description import Inert, Key, TensorRef
+from allennlp_analyze.sources.pickles.wrappers import why_not_whole
 from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.quantized_tensor import INTEGERS, Steps
 from allennlp_analyze.sources.source import Source
@@ -175,7 +176,10 @@ def _as_float32(block: np.ndarray) -> np.ndarray:
 def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
     dtype = str(tensor.dtype).rpartition(".")[2]
     shape = _shape(tensor)
-    reason = _why_not(tensor, shape, dtype)
+    reason = None
+    if type(tensor).__name__ == "DTensor":  # of FSDP2
+        tensor, reason = _local(tensor)
+    reason = reason or _why_not(tensor, shape, dtype)
     if shape is None or reason is not None:
         return StoredTensor(name, shape or (), dtype, name, None, unsupported=reason)
     if tensor.is_quantized:
@@ -189,6 +193,13 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
         load=partial(_torch_values, name, tensor, dtype),
         decode=partial(decode, name=dtype),
     )
+
+
+def _local(tensor: Any) -> tuple[Any, Optional[str]]:
+    """Returns what this process has of a DTensor, and why that is not the whole, if it is not."""
+    local, partial = tensor.to_local(), any(x.is_partial() for x in tensor.placements)
+    is_whole = _shape(local) == _shape(tensor) and not partial
+    return local, None if is_whole else why_not_whole(tensor.device_mesh.size(), partial)
 
 
 def _why_not(tensor: Any, shape: Optional[tuple[int, ...]], dtype: str) -> Optional[str]:

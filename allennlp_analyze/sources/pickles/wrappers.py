@@ -34,11 +34,14 @@ def wrapped_tensor(arguments: tuple[object, ...], state: object, integers: Integ
     partial = _is_partial(spec)
     if local.shape == size and not partial:
         return local
-    number = _ranks(spec)
-    of = "several" if number is None else str(number)
+    return TensorRef(dtype_name, size, unsupported=why_not_whole(_ranks(spec), partial))
+
+
+def why_not_whole(ranks: Optional[int], partial: bool) -> str:
+    """Returns why a DTensor's own values are not the tensor; `ranks` is None if not known."""
+    of = "several" if ranks is None else str(ranks)
     what = "partial sums" if partial else "shards"
-    reason = f"a DTensor: one of {of} {what}; save full_tensor() instead"
-    return TensorRef(dtype_name, size, unsupported=reason)
+    return f"a DTensor: one of {of} {what}; save full_tensor() instead"
 
 
 def _attributes(value: object) -> dict[object, object]:

@@ -10,6 +10,7 @@ import torch
 
 from allennlp_analyze import analyze
 from allennlp_analyze.sources.formats.torch_file import read_torch
+from allennlp_analyze.sources.in_memory import mapping_source
 from allennlp_analyze.sources.pickles.description import (
     DType,
     StandIn,
@@ -52,6 +53,7 @@ def test_a_whole_dtensor_is_read(mesh: Any, tmp_path: Path, zipped: bool) -> Non
     assert list(found) == ["a.weight", "b.weight"]
     assert_same(found["a.weight"].values(), weight)
     assert_same(found["b.weight"].values(), weight * 2)
+    assert_same(mapping_source(state).tensors["b.weight"].values(), weight * 2)
 
 
 @FORMATS
@@ -68,6 +70,8 @@ def test_a_shard_is_listed_and_counts(mesh: Any, tmp_path: Path, zipped: bool) -
     assert found.shape == (120, 20)
     assert "a DTensor: one of" in (found.unsupported or "")
     assert "save full_tensor() instead" in (found.unsupported or "")
+    (in_memory, _) = mapping_source(state).tensors.values()
+    assert (in_memory.shape, in_memory.unsupported) == (found.shape, found.unsupported)
     summary = analyze(path).summary
     assert summary.judged_percent == 20
     assert summary.verdict == "not_assessed"
