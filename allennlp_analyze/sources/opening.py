@@ -41,6 +41,7 @@ from allennlp_analyze.text.redaction import redacted_url
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+_LISTED = 20
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
 
@@ -199,8 +200,8 @@ class _Opening:
             return (preferred or indexes)[0]
         if len(members) > 1 and are_shards(members):
             raise SourceError(
-                f"{self._archive}: contains {len(members)} shards ({members[0]}, ...) but no index"
-                f" (a file whose name ends in {INDEX_ENDING})"
+                f"{self._archive}: contains {len(members)} shards ({excerpt(members[0])}, ...)"
+                f" but no index (a file whose name ends in {INDEX_ENDING})"
             )
         return self._choose(members)
 
@@ -212,7 +213,7 @@ class _Opening:
 
     def _choose(self, members: tuple[str, ...]) -> str:
         """Choose the weights file to read from those in the archive or directory."""
-        listed = ", ".join(members) or "none"
+        listed = _listing(members)
         if self._weights_file is not None:
             if self._weights_file in members:
                 return self._weights_file
@@ -256,6 +257,13 @@ class _Opening:
         if not is_index(label):
             return read_weights(path, label)
         return read_sharded(path, label, self._reads)
+
+
+def _listing(members: tuple[str, ...]) -> str:
+    """Returns the names for a message: the first ones, and how many there are beside them."""
+    names = ", ".join(excerpt(name) for name in members[:_LISTED])
+    more = len(members) - _LISTED
+    return (f"{names} and {more} more" if more > 0 else names) or "none"
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

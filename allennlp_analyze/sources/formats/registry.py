@@ -8,7 +8,7 @@ the command's help, which lists the endings.
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import CheckpointError, SourceError
 from allennlp_analyze.storage.files import open_regular
 
 if TYPE_CHECKING:
@@ -81,11 +81,17 @@ MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 def read_weights(path: Path, label: str) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
-    Messages use `label` in place of the path. Raises `SourceError`.
+    Messages use `label` in place of the path. Raises `SourceError`, also for a name that is longer
+    than `MAX_NAME`.
     """
+    from allennlp_analyze.sources.views import MAX_NAME
+
     begins = head(path, label)
     known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
-    return known.read(path, label)
+    weights = known.read(path, label)
+    if any(len(name) > MAX_NAME for name in weights.tensors):
+        raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
+    return weights
 
 
 def head(path: Path, label: str) -> bytes:

@@ -10,7 +10,6 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", 
 # Keys beside the model in a training checkpoint; their tensors do not belong to the model.
 _TRAINING = ("optimizer", "optimizer_state_dict", "optimizer_state", "optimizer_states", "epoch")
 _MAX_WRAPPED = 4
-_MAX_NAME = 10_000
 _DATA_PARALLEL = "module."
 
 
@@ -32,8 +31,6 @@ def find_state_dict(described: object) -> dict[str, TensorRef]:
     if described and not tensors:
         keys = ", ".join(excerpt(key, 40) for key in list(described)[:8] if isinstance(key, str))
         raise CheckpointError(f"contains no model tensors; its keys are: {keys or 'not strings'}")
-    if any(len(name) > _MAX_NAME for name in tensors):
-        raise CheckpointError(f"has a tensor name of more than {_MAX_NAME} characters")
     return _without_data_parallel(tensors)
 
 

@@ -14,6 +14,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.pickles.machine import MAX_PICKLE_BYTES, unpickle
 from allennlp_analyze.sources.views import Block, mapped_block
 from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.zip_directory import check_directory
 from allennlp_analyze.text.lines import excerpt
 
 MAX_INFLATED_BYTES = 4 * 2**30
@@ -45,6 +46,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     TorchScript, or was not written by torch.
     """
     try:
+        check_directory(mapping)
         with zipfile.ZipFile(path) as archive:
             records = _by_name(archive)
     except _ZIP_DAMAGE as error:
