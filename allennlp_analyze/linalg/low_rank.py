@@ -9,6 +9,7 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.linalg.gram import add_gram
 from allennlp_analyze.linalg.refine import Refined
 from allennlp_analyze.sources.blocks import Entries
 
@@ -38,11 +39,26 @@ def all_values(entries: Entries, scale: float, eigenvalues: np.ndarray) -> Optio
     _, found, rotation = np.linalg.svd(np.linalg.qr(inside, mode="r"))
     values = np.concatenate([np.zeros(m - count), found[::-1]])
     # The fewer directions, the less rounding is in what is left.
-    basis = basis @ rotation[found > m * eps * found[0]].T
-    left = 0.0
+    basis = basis @ rotation[found > eps * found[0]].T
+    rounding = eps * float(found[0])
+    return Refined(
+        values, rounding * (_norm_outside(entries, scale / rounding, basis) + SVD_ROUNDING)
+    )
+
+
+def _norm_outside(entries: Entries, scale: float, basis: np.ndarray) -> float:
+    """Returns a bound on the largest singular value of scale * W outside the span of `basis`.
+
+    The norm of a Gram matrix is the sum of the fourth powers of singular values, in which many
+    small ones, as those of rounding are, count little.
+    """
+    gram = np.zeros((entries.M, entries.M))
     for rows in entries.blocks(scale):
-        left += float(np.sum((rows - (rows @ basis) @ basis.T) ** 2))
-    return Refined(values, float(np.sqrt(left)) + SVD_ROUNDING * eps * float(found[0]))
+        for _ in range(2):  # the basis is orthonormal up to rounding
+            rows = rows - (rows @ basis) @ basis.T
+        add_gram(gram, rows)
+    twice = 2 * np.triu(gram, 1) ** 2
+    return float((np.sum(twice) + np.sum(np.diagonal(gram) ** 2)) ** 0.25)
 
 
 def _row_space(entries: Entries, scale: float, count: int) -> np.ndarray:
