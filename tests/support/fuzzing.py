@@ -105,7 +105,9 @@ def _in_zip(data: bytes, change: Change, draw: random.Random) -> bytes:
                 packing = zipfile.ZIP_DEFLATED if kind < 0.1 else zipfile.ZIP_STORED
                 new.writestr(name, change(content), packing)
             elif kind < 0.9:
-                renamed = mutated_bytes(name.encode(), draw).decode("utf-8", "replace")
+                renamed = (
+                    mutated_bytes(name.encode(), draw).decode("utf-8", "replace").replace("\0", "?")
+                )
                 new.writestr(renamed or "x", content)
     return target.getvalue()
 
