@@ -26,17 +26,20 @@ _SEED = 2018
 def all_values(entries: Entries, scale: float, eigenvalues: np.ndarray) -> Optional[Refined]:
     """Returns all singular values (M,) of scale * W, ascending; None if too many are not zero.
 
+    The images of the sample need no more memory than a matrix of M x M.
+
     `eigenvalues` (M,) are those of the Gram matrix of scale * W, ascending. `error` is that of the
     values, not of their squares.
     """
     m, eps = entries.M, float(np.finfo(np.float64).eps)
     shown = int(np.count_nonzero(eigenvalues > m * eps * eigenvalues[-1]))
     count = SHOWN * shown + EXTRA
-    if count * SHARE > m:
+    if count * SHARE > m or 2 * count * entries.N > m * m:  # beside the Gram matrix
         return None
     basis = _row_space(entries, scale, count)
     inside = np.concatenate([rows @ basis for rows in entries.blocks(scale)])
     _, found, rotation = np.linalg.svd(np.linalg.qr(inside, mode="r"))
+    del inside
     values = np.concatenate([np.zeros(m - count), found[::-1]])
     # The fewer directions, the less rounding is in what is left.
     basis = basis @ rotation[found > eps * found[0]].T
@@ -57,8 +60,8 @@ def _norm_outside(entries: Entries, scale: float, basis: np.ndarray) -> float:
         for _ in range(2):  # the basis is orthonormal up to rounding
             rows = rows - (rows @ basis) @ basis.T
         add_gram(gram, rows)
-    twice = 2 * np.triu(gram, 1) ** 2
-    return float((np.sum(twice) + np.sum(np.diagonal(gram) ** 2)) ** 0.25)
+    beside = sum(float(np.sum(gram[i, i + 1 :] ** 2)) for i in range(len(gram)))
+    return float((2 * beside + np.sum(np.diagonal(gram) ** 2)) ** 0.25)
 
 
 def _row_space(entries: Entries, scale: float, count: int) -> np.ndarray:
