@@ -1,6 +1,7 @@
 """Loads report.json and singular_values.npz of a run as a `ModelReport`."""
 
 import dataclasses
+import mmap
 import os
 import struct
 import tokenize
@@ -20,10 +21,12 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.storage.files import PathLike, open_regular
 from allennlp_analyze.storage.records import decoded
+from allennlp_analyze.storage.zip_directory import check_directory
 from allennlp_analyze.text.lines import excerpt
 
 REPORT = "report.json"
 VALUES = "singular_values.npz"
+_HEADER_BYTES = 4096  # numpy writes 128
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # numpy parses the header of an array as Python's tokens.
 _NPZ_DAMAGE = (
@@ -60,7 +63,8 @@ def load_report(path: PathLike) -> ModelReport:
     contents = read_json(directory / REPORT)
     try:
         names = [str(layer["name"]) for layer in contents["layers"]]
-        values = _read_values(directory / VALUES, names)
+        sizes = [min(layer["shape"]) for layer in contents["layers"]]
+        values = _read_values(directory / VALUES, names, sizes)
         layers = [_with_values(entry, array) for entry, array in zip(contents["layers"], values)]
         summary = contents["summary"]
         report: ModelReport = decoded(
@@ -90,11 +94,14 @@ def _adapter(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "singular_values": np.array(entry["singular_values"], np.float64)}
 
 
-def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Returns (M,) float64 arrays for `names`. Raises `SourceError`."""
+def _read_values(path: Path, names: Sequence[str], sizes: Sequence[int]) -> list[np.ndarray]:
+    """Returns (M,) float64 arrays for `names`, with M from `sizes`. Raises `SourceError`."""
     try:
-        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
-            return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
+        with open_regular(path) as opened:
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+                check_directory(mapping)
+            with np.load(opened, allow_pickle=False) as file:
+                return [_array(file, key, size) for key, size in zip(npz_keys(names), sizes)]
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
     except _NPZ_DAMAGE as error:
@@ -102,6 +109,14 @@ def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
             f"{path}: does not belong to the {REPORT} beside it ({excerpt(error)});"
             " analyze the archive again"
         ) from None
+
+
+def _array(file: Any, key: str, size: int) -> np.ndarray:
+    """Returns an array of an open .npz, which may say that it has more values than `size`."""
+    stored = file.zip.getinfo(f"{key}.npy").file_size
+    if stored > _HEADER_BYTES + 8 * size:
+        raise ValueError(f"{key!r:.60}: {stored} bytes for {size} singular values")
+    return np.asarray(file[key], np.float64)
 
 
 def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:

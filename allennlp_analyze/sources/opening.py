@@ -43,6 +43,7 @@ from allennlp_analyze.text.redaction import redacted_url
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+_LISTED = 20
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
 
@@ -209,8 +210,8 @@ class _Opening:
             return first_part(members)
         if len(members) > 1 and are_shards(members):
             raise SourceError(
-                f"{self._archive}: contains {len(members)} shards ({members[0]}, ...) but no index"
-                f" (a file whose name ends in {INDEX_ENDING})"
+                f"{self._archive}: contains {len(members)} shards ({excerpt(members[0])}, ...)"
+                f" but no index (a file whose name ends in {INDEX_ENDING})"
             )
         return self._choose(members)
 
@@ -222,7 +223,7 @@ class _Opening:
 
     def _choose(self, members: tuple[str, ...]) -> str:
         """Choose the weights file to read from those in the archive or directory."""
-        listed = ", ".join(members) or "none"
+        listed = _listing(members)
         if self._weights_file is not None:
             if self._weights_file in members:
                 return self._weights_file
@@ -276,6 +277,13 @@ class _Opening:
         for state in weights.files:
             self._files.setdefault(Path(state.path), state)
         return weights
+
+
+def _listing(members: tuple[str, ...]) -> str:
+    """Returns the names for a message: the first ones, and how many there are beside them."""
+    names = ", ".join(excerpt(name) for name in members[:_LISTED])
+    more = len(members) - _LISTED
+    return (f"{names} and {more} more" if more > 0 else names) or "none"
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

@@ -21,6 +21,8 @@ MAX_DIMENSIONS = 32  # the limit of numpy 1.x
 MAX_EXPANDED_ELEMENTS = 2**20
 # torch.save and safetensors write this many tensors for the largest models there are, and more.
 MAX_TENSORS = 200_000
+# Reports, figures and messages repeat a name; those of real models have a few hundred characters.
+MAX_NAME = 4096
 
 
 class HeldBlock:

@@ -8,7 +8,7 @@ the command's help, which lists the endings.
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Protocol
 
-from allennlp_analyze.errors import Advice, SourceError
+from allennlp_analyze.errors import Advice, CheckpointError, SourceError
 from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from allennlp_analyze.storage.files import open_regular
 
@@ -181,18 +181,24 @@ def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights"
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
     `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
-    `SourceError`.
+    `SourceError`, also for a name that is longer than `MAX_NAME`.
     """
+    from allennlp_analyze.sources.views import MAX_NAME
+
     begins = head(path, label)
     known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
     if key is None:
-        return known.read(path, label)
-    if not isinstance(known, TorchFile):
+        weights = known.read(path, label)
+    elif isinstance(known, TorchFile):
+        weights = known.read(path, label, key)
+    else:
         raise SourceError(
             f"{label}: has one set of tensors, so no key picks among several",
             Advice("key", "remove {}"),
         )
-    return known.read(path, label, key)
+    if any(len(name) > MAX_NAME for name in weights.tensors):
+        raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
+    return weights
 
 
 def head(path: Path, label: str) -> bytes:

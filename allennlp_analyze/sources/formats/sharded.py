@@ -11,7 +11,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS
-from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
@@ -64,7 +64,7 @@ def _places(index: Path, label: str) -> dict[str, str]:
     """Returns the name of the file that contains each tensor."""
     try:
         with open_regular(index) as file:
-            text = file.read(MAX_INDEX_BYTES + 1)
+            text = read_most(file, MAX_INDEX_BYTES)
         if len(text) > MAX_INDEX_BYTES:
             raise CheckpointError(f"{label}: has more than {MAX_INDEX_BYTES >> 20} MiB")
         contents = json.loads(text)

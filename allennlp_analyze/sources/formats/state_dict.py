@@ -21,12 +21,11 @@ from allennlp_analyze.sources.formats.pickled_modules import (
 from allennlp_analyze.sources.pickles.arrays import tensor_of
 from allennlp_analyze.sources.pickles.description import Inert, StandIn, TensorRef, parts_of
 from allennlp_analyze.sources.tensor import LeftOut
-from allennlp_analyze.sources.views import MAX_TENSORS
+from allennlp_analyze.sources.views import MAX_NAME, MAX_TENSORS
 from allennlp_analyze.text.lines import excerpt
 
 MAX_DEPTH = 100
 MAX_STEPS = 10_000_000
-MAX_NAME = 10_000
 MAX_NAMES = 64 * 2**20  # characters of all names together
 # More tensors of one group beside the model are counted, not listed.
 MAX_LISTED = 1_000

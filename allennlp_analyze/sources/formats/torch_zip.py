@@ -25,6 +25,7 @@ from allennlp_analyze.sources.pickles.machine import unpickle
 from allennlp_analyze.sources.pickles.reader import MAX_PICKLE_BYTES
 from allennlp_analyze.sources.views import Block, mapped_block
 from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.zip_directory import check_directory
 from allennlp_analyze.text.lines import excerpt
 
 MAX_INFLATED_BYTES = 4 * 2**30
@@ -57,6 +58,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     was not written by torch.
     """
     try:
+        check_directory(mapping)
         with zipfile.ZipFile(path) as archive:
             records = _by_name(archive)
     except _ZIP_DAMAGE as error:
