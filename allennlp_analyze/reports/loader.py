@@ -26,7 +26,6 @@ from allennlp_analyze.text.lines import excerpt
 
 REPORT = "report.json"
 VALUES = "singular_values.npz"
-_HEADER_BYTES = 4096  # numpy writes 128
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # numpy parses the header of an array as Python's tokens.
 _NPZ_DAMAGE = (
@@ -63,7 +62,7 @@ def load_report(path: PathLike) -> ModelReport:
     contents = read_json(directory / REPORT)
     try:
         names = [str(layer["name"]) for layer in contents["layers"]]
-        sizes = [min(layer["shape"]) for layer in contents["layers"]]
+        sizes = [min(rows, columns) for rows, columns in (x["shape"] for x in contents["layers"])]
         values = _read_values(directory / VALUES, names, sizes)
         layers = [_with_values(entry, array) for entry, array in zip(contents["layers"], values)]
         summary = contents["summary"]
@@ -112,11 +111,21 @@ def _read_values(path: Path, names: Sequence[str], sizes: Sequence[int]) -> list
 
 
 def _array(file: Any, key: str, size: int) -> np.ndarray:
-    """Returns an array of an open .npz, which may say that it has more values than `size`."""
-    stored = file.zip.getinfo(f"{key}.npy").file_size
-    if stored > _HEADER_BYTES + 8 * size:
-        raise ValueError(f"{key!r:.60}: {stored} bytes for {size} singular values")
-    return np.asarray(file[key], np.float64)
+    """Returns the `size` values of an array of an open .npz.
+
+    numpy would allocate as many as its header says.
+    """
+    with file.zip.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{key!r:.60}: version {version} of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        if shape != (size,) or dtype != np.float64:
+            raise ValueError(f"{key!r:.60}: {shape!s:.40} of {dtype} for {size} singular values")
+        data = member.read(8 * size + 1)
+    if len(data) != 8 * size:
+        raise ValueError(f"{key!r:.60}: {len(data)} bytes for {size} singular values")
+    return np.frombuffer(data, np.float64).copy()
 
 
 def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:

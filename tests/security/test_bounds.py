@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from allennlp_analyze.errors import CheckpointError, SourceError
 from allennlp_analyze.reports.json import write_json
@@ -298,3 +298,20 @@ def test_a_report_whose_spectra_inflate_is_refused(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 << 20  # of 153 MiB
     finally:
         tracemalloc.stop()
+
+
+def test_an_index_of_empty_lists_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_text('{"weight_map": {"a": "b"}, "metadata": [' + "[]," * 200_000 + "[]]}")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="lists of lists"):
+            with open_source(str(path)):
+                pass
+        assert tracemalloc.get_traced_memory()[1] < 3 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+    save_file({"a[{": np.ones((3, 2))}, tmp_path / "s.safetensors")
+    path.write_text(json.dumps({"weight_map": {"a[{": "s.safetensors"}, "note": "[{" * 10_000}))
+    with open_source(str(path)) as source:
+        assert list(source.tensors) == ["a[{"]
