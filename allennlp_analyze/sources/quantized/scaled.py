@@ -152,16 +152,15 @@ class _Tables:
 
     def _spread(self, scale: StoredTensor) -> tuple[Optional[np.ndarray], Optional[np.ndarray]]:
         flat = self._flat(scale)
+        of_rows = flat[0] == self._shape[0]  # which may have groups beside blocks of other weights
         found: list[Optional[np.ndarray]] = []
         for size, parts, block in zip(self._shape, flat, self._blocks):
             if parts in (1, size):
                 found.append(None)
                 continue
-            fits = [
-                one
-                for one in (block, _USUAL_BLOCK, -(-size // parts))
-                if one is not None and -(-size // one) == parts
-            ]
+            even = size // parts if size % parts == 0 else 0
+            sizes = (_USUAL_BLOCK, even) if block is None or of_rows else (block,)
+            fits = [one for one in sizes if one and -(-size // one) == parts]
             if not fits:
                 raise unfit(scale, self._codes.shape)
             found.append(np.arange(size) // fits[0])
