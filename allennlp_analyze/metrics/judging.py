@@ -51,9 +51,9 @@ class Judged:
     `lost` counts the lost directions, `weak` further ones above them that are worth a cause, and
     `hidden` those that rounding or quantization hides. `limit` is the largest lost singular value
     that the rule allows; `null_ratio` and `start_ratio` are those of `results.evidence.Evidence`.
-    `has_decayed` if all weights are far below any usual start; `is_sunk` if the lost directions are most of a
-    bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the others grew;
-    `is_near` if the smallest direction is nearly lost.
+    `has_decayed` if all weights are far below any usual start; `is_sunk` if the lost directions are
+    most of a bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the
+    others grew; `is_near` if the smallest direction is nearly lost.
     """
 
     lost: int

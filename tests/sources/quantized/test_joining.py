@@ -182,7 +182,7 @@ def test_exponents_as_scales_and_stacks_of_experts() -> None:
 
 
 def test_noise_of_a_part() -> None:
-    parts, weight = gptq(4, inputs=96, outputs=64)
+    parts, _ = gptq(4, inputs=96, outputs=64)
     parts["scales"][:, 32:] *= np.float16(0.01)  # the second half of the outputs
     tensor = joined(parts)[f"{NAME}.weight"]
     index = parts["g_idx"]
@@ -234,7 +234,9 @@ CASES: "dict[str, tuple[dict[str, Any], dict[str, Any], str]]" = {
         {"quantization_config": {"bits": 4, "group_size": 64}},
         "groups of 64",
     ),
-    "another layout": (changed(), {"quantization_config": {"checkpoint_format": "marlin"}}, "marlin"),
+    "another layout": (
+        changed(), {"quantization_config": {"checkpoint_format": "marlin"}}, "marlin",
+    ),
     "float8 with a table that does not fit": (
         {"weight": FLOAT, "weight_scale_inv": np.ones((3, 5), np.float32)}, {}, "3 x 5",
     ),
@@ -248,7 +250,9 @@ CASES: "dict[str, tuple[dict[str, Any], dict[str, Any], str]]" = {
         {"quantization_config": {"weight_block_size": [0, -7]}},
         "3 x 3",
     ),
-    "no scales at all": ({"weight": FLOAT, "weight_scale": np.ones((0, 3), np.float32)}, {}, "0 x 3"),
+    "no scales at all": (
+        {"weight": FLOAT, "weight_scale": np.ones((0, 3), np.float32)}, {}, "0 x 3",
+    ),
     "no quant_state": (
         {k: v for k, v in bitsandbytes().items() if "state" not in k}, {}, "quant_state",
     ),
