@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import analyze
-from tests.sources.quantized.test_joining import pack
+from tests.support.quantized import pack
 
 pytestmark = pytest.mark.newest_python
-# The smallest of each, in units of the weights, stays below this share of the floor.
 SCHEMES = ("int4", "int8", "float8")
 
 
@@ -72,7 +71,7 @@ def test_what_quantization_cannot_hide_is_full_rank(scheme: str) -> None:
 def test_a_square_of_4_bits_is_hidden_and_says_why() -> None:
     report = analyze(quantized(drawn(128, 128, 0), "int4"))
     assert report.layers[0].verdict == "hidden"
-    assert "quantization" in report.summary.headline
+    assert "quantization" in report.summary.sentence
     assert report.layers[0].power_law is not None
 
 
