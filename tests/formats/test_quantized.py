@@ -213,3 +213,22 @@ def test_mlx_floats(tmp_path: Path, mode: str) -> None:
     found = the_weight(joined(tmp_path, parts))
     expected = np.array(mx.dequantize(codes, scales, mode=mode).astype(mx.float32))
     np.testing.assert_allclose(found, expected, rtol=4e-3)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_hqq(tmp_path: Path, bits: int, axis: int) -> None:
+    core = pytest.importorskip("hqq.core.quantize", reason="hqq is not installed")
+    weight = normal(48, 128)
+    codes, meta = core.Quantizer.quantize(
+        weight, nbits=bits, axis=axis, group_size=64, optimize=False, device="cpu",
+        compute_dtype=torch.float32,
+    )  # fmt: skip
+    parts = {
+        "W_q": codes, "scale": meta["scale"], "zero": meta["zero"],
+        "shape": torch.tensor(meta["shape"]), "nbits": torch.tensor(bits, dtype=torch.int32),
+        "axis": torch.tensor(axis, dtype=torch.int32),
+    }  # fmt: skip
+    found = the_weight(joined(tmp_path, {WEIGHT + k: v for k, v in parts.items()}))
+    expected = core.Quantizer.dequantize(codes, meta).float().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)

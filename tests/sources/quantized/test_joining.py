@@ -97,6 +97,28 @@ def test_float8_with_scales(
     np.testing.assert_array_equal(found[f"{NAME}.weight"].values(), values)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_hqq(bits: int, axis: int) -> None:
+    random = np.random.default_rng(4)
+    codes = random.integers(0, 1 << bits, (16, 48) if axis else (48, 16))
+    scale = random.random((16, 1) if axis else (1, 16)).astype(np.float32)
+    zero = random.random(scale.shape).astype(np.float32)
+    parts = np.split(codes, 8 // bits)
+    packed = sum(part << (8 - bits * (i + 1)) for i, part in enumerate(parts))
+    found = joined(
+        {
+            "W_q": np.asarray(packed).astype(np.uint8),
+            "scale": scale,
+            "zero": zero,
+            "shape": np.array([24, 32]),
+            "nbits": np.array(bits),
+        }
+    )
+    weight = ((codes - zero) * scale).reshape(24, 32)
+    np.testing.assert_allclose(found[f"{NAME}.weight"].values(), weight, rtol=1e-5, atol=1e-7)
+
+
 def test_exponents_as_scales_and_stacks_of_experts() -> None:
     random = np.random.default_rng(3)
     codes = random.integers(0, 120, (3, 64, 32)).astype(np.uint8)

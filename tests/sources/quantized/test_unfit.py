@@ -77,6 +77,16 @@ CASES: "dict[str, tuple[dict[str, Any], dict[str, Any], str]]" = {
         {**bitsandbytes(), "weight.quant_state.bitsandbytes__nf4": np.full(9, 91, np.uint8)}, {},
         "JSON",
     ),
+    "HQQ of a huge shape": (
+        {
+            "W_q": np.zeros((8, 8), np.uint8),
+            "scale": np.ones((16, 1), np.float32),
+            "zero": np.ones((16, 1), np.float32),
+            "shape": np.array([HUGE, 2]),
+        },
+        {},
+        "0 bits",
+    ),
     "packed for a huge shape": (
         {
             "weight_packed": np.zeros((8, 8), np.int32),
