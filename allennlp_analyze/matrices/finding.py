@@ -9,18 +9,26 @@ from typing import Callable, Optional
 import numpy as np
 
 from allennlp_analyze.matrices.adapters import Adapter
-from allennlp_analyze.matrices.assembled import flattened, pruned, weight_normed
+from allennlp_analyze.matrices.assembled import flattened
 from allennlp_analyze.matrices.block import Block
+from allennlp_analyze.matrices.companions import Companions, find_companions
 from allennlp_analyze.matrices.experts import expert_blocks, file_name, listed_name
 from allennlp_analyze.matrices.fused import fused_blocks
 from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_part
-from allennlp_analyze.matrices.kinds import infer_kinds, split_name, transposed_groups, words_of
+from allennlp_analyze.matrices.kinds import (
+    infer_kinds,
+    plain_name,
+    split_name,
+    stands_for,
+    transposed_groups,
+    words_of,
+)
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
 from allennlp_analyze.matrices.not_learned import buffer_by_name, why_not_learned
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
-from allennlp_analyze.sources.blocks import Decode, as_stored
+from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -28,6 +36,9 @@ _GATES = {
     4: ("input gate", "forget gate", "cell gate", "output gate"),
     3: ("reset gate", "update gate", "new gate"),
 }
+# The parameters whose columns are the hidden values of a recurrent layer, and what is stored of them.
+_HIDDEN = ("weight_hr", "weight_hh")
+_ENDINGS = ("", "_v", "_orig", "_raw")
 
 
 @dataclass(frozen=True)
@@ -59,15 +70,23 @@ def find_matrices(
       one larger than the others is the width of the model, against heads * head size (XLNet);
       otherwise it counts a stack (experts) of one matrix each. With more dimensions: first x rest.
 
-    The weight of a layer with weight normalization or pruning is assembled as in torch.
+    The weight of a layer with weight or spectral normalization, pruning or an orthogonal map is
+    assembled as in torch; of other parametrizations the matrix has a note.
     `split_gates` adds the matrix of each gate of a recurrent layer after the whole matrix,
     `split_heads` that of each head after a projection of attention, if config.json says how many
-    there are. A module's experts have the names that they will have in its file. The factors of
+    there are. Experts have the names that they have in a model's published file. The factors of
     `adapters` are skipped, since their products are measured instead.
     """
     places = {split_name(name): tensor for name, tensor in source.tensors.items()}
     finder = _Finder(
-        source, modules or ModuleTable(), infer_kinds(source), places, split_gates, split_heads
+        source=source,
+        modules=modules or ModuleTable(),
+        kinds=infer_kinds(source),
+        places=places,
+        companions=find_companions(source.tensors, places),
+        shapes={plain_name(name): tensor.shape for name, tensor in source.tensors.items()},
+        split_gates=split_gates,
+        split_heads=split_heads,
     )
     matrices: list[WeightMatrix] = []
     skipped: list[Skipped] = []
@@ -85,26 +104,32 @@ def find_matrices(
         if reason is None:
             matrices.extend(finder.matrices(tensor, tied[tensor.storage]))
         else:
-            weights = unread_weights(tensor, source.config, places)
+            weights = finder.unread(tensor)
             skipped.append(Skipped(tensor.name, tensor.shape, reason, weights=weights))
     return matrices, skipped
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """Walks over one source and decides what each tensor is."""
+    """Walks over one source and decides what each tensor is.
+
+    `shapes` are those of all tensors, by their names without wrappers.
+    """
 
     source: Source
     modules: ModuleTable
     kinds: dict[str, str]
     places: dict[tuple[str, str], StoredTensor]
+    companions: Companions
+    shapes: dict[str, tuple[int, ...]]
     split_gates: bool
     split_heads: bool
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of all tensors by name."""
-        return {name: tensor.shape for name, tensor in self.source.tensors.items()}
+    def unread(self, tensor: StoredTensor) -> int:
+        """The number of weights in a tensor that is skipped, 0 if it is no weight matrix."""
+        if tensor.name in self.companions.unread:
+            return math.prod(tensor.shape)
+        return unread_weights(tensor, self.source.config, self.places)
 
     def tied(self) -> dict[object, list[str]]:
         """Returns the names of the tensors to analyze, grouped by the memory that they share."""
@@ -120,6 +145,10 @@ class _Finder:
             return tensor.unsupported
         if not tensor.dtype.startswith(("float", "bfloat")):
             return f"{tensor.dtype}: not floating point"
+        companion = self.companions.reasons.get(tensor.name)
+        companion = companion or self.companions.unread.get(tensor.name)
+        if companion is not None:
+            return companion
         if self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
         if tensor.name in self.modules.frozen:
@@ -129,7 +158,7 @@ class _Finder:
         return found or self._shape_reason(tensor) or why_not_learned(tensor, self.places)
 
     def _shape_reason(self, tensor: StoredTensor) -> Optional[str]:
-        module, leaf = split_name(tensor.name)
+        leaf = split_name(tensor.name)[1]
         shape = tensor.shape
         if not shape:
             return "scalar"
@@ -140,11 +169,9 @@ class _Finder:
         bias = self._beside(tensor, "weight", "bias")
         if bias is not None and bias.shape == shape and not self._is_trained_table(tensor):
             return "normalization: a scale, not a matrix"
-        if self._beside(tensor, "weight_g", "weight_v") is not None:
-            return f"weight normalization: multiplied into {module}.weight_v"
         if len(shape) == 1:
             return "vector"
-        if len(shape) > 2 and leaf != "weight" and sum(size > 1 for size in shape) < 2:
+        if len(shape) > 2 and stands_for(leaf) != "weight" and sum(size > 1 for size in shape) < 2:
             return "vector"
         return None
 
@@ -159,11 +186,15 @@ class _Finder:
         facts = next(filter(None, (self.modules.get(name) for name in names)), None)
         kind = facts.kind if facts else (tensor.kind or self.kinds[tensor.name])
         stated = "graph" if tensor.kind else "inferred"
-        load, decode = self._loader(tensor)
+        assembly = self.companions.assemblies.get(tensor.name)
+        assembled = None if assembly is None else assembly.load
+        load = assembled or tensor.stored
+        decode = tensor.decode if assembled is None else as_stored
+        note = None if assembly is None else assembly.note
         for part in self._parts(tensor, kind, facts):
             name = self._layer_name(tensor.name)
             yield WeightMatrix(
-                name=self._part_name(name, tensor.name, part.label, facts),
+                name=self._part_name(name, tensor.name, part.label),
                 parameter=tensor.name,
                 part=part.label,
                 kind=kind,
@@ -175,21 +206,19 @@ class _Finder:
                 module_class=facts.module_class if facts else None,
                 tied=tuple(name for name in names if name != tensor.name),
                 decode=decode,
+                notes=() if note is None else (note,),
             )
 
     def _layer_name(self, parameter: str) -> str:
         layer = parameter[: -len(".weight")] if parameter.endswith(".weight") else parameter
         return parameter if layer in self.source.tensors else layer
 
-    def _part_name(
-        self, name: str, parameter: str, label: Optional[str], facts: Optional[ModuleFacts]
-    ) -> str:
+    def _part_name(self, name: str, parameter: str, label: Optional[str]) -> str:
         config = self.source.config
-        if facts is not None:
-            listed = listed_name(parameter, label, config)
-            if listed is not None:
-                return listed
-            name = file_name(name, config)
+        listed = listed_name(parameter, label, config)
+        if listed is not None:
+            return listed
+        name = file_name(name, config)
         return name if label is None else f"{name}[{label}]"
 
     def _parts(
@@ -226,8 +255,8 @@ class _Finder:
         if len(shape) == 3 and (matrices or stack):
             parts = self._parts_of_experts(tensor)
             # A file of listed experts has gate and up, but no matrix of both.
-            listed = facts is not None and parts != ()
-            listed = listed and listed_name(tensor.name, "0, gate", self.source.config) is not None
+            name = listed_name(tensor.name, "0, gate", self.source.config)
+            listed = parts != () and name is not None
             for index in range(shape[0]):
                 whole = _slice(tensor.shape, shape, index)
                 if not listed:
@@ -256,25 +285,16 @@ class _Finder:
         columns give the hidden size.
         """
         module, leaf = split_name(tensor.name)
+        leaf = stands_for(leaf)
         layer = leaf[len("weight_ih") :]
         if leaf.startswith("weight_hr"):
             return 0
         if facts:
             return facts.gates
-        hidden = self.places.get((module, "weight_hr" + layer))
-        hidden = hidden or self.places.get((module, "weight_hh" + layer)) or tensor
+        others = (f"{name}{layer}{ending}" for name in _HIDDEN for ending in _ENDINGS)
+        hidden = next((x for x in (self.places.get((module, o)) for o in others) if x), tensor)
         rows, columns = tensor.shape[0], hidden.shape[-1]
         return rows // columns if rows % columns == 0 else 0
-
-    def _loader(self, tensor: StoredTensor) -> tuple[Callable[[], np.ndarray], Decode]:
-        """Returns the functions that load and decode the tensor's values."""
-        magnitude = self._beside(tensor, "weight_v", "weight_g")
-        mask = self._beside(tensor, "weight_orig", "weight_mask")
-        if magnitude is not None:
-            return partial(weight_normed, tensor, magnitude), as_stored
-        if mask is not None and mask.shape == tensor.shape:
-            return partial(pruned, tensor, mask), as_stored
-        return tensor.stored, tensor.decode
 
     def _beside(self, tensor: StoredTensor, leaf: str, other: str) -> Optional[StoredTensor]:
         """Returns the layer's parameter `other` if `tensor` is its parameter `leaf`."""

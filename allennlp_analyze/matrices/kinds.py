@@ -13,18 +13,19 @@ Shape = tuple[int, ...]
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
 _ATTENTION_LEAF = re.compile(r"in_proj_weight|[qkv]_proj_weight|_?(weight|[uvw])_(matrix|vector)")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Modules that hold the layer that they wrap under one of these names.
 _WRAPPERS = frozenset(
-    "_module module _orig_mod base_layer original_module modules_to_save default".split()
+    "_module module _orig_mod base_layer original_module _fsdp_wrapped_module"
+    " _checkpoint_wrapped_module default".split()
 )
+_WRAPPERS_BY_NAME = "modules_to_save"  # PEFT's, followed by the name of the adapter
+_WRAPPED = (*_WRAPPERS, _WRAPPERS_BY_NAME)
 _LARGEST_KERNEL = 11
 
-# Names of a reparametrized layer's parameters in the state dict, and the names that they stand for.
-_PARAMETRIZED = {
-    "parametrizations.weight.original0": "weight_g",
-    "parametrizations.weight.original1": "weight_v",
-    "parametrizations.weight.original": "weight_orig",
-}
-_LAYER_LEAVES = ("weight", "weight_v", "weight_orig")
+# What is stored of a parametrized parameter, and what older functions call the same.
+_PARAMETRIZED = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.original([01]?)")
+_OLDER_ENDINGS = {"": "_orig", "0": "_g", "1": "_v"}
+_STORED_FOR = re.compile(r"(.+)_orig|(.*weight(?:_(?:[ih]h|hr)_l\d+(?:_reverse)?)?)_(?:v|bar|raw)")
 
 # The last word of a Linear's name says what it does; that of an Embedding says what it contains.
 _OPERATIONS = frozenset(
@@ -40,24 +41,54 @@ _EMBEDDINGS = frozenset(
 _TABLES = _EMBEDDINGS | frozenset(
     "shared marker markers lookup table tables codebook vocab vocabulary bias biases".split()
 )
+_BIASES = frozenset(("bias", "biases"))
 _NORMS = frozenset("norm norms ln layernorm batchnorm groupnorm rmsnorm".split())
 _BILINEAR = frozenset("bilinear bilinears biaffine trilinear".split())
 _EXPERTS = frozenset("expert experts moe".split())
 _CONVOLUTIONS = frozenset("cnn cnns tdnn convolution convolutions deconv patch".split())
+_SAMPLING = ("conv", "upsampl", "downsampl")
 _ATTENTION = frozenset("attention attentions attn".split())
 
 
 def split_name(name: str) -> tuple[str, str]:
     """Returns the path of the module ("" for the model itself) and the parameter's name in it.
 
-    The parts of a parametrized weight belong to the layer, under the names that
+    The parts of a parametrized parameter belong to the layer, under the names that
     `torch.nn.utils.weight_norm` and `spectral_norm` use.
     """
-    for ending, leaf in _PARAMETRIZED.items():
-        if name.endswith("." + ending):
-            return name[: -len(ending) - 1], leaf
+    if name.endswith(("original", "original0", "original1")):
+        found = _PARAMETRIZED.fullmatch(name)
+        if found is not None:
+            return found[1] or "", found[2] + _OLDER_ENDINGS[found[3]]
     module, _, leaf = name.rpartition(".")
     return module, leaf
+
+
+def looked_through(path: str) -> str:
+    """Returns the path of a module without the wrappers in it, such as `_orig_mod`."""
+    if not any(part in path for part in _WRAPPED):
+        return path  # most names
+    kept = []
+    parts = iter(path.split("."))
+    for part in parts:
+        if part == _WRAPPERS_BY_NAME:
+            next(parts, None)
+        elif part not in _WRAPPERS:
+            kept.append(part)
+    return ".".join(kept)
+
+
+def plain_name(parameter: str) -> str:
+    """Returns the name of a parameter without the wrappers in it."""
+    module, _, leaf = parameter.rpartition(".")
+    seen = looked_through(module)
+    return parameter if seen == module else _join(seen, leaf)
+
+
+def stands_for(leaf: str) -> str:
+    """Returns the parameter from which `leaf` was made: `weight` for `weight_v`."""
+    found = _STORED_FOR.fullmatch(leaf)
+    return (found[1] or found[2]) if found else leaf
 
 
 def words_of(component: str) -> list[str]:
@@ -86,6 +117,11 @@ def bare_parameter_kind(leaf: str, in_attention: bool, in_experts: bool = False)
 def is_experts(module: str) -> bool:
     """Whether the path `module` is that of a mixture of experts."""
     return bool(_EXPERTS & set(words_of(_component(module))))
+
+
+def is_attention(module: str) -> bool:
+    """Whether the path `module` is that of an attention, or of a part of one."""
+    return any(_ATTENTION & set(words_of(part)) for part in looked_through(module).split(".")[-2:])
 
 
 def infer_kinds(source: Source) -> dict[str, str]:
@@ -130,7 +166,7 @@ def transposed_groups(source: Source, name: str) -> int:
     shape = source.tensors[name].shape
     bias = source.tensors.get(_join(module, "bias"))
     named = bool({"transpose", "transposed", "deconv"} & set(words_of(_component(module))))
-    if leaf not in _LAYER_LEAVES or len(shape) < 3:
+    if stands_for(leaf) != "weight" or len(shape) < 3:
         return 0
     if bias is None or len(bias.shape) != 1 or bias.shape[0] % shape[1]:
         return int(named)
@@ -158,22 +194,28 @@ class _Model:
         return self.shapes.get(_join(module, "bias"))
 
     def norm_width(self, module: str) -> Optional[int]:
-        """Width of the normalization beside `module` or beside the list that contains it."""
+        """Width of the normalization beside `module` or beside the list that contains it.
+
+        `module` has no wrappers in its path.
+        """
         parent = module.rpartition(".")[0]
         return self.norms.get(parent, self.norms.get(parent.rpartition(".")[0]))
 
 
 def _kind(model: _Model, name: str) -> str:
-    module, leaf = split_name(name)
+    owner, leaf = split_name(name)
+    leaf = stands_for(leaf)
     shape = model.shapes[name]
-    if leaf not in _LAYER_LEAVES:
-        in_attention = any(_ATTENTION & set(words_of(part)) for part in module.split(".")[-2:])
-        return bare_parameter_kind(leaf, in_attention, is_experts(module))
+    module = looked_through(owner)
+    if leaf != "weight":
+        return bare_parameter_kind(leaf, is_attention(module), is_experts(module))
+    bias = model.bias(owner)
     if len(shape) > 2:
-        return _folded_kind(module, shape, model.bias(module))
-    bias = model.bias(module)
+        return _folded_kind(module, shape, bias)
     if bias is not None and bias in (shape[:1], shape[1:]):
         return "linear"
+    if bias == shape:
+        return "other"  # as many biases as weights: no layer of torch's
     return _kind_by_words(model, module, shape) or _kind_by_place(model, module, shape)
 
 
@@ -189,7 +231,7 @@ def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
     words = {word for part in module.split(".") for word in words_of(part)}
     if _BILINEAR & words:
         return "bilinear"
-    if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith("conv") for word in words):
+    if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith(_SAMPLING) for word in words):
         return "convolution"
     if _EXPERTS & words:
         return "other"
@@ -202,6 +244,8 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
     """Rule 4. The parent's name counts if the module's own is not known ("embeddings.word")."""
     component = _component(module)
     words = words_of(component)
+    if words[:1] == ["pe"]:  # positional embeddings of queries or keys: pe_k
+        return "embedding"
     if words and words[-1] in _OPERATIONS:
         return "linear"
     parent = _component(module.rpartition(".")[0])
@@ -210,8 +254,8 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
         return "linear"
     if table or _EMBEDDINGS & set(words_of(parent)[-1:]):
         # If the rows of an "embedding", not its columns, match the width of the next normalization,
-        # it maps features to that width: a Linear.
-        width = model.norm_width(module)
+        # it maps features to that width: a Linear. A table of biases has no width of the model.
+        width = None if _BIASES & set(words) else model.norm_width(module)
         return "linear" if shape[0] == width != shape[1] else "embedding"
     return None
 
@@ -235,14 +279,14 @@ def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
         module, leaf = split_name(name)
         scale = leaf in ("weight", "gamma") and len(shape) == 1
         if scale and _NORMS & set(words_of(_component(module))):
-            widths.setdefault(module.rpartition(".")[0], shape[0])
+            widths.setdefault(looked_through(module).rpartition(".")[0], shape[0])
     return widths
 
 
 def _component(module: str) -> str:
     """Returns the last part of a path that is not a number or a wrapper such as `_module`."""
-    for part in reversed(module.split(".")):
-        if part not in _WRAPPERS and not part.isdigit():
+    for part in reversed(looked_through(module).split(".")):
+        if not part.isdigit():
             return part
     return ""
 

@@ -33,7 +33,7 @@ class WeightMatrix:
 
     `name` is unique: the parameter's name without ".weight", followed by "[part]" if the tensor
     contains several matrices. `shape` is (rows, columns) as analyzed. `tied` lists the other
-    parameters that share the matrix.
+    parameters that share the matrix. `notes` are for the report's warnings on it.
     """
 
     name: str
@@ -48,6 +48,7 @@ class WeightMatrix:
     module_class: Optional[str] = None
     tied: tuple[str, ...] = ()
     decode: Decode = field(default=as_stored, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
     surroundings: Surroundings = field(default=Surroundings(), repr=False, compare=False)
 
     def stored(self) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
-from allennlp_analyze.matrices.kinds import split_name, words_of
+from allennlp_analyze.matrices.kinds import looked_through, split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
@@ -47,7 +47,7 @@ def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[
     for matrix, first, each, own in zip(matrices, sides, channels, inputs):
         outputs = matrix.shape[0] if first else matrix.shape[1]
         others = taken.get(outputs, 0) - (own == outputs and matrix.kind != "embedding")
-        module = split_name(matrix.parameter)[0]
+        module = looked_through(split_name(matrix.parameter)[0])
         after = _after(norms, module, outputs)
         found.append(
             replace(
@@ -74,11 +74,12 @@ def _norms(source: Source) -> Iterable[_Norm]:
     for (path, leaf), tensor in places.items():
         if leaf not in ("weight", "gamma") or len(tensor.shape) != 1 or tensor.load is None:
             continue
-        words = set(words_of(path.rpartition(".")[2]))
+        seen = looked_through(path)
+        words = set(words_of(seen.rpartition(".")[2]))
         bias = places.get((path, "bias" if leaf == "weight" else "beta"))
         has_statistics = (path, "running_mean") in places
         if has_statistics or bias is not None or words & _NORM_WORDS:
-            yield _Norm(path, tensor, bias is not None and not has_statistics)
+            yield _Norm(seen, tensor, bias is not None and not has_statistics)
 
 
 def _after(norms: Iterable[_Norm], module: str, outputs: int) -> Optional[_Norm]:
@@ -157,7 +158,7 @@ def _is_conv1d(source: Source, matrix: WeightMatrix) -> bool:
     """Whether a square layer without help from its bias is a Conv1D: by the model's type."""
     if matrix.module_class is not None:
         return matrix.module_class == "Conv1D"
-    name = split_name(matrix.parameter)[0].rpartition(".")[2]
+    name = looked_through(split_name(matrix.parameter)[0]).rpartition(".")[2]
     return name in ("c_attn", "c_proj", "c_fc", "q_attn") and model_type_of(source.config) in (
         None,
         "gpt2",

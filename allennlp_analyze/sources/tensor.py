@@ -21,6 +21,8 @@ class StoredTensor:
     `unpacked` is the number of bytes of its values that the file does not hold as such: of a
     compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
     file itself states (by an operator of its graph); None if names and shapes must tell.
+    `is_weight` says that the values are a layer's weight already, although the name is that of a
+    parameter from which a parametrization computes it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class StoredTensor:
     decode: Decode = field(default=as_stored, repr=False, compare=False)
     unpacked: int = field(default=0, repr=False, compare=False)
     kind: Optional[str] = None
+    is_weight: bool = False
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.

@@ -11,7 +11,9 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", 
 _TRAINING = ("optimizer", "optimizer_state_dict", "optimizer_state", "optimizer_states", "epoch")
 _MAX_WRAPPED = 4
 _MAX_NAME = 10_000
-_DATA_PARALLEL = "module."
+# What torch's wrappers of a whole model put before every name, one after the other.
+_PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel, beside the model
 
 
 def find_state_dict(described: object) -> dict[str, TensorRef]:
@@ -34,7 +36,7 @@ def find_state_dict(described: object) -> dict[str, TensorRef]:
         raise CheckpointError(f"contains no model tensors; its keys are: {keys or 'not strings'}")
     if any(len(name) > _MAX_NAME for name in tensors):
         raise CheckpointError(f"has a tensor name of more than {_MAX_NAME} characters")
-    return _without_data_parallel(tensors)
+    return _without_prefixes(tensors)
 
 
 def _unwrapped(described: object) -> object:
@@ -60,11 +62,16 @@ def _tensors(mapping: Mapping[object, object]) -> dict[str, TensorRef]:
     }
 
 
-def _without_data_parallel(tensors: dict[str, TensorRef]) -> dict[str, TensorRef]:
-    """Remove the prefix that torch.nn.DataParallel adds to every name."""
-    if not all(name.startswith(_DATA_PARALLEL) for name in tensors):
-        return tensors
-    return {name[len(_DATA_PARALLEL) :]: ref for name, ref in tensors.items()}
+def _without_prefixes(tensors: dict[str, TensorRef]) -> dict[str, TensorRef]:
+    """Remove the prefixes that torch.nn.DataParallel and other wrappers add to every name."""
+    prefix = ""
+    longest = max(tensors, key=len, default="")
+    while found := next((x for x in _PREFIXES if longest.startswith(prefix + x)), None):
+        prefix += found
+        if not all(name.startswith(prefix) or name == _COUNTER for name in tensors):
+            prefix = prefix[: -len(found)]
+            break
+    return {name.removeprefix(prefix): ref for name, ref in tensors.items()}
 
 
 def _kind(described: object) -> str:
