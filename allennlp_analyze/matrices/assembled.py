@@ -121,10 +121,10 @@ def _quadratic_form(
 
 
 def orthogonal(weight: StoredTensor, base: StoredTensor) -> np.ndarray:
-    """Returns B Q of torch's orthogonal parametrization by its usual map: the singular values are 1.
+    """Returns B Q of torch's orthogonal parametrization by its usual map.
 
-    Q is the matrix exponential of a square matrix, else the product of Householder reflections.
-    Raises as `weight_normed`.
+    Q is the matrix exponential of a square matrix, else the product of Householder reflections; the
+    singular values are 1. Raises as `weight_normed`.
     """
     from scipy.linalg import expm
     from scipy.linalg.lapack import dorgqr

@@ -1,7 +1,7 @@
 """Finds the weight matrices of a model: which tensors are matrices, and of what kind."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, Optional
@@ -25,7 +25,7 @@ from allennlp_analyze.matrices.kinds import (
 )
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
-from allennlp_analyze.matrices.not_learned import buffer_by_name, why_not_learned
+from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import as_stored
@@ -36,7 +36,8 @@ _GATES = {
     4: ("input gate", "forget gate", "cell gate", "output gate"),
     3: ("reset gate", "update gate", "new gate"),
 }
-# The parameters whose columns are the hidden values of a recurrent layer, and what is stored of them.
+_INPUT, _OUTPUT = "input_linear", "output_linear"
+# Parameters whose columns are the hidden values of a recurrent layer; endings of what is stored.
 _HIDDEN = ("weight_hr", "weight_hh")
 _ENDINGS = ("", "_v", "_orig", "_raw")
 
@@ -90,14 +91,15 @@ def find_matrices(
     )
     matrices: list[WeightMatrix] = []
     skipped: list[Skipped] = []
-    tied = finder.tied()
+    reasons = {name: finder.why_not(tensor) for name, tensor in source.tensors.items()}
+    tied = _tied(x for x in source.tensors.values() if reasons[x.name] is None)
     factors = {name: adapter.name for adapter in adapters for name in adapter.parameters}
     for tensor in source.tensors.values():
         if tensor.name in factors:
             of = f"factor of the adapter of {factors[tensor.name]}"
             skipped.append(Skipped(tensor.name, tensor.shape, of))
             continue
-        reason = finder.why_not(tensor)
+        reason = reasons[tensor.name]
         first = tied.get(tensor.storage, [tensor.name])[0]
         if reason is None and first != tensor.name:
             reason = f"tied to {first}"
@@ -107,6 +109,14 @@ def find_matrices(
             weights = finder.unread(tensor)
             skipped.append(Skipped(tensor.name, tensor.shape, reason, weights=weights))
     return matrices, skipped
+
+
+def _tied(tensors: Iterable[StoredTensor]) -> dict[object, list[str]]:
+    """Returns the names of `tensors`, grouped by the memory that they share."""
+    names: dict[object, list[str]] = {}
+    for tensor in tensors:
+        names.setdefault(tensor.storage, []).append(tensor.name)
+    return names
 
 
 @dataclass(frozen=True)
@@ -131,14 +141,6 @@ class _Finder:
             return math.prod(tensor.shape)
         return unread_weights(tensor, self.source.config, self.places)
 
-    def tied(self) -> dict[object, list[str]]:
-        """Returns the names of the tensors to analyze, grouped by the memory that they share."""
-        names: dict[object, list[str]] = {}
-        for tensor in self.source.tensors.values():
-            if self.why_not(tensor) is None:
-                names.setdefault(tensor.storage, []).append(tensor.name)
-        return names
-
     def why_not(self, tensor: StoredTensor) -> Optional[str]:
         """Returns the reason for skipping `tensor`, or None if it is analyzed."""
         if tensor.unsupported is not None:
@@ -154,7 +156,7 @@ class _Finder:
         if tensor.name in self.modules.frozen:
             return "frozen: not trained"
         trained = tensor.name in self.modules.trained  # whatever its name says
-        found = None if trained else buffer_by_name(tensor.name)
+        found = None if trained else buffer_by_name(tensor)
         return found or self._shape_reason(tensor) or why_not_learned(tensor, self.places)
 
     def _shape_reason(self, tensor: StoredTensor) -> Optional[str]:
@@ -167,7 +169,7 @@ class _Finder:
         if "bias" in (words_of(leaf)[:1] + words_of(leaf)[-1:]) or leaf.endswith("biases"):
             return "bias"
         bias = self._beside(tensor, "weight", "bias")
-        if bias is not None and bias.shape == shape and not self._is_trained_table(tensor):
+        if bias is not None and bias.shape == shape and not self._is_table(tensor):
             return "normalization: a scale, not a matrix"
         if len(shape) == 1:
             return "vector"
@@ -175,11 +177,15 @@ class _Finder:
             return "vector"
         return None
 
-    def _is_trained_table(self, tensor: StoredTensor) -> bool:
-        """Whether a module that is no normalization trains `tensor`, of two or more dimensions."""
+    def _is_table(self, tensor: StoredTensor) -> bool:
+        """Whether `tensor`, with as many biases, has two or more dimensions and is no gain."""
+        if len(tensor.shape) < 2:
+            return False
         facts = self.modules.get(tensor.name)
-        named = facts is None or "norm" in facts.module_class.lower()
-        return not named and tensor.name in self.modules.trained and len(tensor.shape) > 1
+        if facts is not None:
+            is_norm = "norm" in facts.module_class.lower()
+            return not is_norm and tensor.name in self.modules.trained
+        return not is_gain(tensor)
 
     def matrices(self, tensor: StoredTensor, names: list[str]) -> Iterator[WeightMatrix]:
         """Yields the matrices of `tensor`, which all of `names` share."""
@@ -267,8 +273,10 @@ class _Finder:
 
     def _parts_of_experts(self, tensor: StoredTensor) -> tuple[Block, ...]:
         module, leaf = split_name(tensor.name)
-        down = self.places.get((module, "down_proj"))
-        if leaf != "gate_up_proj" or down is None or len(tensor.shape) != 3:
+        down = self.places.get((module, "down_proj")) if leaf == "gate_up_proj" else None
+        if leaf == "weight" and module.endswith(_INPUT):  # of Granite
+            down = self.places.get((module[: -len(_INPUT)] + _OUTPUT, leaf))
+        if down is None or len(tensor.shape) != 3:
             return ()
         has_biases = (module, leaf + "_bias") in self.places
         return expert_blocks(tensor.shape[1:], down.shape[1:], self.source.config, has_biases)

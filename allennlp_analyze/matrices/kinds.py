@@ -124,6 +124,16 @@ def is_attention(module: str) -> bool:
     return any(_ATTENTION & set(words_of(part)) for part in looked_through(module).split(".")[-2:])
 
 
+def last_word_is_an_operation(module: str) -> bool:
+    """Whether the name of a module says what it does, as that of a Linear: "down_proj"."""
+    return bool(_OPERATIONS & set(words_of(_component(module))[-1:]))
+
+
+def is_norm(module: str) -> bool:
+    """Whether the path `module` is that of a normalization."""
+    return bool(_NORMS & set(words_of(_component(module))))
+
+
 def infer_kinds(source: Source) -> dict[str, str]:
     """Returns the kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
 
@@ -234,7 +244,7 @@ def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
     if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith(_SAMPLING) for word in words):
         return "convolution"
     if _EXPERTS & words:
-        return "other"
+        return "linear" if last_word_is_an_operation(module) else "other"
     if shape[2] == 1 or (shape[2] <= _LARGEST_KERNEL and shape[2] != shape[1]):
         return "convolution"
     return "bilinear" if bias is None or bias == shape[:1] else "other"
@@ -246,7 +256,7 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
     words = words_of(component)
     if words[:1] == ["pe"]:  # positional embeddings of queries or keys: pe_k
         return "embedding"
-    if words and words[-1] in _OPERATIONS:
+    if last_word_is_an_operation(module):
         return "linear"
     parent = _component(module.rpartition(".")[0])
     table = _TABLES & set(words)

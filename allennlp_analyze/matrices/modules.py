@@ -9,6 +9,7 @@ from allennlp_analyze.matrices.kinds import (
     bare_parameter_kind,
     is_attention,
     is_experts,
+    last_word_is_an_operation,
     split_name,
     stands_for,
 )
@@ -148,6 +149,8 @@ def _kind(classes: list[str], leaf: str, path: str) -> str:
             return kind
     in_attention = any(name.endswith(_ATTENTION) for name in classes) or is_attention(path)
     in_experts = is_experts(path) or any(name.endswith("Experts") for name in classes)
+    if in_experts and leaf == "weight":
+        return "linear" if last_word_is_an_operation(path) else "other"
     return bare_parameter_kind(leaf, in_attention, in_experts)
 
 

@@ -78,7 +78,8 @@ def module_source(model: Any) -> tuple[Source, Any]:
     """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
 
     The weight that a parametrization computes stands in place of the parameter that it is computed
-    from, unless a file of the same tensors would say how. A module of transformers has its configuration with it, as a directory has its config.json.
+    from, unless a file of the same tensors would say how. A module of transformers has its
+    configuration with it, as a directory has its config.json.
 
     Raises `UsageError` if the module has no parameters.
     """

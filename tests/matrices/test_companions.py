@@ -208,7 +208,7 @@ def test_a_parametrization_that_fails_is_reported_as_stored() -> None:
             return x
 
     layer = parametrized(nn.Linear(5, 5), Failing())
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no more"):
         [layer.weight for _ in range(5)]
     matrix = the_matrix(layer, as_module=True)
     assert "the stored parameter" in matrix.notes[0]
