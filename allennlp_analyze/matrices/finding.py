@@ -16,6 +16,7 @@ from allennlp_analyze.matrices.experts import expert_blocks, file_name, listed_n
 from allennlp_analyze.matrices.fused import fused_blocks
 from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_part
 from allennlp_analyze.matrices.kinds import (
+    heads_side,
     infer_kinds,
     plain_name,
     split_name,
@@ -30,7 +31,7 @@ from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import INPUTS_LAST, StoredTensor
 
 _GATES = {
     4: ("input gate", "forget gate", "cell gate", "output gate"),
@@ -231,7 +232,9 @@ class _Finder:
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
     ) -> Iterator[_Part]:
         shape = tensor.shape
-        if len(shape) > 2:
+        if len(shape) > 2 and tensor.layout is not None:
+            yield self._laid_out(tensor, kind)
+        elif len(shape) > 2:
             yield from self._folded_parts(tensor, kind, facts)
         elif blocks := fused_blocks(tensor.name, shape, self.source.config, self.shapes):
             heads = heads_for(tensor.name, self.source.config) if self.split_heads else None
@@ -245,6 +248,21 @@ class _Finder:
                 yield from (_block(shape, head) for head in self._heads(tensor, facts))
             if kind == "recurrent" and self.split_gates:
                 yield from _row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
+
+    def _laid_out(self, tensor: StoredTensor, kind: str) -> _Part:
+        """Returns the matrix of a weight of three dimensions and more that is not torch's."""
+        module, shape = split_name(tensor.name)[0], tensor.shape
+        if tensor.layout == INPUTS_LAST:
+            return _permuted(shape, (0, len(shape) - 1, *range(1, len(shape) - 1)))
+        if kind == "linear":
+            leading = 2 if heads_side(module, len(shape)) == "inputs" else 1
+            flat = (math.prod(shape[:leading]), math.prod(shape[leading:]))
+            return _Part(None, flat, partial(flattened, leading=leading))
+        bias = self.places.get((module, "bias"))
+        outputs, inputs = len(shape) - 1, len(shape) - 2
+        if bias is not None and bias.shape == (shape[inputs],) != (shape[outputs],):
+            outputs, inputs = inputs, outputs  # a transposed convolution of Keras
+        return _permuted(shape, (outputs, inputs, *range(len(shape) - 2)))
 
     def _folded_parts(
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
@@ -326,6 +344,12 @@ def _unfolded(shape: tuple[int, ...]) -> _Part:
     """Returns the matrix first dimension x all other dimensions."""
     flat = (shape[0], math.prod(shape[1:]))
     return _Part(None, flat, lambda values: flattened(values.reshape(shape)))
+
+
+def _permuted(shape: tuple[int, ...], order: tuple[int, ...]) -> _Part:
+    """Returns the matrix of a tensor of `shape` whose axes come in another order."""
+    flat = (shape[order[0]], math.prod(shape[axis] for axis in order[1:]))
+    return _Part(None, flat, lambda values: flattened(values.transpose(order)))
 
 
 def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part:

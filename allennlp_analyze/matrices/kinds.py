@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST
 
 Shape = tuple[int, ...]
 
@@ -60,6 +61,8 @@ def split_name(name: str) -> tuple[str, str]:
         found = _PARAMETRIZED.fullmatch(name)
         if found is not None:
             return found[1] or "", found[2] + _OLDER_ENDINGS[found[3]]
+    if name.endswith(":0"):  # TensorFlow's "dense/kernel:0"
+        name = name[:-2].replace("/", ".")
     module, _, leaf = name.rpartition(".")
     return module, leaf
 
@@ -155,6 +158,7 @@ def infer_kinds(source: Source) -> dict[str, str]:
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
     model = _Model(
         shapes=shapes,
+        layouts={name: x.layout for name, x in source.tensors.items() if x.layout is not None},
         table_sizes=frozenset(_table_sizes(source)),
         has_biases=_has_biases(shapes),
         norms=_norms(shapes),
@@ -192,10 +196,12 @@ class _Model:
 
     `table_sizes` are the numbers of Embedding rows that vocabularies and configuration mention.
     `has_biases` says whether any layer with a two-dimensional weight has a bias. `norms` gives the
-    width of the first normalization in each module, by the module's path.
+    width of the first normalization in each module, by the module's path. `layouts` are those of
+    tensors that are laid out otherwise than torch's.
     """
 
     shapes: Mapping[str, Shape]
+    layouts: Mapping[str, str]
     table_sizes: frozenset[int]
     has_biases: bool
     norms: Mapping[str, int]
@@ -217,6 +223,11 @@ def _kind(model: _Model, name: str) -> str:
     leaf = stands_for(leaf)
     shape = model.shapes[name]
     module = looked_through(owner)
+    layout = model.layouts.get(name)
+    if layout == OUTPUTS_LAST:
+        return _kernel_kind(model, owner, leaf, len(shape))
+    if layout == INPUTS_LAST:
+        shape = (shape[0], shape[-1], *shape[1:-1])
     if leaf != "weight":
         return bare_parameter_kind(leaf, is_attention(module), is_experts(module))
     bias = model.bias(owner)
@@ -227,6 +238,28 @@ def _kind(model: _Model, name: str) -> str:
     if bias == shape:
         return "other"  # as many biases as weights: no layer of torch's
     return _kind_by_words(model, module, shape) or _kind_by_place(model, module, shape)
+
+
+def _kernel_kind(model: _Model, module: str, leaf: str, dimensions: int) -> str:
+    """Returns the kind of a `kernel` of JAX or TensorFlow."""
+    recurrent = "recurrent_kernel"
+    if leaf == recurrent or _join(module, recurrent) in model.shapes:
+        return "recurrent"
+    return "linear" if dimensions == 2 or heads_side(module, dimensions) else "convolution"
+
+
+def heads_side(module: str, dimensions: int) -> Optional[str]:
+    """Returns which side of a kernel of three dimensions is divided into heads.
+
+    It is the outputs of Flax's `query`, `key` and `value`, and the inputs of its `out`; None for a
+    convolution.
+    """
+    own = words_of(_component(module))[-1:]
+    if dimensions != 3 or not own:
+        return None
+    if own[0] in ("query", "key", "value", "q", "k", "v"):
+        return "outputs"
+    return "inputs" if own[0] in ("out", "o") else None
 
 
 def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
@@ -287,7 +320,7 @@ def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
     widths: dict[str, int] = {}
     for name, shape in shapes.items():
         module, leaf = split_name(name)
-        scale = leaf in ("weight", "gamma") and len(shape) == 1
+        scale = leaf in ("weight", "gamma", "scale") and len(shape) == 1
         if scale and _NORMS & set(words_of(_component(module))):
             widths.setdefault(looked_through(module).rpartition(".")[0], shape[0])
     return widths

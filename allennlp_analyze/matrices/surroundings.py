@@ -10,7 +10,7 @@ from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
 from allennlp_analyze.matrices.kinds import looked_through, split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 
 _NORM_WORDS = frozenset("norm norms ln bn layernorm batchnorm groupnorm rmsnorm".split())
 # Gains of more normalizations of one size would not tell more.
@@ -72,11 +72,15 @@ def _norms(source: Source) -> Iterable[_Norm]:
         split_name(name): tensor for name, tensor in source.tensors.items()
     }
     for (path, leaf), tensor in places.items():
-        if leaf not in ("weight", "gamma") or len(tensor.shape) != 1 or tensor.load is None:
+        if (
+            leaf not in ("weight", "gamma", "scale")
+            or len(tensor.shape) != 1
+            or tensor.load is None
+        ):
             continue
         seen = looked_through(path)
         words = set(words_of(seen.rpartition(".")[2]))
-        bias = places.get((path, "bias" if leaf == "weight" else "beta"))
+        bias = places.get((path, "beta" if leaf == "gamma" else "bias"))
         has_statistics = (path, "running_mean") in places
         if has_statistics or bias is not None or words & _NORM_WORDS:
             yield _Norm(seen, tensor, bias is not None and not has_statistics)
@@ -125,6 +129,8 @@ def _digits(name: str) -> str:
 def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
     """Whether the rows are the outputs; a Conv1D of transformers has them in columns."""
     module, _ = split_name(matrix.parameter)
+    if source.tensors[matrix.parameter].layout == OUTPUTS_LAST:
+        return matrix.kind == "convolution"
     if _is_expert_of_inputs(source, matrix):
         return False
     bias = source.tensors.get(f"{module}.bias" if module else "bias")
@@ -170,4 +176,7 @@ def _columns_per_input(source: Source, matrix: WeightMatrix) -> int:
     shape = source.tensors[matrix.parameter].shape
     if matrix.kind != "convolution" or len(shape) < 3:
         return 1
-    return max(int(np.prod(shape[2:])), 1)
+    layout = source.tensors[matrix.parameter].layout
+    kernel = shape[:-2] if layout == OUTPUTS_LAST else shape[2:]
+    kernel = shape[1:-1] if layout == INPUTS_LAST else kernel
+    return max(int(np.prod(kernel)), 1)

@@ -9,6 +9,10 @@ import numpy as np
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.blocks import Decode, as_stored
 
+# Layouts of a layer's weight other than torch's, outputs x inputs x kernel.
+OUTPUTS_LAST = "kernel x inputs x outputs"  # of JAX and TensorFlow
+INPUTS_LAST = "outputs x kernel x inputs"  # of MLX
+
 
 @dataclass(frozen=True)
 class StoredTensor:
@@ -22,7 +26,8 @@ class StoredTensor:
     compressed record, or of elements that the view repeats. `kind` is the kind of layer that the
     file itself states (by an operator of its graph); None if names and shapes must tell.
     `is_weight` says that the values are a layer's weight already, although the name is that of a
-    parameter from which a parametrization computes it.
+    parameter from which a parametrization computes it. `layout` is OUTPUTS_LAST or INPUTS_LAST if
+    the file says so; None: that of torch.
     """
 
     name: str
@@ -35,6 +40,7 @@ class StoredTensor:
     unpacked: int = field(default=0, repr=False, compare=False)
     kind: Optional[str] = None
     is_weight: bool = False
+    layout: Optional[str] = None
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.
