@@ -13,6 +13,8 @@ from allennlp_analyze.storage.mapped import mapped_copy
 
 # A matrix up to this size is assembled in memory, a larger one in a file.
 IN_MEMORY_BYTES = 1 << 25
+# Of a skew-symmetric matrix: the exponential of larger values would take ever longer.
+_LARGEST_ANGLE = 1e6
 
 
 def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
@@ -74,13 +76,16 @@ def weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarra
     squares = np.zeros(g.shape)
     for rows in _row_slices(v):
         block = direction.decode(v[rows]).astype(np.float64)
-        squares[rows if g.shape[0] > 1 else ...] += np.sum(block**2, axis=axes, keepdims=True)
+        with np.errstate(all="ignore"):
+            sums = np.sum(block**2, axis=axes, keepdims=True)
+            squares[rows if g.shape[0] > 1 else ...] += sums
     with np.errstate(all="ignore"):  # 0 / 0 is NaN, as in torch
         scale = np.broadcast_to(g / np.sqrt(squares), (len(v), *g.shape[1:]))
 
     def normed(rows: slice) -> np.ndarray:
         block = direction.decode(v[rows])
-        return (block * scale[rows]).astype(block.dtype)
+        with np.errstate(all="ignore"):
+            return (block * scale[rows]).astype(block.dtype)
 
     return _gathered((normed(rows) for rows in _row_slices(v)), v.shape)
 
@@ -116,7 +121,8 @@ def _quadratic_form(
     for rows in _row_slices(stored):
         block = weight.decode(stored[rows]).astype(np.float64)
         first, second = (x[rows] if len(x) == len(stored) else x for x in (own, others))
-        total += float(np.sum(block * first * second))
+        with np.errstate(all="ignore"):
+            total += float(np.sum(block * first * second))
     return total
 
 
@@ -132,15 +138,18 @@ def orthogonal(weight: StoredTensor, base: StoredTensor) -> np.ndarray:
     stored = weight.values()
     x = stored.astype(np.float64)
     x = x.T if x.shape[0] < x.shape[1] else x
+    if not np.abs(x).max() <= _LARGEST_ANGLE:
+        raise TensorError(f"{weight.name}: its values are too large for an orthogonal matrix")
     lower = np.tril(x, -1)
     if x.shape[0] == x.shape[1]:
         q = expm(lower - lower.T)
     else:
-        with np.errstate(all="ignore"):
-            factors = 2 / (1 + np.sum(lower**2, axis=0))
+        factors = 2 / (1 + np.sum(lower**2, axis=0))
         q = dorgqr(lower, factors)[0] * np.trunc(np.diagonal(x))
-    q = base.values().astype(np.float64) @ q
-    return (q.T if stored.shape[0] < stored.shape[1] else q).astype(stored.dtype)
+    with np.errstate(all="ignore"):
+        q = base.values().astype(np.float64) @ q
+    with np.errstate(all="ignore"):
+        return (q.T if stored.shape[0] < stored.shape[1] else q).astype(stored.dtype)
 
 
 def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
@@ -149,7 +158,8 @@ def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
 
     def masked(rows: slice) -> np.ndarray:
         block = weight.decode(stored[rows])
-        return block * mask.decode(kept[rows]).astype(block.dtype)
+        with np.errstate(all="ignore"):
+            return block * mask.decode(kept[rows]).astype(block.dtype)
 
     return _gathered((masked(rows) for rows in _row_slices(stored)), stored.shape)
 

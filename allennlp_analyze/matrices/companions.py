@@ -114,8 +114,11 @@ class _Finder:
                 self._spectral_normed(tensor, u, v)
             else:
                 self._note(tensor, f"{module}.{stem}_v of its spectral normalization is missing")
-        elif mask is not None and mask.shape == tensor.shape:
+        elif mask is not None and mask.shape == tensor.shape and _is_real(mask):
             self._masked(tensor, mask)
+        elif mask is not None and ending == "orig" and len(tensor.shape) > 1:
+            self._note(tensor, _NO_FIT.format(mask.name, mask.shape))
+            return
         else:
             return
         if computed is not None and computed.shape == tensor.shape:
@@ -149,7 +152,7 @@ class _Finder:
             yield tensor
 
     def _weight_normed(self, v: StoredTensor, g: StoredTensor) -> None:
-        if fits_weight_norm(v.shape, g.shape):
+        if _is_real(g) and fits_weight_norm(v.shape, g.shape):
             self._assemblies[v.name] = Assembly(partial(weight_normed, v, g))
             self._reasons[g.name] = f"weight normalization: multiplied into {v.name}"
         else:
@@ -157,7 +160,12 @@ class _Finder:
 
     def _spectral_normed(self, weight: StoredTensor, u: StoredTensor, v: StoredTensor) -> None:
         fits = len(u.shape) == len(v.shape) == 1 and u.shape[0] in weight.shape
-        if fits and u.shape[0] * v.shape[0] == math.prod(weight.shape):
+        if (
+            fits
+            and _is_real(u)
+            and _is_real(v)
+            and u.shape[0] * v.shape[0] == math.prod(weight.shape)
+        ):
             self._assemblies[weight.name] = Assembly(partial(spectral_normed, weight, u, v))
         else:
             self._note(weight, _NO_FIT.format(u.name, u.shape))
@@ -205,4 +213,11 @@ def _replacing(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
 
 
 def _is_base(weight: StoredTensor, base: StoredTensor) -> bool:
-    return len(weight.shape) == 2 and base.shape == (max(weight.shape),) * 2
+    if len(weight.shape) != 2 or not _is_real(base):
+        return False
+    return base.shape == (max(weight.shape),) * 2
+
+
+def _is_real(tensor: StoredTensor) -> bool:
+    """Whether the values can be read and multiplied into a weight."""
+    return tensor.unsupported is None and not tensor.dtype.startswith("complex")

@@ -140,13 +140,16 @@ def is_norm(module: str) -> bool:
 def infer_kinds(source: Source) -> dict[str, str]:
     """Returns the kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
 
-    The first rule that applies decides:
+    Wrappers in a name are looked through, and what is stored of a parametrized parameter counts as
+    that parameter. A `kernel` of JAX or TensorFlow has rules of its own (`_kernel_kind`). Otherwise
+    the first rule that applies decides:
 
     1. Names that torch fixes: `weight_ih_l0` (recurrent), `in_proj_weight` (attention). Other
        parameters that are not the `weight` of a layer: by the words of their name, else `other`.
     2. Three dimensions and more: see `_folded_kind`.
     3. A bias with as many values as the weight has rows: a Linear. With as many as it has columns:
-       a Conv1D of transformers, which is a Linear stored transposed. An Embedding never has a bias.
+       a Conv1D of transformers, which is a Linear stored transposed. With as many as the weight has
+       values: `other`. An Embedding never has a bias.
     4. Without a bias: by the words of the module's name, the last word first, so "embed_proj" is a
        Linear.
     5. The number of rows is the size of a vocabulary: an Embedding.

@@ -1,11 +1,15 @@
 """A weight that is stored in several tensors is the one that torch's layer multiplies by."""
 
+import warnings
 from typing import Any, Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
+from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import table_from_model
@@ -237,6 +241,12 @@ def test_magnitudes_that_do_not_fit_are_named(shape: "tuple[int, ...]") -> None:
     assert matrix.notes[0].endswith(f"a.weight_g of shape {shape} does not fit")
 
 
+def test_a_mask_that_does_not_fit_is_named() -> None:
+    source = numpy_source({"a.weight_orig": W, "a.weight_mask": np.eye(4)})
+    [matrix], _ = find_matrices(source)
+    assert matrix.notes[0].endswith("a.weight_mask of shape (4, 4) does not fit")
+
+
 def test_what_is_stored_twice_counts_once() -> None:
     tensors = {"a.weight": W, "a.weight_orig": W, "a.weight_u": np.ones(5), "a.weight_v": W[0]}
     assert reasons_of(numpy_source(tensors))["a.weight"] == "computed from a.weight_orig"
@@ -260,3 +270,36 @@ def test_a_spectral_norm_from_before_torchs() -> None:
     [matrix], _ = find_matrices(numpy_source(tensors))
     np.testing.assert_allclose(matrix.values(), W / s[0])
     assert matrix.kind == "linear"
+
+
+_LEAVES = (
+    *("weight", "weight_g", "weight_v", "weight_u", "weight_orig", "weight_mask", "weight_bar"),
+    *("weight_hh_l0_raw", "module.weight_hh_l0", "module.weight", "original_module.weight"),
+    *("modules_to_save.a.weight", "modules_to_save.weight", "modules_to_save."),
+    *(f"parametrizations.weight.{x}" for x in ("original", "original0", "original1", "original2")),
+    *(f"parametrizations.weight.{x}" for x in ("0.base", "0._u", "0._v", "1._u", "0.mask", "0.")),
+)
+_SIZES = st.lists(st.sampled_from([0, 1, 2, 3, 3, 3]), max_size=4).map(tuple)
+_TYPES = st.sampled_from("float32 float64 float16 int64 bool complex64".split())
+_FILLS = st.sampled_from([None, 0.0, np.nan, np.inf, 1e300])
+
+
+@given(st.dictionaries(st.sampled_from(_LEAVES), st.tuples(_SIZES, _TYPES, _FILLS)), st.booleans())
+def test_any_companions_are_assembled_or_named(tensors: "dict[str, Any]", at_root: bool) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, (shape, dtype, fill) in tensors.items():
+        with np.errstate(all="ignore"):
+            values = rng.standard_normal(shape) if fill is None else np.full(shape, fill)
+            arrays[name if at_root else f"a.{name}"] = np.asarray(values).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, skipped = find_matrices(numpy_source(arrays))
+        for matrix in found:
+            try:
+                values = matrix.values()
+            except TensorError:
+                continue
+            assert values.shape == matrix.shape
+    named = {x.parameter for x in found} | {x.parameter for x in skipped}
+    assert named == set(arrays)
