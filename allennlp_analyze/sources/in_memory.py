@@ -83,8 +83,8 @@ def module_source(model: Any) -> tuple[Source, Any]:
 
     Raises `UsageError` if the module has no parameters.
     """
-    while type(model).__name__ in _WRAPPERS:
-        model = getattr(model, _WRAPPERS[type(model).__name__])
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
     name = type(model).__name__
     tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
     if not tensors:

@@ -190,6 +190,8 @@ def every_wrapper() -> "dict[str, Any]":
         from torch.distributed.algorithms._checkpoint import checkpoint_wrapper as checkpoints
     except ImportError:
         return found
+    if not hasattr(checkpoints, "_CHECKPOINT_WRAPPED_MODULE"):
+        return found  # before torch 1.13, the name was another
     found["checkpoint"] = checkpoints.checkpoint_wrapper(model())
     inner = model()
     inner["table"] = checkpoints.checkpoint_wrapper(inner["table"])
@@ -218,6 +220,8 @@ def test_a_wrapped_model_is_the_same_as_file_state_dict_and_module(tmp_path: Pat
 def test_what_a_wrapped_module_trains_is_known() -> None:
     torch = pytest.importorskip("torch")
     checkpoints = pytest.importorskip("torch.distributed.algorithms._checkpoint.checkpoint_wrapper")
+    if not hasattr(checkpoints, "_CHECKPOINT_WRAPPED_MODULE"):
+        pytest.skip("before torch 1.13, the wrapped module had another name")
     inner = torch.nn.Linear(4, 3)
     inner.register_parameter("soft_mask", torch.nn.Parameter(torch.ones(5, 4)))
     model = torch.nn.ModuleDict({"a": checkpoints.checkpoint_wrapper(inner)})
