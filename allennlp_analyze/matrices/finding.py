@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional
 
@@ -27,6 +27,17 @@ from allennlp_analyze.matrices.kinds import (
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
 from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
+from allennlp_analyze.matrices.parts import (
+    Part,
+    block_in,
+    block_of,
+    convolution,
+    full_matrix,
+    one_of,
+    permuted,
+    row_blocks,
+    unfolded,
+)
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import as_stored
@@ -41,15 +52,6 @@ _INPUT, _OUTPUT = "input_linear", "output_linear"
 # Parameters whose columns are the hidden values of a recurrent layer; endings of what is stored.
 _HIDDEN = ("weight_hr", "weight_hh")
 _ENDINGS = ("", "_v", "_orig", "_raw")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One matrix of a tensor: its label, its shape, and how to take it from the values."""
-
-    label: Optional[str]
-    shape: tuple[int, int]
-    take: Callable[[np.ndarray], np.ndarray] = field(repr=False, compare=False)
 
 
 def find_matrices(
@@ -230,7 +232,7 @@ class _Finder:
 
     def _parts(
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
-    ) -> Iterator[_Part]:
+    ) -> Iterator[Part]:
         shape = tensor.shape
         if len(shape) > 2 and tensor.layout is not None:
             yield self._laid_out(tensor, kind)
@@ -239,37 +241,37 @@ class _Finder:
         elif blocks := fused_blocks(tensor.name, shape, self.source.config, self.shapes):
             heads = heads_for(tensor.name, self.source.config) if self.split_heads else None
             for block in blocks:
-                yield _block(shape, block)
+                yield block_in(shape, block)
                 inner = heads_of_part(block, heads) if heads else ()
-                yield from (_block(shape, head) for head in inner)
+                yield from (block_in(shape, head) for head in inner)
         else:
-            yield _full_matrix(shape)
+            yield full_matrix(shape)
             if self.split_heads:
-                yield from (_block(shape, head) for head in self._heads(tensor, facts))
+                yield from (block_in(shape, head) for head in self._heads(tensor, facts))
             if kind == "recurrent" and self.split_gates:
-                yield from _row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
+                yield from row_blocks(shape, _GATES.get(self._gates(tensor, facts), ()))
 
-    def _laid_out(self, tensor: StoredTensor, kind: str) -> _Part:
+    def _laid_out(self, tensor: StoredTensor, kind: str) -> Part:
         """Returns the matrix of a weight of three dimensions and more that is not torch's."""
         module, shape = split_name(tensor.name)[0], tensor.shape
         if tensor.layout == INPUTS_LAST:
-            return _permuted(shape, (0, len(shape) - 1, *range(1, len(shape) - 1)))
+            return permuted(shape, (0, len(shape) - 1, *range(1, len(shape) - 1)))
         if kind == "linear":
             leading = 2 if heads_side(module, len(shape)) == "inputs" else 1
             flat = (math.prod(shape[:leading]), math.prod(shape[leading:]))
-            return _Part(None, flat, partial(flattened, leading=leading))
+            return Part(None, flat, partial(flattened, leading=leading))
         bias = self.places.get((module, "bias"))
         outputs, inputs = len(shape) - 1, len(shape) - 2
         if bias is not None and bias.shape == (shape[inputs],) != (shape[outputs],):
             outputs, inputs = inputs, outputs  # a transposed convolution of Keras
-        return _permuted(shape, (outputs, inputs, *range(len(shape) - 2)))
+        return permuted(shape, (outputs, inputs, *range(len(shape) - 2)))
 
     def _folded_parts(
         self, tensor: StoredTensor, kind: str, facts: Optional[ModuleFacts]
-    ) -> Iterator[_Part]:
+    ) -> Iterator[Part]:
         if kind == "convolution":
             inferred = transposed_groups(self.source, tensor.name)
-            yield _convolution(tensor.shape, facts.transposed_groups if facts else inferred)
+            yield convolution(tensor.shape, facts.transposed_groups if facts else inferred)
             return
         shape = tensor.shape
         while len(shape) > 2 and shape[0] == 1:
@@ -282,12 +284,12 @@ class _Finder:
             name = listed_name(tensor.name, "0, gate", self.source.config)
             listed = parts != () and name is not None
             for index in range(shape[0]):
-                whole = _slice(tensor.shape, shape, index)
+                whole = one_of(tensor.shape, shape, index)
                 if not listed:
                     yield whole
-                yield from (_block_of(whole, block) for block in parts)
+                yield from (block_of(whole, block) for block in parts)
         else:
-            yield _unfolded(shape)
+            yield unfolded(shape)
 
     def _parts_of_experts(self, tensor: StoredTensor) -> tuple[Block, ...]:
         module, leaf = split_name(tensor.name)
@@ -334,63 +336,3 @@ def _taken(load: Callable[[], np.ndarray], take: Callable[[np.ndarray], np.ndarr
     values = values.view()
     values.flags.writeable = False
     return values
-
-
-def _full_matrix(shape: tuple[int, ...]) -> _Part:
-    return _Part(None, (shape[0], shape[1]), lambda values: values)
-
-
-def _unfolded(shape: tuple[int, ...]) -> _Part:
-    """Returns the matrix first dimension x all other dimensions."""
-    flat = (shape[0], math.prod(shape[1:]))
-    return _Part(None, flat, lambda values: flattened(values.reshape(shape)))
-
-
-def _permuted(shape: tuple[int, ...], order: tuple[int, ...]) -> _Part:
-    """Returns the matrix of a tensor of `shape` whose axes come in another order."""
-    flat = (shape[order[0]], math.prod(shape[axis] for axis in order[1:]))
-    return _Part(None, flat, lambda values: flattened(values.transpose(order)))
-
-
-def _slice(stored: tuple[int, ...], shape: tuple[int, ...], index: int) -> _Part:
-    """Returns the matrix at `index` of a stack of `shape`, stored with extra leading ones."""
-    leading = (0,) * (len(stored) - len(shape))
-    return _Part(str(index), (shape[1], shape[2]), lambda values: values[leading + (index,)])
-
-
-def _block(shape: tuple[int, ...], block: Block) -> _Part:
-    """Returns a part of a tensor of two dimensions."""
-    return _Part(block.label, block.shape(shape), block.take)
-
-
-def _block_of(whole: _Part, block: Block) -> _Part:
-    """Returns a part of the matrix `whole`."""
-    return _Part(
-        f"{whole.label}, {block.label}",
-        block.shape(whole.shape),
-        lambda values: block.take(whole.take(values)),
-    )
-
-
-def _row_blocks(shape: tuple[int, ...], labels: tuple[str, ...]) -> Iterator[_Part]:
-    """Yields equal blocks of rows, one for each label."""
-    rows = shape[0] // max(len(labels), 1)
-    for index, label in enumerate(labels):
-        yield _Part(label, (rows, shape[1]), partial(_rows, index * rows, (index + 1) * rows))
-
-
-def _rows(start: int, stop: int, values: np.ndarray) -> np.ndarray:
-    return values[start:stop]
-
-
-def _convolution(shape: tuple[int, ...], transposed_groups: int) -> _Part:
-    """out x (in / groups * kernel); a transposed one is stored in x (out / groups) x kernel."""
-    if not transposed_groups:
-        return _unfolded(shape)
-    groups, inputs = transposed_groups, shape[0] // transposed_groups
-
-    def take(values: np.ndarray) -> np.ndarray:
-        grouped = values.reshape(groups, inputs, *shape[1:])
-        return flattened(np.swapaxes(grouped, 1, 2), leading=2)
-
-    return _Part(None, (shape[1] * groups, inputs * math.prod(shape[2:])), take)

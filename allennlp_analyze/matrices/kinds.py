@@ -1,11 +1,11 @@
 """Infers the kind of layer of each weight tensor from names, shapes and the archive."""
 
-import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
+from allennlp_analyze.matrices.vocabularies import table_sizes
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST
 
@@ -162,7 +162,7 @@ def infer_kinds(source: Source) -> dict[str, str]:
     model = _Model(
         shapes=shapes,
         layouts={name: x.layout for name, x in source.tensors.items() if x.layout is not None},
-        table_sizes=frozenset(_table_sizes(source)),
+        table_sizes=frozenset(table_sizes(source)),
         has_biases=_has_biases(shapes),
         norms=_norms(shapes),
     )
@@ -339,29 +339,3 @@ def _component(module: str) -> str:
 
 def _join(module: str, leaf: str) -> str:
     return f"{module}.{leaf}" if module else leaf
-
-
-def _table_sizes(source: Source) -> Iterator[int]:
-    """Yields the numbers of rows that an Embedding of this archive may have.
-
-    AllenNLP writes the entries of a namespace, including the OOV token, one per line. It does not
-    write the padding token of a padded namespace, so that Embedding has one more row.
-    """
-    for namespace, lines in source.vocabulary.items():
-        padded = not any(fnmatch.fnmatch(namespace, pattern) for pattern in source.non_padded)
-        yield lines + padded
-    yield from _numbers_called(source.config, "num_embeddings")
-
-
-def _numbers_called(node: object, key: str) -> Iterator[int]:
-    """Yields every integer under `key` anywhere in a parsed configuration."""
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Mapping):
-            number = node.get(key)
-            if isinstance(number, int):
-                yield number
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
