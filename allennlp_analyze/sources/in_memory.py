@@ -94,10 +94,11 @@ def module_source(model: Any) -> tuple[Source, Any]:
     if not found.tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
     source = _source(name, found)
-    tensors = {x: ref.tensor for x, ref in found.tensors.items() if isinstance(ref, _Held)}
-    computed = {x: replace(_stored(x, w), is_weight=True) for x, w in _computed(model, tensors)}
-    with_computed = {**source.tensors, **computed}
-    source = replace(source, tensors=with_computed, config=_configuration(model))
+    computed = {
+        x: replace(_held(x, weight), is_weight=True) for x, weight in _computed(model, found.tensors)
+    }
+    tensors = {**source.tensors, **computed}
+    source = replace(source, tensors=tensors, config=_configuration(model))
     return dequantized(source), model
 
 
@@ -170,9 +171,12 @@ def _described(value: Any, depth: int, known: dict[int, tuple[Any, object]]) -> 
 
 def _stored(name: str, ref: TensorRef) -> StoredTensor:
     assert isinstance(ref, _Held)  # `_described` creates no others
-    is_array = isinstance(ref.tensor, np.ndarray)
-    stored = _numpy_array(name, ref.tensor) if is_array else _torch_tensor(name, ref.tensor)
-    return replace(stored, kind=ref.kind, is_buffer=ref.is_buffer)
+    return replace(_held(name, ref.tensor), kind=ref.kind, is_buffer=ref.is_buffer)
+
+
+def _held(name: str, tensor: Any) -> StoredTensor:
+    is_array = isinstance(tensor, np.ndarray)
+    return _numpy_array(name, tensor) if is_array else _torch_tensor(name, tensor)
 
 
 def _shape(tensor: Any) -> Optional[tuple[int, ...]]:
