@@ -123,6 +123,8 @@ def _digits(name: str) -> str:
 
 def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
     """Whether the rows are the outputs; a Conv1D of transformers has them in columns."""
+    if matrix.kind_source == "graph":
+        return True
     module, _ = split_name(matrix.parameter)
     if _is_expert_of_inputs(source, matrix):
         return False

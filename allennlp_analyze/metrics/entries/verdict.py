@@ -87,6 +87,7 @@ VERDICT = (
         columns=("null_ratio",),
         label="σ_min over the null law's median",
         section=SECTION,
+        terminal=TerminalColumn("of null", ".2g", rank_to_drop=1),
     ),
     Metric(
         "evidence.start_ratio",
