@@ -186,7 +186,8 @@ class _Collector:
                 found.append((name, value))
             elif name.endswith(_EXTRA_STATE) and value is not None:
                 kind = value.name if isinstance(value, (StandIn, Inert)) else type(value).__name__
-                reason = f"a module's extra state ({excerpt(kind, 60)}), not a tensor"
+                kind = excerpt(kind.rpartition(".")[2], 60)
+                reason = f"a module's extra state ({kind}), not a tensor"
                 self._list(LeftOut(_joined(path, name), (), reason))
         self._step(count, depth)
         return found

@@ -229,8 +229,9 @@ def test_extra_states_are_listed(tmp_path: Path) -> None:
     state = {**body(), "encoder._extra_state": io.BytesIO(b"abc"), "x._extra_state": None}
     found = read_torch(save(state, tmp_path / "w.pt", True))
     assert list(found.tensors) == list(body())
+    assert mapping_source(state).left_out == found.left_out
     assert [(x.name, x.reason) for x in found.left_out] == [
-        ("encoder._extra_state", "a module's extra state (_io.BytesIO), not a tensor")
+        ("encoder._extra_state", "a module's extra state (BytesIO), not a tensor")
     ]
 
 
