@@ -13,6 +13,7 @@ from allennlp_analyze.sources.formats.registry import (
     FORMATS,
     MODEL_ENDINGS,
     WEIGHTS_ENDINGS,
+    Distributed,
     Onnx,
     Safetensors,
     TorchFile,
@@ -34,14 +35,26 @@ def save_onnx(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
     path.write_bytes(saved({name: tensor.numpy() for name, tensor in tensors.items()}))
 
 
-SAVERS = {Onnx: save_onnx, Safetensors: safetensors.save_file, TorchFile: torch.save}
+def save_distributed(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
+    save = pytest.importorskip("torch.distributed.checkpoint").save
+    save(tensors, checkpoint_id=path.with_name("all"), no_dist=True)
+    for file in path.with_name("all").iterdir():
+        file.replace(path if file.name == ".metadata" else path.with_name(file.name))
+
+
+SAVERS = {
+    Distributed: save_distributed,
+    Onnx: save_onnx,
+    Safetensors: safetensors.save_file,
+    TorchFile: torch.save,
+}
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: type(known).__name__)
 def test_a_file_is_read_by_its_first_bytes_whatever_it_is_called(
     tmp_path: Path, known: WeightsFormat
 ) -> None:
-    for name in ("weights", "weights.th", f"weights{known.endings[-1]}"):
+    for name in ("weights", "weights.th", f"weights{(*known.endings, '')[0]}"):
         SAVERS[type(known)]({"a.weight": WEIGHTS}, tmp_path / name)
         begins = head(tmp_path / name, name)
         assert next(x for x in FORMATS if x.recognizes(begins)) is known
