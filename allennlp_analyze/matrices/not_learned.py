@@ -10,7 +10,9 @@ from allennlp_analyze.matrices.kinds import split_name, words_of
 from allennlp_analyze.sources.tensor import StoredTensor
 
 _BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq pe".split())
-_BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinusoids".split())
+_BUFFER_ENDINGS = frozenset(
+    "buffer buffers mask masks ids integer cached cache sinusoid sinusoids".split()
+)
 _STATE_SPACE = frozenset("A_log A_logs A_b_log log_A_real A_imag log_dt dt_bias Ds".split())
 _SCALES = frozenset(
     "scales qzeros zeros g_idx absmax nested_absmax quant_map nested_quant_map weight_scale"
