@@ -211,7 +211,9 @@ def _collapsed(judged: Sequence[LayerResult]) -> str:
 
 def _hidden(layers: Sequence[LayerResult]) -> str:
     bad = [x for x in layers if x.verdict is Verdict.HIDDEN]
-    return f"rounding to the stored precision hides the smallest directions of {_layers(len(bad))}"
+    floors = [x for x in bad if x.evidence is not None and x.evidence.noise_floor is not None]
+    what = "the noise of quantization" if floors == bad else "rounding to the stored precision"
+    return f"{what} hides the smallest directions of {_layers(len(bad))}"
 
 
 def _about(adapters: Sequence[AdapterResult]) -> str:

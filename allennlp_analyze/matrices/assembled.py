@@ -2,17 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import numpy as np
 
-from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.tensor import StoredTensor
-from allennlp_analyze.storage.mapped import mapped_copy
-
-# A matrix up to this size is assembled in memory, a larger one in a file.
-IN_MEMORY_BYTES = 1 << 25
+from allennlp_analyze.storage.mapped import gathered
 
 
 def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
@@ -24,7 +19,7 @@ def flattened(values: np.ndarray, leading: int = 1) -> np.ndarray:
     axes = list(zip(values.shape, values.strides))
     if _in_one_run(axes[:leading]) and _in_one_run(axes[leading:]):
         return values.reshape(flat)
-    return _gathered(_flat_rows(values, leading), flat)
+    return gathered(_flat_rows(values, leading), flat)
 
 
 def _in_one_run(axes: Iterable[tuple[int, int]]) -> bool:
@@ -56,7 +51,7 @@ def weight_normed(direction: StoredTensor, magnitude: StoredTensor) -> np.ndarra
         block = direction.decode(v[rows])
         return (block * scale[rows]).astype(block.dtype)
 
-    return _gathered((normed(rows) for rows in _row_slices(v)), v.shape)
+    return gathered((normed(rows) for rows in _row_slices(v)), v.shape)
 
 
 def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
@@ -67,7 +62,7 @@ def pruned(weight: StoredTensor, mask: StoredTensor) -> np.ndarray:
         block = weight.decode(stored[rows])
         return block * mask.decode(kept[rows]).astype(block.dtype)
 
-    return _gathered((masked(rows) for rows in _row_slices(stored)), stored.shape)
+    return gathered((masked(rows) for rows in _row_slices(stored)), stored.shape)
 
 
 def _row_slices(values: np.ndarray) -> Iterator[slice]:
@@ -75,16 +70,3 @@ def _row_slices(values: np.ndarray) -> Iterator[slice]:
     step = max(1, BLOCK_ELEMENTS // max(1, math.prod(values.shape[1:])))
     for start in range(0, len(values), step):
         yield slice(start, min(start + step, len(values)))
-
-
-def _gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Concatenate `blocks` (at least one) into one array of `shape`."""
-    first = next(blocks)
-    everything = chain([first], blocks)
-    if math.prod(shape) * first.itemsize <= IN_MEMORY_BYTES:
-        return np.concatenate([block.ravel() for block in everything]).reshape(shape)
-    try:
-        written = mapped_copy(np.ascontiguousarray(block).data for block in everything)
-    except OSError as error:
-        raise TensorError(f"failed to assemble: {error.strerror or error}") from None
-    return written.view(first.dtype).reshape(shape)

@@ -21,6 +21,7 @@ from allennlp_analyze.matrices.not_learned import buffer_by_name, why_not_learne
 from allennlp_analyze.matrices.unread import unread_weights
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.sources.blocks import Decode, as_stored
+from allennlp_analyze.sources.small_floats import EXPONENTS
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -120,6 +121,8 @@ class _Finder:
             return tensor.unsupported or tensor.joined
         if not tensor.dtype.startswith(("float", "bfloat")):
             return f"{tensor.dtype}: not floating point"
+        if tensor.dtype == EXPONENTS:
+            return "scales of quantization: not a matrix"
         if self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
         if tensor.name in self.modules.frozen:
@@ -175,6 +178,7 @@ class _Finder:
                 module_class=facts.module_class if facts else None,
                 tied=tuple(name for name in names if name != tensor.name),
                 decode=decode,
+                noise=partial(tensor.rms_error, part.take) if tensor.noise else None,
             )
 
     def _layer_name(self, parameter: str) -> str:
@@ -257,7 +261,7 @@ class _Finder:
         """
         module, leaf = split_name(tensor.name)
         layer = leaf[len("weight_ih") :]
-        if leaf.startswith("weight_hr"):
+        if not leaf.startswith(("weight_ih", "weight_hh")):
             return 0
         if facts:
             return facts.gates

@@ -42,7 +42,7 @@ _TABLES = _EMBEDDINGS | frozenset(
 )
 _NORMS = frozenset("norm norms ln layernorm batchnorm groupnorm rmsnorm".split())
 _BILINEAR = frozenset("bilinear bilinears biaffine trilinear".split())
-_EXPERTS = frozenset("expert experts moe".split())
+_EXPERTS = frozenset("expert experts exps chexps moe".split())
 _CONVOLUTIONS = frozenset("cnn cnns tdnn convolution convolutions deconv patch".split())
 _ATTENTION = frozenset("attention attentions attn".split())
 

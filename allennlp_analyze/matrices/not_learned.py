@@ -13,7 +13,11 @@ _BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq pe".
 _BUFFER_ENDINGS = frozenset(
     "buffer buffers mask masks ids integer cached cache sinusoid sinusoids".split()
 )
-_STATE_SPACE = frozenset("A_log A_logs A_b_log log_A_real A_imag log_dt dt_bias Ds".split())
+_STATE_SPACE = frozenset(
+    "A_log A_logs A_b_log log_A_real A_imag log_dt dt_bias Ds ssm_a ssm_d".split()
+)
+# Modules of llama.cpp that are no layers.
+_BUFFER_MODULES = frozenset("rope_freqs rope_factors_long rope_factors_short attn_rot_embd".split())
 _SCALES = frozenset(
     "scales qzeros zeros g_idx absmax nested_absmax quant_map nested_quant_map weight_scale"
     " weight_scale_inv weight_scale_2 input_scale activation_scale weight_zero_point scale_inv"
@@ -70,10 +74,12 @@ def _is_table_of_positions(tensor: StoredTensor) -> bool:
 
 def buffer_by_name(name: str) -> Optional[str]:
     """Returns the reason for skipping a tensor with the name of a buffer or mask."""
-    leaf = name.rpartition(".")[2]
+    module, _, leaf = name.rpartition(".")
     words = words_of(leaf)
     if "mask" in words[-1:] or "masks" in words[-1:]:
         return "mask"
+    if module.rpartition(".")[2] in _BUFFER_MODULES:
+        return "buffer: not trained"
     if leaf in _BUFFERS or _BUFFER_ENDINGS & set(words[-1:]):
         return "buffer: not trained"
     if words[:1] in (["position"], ["positional"]) and words[-1] in ("encoding", "encodings"):

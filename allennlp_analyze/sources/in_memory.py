@@ -13,6 +13,7 @@ from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.state_dict import find_state_dict
 from allennlp_analyze.sources.pickles.description import Inert, TensorRef
+from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.lines import excerpt
@@ -65,7 +66,7 @@ def mapping_source(mapping: Mapping[Any, Any]) -> Source:
         raise UsageError(f"the mapping {error}; {_WANTED}") from None
     if not found:
         raise UsageError(f"the mapping is empty; {_WANTED}")
-    return _source(STATE_DICT, {name: _tensor_of(ref) for name, ref in found.items()})
+    return dequantized(_source(STATE_DICT, {name: _tensor_of(ref) for name, ref in found.items()}))
 
 
 def module_source(model: Any) -> tuple[Source, Any]:
@@ -81,7 +82,7 @@ def module_source(model: Any) -> tuple[Source, Any]:
     tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
     if not tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
-    return replace(_source(name, tensors), config=_configuration(model)), model
+    return dequantized(replace(_source(name, tensors), config=_configuration(model))), model
 
 
 def _configuration(model: Any) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ from allennlp_analyze.sources.archive import (
 from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.directory import ARCHIVE, read_directory
 from allennlp_analyze.sources.download.cache import evict, fetch, is_url
+from allennlp_analyze.sources.formats.gguf.splits import first_part, parts_of
 from allennlp_analyze.sources.formats.registry import DISTRIBUTED_METADATA, read_weights
 from allennlp_analyze.sources.formats.registry import head as first_bytes
 from allennlp_analyze.sources.formats.sharded import (
@@ -30,6 +31,7 @@ from allennlp_analyze.sources.formats.sharded import (
     is_index,
     read_sharded,
 )
+from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
 from allennlp_analyze.storage.files import open_regular
@@ -69,7 +71,7 @@ def open_source(
     with workspace() as directory:
         opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
         try:
-            source = opening.open(path)
+            source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
         except SourceError as error:
             opening.evict_damaged(path, error)
@@ -199,6 +201,8 @@ class _Opening:
         preferred = [name for name in PREFERRED_INDEXES if name in indexes]
         if preferred or len(indexes) == 1:
             return (preferred or indexes)[0]
+        if first_part(members):
+            return first_part(members)
         if len(members) > 1 and are_shards(members):
             raise SourceError(
                 f"{self._archive}: contains {len(members)} shards ({members[0]}, ...) but no index"
@@ -254,7 +258,7 @@ class _Opening:
     def _read(self, path: Path, label: str) -> Weights:
         """Returns the contents of a weights file, or of all files that an index lists."""
         if not path.is_relative_to(self._directory):  # not a member of an archive
-            self._reads(path)
+            self._reads(path, *parts_of(path))
         if is_index(label):
             return read_sharded(path, label, self._reads)
         weights = read_weights(path, label)

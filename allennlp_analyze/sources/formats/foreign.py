@@ -16,6 +16,4 @@ def describe(head: bytes) -> Optional[str]:
         return "is a gzip file, not a weights file"
     if head[257:262] == b"ustar":
         return "is a tar file"
-    if head.startswith(b"\x89HDF\r\n"):
-        return "is an HDF5 file, which is not supported"
     return None

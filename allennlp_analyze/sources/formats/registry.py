@@ -70,6 +70,81 @@ class Safetensors:
         return Weights(read_safetensors(path, label))
 
 
+class Gguf:
+    """Four bytes of magic, values by key, descriptions of tensors, then their values."""
+
+    endings = (".gguf",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return head.startswith(b"GGUF")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.gguf.reading import read_gguf
+
+        return read_gguf(path, label)
+
+
+class Npz:
+    """A zip file of arrays, as `numpy.savez` writes it."""
+
+    endings = (".npz",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return _first_member(head).endswith(b".npy")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.npy import read_npz
+        from allennlp_analyze.sources.tensor import Weights
+
+        return Weights(read_npz(path, label))
+
+
+class Npy:
+    """One array, as `numpy.save` writes it."""
+
+    endings = (".npy",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return head.startswith(b"\x93NUMPY")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.npy import read_npy
+        from allennlp_analyze.sources.tensor import Weights
+
+        return Weights(read_npy(path, label))
+
+
+class Keras:
+    """A model of Keras: an HDF5 file, or a zip file with one."""
+
+    endings = (".keras", ".h5", ".hdf5")
+
+    def recognizes(self, head: bytes) -> bool:
+        first = _first_member(head)
+        return head.startswith(b"\x89HDF\r\n") or first in (b"metadata.json", b"config.json")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.keras.reading import read_keras
+
+        return read_keras(path, label)
+
+
+class Flax:
+    """A tree of arrays, as `flax.serialization` writes it with msgpack."""
+
+    endings = (".msgpack",)
+
+    def recognizes(self, head: bytes) -> bool:
+        from allennlp_analyze.sources.formats.arrays.flax import is_flax
+
+        return is_flax(head)
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.flax import read_flax
+
+        return read_flax(path, label)
+
+
 class Onnx:
     """A protobuf message: the version, texts about the producer, the graph."""
 
@@ -99,7 +174,17 @@ class Distributed:
 
 
 # The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
-FORMATS: tuple[WeightsFormat, ...] = (Onnx(), Safetensors(), Distributed(), TorchFile())
+FORMATS: tuple[WeightsFormat, ...] = (
+    Gguf(),
+    Npz(),
+    Npy(),
+    Keras(),
+    Onnx(),
+    Safetensors(),
+    Distributed(),
+    Flax(),
+    TorchFile(),
+)
 # The file of a directory that stands for all of a distributed checkpoint.
 DISTRIBUTED_METADATA = ".metadata"
 # AllenNLP's own endings come first.
@@ -126,3 +211,8 @@ def head(path: Path, label: str) -> bytes:
             return file.read(HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{label}: cannot be read ({error.strerror})") from None
+
+
+def _first_member(head: bytes) -> bytes:
+    """Returns the name of the first member of a zip file, b"" for another file."""
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")] if head[:4] == b"PK\3\4" else b""

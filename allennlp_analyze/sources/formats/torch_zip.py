@@ -129,6 +129,11 @@ class _StoredBlock:
     def nbytes(self) -> int:
         return self._block.nbytes
 
+    @property
+    def mapped(self) -> Block:
+        """The same without a checksum."""
+        return self._block
+
     def read(self) -> np.ndarray:
         values = self._block.read()
         if self._record is not None:
@@ -217,3 +222,24 @@ def _inflated(packed: np.ndarray) -> Iterator[bytes]:
             yield inflater.decompress(data, _PIECE_BYTES)
             data = inflater.unconsumed_tail
     yield inflater.flush()
+
+
+def blocks_of_zip(mapping: mmap.mmap, path: str) -> dict[str, Block]:
+    """Returns the bytes of each record of any zip file by name. Raises `CheckpointError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = _by_name(archive)
+    except _ZIP_DAMAGE as error:
+        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
+    return {name: _block(mapping, record) for name, record in records.items() if name[-1:] != "/"}
+
+
+def beginning_of(block: Block, size: int) -> bytes:
+    """Returns the first `size` bytes without reading more; a checksum is not compared."""
+    if isinstance(block, _DeflatedBlock):
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(block.packed.read().data, size)
+        except zlib.error as error:
+            name = excerpt(block.record.filename)
+            raise CheckpointError(f"record {name} is damaged ({error})") from None
+    return (block.mapped if isinstance(block, _StoredBlock) else block).read()[:size].tobytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.sources.archive import CONFIG, is_weights
 from allennlp_analyze.sources.directory import ARCHIVE
+from allennlp_analyze.sources.formats.gguf.splits import is_later_part
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.sources.formats.sharded import are_shards, is_index
 from allennlp_analyze.sources.opening import PREFERRED_WEIGHTS
@@ -53,7 +54,9 @@ def models_below(root: Path) -> tuple[Path, ...]:
             found.append(directory)
             directories.clear()
         else:
-            found.extend(path for path in files if is_model_file(path.name))
+            names = {path.name for path in files}
+            models = (path for path in files if is_model_file(path.name))
+            found.extend(path for path in models if not is_later_part(path.name, names))
     return tuple(sorted(found, key=_order))
 
 
