@@ -151,7 +151,9 @@ def analyze_archive(
         changed = first_write(source.files)
         if changed is not None:
             raise SourceError(f"{changed}: changed while it was being analyzed; run again")
-    asked = redacted_in({"weights_file": reading.weights_file, **plain(building)})
+    asked = redacted_in(
+        {"weights_file": reading.weights_file, "key": reading.key, **plain(building)}
+    )
     files = (*beside_files, *(start.files if start else ()), *source.files)
     report = replace(report, settings={**report.settings, **asked}, files=files)
     return report if beside is None else beside_reference(report, beside)
@@ -165,6 +167,7 @@ def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[
         max_unpacked_size=reading.limits.max_unpacked_size,
         timeout=reading.limits.timeout,
         sha256=reading.sha256,
+        key=reading.key,
     )
 
 
@@ -251,7 +254,8 @@ def _measured(
 
 def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
     started_from = None if base is None else base.archive
-    return {**plain(settings), "base": started_from, "weights_file": None, **plain(Building())}
+    unread = {"base": started_from, "weights_file": None, "key": None}
+    return {**plain(settings), **unread, **plain(Building())}
 
 
 def _run_facts(
@@ -266,7 +270,7 @@ def _run_facts(
     described = "\n".join(map(repr, chosen)).encode("utf-8", "backslashreplace")
     return {
         "tool": asdict(tool_info()),
-        "weights": [source.sha256, source.weights_file, states],
+        "weights": [source.sha256, source.weights_file, source.key, states],
         "matrices": hashlib.sha256(described).hexdigest(),
         "settings": material(settings),
         "machine": asdict(this_machine()),

@@ -88,6 +88,7 @@ def find_matrices(
         else:
             weights = unread_weights(tensor, source.config, places)
             skipped.append(Skipped(tensor.name, tensor.shape, reason, weights=weights))
+    skipped += [Skipped(x.name, x.shape, x.reason) for x in source.left_out]
     return matrices, skipped
 
 
@@ -123,11 +124,12 @@ class _Finder:
             return f"{tensor.dtype}: not floating point"
         if tensor.dtype == EXPONENTS:
             return "scales of quantization: not a matrix"
-        if self.modules.is_buffer(tensor.name):
+        if tensor.is_buffer or self.modules.is_buffer(tensor.name):
             return "buffer: not trained"
         if tensor.name in self.modules.frozen:
             return "frozen: not trained"
-        trained = tensor.name in self.modules.trained  # whatever its name says
+        # A parameter is trained, whatever its name says.
+        trained = tensor.name in self.modules.trained or tensor.is_buffer is False
         found = None if trained else buffer_by_name(tensor.name)
         return found or self._shape_reason(tensor) or why_not_learned(tensor, self.places)
 

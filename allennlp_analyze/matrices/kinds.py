@@ -100,7 +100,8 @@ def infer_kinds(source: Source) -> dict[str, str]:
        a Conv1D of transformers, which is a Linear stored transposed. An Embedding never has a bias.
     4. Without a bias: by the words of the module's name, the last word first, so "embed_proj" is a
        Linear.
-    5. The number of rows is the size of a vocabulary: an Embedding.
+    5. The number of rows is the size of a vocabulary, or the next layer of a sequence takes the
+       columns, not the rows: an Embedding.
     6. Inside a numbered block, or in a model without any biases: a Linear.
     7. Otherwise it is the only layer without a bias: an Embedding.
 
@@ -218,10 +219,23 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
 
 def _kind_by_place(model: _Model, module: str, shape: Shape) -> str:
     """Rules 5 to 7."""
-    if shape[0] in model.table_sizes:
+    if shape[0] in model.table_sizes or _feeds_the_next(model, module, shape):
         return "embedding"
     numbered = any(re.search(r"\d$", part) for part in module.split("."))
     return "linear" if numbered or not model.has_biases else "embedding"
+
+
+def _feeds_the_next(model: _Model, module: str, shape: Shape) -> bool:
+    """Whether the rows, not the outputs, of a numbered layer are what the next layer takes.
+
+    The next one has a bias, so that these are not the parallel layers of a list.
+    """
+    parent, _, number = module.rpartition(".")
+    if not number.isdecimal() or len(number) > 9:
+        return False
+    following = _join(parent, str(int(number) + 1))
+    bias, weight = model.bias(following), model.shapes.get(_join(following, "weight"), ())
+    return len(weight) == 2 and bias == weight[:1] and shape[0] != shape[1] == weight[1]
 
 
 def _has_biases(shapes: Mapping[str, Shape]) -> bool:

@@ -43,6 +43,7 @@ from allennlp_analyze.text.redaction import redacted_url
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+_LISTED = 20
 PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
 
@@ -54,22 +55,24 @@ def open_source(
     max_unpacked_size: int = default("max_unpacked_size"),
     timeout: float = default("timeout"),
     sha256: Optional[str] = None,
+    key: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
     `weights_file` is a path or URL, or the name of a weights file inside `archive`. `timeout` is
     the number of seconds without data after which an HTTP download fails. `sha256` is the expected
-    digest of the file `archive`; it is checked before anything in the file is read. Temporary files
-    are removed on exit. Raises `UsageError` if `archive` does not exist or `sha256` is not a valid
-    digest, and `SourceError` if the archive cannot be read; a damaged download is also removed from
-    the cache.
+    digest of the file `archive`; it is checked before anything in the file is read. `key` picks one
+    state dict of a weights file that has several. Temporary files are removed on exit.
+
+    Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
+    `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
     """
     sha256 = checked("sha256", sha256)
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
         _check_sha256(path, archive, sha256)
     with workspace() as directory:
-        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout)
+        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout, key)
         try:
             source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
@@ -90,7 +93,9 @@ class _Opening:
         quiet: bool,
         max_unpacked_size: int,
         timeout: float,
+        key: Optional[str],
     ) -> None:
+        self._key = key
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
@@ -153,6 +158,8 @@ class _Opening:
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
             warnings=tuple(f"{self._archive}: {line}" for line in weights.warnings),
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _open_archive(self, path: Path) -> Source:
@@ -205,8 +212,8 @@ class _Opening:
             return first_part(members)
         if len(members) > 1 and are_shards(members):
             raise SourceError(
-                f"{self._archive}: contains {len(members)} shards ({members[0]}, ...) but no index"
-                f" (a file whose name ends in {INDEX_ENDING})"
+                f"{self._archive}: contains {len(members)} shards ({excerpt(members[0])}, ...)"
+                f" but no index (a file whose name ends in {INDEX_ENDING})"
             )
         return self._choose(members)
 
@@ -218,7 +225,7 @@ class _Opening:
 
     def _choose(self, members: tuple[str, ...]) -> str:
         """Choose the weights file to read from those in the archive or directory."""
-        listed = ", ".join(members) or "none"
+        listed = _listing(members)
         if self._weights_file is not None:
             if self._weights_file in members:
                 return self._weights_file
@@ -253,6 +260,8 @@ class _Opening:
             warnings=tuple(f"{self._archive}: {w}" for w in warnings),
             adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _read(self, path: Path, label: str) -> Weights:
@@ -260,11 +269,23 @@ class _Opening:
         if not path.is_relative_to(self._directory):  # not a member of an archive
             self._reads(path, *parts_of(path))
         if is_index(label):
+            if self._key is not None:
+                raise SourceError(
+                    f"{label}: is an index of one set of tensors, so no key picks among several",
+                    Advice("key", "remove {}"),
+                )
             return read_sharded(path, label, self._reads)
-        weights = read_weights(path, label)
+        weights = read_weights(path, label, self._key)
         for state in weights.files:
             self._files.setdefault(Path(state.path), state)
         return weights
+
+
+def _listing(members: tuple[str, ...]) -> str:
+    """Returns the names for a message: the first ones, and how many there are beside them."""
+    names = ", ".join(excerpt(name) for name in members[:_LISTED])
+    more = len(members) - _LISTED
+    return (f"{names} and {more} more" if more > 0 else names) or "none"
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

@@ -38,7 +38,8 @@ class StoredTensor:
     file itself states (by an operator of its graph), whose outputs are then its rows, a convolution
     being out x in/groups x kernel; None if names and shapes must tell.
     `noise` reads the errors of a dequantized weight. `joined` is the reason for skipping a tensor
-    that belongs to a quantized weight (its scales).
+    that belongs to a quantized weight (its scales). `is_buffer` says whether its module
+    registers it as a buffer or as a parameter; None if that is not known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StoredTensor:
     kind: Optional[str] = None
     noise: Optional[Callable[[], ErrorModel]] = field(default=None, repr=False, compare=False)
     joined: Optional[str] = None
+    is_buffer: Optional[bool] = None
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.
@@ -79,15 +81,28 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What a file holds beside the weights of its model, and the reason why it is none of them.
+
+    The state of an optimizer is an example. `shape` is () for what is no tensor.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Weights:
     """The contents of one weights file: its tensors by name, and what it says about the model.
 
-    `config` has the keys of a config.json ({} if the file says nothing); one beside the file comes
-    first. `warnings` are for the user. `files` are the states of other files with values, before
-    they were read.
+    `left_out` is what else the file holds. `config` has the keys of a config.json ({} if the file
+    says nothing); one beside the file comes first. `warnings` are for the user. `files` are the
+    states of other files with values, before they were read.
     """
 
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: tuple[FileState, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

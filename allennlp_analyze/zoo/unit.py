@@ -70,7 +70,9 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
     }
     return Unit(
         entry.name,
-        Reading(entry.archive, choices.weights_file, entry.sha256, choices.limits),
+        Reading(
+            entry.archive, choices.weights_file, entry.sha256, choices.key, limits=choices.limits
+        ),
         Writing(
             directory,
             force=True,

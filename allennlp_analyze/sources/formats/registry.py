@@ -6,9 +6,9 @@ the command's help, which lists the endings.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Optional, Protocol
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, CheckpointError, SourceError
 from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from allennlp_analyze.storage.files import open_regular
 
@@ -42,17 +42,17 @@ class WeightsFormat(Protocol):
 class TorchFile:
     """A file written by `torch.save`, in either of its formats."""
 
-    endings = (".th", ".pt", ".pth", ".bin")
+    endings = (".th", ".pt", ".pth", ".bin", ".jit", ".pt2")
 
     def recognizes(self, head: bytes) -> bool:
         """Returns True for every other file: the reader's error says what the file is."""
         return True
 
-    def read(self, path: Path, label: str) -> "Weights":
-        from allennlp_analyze.sources.formats.torch_file import read_checkpoint
-        from allennlp_analyze.sources.tensor import Weights
+    def read(self, path: Path, label: str, key: Optional[str] = None) -> "Weights":
+        """As every format; `key` picks one state dict of several."""
+        from allennlp_analyze.sources.formats.torch_file import read_torch
 
-        return Weights(read_checkpoint(path, label))
+        return read_torch(path, label, key)
 
 
 class Safetensors:
@@ -194,14 +194,28 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
-def read_weights(path: Path, label: str) -> "Weights":
+def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
-    Messages use `label` in place of the path. Raises `SourceError`.
+    `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
+    `SourceError`, also for a name that is longer than `MAX_NAME`.
     """
+    from allennlp_analyze.sources.views import MAX_NAME
+
     begins = head(path, label)
     known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
-    return known.read(path, label)
+    if key is None:
+        weights = known.read(path, label)
+    elif isinstance(known, TorchFile):
+        weights = known.read(path, label, key)
+    else:
+        raise SourceError(
+            f"{label}: has one set of tensors, so no key picks among several",
+            Advice("key", "remove {}"),
+        )
+    if any(len(name) > MAX_NAME for name in weights.tensors):
+        raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
+    return weights
 
 
 def head(path: Path, label: str) -> bytes:

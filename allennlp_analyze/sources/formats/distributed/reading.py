@@ -18,13 +18,14 @@ from allennlp_analyze.sources.formats.distributed.chunk import read_chunk
 from allennlp_analyze.sources.formats.distributed.metadata import Entry, entries_of
 from allennlp_analyze.sources.formats.distributed.plain_pickle import MAX_BYTES, read_plain
 from allennlp_analyze.sources.formats.external import ExternalBlock, ExternalFiles
-from allennlp_analyze.sources.formats.state_dict import WRAPPERS
-from allennlp_analyze.sources.tensor import StoredTensor, Weights
+from allennlp_analyze.sources.tensor import LeftOut, StoredTensor, Weights
 from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.storage.mapped import mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
 IN_MEMORY_BYTES = 1 << 25
+# The first of these keys that the nested state dict has holds the model.
+_MODELS = ("model", "state_dict", "model_state_dict", "model_state", "module", "net")
 _OPTIMIZERS = ("optim", "optimizer", "optimizers", "optimizer_state", "optimizer_states")
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
 
@@ -32,8 +33,8 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, 
 def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
     """Returns the tensors of the checkpoint whose `.metadata` is `path`; values are read on demand.
 
-    Tensors that are not the model's (an optimizer's state) have the reason for skipping them.
-    Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else.
+    Tensors that are not the model's (an optimizer's state) are left out, with the reason. Messages
+    use `label` in place of the path. Raises `CheckpointError`, and nothing else.
     """
     label = label or str(path)
     try:
@@ -44,7 +45,10 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
         entries, _ = entries_of(read_plain(data))
         files = ExternalFiles(path)
         model = _model_key(entries)
-        tensors = [_tensor(entry, model, files) for entry in entries]
+        left_out = [_left_out(entry, model) for entry in entries]
+        tensors = [
+            _tensor(entry, model, files) for entry, left in zip(entries, left_out) if left is None
+        ]
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     except OSError as error:
@@ -56,30 +60,34 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
     named = {tensor.name: tensor for tensor in tensors}
     if len(named) < len(tensors):
         raise CheckpointError(f"{label}: is damaged: several tensors have one name")
-    return Weights(named, files=files.states)
+    left = tuple(one for one in left_out if one is not None)
+    return Weights(named, files=files.states, left_out=left)
 
 
 def _model_key(entries: list[Entry]) -> Optional[str]:
     """The key that holds the model in a training checkpoint, None if all are the model's."""
     keys = {entry.path[0] for entry in entries if len(entry.path) > 1}
-    return next((key for key in WRAPPERS if key in keys), None)
+    return next((key for key in _MODELS if key in keys), None)
+
+
+def _left_out(entry: Entry, model: Optional[str]) -> Optional[LeftOut]:
+    """The reason for skipping a tensor that is not the model's, None for the others."""
+    first = entry.path[0] if entry.path else entry.name
+    if model is not None and first == model and len(entry.path) > 1:
+        return None
+    if first in _OPTIMIZERS or first.startswith("optimizer."):
+        return LeftOut(entry.name, entry.shape, "state of the optimizer")
+    if model is None:
+        return None
+    return LeftOut(entry.name, entry.shape, f"beside the model, under {excerpt(first, 40)}")
 
 
 def _tensor(entry: Entry, model: Optional[str], files: ExternalFiles) -> StoredTensor:
-    first = entry.path[0] if entry.path else entry.name
-    name, joined = entry.name, None
-    if model is not None and first == model and len(entry.path) > 1:
-        name = ".".join(entry.path[1:])
-    elif first in _OPTIMIZERS or first.startswith("optimizer."):
-        joined = "state of the optimizer"
-    elif model is not None:
-        joined = f"beside the model, under {excerpt(first, 40)}"
+    name = entry.name if model is None else ".".join(entry.path[1:])
     reason = entry.unsupported or why_unsupported(entry.dtype)
     identity = ("distributed", entry.name)
     if reason is not None:
-        return StoredTensor(
-            name, entry.shape, entry.dtype, identity, None, unsupported=reason, joined=joined
-        )
+        return StoredTensor(name, entry.shape, entry.dtype, identity, None, unsupported=reason)
     parts = [
         _Part(chunk.offsets, chunk.sizes, _block(entry.name, chunk.place, files))
         for chunk in entry.chunks
@@ -94,7 +102,6 @@ def _tensor(entry: Entry, model: Optional[str], files: ExternalFiles) -> StoredT
         partial(_load, entry.name, entry.shape, entry.dtype, parts),
         decode=_decoder(entry.dtype),
         unpacked=0 if whole else math.prod(entry.shape) * ITEM_SIZE[entry.dtype],
-        joined=joined,
     )
 
 

@@ -155,11 +155,9 @@ def _why_not(node: Any, item: int) -> Optional[str]:
     return None
 
 
-def _printable(name: Union[str, bytes]) -> str:
-    """A name as text; h5py returns bytes that are no UTF-8 as they are, or as surrogates."""
-    if isinstance(name, bytes):
-        return name.decode("utf-8", "backslashreplace")
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+def _printable(name: str) -> str:
+    """A name without the surrogates that stand for bytes that are no UTF-8."""
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Bytes:
