@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from allennlp_analyze.matrices.block import Block, in_turn, positive
-from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.kinds import looked_through, split_name
 from allennlp_analyze.matrices.latent import COMPRESSIONS, EXPANSIONS, latent_blocks
 
 QKV = ("query", "key", "value")
@@ -73,9 +73,10 @@ def fused_blocks(
 ) -> tuple[Block, ...]:
     """Returns the parts of the two-dimensional tensor `name`, or () if it is one matrix.
 
-    `shapes` are those of all tensors of the model, by name.
+    `shapes` are those of all tensors of the model, by name without wrappers.
     """
     module, leaf = split_name(name)
+    module = looked_through(module)
     own = leaf if leaf.endswith("_proj_weight") or leaf in _GATE_UP_NAMES else _last(module)
     if leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
         return in_turn(QKV, (shape[1],) * 3, True)
@@ -163,7 +164,7 @@ def _gate_and_up(
 def is_stacked_expert(name: str) -> bool:
     """Whether the tensor `name` holds all experts of a layer of DBRX, one below the other."""
     module, leaf = split_name(name)
-    return leaf in _DBRX_LEAVES and module.endswith(_DBRX_MODULE)
+    return leaf in _DBRX_LEAVES and looked_through(module).endswith(_DBRX_MODULE)
 
 
 def _stacked_experts(shape: Sequence[int], config: Mapping[str, Any]) -> tuple[Block, ...]:

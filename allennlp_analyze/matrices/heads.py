@@ -7,7 +7,7 @@ import numpy as np
 
 from allennlp_analyze.matrices.block import Block
 from allennlp_analyze.matrices.fused import QKV, Heads, heads_of
-from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.kinds import looked_through, split_name, stands_for
 
 _QUERIES = frozenset("q_proj query q_lin q wq q_attn to_q linear_q".split())
 _KEYS = frozenset("k_proj v_proj key value k_lin v_lin k v wk wv to_k to_v".split())
@@ -51,9 +51,9 @@ def heads_of_layer(
     """
     module, leaf = split_name(name)
     heads = heads_for(name, config)
-    if heads is None or leaf not in ("weight", "qweight"):
+    if heads is None or stands_for(leaf) not in ("weight", "qweight"):
         return ()
-    parents, _, own = module.rpartition(".")
+    parents, _, own = looked_through(module).rpartition(".")
     of_llama_cpp = own in _OF_LLAMA_CPP
     is_output = own in _OUTPUTS | _OUTPUTS_OF_LLAMA_CPP
     in_attention = of_llama_cpp or any(word in parents.lower() for word in _IN_ATTENTION)

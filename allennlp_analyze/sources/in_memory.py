@@ -1,7 +1,8 @@
 """Wraps torch or numpy tensors in memory as a `Source` without copying them."""
 
+import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Optional
@@ -26,8 +27,13 @@ STATE_DICT = "state dict"
 _WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
+    "AveragedModel": "module",
     "OptimizedModule": "_orig_mod",
+    "FullyShardedDataParallel": "_fsdp_wrapped_module",
+    "CheckpointWrapper": "_checkpoint_wrapped_module",
 }
+# Parametrizations of torch whose files say how the weight is computed.
+_STATED = frozenset(("_WeightNorm", "_SpectralNorm"))
 _WANTED = "expected a mapping of names to torch or numpy tensors"
 # How deep nested mappings are searched.
 _MAX_NESTED = 100
@@ -75,17 +81,46 @@ def mapping_source(mapping: Mapping[Any, Any], key: Optional[str] = None) -> Sou
 def module_source(model: Any) -> tuple[Source, Any]:
     """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
 
-    A module of transformers has its configuration with it, as a directory has its config.json.
+    The weight that a parametrization computes stands in place of the parameter that it is computed
+    from, unless a file of the same tensors would say how. A module of transformers has its
+    configuration with it, as a directory has its config.json.
 
     Raises `UsageError` if the module has no parameters.
     """
-    while type(model).__name__ in _WRAPPERS:
-        model = getattr(model, _WRAPPERS[type(model).__name__])
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
     name = type(model).__name__
     found = named_tensors(_described(model.state_dict(), _MAX_NESTED, {}))
     if not found.tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
-    return dequantized(replace(_source(name, found), config=_configuration(model))), model
+    source = _source(name, found)
+    tensors = {x: ref.tensor for x, ref in found.tensors.items() if isinstance(ref, _Held)}
+    computed = {x: replace(_stored(x, w), is_weight=True) for x, w in _computed(model, tensors)}
+    with_computed = {**source.tensors, **computed}
+    source = replace(source, tensors=with_computed, config=_configuration(model))
+    return dequantized(source), model
+
+
+def _computed(model: Any, tensors: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the weights that parametrizations compute, by the name of their first parameter.
+
+    Each is computed by a copy in evaluation mode: some change their state when they are asked.
+    """
+    for path, module in model.named_modules():
+        if type(module).__name__ != "ParametrizationList":
+            continue
+        name = next((x for x in (f"{path}.original", f"{path}.original0") if x in tensors), None)
+        steps = [type(step).__name__ for step in module]
+        if name is None or (len(steps) == 1 and steps[0] in _STATED):
+            continue
+        try:
+            torch = sys.modules["torch"]
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                weight = copy.deepcopy(module).eval()()
+        except Exception:  # someone else's code; the row says that it is not the weight
+            continue
+        if is_tensor(weight):
+            yield name, weight
 
 
 def _configuration(model: Any) -> Mapping[str, object]:

@@ -25,6 +25,11 @@ class ErrorModel(Protocol):
         ...
 
 
+# Layouts of a layer's weight other than torch's, outputs x inputs x kernel.
+OUTPUTS_LAST = "kernel x inputs x outputs"  # of JAX and TensorFlow
+INPUTS_LAST = "outputs x kernel x inputs"  # of MLX
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """One named tensor of a state dict.
@@ -40,6 +45,9 @@ class StoredTensor:
     `noise` reads the errors of a dequantized weight. `joined` is the reason for skipping a tensor
     that belongs to a quantized weight (its scales). `is_buffer` says whether its module
     registers it as a buffer or as a parameter; None if that is not known.
+    `is_weight` says that the values are a layer's weight already, although the name is that of a
+    parameter from which a parametrization computes it. `layout` is OUTPUTS_LAST or INPUTS_LAST if
+    the file says so; None: that of torch.
     """
 
     name: str
@@ -54,6 +62,8 @@ class StoredTensor:
     noise: Optional[Callable[[], ErrorModel]] = field(default=None, repr=False, compare=False)
     joined: Optional[str] = None
     is_buffer: Optional[bool] = None
+    is_weight: bool = False
+    layout: Optional[str] = None
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.

@@ -31,7 +31,9 @@ MAX_NAMES = 64 * 2**20  # characters of all names together
 MAX_LISTED = 1_000
 _EXTRA_STATE = "_extra_state"
 _PACKED = "._packed_params._packed_params"
-_DATA_PARALLEL = "module."
+# What torch's wrappers of a whole model put before every name, one after the other.
+_PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel, beside the model
 _BESIDE = "beside the model's state dict, not in it"
 _ATTRIBUTE = "an attribute of its module, not in the state dict"
 _TEMPORARY = "buffer: not in the state dict"
@@ -152,7 +154,7 @@ class _Collector:
         if tensor_of(node) is not None or is_module(node) or (prefix and inner):
             self.model(node, prefix, depth)
             return
-        entries = _without_data_parallel(self._entries(node, prefix, depth))
+        entries = _without_prefixes(self._entries(node, prefix, depth))
         parts = [(name, x) for name, x in entries if tensor_of(x) is None]
         other = {name: reason for name, x in parts if (reason := self.why_not_model(name, x))}
         models = [(name, x) for name, x in parts if name not in other]
@@ -305,13 +307,21 @@ class _Collector:
             pending += reversed(inner)
 
 
-def _without_data_parallel(entries: list[tuple[str, object]]) -> list[tuple[str, object]]:
-    """Remove the prefix that torch.nn.DataParallel adds to every name."""
+def _without_prefixes(entries: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Remove the prefixes that torch.nn.DataParallel and other wrappers add to every name."""
     names = [name for name, x in entries if tensor_of(x) is not None]
-    if not names or not all(name.startswith(_DATA_PARALLEL) for name in names):
-        return entries
-    size = len(_DATA_PARALLEL)
-    return [(name[size:] if tensor_of(x) is not None else name, x) for name, x in entries]
+    prefix = ""
+    longest = max(names, key=len, default="")
+    while found := next((x for x in _PREFIXES if longest.startswith(prefix + x)), None):
+        prefix += found
+        if not all(name.startswith(prefix) or name == _COUNTER for name in names):
+            prefix = prefix[: -len(found)]
+            break
+    size = len(prefix)
+    return [
+        (name[size:] if tensor_of(x) is not None and name.startswith(prefix) else name, x)
+        for name, x in entries
+    ]
 
 
 def _joined(path: str, name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.quantized.bitsandbytes import four_bits
 from allennlp_analyze.sources.quantized.group import Group, Tensors, Weight
+from allennlp_analyze.sources.quantized.hqq import hqq
 from allennlp_analyze.sources.quantized.matrix import Stack
 from allennlp_analyze.sources.quantized.microscaling import four_bit_floats, mx_blocks
 from allennlp_analyze.sources.quantized.mlx import mlx
@@ -27,6 +28,7 @@ SCHEMES: tuple[Scheme, ...] = (
     gptq_or_awq,
     compressed,
     mlx,
+    hqq,
     mx_blocks,
     four_bit_floats,
     scaled,

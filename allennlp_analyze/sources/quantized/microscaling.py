@@ -103,6 +103,17 @@ def _one(scale: StoredTensor, index: Optional[int]) -> np.float32:
     return np.float32(found[0 if index is None or len(found) == 1 else index])
 
 
+def of_pairs(codes: StoredTensor, scales: StoredTensor) -> Weight:
+    """Returns a weight of two numbers in each int8 with exponents for scales (DeepSeek's MXFP4)."""
+    return _stacked(
+        codes,
+        scales,
+        2,
+        lambda index: of_index(codes_of(codes), index),
+        lambda index: table(EXPONENTS)[of_index(codes_of(scales), index)],
+    )
+
+
 def of_words(codes: StoredTensor, scales: StoredTensor) -> Weight:
     """Returns a weight of MLX that has scales without biases: MXFP4 or NVFP4."""
     if scales.dtype != "uint8":

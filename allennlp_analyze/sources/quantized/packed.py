@@ -37,7 +37,7 @@ from allennlp_analyze.sources.tensor import StoredTensor
 # The column, of eight, in each nibble of a word of AWQ; and the nibble of each column.
 _AWQ_ORDER = np.array([0, 2, 4, 6, 1, 3, 5, 7])
 _AWQ_NIBBLES = np.argsort(_AWQ_ORDER)
-_UNREAD_FORMATS = ("marlin", "bitblas", "gemv", "gemv_fast")
+_LAYOUTS = ("gptq", "gptq_v2", "gemm")
 MAX_BITS = 8
 # The order in which numbers of bits are tried if nothing says which.
 _USUAL_BITS = (4, 8, 2, 3, 6, 5, 7, 1)
@@ -62,8 +62,8 @@ def _gptq_or_awq(
     if scales is None or codes.dtype not in ("int32", "uint32") or len(codes.shape) != 2:
         raise UnfitError("quantized, but not as GPTQ or AWQ do it: no scales beside 32-bit codes")
     layout = stated.get("checkpoint_format", stated.get("version"))
-    if layout in _UNREAD_FORMATS:
-        raise UnfitError(f"quantized in the layout {layout}, which is not supported")
+    if isinstance(layout, str) and layout.lower() not in _LAYOUTS:
+        raise UnfitError(f"quantized in the layout {layout[:40]}, which is not supported")
     if len(scales.shape) != 2 or 0 in scales.shape or 0 in codes.shape:
         raise unfit(scales, codes.shape)
     groups, outputs = scales.shape
@@ -134,9 +134,10 @@ def _gptq(
         if zeros is None:
             table = np.full((1, 1), 1 << (bits - 1), np.float32)
         else:
-            # The first format stores the zero point less one. Kernels add it without a carry.
+            # The first format stores the zero point less one, within its bits.
             less = 0 if stated.get("checkpoint_format") == "gptq_v2" else 1
-            table = unpack_words(words_of(zeros), bits, outputs, 1).astype(np.float32) + less
+            points = unpack_words(words_of(zeros), bits, outputs, 1).astype(np.int32) + less
+            table = (points & ((1 << bits) - 1)).astype(np.float32)
         return Whole(
             partial(_rows_of_words, words, bits),
             Scales(numbers(scales), index if groups > 1 else None),

@@ -10,6 +10,7 @@ import numpy as np
 from allennlp_analyze.sources.quantized.codes import error_variances
 from allennlp_analyze.sources.quantized.group import Group, Tensors, Weight, beside, section
 from allennlp_analyze.sources.quantized.matrix import Quantized, Rows, Stack
+from allennlp_analyze.sources.quantized.microscaling import of_pairs
 from allennlp_analyze.sources.quantized.tables import (
     Book,
     Scales,
@@ -37,7 +38,7 @@ def scaled(tensor: StoredTensor, tensors: Tensors, config: Mapping[str, Any]) ->
     module, _, leaf = tensor.name.rpartition(".")
     names = [f"{leaf}_scale_inv", f"{leaf}_scale"]
     if leaf == "weight":
-        names += _SCALES_OF_FLOATS if is_float else ("SCB",)
+        names += _SCALES_OF_FLOATS if is_float else ("SCB", "scale")
     found = beside(tensors, module, *names)
     if not found:
         return None
@@ -47,6 +48,8 @@ def scaled(tensor: StoredTensor, tensors: Tensors, config: Mapping[str, Any]) ->
     stated = section(config)
     if used == "SCB":
         return Group(tensor.name, (scale, *more.values()), partial(_scb, tensor, scale, layout))
+    if tensor.dtype == "int8" and scale.dtype in (EXPONENTS, "uint8"):
+        return Group(tensor.name, (scale,), partial(of_pairs, tensor, scale))
     others = (scale,) if zero is None else (scale, zero)
     is_stack = len(tensor.shape) == 3 and leaf != "weight"
     shape = tensor.shape if len(tensor.shape) > 2 and not is_stack else None
@@ -149,16 +152,15 @@ class _Tables:
 
     def _spread(self, scale: StoredTensor) -> tuple[Optional[np.ndarray], Optional[np.ndarray]]:
         flat = self._flat(scale)
+        of_rows = flat[0] == self._shape[0]  # which may have groups beside blocks of other weights
         found: list[Optional[np.ndarray]] = []
         for size, parts, block in zip(self._shape, flat, self._blocks):
             if parts in (1, size):
                 found.append(None)
                 continue
-            fits = [
-                one
-                for one in (block, _USUAL_BLOCK, -(-size // parts))
-                if one is not None and -(-size // one) == parts
-            ]
+            even = size // parts if size % parts == 0 else 0
+            sizes = (_USUAL_BLOCK, even) if block is None or of_rows else (block,)
+            fits = [one for one in sizes if one and -(-size // one) == parts]
             if not fits:
                 raise unfit(scale, self._codes.shape)
             found.append(np.arange(size) // fits[0])

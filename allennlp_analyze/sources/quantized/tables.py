@@ -1,13 +1,22 @@
 """Rows of a quantized matrix from its codes and tables of scales: whole numbers or a code book."""
 
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, Optional, Protocol
 
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.lines import excerpt
+
+
+class Spread(Protocol):
+    """Numbers that are spread over a matrix."""
+
+    def at(self, rows: slice) -> np.ndarray:
+        """Returns those of `rows`, or what broadcasts to them."""
+        ...
+
 
 # The rows of codes of a matrix.
 Codes = Callable[[slice], np.ndarray]
@@ -63,10 +72,10 @@ class Whole:
     """(code - zero) * scale + bias, with a step of `scale`."""
 
     codes: Codes
-    scales: Scales
-    zeros: Optional[Scales] = None
+    scales: Spread
+    zeros: Optional[Spread] = None
     zero: float = 0.0
-    biases: Optional[Scales] = None
+    biases: Optional[Spread] = None
 
     def values(self, rows: slice) -> np.ndarray:
         found = self.codes(rows).astype(np.float32)
@@ -90,7 +99,7 @@ class Book:
     codes: Codes
     book: np.ndarray
     errors: np.ndarray
-    scales: "Scales | FlatScales"
+    scales: Spread
 
     def values(self, rows: slice) -> np.ndarray:
         found = self.book[self.codes(rows)]
