@@ -13,7 +13,9 @@ from allennlp_analyze.sources.tensor import StoredTensor
 
 _BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq".split())
 _POSITION_BUFFERS = frozenset(("pe",))
-_BUFFER_ENDINGS = frozenset("mask masks ids integer cached cache sinusoid sinusoids".split())
+_BUFFER_ENDINGS = frozenset(
+    "buffer buffers mask masks ids integer cached cache sinusoid sinusoids".split()
+)
 _STATE_SPACE = frozenset(
     "A_log A_logs A_b_log log_A_real A_imag log_dt dt_bias Ds ssm_a ssm_d".split()
 )

@@ -22,8 +22,8 @@ from allennlp_analyze.sources.damaged import DamagedError
 from allennlp_analyze.sources.directory import ARCHIVE, read_directory
 from allennlp_analyze.sources.download.cache import evict, fetch, is_url
 from allennlp_analyze.sources.formats.gguf.splits import first_part, parts_of
+from allennlp_analyze.sources.formats.registry import DISTRIBUTED_METADATA, read_weights
 from allennlp_analyze.sources.formats.registry import head as first_bytes
-from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.formats.sharded import (
     INDEX_ENDING,
     PREFERRED_INDEXES,
@@ -189,6 +189,8 @@ class _Opening:
         contents = self._listed(path)
         if self._outside is not None:
             weights = self._outside
+        elif self._weights_file is None and (path / DISTRIBUTED_METADATA).is_file():
+            weights = path / DISTRIBUTED_METADATA
         elif not contents.weights_members and (path / ARCHIVE).is_file():
             return self._open_archive(path / ARCHIVE)
         else:

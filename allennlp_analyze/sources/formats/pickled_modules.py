@@ -6,20 +6,17 @@ from typing import Optional
 
 from allennlp_analyze.sources.pickles.description import StandIn, parts_of
 
-# By the last part of the class's name, in torch's own modules and in transformers'.
+# By the last part of the class's name, in torch's own modules and in transformers'. Not Conv1D and
+# ConvTranspose, which hold inputs x outputs: a stated kind promises the outputs first.
 _KINDS = {
     "Linear": "linear",
     "NonDynamicallyQuantizableLinear": "linear",
-    "Conv1D": "linear",
     "Embedding": "embedding",
     "EmbeddingBag": "embedding",
     "Bilinear": "bilinear",
     "Conv1d": "convolution",
     "Conv2d": "convolution",
     "Conv3d": "convolution",
-    "ConvTranspose1d": "convolution",
-    "ConvTranspose2d": "convolution",
-    "ConvTranspose3d": "convolution",
     "RNN": "recurrent",
     "LSTM": "recurrent",
     "GRU": "recurrent",

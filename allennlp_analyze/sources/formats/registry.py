@@ -159,6 +159,20 @@ class Onnx:
         return read_onnx(path, label)
 
 
+class Distributed:
+    """The `.metadata` of torch.distributed.checkpoint, with the other files of its directory."""
+
+    endings = ()
+
+    def recognizes(self, head: bytes) -> bool:
+        return head[:1] == b"\x80" and b"torch.distributed.checkpoint.metadata" in head[:80]
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.distributed.reading import read_distributed
+
+        return read_distributed(path, label)
+
+
 # The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
 FORMATS: tuple[WeightsFormat, ...] = (
     Gguf(),
@@ -167,9 +181,12 @@ FORMATS: tuple[WeightsFormat, ...] = (
     Keras(),
     Onnx(),
     Safetensors(),
+    Distributed(),
     Flax(),
     TorchFile(),
 )
+# The file of a directory that stands for all of a distributed checkpoint.
+DISTRIBUTED_METADATA = ".metadata"
 # AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz")

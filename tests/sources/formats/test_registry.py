@@ -13,6 +13,7 @@ from allennlp_analyze.sources.formats.registry import (
     FORMATS,
     MODEL_ENDINGS,
     WEIGHTS_ENDINGS,
+    Distributed,
     Flax,
     Gguf,
     Keras,
@@ -57,12 +58,20 @@ def save_onnx(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
     path.write_bytes(saved({name: tensor.numpy() for name, tensor in tensors.items()}))
 
 
+def save_distributed(tensors: "dict[str, torch.Tensor]", path: Path) -> None:
+    save = pytest.importorskip("torch.distributed.checkpoint").save
+    save(tensors, checkpoint_id=path.with_name("all"), no_dist=True)
+    for file in path.with_name("all").iterdir():
+        file.replace(path if file.name == ".metadata" else path.with_name(file.name))
+
+
 SAVERS = {
     Gguf: gguf_files.save,
     Npz: save_npz,
     Onnx: save_onnx,
     Npy: save_npy,
     Keras: save_keras,
+    Distributed: save_distributed,
     Safetensors: safetensors.save_file,
     Flax: msgpack_files.save,
     TorchFile: torch.save,
@@ -73,7 +82,7 @@ SAVERS = {
 def test_a_file_is_read_by_its_first_bytes_whatever_it_is_called(
     tmp_path: Path, known: WeightsFormat
 ) -> None:
-    for name in ("weights", "weights.th", f"weights{known.endings[-1]}"):
+    for name in ("weights", "weights.th", f"weights{(*known.endings, '')[0]}"):
         SAVERS[type(known)]({"a.weight": WEIGHTS}, tmp_path / name)
         begins = head(tmp_path / name, name)
         assert next(x for x in FORMATS if x.recognizes(begins)) is known

@@ -19,7 +19,6 @@ from allennlp_analyze.text.lines import excerpt
 MAX_DEPTH = 64
 _CODES = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 _PROJECTIONS = frozenset(("query", "key", "value"))
-_TRANSPOSED = ("convtranspose", "conv_transpose", "transposed", "deconv")
 # A dimension's size and its stride, in elements.
 Axis = tuple[int, int]
 
@@ -122,13 +121,10 @@ def unread(path: Sequence[str], shape: tuple[int, ...], reason: str) -> StoredTe
     return StoredTensor(name, shape, "unknown", name, None, unsupported=reason)
 
 
-def transposed_kernel(axes: Sequence[Axis], of_transposed: bool = False) -> list[Axis]:
-    """The axes of a kernel (places, inputs, outputs) in torch's order.
-
-    `of_transposed` keeps the inputs before the outputs, as torch does in a transposed convolution.
-    """
+def transposed_kernel(axes: Sequence[Axis]) -> list[Axis]:
+    """The axes of a kernel (places, inputs, outputs) as those of a convolution of torch."""
     *places, inputs, outputs = axes
-    return [inputs, outputs, *places] if of_transposed else [outputs, inputs, *places]
+    return [outputs, inputs, *places]
 
 
 def _kernel(module: Sequence[str], axes: list[Axis]) -> tuple[str, list[Axis]]:
@@ -140,8 +136,7 @@ def _kernel(module: Sequence[str], axes: list[Axis]) -> tuple[str, list[Axis]]:
         return "linear", [axes[2], _joined(axes[:2])]
     if len(axes) == 2:
         return "linear", [axes[1], axes[0]]
-    named = own.lower().startswith(_TRANSPOSED) or "transpose" in own.lower()
-    return "convolution", transposed_kernel(axes, named)
+    return "convolution", transposed_kernel(axes)
 
 
 def _joined(axes: Sequence[Axis]) -> Axis:

@@ -89,11 +89,10 @@ def role_of(own: str, number: int, count: int) -> Optional[str]:
     return roles[number] if is_whole and number < count else None
 
 
-def placed(own: str, layer: str, role: str, axes: list[Axis], is_named_so: bool) -> Placed:
+def placed(own: str, layer: str, role: str, axes: list[Axis]) -> Placed:
     """Returns how torch would hold an array of a layer.
 
-    `own` is the layer's class ("" if it is not known), `layer` its name. `is_named_so`: the name
-    says that a convolution is transposed.
+    `own` is the layer's class ("" if it is not known), `layer` its name.
     """
     size = len(axes)
     is_cell = own.endswith("_cell") or own.startswith(_RECURRENT)
@@ -119,8 +118,7 @@ def placed(own: str, layer: str, role: str, axes: list[Axis], is_named_so: bool)
         leaf = "weight" if role == "kernel" else role
         if own.endswith("_transpose"):  # places x outputs x inputs
             *places, outputs, inputs = axes
-            first = [inputs, outputs] if is_named_so else [outputs, inputs]
-            return Placed(leaf, "convolution", [*first, *places])
+            return Placed(leaf, "convolution", [outputs, inputs, *places])
         return Placed(leaf, "convolution", transposed_kernel(axes))
     return Placed(_IN_TORCH.get(role, role) if size == 1 else role, None, axes)
 

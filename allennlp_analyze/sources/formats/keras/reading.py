@@ -101,8 +101,7 @@ def _tensor(array: Dataset, beside: Sequence[Dataset], classes: Mapping[str, str
     whole = Array(array.shape, dtype, array.block, is_swapped=array.code.startswith(">"))
     if role is None:
         return with_axes(".".join((*module, _VARIABLES, array.path[-1])), whole, whole.axes)
-    is_named_so = "transpose" in layer.lower() or "deconv" in layer.lower()
-    place = placed(own, stem(layer), role, whole.axes, is_named_so)
+    place = placed(own, stem(layer), role, whole.axes)
     return with_axes(".".join((*module, place.leaf)), whole, place.axes, place.kind)
 
 

@@ -8,7 +8,7 @@ from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats import foreign
-from allennlp_analyze.sources.formats.onnx.external import ExternalFiles
+from allennlp_analyze.sources.formats.external import ExternalFiles
 from allennlp_analyze.sources.formats.onnx.flow import Flow
 from allennlp_analyze.sources.formats.onnx.layout import Picked, arranged, arranged_shape
 from allennlp_analyze.sources.formats.onnx.model import Parser

@@ -9,7 +9,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
-from allennlp_analyze.sources.formats.onnx.external import ExternalFiles
+from allennlp_analyze.sources.formats.external import ExternalFiles
 from allennlp_analyze.sources.formats.onnx.wire import (
     BYTES,
     FIXED32,

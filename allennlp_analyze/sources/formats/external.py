@@ -1,4 +1,4 @@
-"""Values in files beside an ONNX model: regular files within its directory, nothing else."""
+"""Values in files beside a model: regular files within its directory, nothing else."""
 
 import mmap
 import os

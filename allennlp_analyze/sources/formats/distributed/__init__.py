@@ -1,0 +1,1 @@
+"""Reads directories of torch.distributed.checkpoint: a model in the files of many processes."""
