@@ -53,6 +53,7 @@ def analyze(
     jobs: Optional[int] = Settings.jobs,
     cuda_device: int = Settings.cuda_device,
     weights_file: Union[str, "os.PathLike[str]", None] = Reading.weights_file,
+    part: Union[str, "os.PathLike[str]", None] = Reading.part,
     sha256: Optional[str] = Reading.sha256,
     timeout: float = Limits.timeout,
     max_unpacked_size: Union[int, str] = Limits.max_unpacked_size,

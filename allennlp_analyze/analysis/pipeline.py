@@ -151,7 +151,9 @@ def analyze_archive(
         changed = first_write(source.files)
         if changed is not None:
             raise SourceError(f"{changed}: changed while it was being analyzed; run again")
-    asked = redacted_in({"weights_file": reading.weights_file, **plain(building)})
+    asked = redacted_in(
+        {"weights_file": reading.weights_file, "part": reading.part, **plain(building)}
+    )
     files = (*beside_files, *(start.files if start else ()), *source.files)
     report = replace(report, settings={**report.settings, **asked}, files=files)
     return report if beside is None else beside_reference(report, beside)
@@ -165,6 +167,7 @@ def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[
         max_unpacked_size=reading.limits.max_unpacked_size,
         timeout=reading.limits.timeout,
         sha256=reading.sha256,
+        part=reading.part,
     )
 
 
@@ -251,7 +254,8 @@ def _measured(
 
 def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
     started_from = None if base is None else base.archive
-    return {**plain(settings), "base": started_from, "weights_file": None, **plain(Building())}
+    of_files = {"weights_file": None, "part": None, **plain(Building())}
+    return {**plain(settings), "base": started_from, **of_files}
 
 
 def _run_facts(

@@ -30,6 +30,7 @@ class Reading:
     archive: str
     weights_file: Optional[str] = default("weights_file")
     sha256: Optional[str] = default("sha256")
+    part: Optional[str] = default("part")
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

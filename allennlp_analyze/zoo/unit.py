@@ -20,6 +20,7 @@ from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.worst import judged_layers, worst_layer
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.directories.layouts import is_repository, snapshot
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.sources.formats.sharded import is_index
 from allennlp_analyze.storage.files import make_directory, write_atomically
@@ -70,7 +71,7 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
     }
     return Unit(
         entry.name,
-        Reading(entry.archive, choices.weights_file, entry.sha256, choices.limits),
+        Reading(entry.archive, choices.weights_file, entry.sha256, choices.part, choices.limits),
         Writing(
             directory,
             force=True,
@@ -96,6 +97,8 @@ def _facts(named: Optional[str]) -> list[object]:
     path = Path(os.path.expanduser(named))
     if is_index(named):
         path = path.parent
+    if path.is_dir() and is_repository(path):
+        path = snapshot(path)[0]
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [asdict(state_of(file)) for file in files if file.is_file()]
 

@@ -19,11 +19,13 @@ PREFERRED_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.js
 MAX_INDEX_BYTES = 64 * 2**20
 MAX_SHARDS = 10_000
 
-_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.[a-z]+")
+# Both may name a variant: `.fp16` of diffusers.
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}(\.[a-z0-9_]+)+")
+_INDEX = re.compile(r"\.index(\.[a-z0-9_]+)?\.json\Z")
 
 
 def is_index(name: str) -> bool:
-    return name.endswith(INDEX_ENDING)
+    return _INDEX.search(name) is not None
 
 
 def are_shards(names: Iterable[str]) -> bool:

@@ -4,7 +4,7 @@ import mmap
 import struct
 import zipfile
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats import foreign
@@ -28,6 +28,8 @@ _DAMAGE = (
 )
 _TAR_FORMAT = "is in torch's tar format (before 2017), which is not supported"
 
+Result = TypeVar("Result")
+
 
 def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
     """Returns the model's tensors by name, in state-dict order; values are read on demand.
@@ -35,9 +37,20 @@ def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, Stored
     Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if the
     file cannot be read, is damaged, or is not a state dict written by torch.save.
     """
-    label = label or str(path)
+    return _guarded(_read, path, label or str(path))
+
+
+def read_contents(path: Path) -> object:
+    """Returns everything that the file holds, with the descriptions of its tensors.
+
+    Raises `CheckpointError`.
+    """
+    return _guarded(_contents, path, str(path))
+
+
+def _guarded(read: Callable[[Path], Result], path: Path, label: str) -> Result:
     try:
-        return _read(path)
+        return read(path)
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     except OSError as error:
@@ -46,6 +59,10 @@ def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, Stored
         raise CheckpointError(f"{label}: needs too much memory to read") from None
     except _DAMAGE as error:
         raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
+
+
+def _contents(path: Path) -> object:
+    return _read_format(map_file(path), str(path))[0]
 
 
 def _read(path: Path) -> dict[str, StoredTensor]:
