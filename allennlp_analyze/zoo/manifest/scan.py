@@ -194,9 +194,7 @@ def _is_model_directory(directory: Path, files: Sequence[Path], finding: _Findin
         return True
     if MODULES in names and _modules(directory, finding):
         return True
-    weights = [
-        x.name for x in files if is_model_file(x.name) and finding.judge(x).kind is Kind.MODEL
-    ]
+    weights = finding.weights(files)
     shards = [name for name in weights if are_shards([name])]
     if shards and (len(shards) == len(weights) or any(map(is_index, names))):
         return True
@@ -223,10 +221,7 @@ def _snapshot_of(repository: Path, finding: _Finding) -> list[Path]:
         finding.says(repository, str(error))
         return []
     files, _ = listed(chosen)
-    weights = [
-        x.name for x in files if is_model_file(x.name) and finding.judge(x).kind is Kind.MODEL
-    ]
-    if len(weights) != 1 and not _is_model_directory(chosen, files, finding):
+    if len(finding.weights(files)) != 1 and not _is_model_directory(chosen, files, finding):
         return [chosen]
     finding.models[repository] = None
     return []

@@ -1,4 +1,4 @@
-"""Directories that people have: pipelines, caches, modules, checkpoints; and how parts are named."""
+"""Directories that people have: pipelines, caches, modules, checkpoints; and their parts."""
 
 import json
 import os
