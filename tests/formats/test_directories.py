@@ -54,6 +54,55 @@ def test_a_model_that_transformers_saved(tmp_path: Path, sharded: bool) -> None:
     assert [entry.name for entry in read_manifest(str(tmp_path)).entries] == ["m"]
 
 
+def test_a_pipeline_that_diffusers_saved(tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers", reason="install the extra `formats`")
+    unet = diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=4,
+    )
+    pipeline = diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler())
+    pipeline.save_pretrained(tmp_path / "pipe")
+    with open_source(str(tmp_path / "pipe")) as source:
+        assert set(source.tensors) == set(unet.state_dict())
+        assert source.config["_class_name"] == "UNet2DModel"
+    with open_source(str(tmp_path / "pipe"), part="unet") as source:
+        assert set(source.tensors) == set(unet.state_dict())
+    assert [entry.name for entry in read_manifest(str(tmp_path / "pipe")).entries] == ["unet"]
+
+
+def test_a_model_that_sentence_transformers_saved(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="install the extra `formats`")
+    library = pytest.importorskip("sentence_transformers", reason="install the extra `formats`")
+    parts = pytest.importorskip("sentence_transformers.models", reason="moved")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        vocab_size=50,
+    )
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    transformers.BertModel(config).save_pretrained(tmp_path / "bert")
+    transformers.BertTokenizer(str(tmp_path / "bert" / "vocab.txt")).save_pretrained(
+        tmp_path / "bert"
+    )
+    word = parts.Transformer(str(tmp_path / "bert"))
+    dense = parts.Dense(in_features=16, out_features=8)
+    model = library.SentenceTransformer(modules=[word, parts.Pooling(16), dense], device="cpu")
+    model.save(str(tmp_path / "st"))
+    with open_source(str(tmp_path / "st")) as source:
+        assert "2_Dense.linear.weight" in source.tensors
+        assert source.config["model_type"] == "bert"
+    assert [x.name for x in read_manifest(str(tmp_path / "st")).entries] == ["st"]
+
+
 def test_the_logs_of_lightning(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning.pytorch", reason="install the extra `lightning`")
 
