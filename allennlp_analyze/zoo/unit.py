@@ -1,5 +1,6 @@
 """Analyzes one model of a zoo; every model gets an outcome, even after an error."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from allennlp_analyze._version import VERSION
 from allennlp_analyze.analysis.pipeline import run
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.writing import TABLE
-from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.errors import AnalyzeError, SourceError
 from allennlp_analyze.options.choices import material
 from allennlp_analyze.reports.html.model import PAGE
 from allennlp_analyze.reports.loader import REPORT, VALUES
@@ -97,8 +98,8 @@ def _facts(named: Optional[str]) -> list[object]:
     path = Path(os.path.expanduser(named))
     if is_index(named):
         path = path.parent
-    if path.is_dir() and is_repository(path):
-        path = snapshot(path)[0]
+    with contextlib.suppress(SourceError):  # opening it will say what is wrong
+        path = snapshot(path)[0] if is_repository(path) else path
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [asdict(state_of(file)) for file in files if file.is_file()]
 

@@ -8,6 +8,7 @@ from typing import Optional
 
 from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.sources.directories.contents import Listing
+from allennlp_analyze.sources.directories.trainers import is_trainers_name
 from allennlp_analyze.sources.formats.registry import FORMATS, WEIGHTS_ENDINGS, by_ending
 from allennlp_analyze.sources.formats.sharded import INDEX_ENDING, PREFERRED_INDEXES, are_shards
 from allennlp_analyze.text.lists import enumerated
@@ -133,5 +134,6 @@ def _same(directory: Optional[Path], name: str, chosen: str) -> bool:
 
 
 def choose_member(members: Sequence[str], wanted: Optional[str]) -> tuple[str, tuple[str, ...]]:
-    """Like `choose`, for the members of an archive."""
-    return choose(Listing(weights=tuple(members)), wanted)
+    """Like `choose`, for the members of an archive, which are judged by their names only."""
+    states = [name for name in members if wanted is not None or not is_trainers_name(name)]
+    return choose(Listing(weights=tuple(states)), wanted)

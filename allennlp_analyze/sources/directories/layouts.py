@@ -112,13 +112,17 @@ def snapshot(repository: Path) -> tuple[Path, tuple[str, ...]]:
 
     Raises `SourceError` if there is none.
     """
-    snapshots = [x for x in (repository / "snapshots").iterdir() if x.is_dir()]
+    try:
+        snapshots = [x for x in (repository / "snapshots").iterdir() if x.is_dir()]
+    except OSError as error:
+        raise SourceError(f"cannot be read ({error.filename}: {error.strerror})") from None
     if not snapshots:
         raise SourceError(
             "is a repository of the Hub's cache without a snapshot; download it again"
         )
     try:
-        main = (repository / "refs" / "main").read_text(encoding="utf-8")[:200].strip()
+        with open_regular(repository / "refs" / "main") as file:
+            main = file.read(200).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         main = ""
     by_name = {x.name: x for x in snapshots}

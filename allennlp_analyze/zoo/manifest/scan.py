@@ -217,8 +217,8 @@ def _snapshot_of(repository: Path, finding: _Finding) -> list[Path]:
     """
     try:
         chosen = snapshot(repository)[0]
-    except (SourceError, OSError) as error:
-        finding.says(repository, str(error))
+    except SourceError as error:
+        finding.says(repository, error.text)
         return []
     files, _ = listed(chosen)
     if len(finding.weights(files)) != 1 and not _is_model_directory(chosen, files, finding):

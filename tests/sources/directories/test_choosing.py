@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.sources.directories.choosing import choose
+from allennlp_analyze.sources.directories.choosing import choose, choose_member
 from allennlp_analyze.sources.directories.contents import Listing
 from allennlp_analyze.sources.opening import open_source
 
@@ -64,6 +64,12 @@ def test_different_models_are_the_users_choice() -> None:
     with pytest.raises(SourceError, match=r"several weights files \(a.pt, b.pt\); choose one with"):
         choose(listing("a.pt", "b.pt"), None)
     assert choose(listing("a.pt", "b.pt"), "b.pt") == ("b.pt", ())
+
+
+def test_the_members_of_an_archive_are_chosen_without_those_of_a_trainer() -> None:
+    members = ("optimizer.pt", "rng_state.pth", "net.pt")
+    assert choose_member(members, None) == ("net.pt", ())
+    assert choose_member(members, "optimizer.pt") == ("optimizer.pt", ())
 
 
 def test_the_warning_reaches_the_report_and_a_choice_silences_it(tmp_path: Path) -> None:

@@ -164,6 +164,18 @@ def test_without_refs_main_the_newest_snapshot_is_read(tmp_path: Path) -> None:
     assert f"has 2 snapshots and no refs/main; {'b' * 40}, the newest, is" in source.warnings[0]
 
 
+def test_a_cache_without_a_snapshot_or_with_a_strange_ref(tmp_path: Path) -> None:
+    repository = cached(tmp_path / "hub", "../../elsewhere")
+    assert scale_of(opened(repository).tensors) == 2
+    if hasattr(os, "mkfifo"):
+        (repository / "refs" / "main").unlink()
+        os.mkfifo(repository / "refs" / "main")
+        assert scale_of(opened(repository).tensors) == 2
+    empty = tmp_path / "models--a--b"
+    (empty / "snapshots").mkdir(parents=True)
+    assert "a repository of the Hub's cache without a snapshot" in refused(empty)
+
+
 def test_checkpoints_are_listed_in_the_order_of_their_steps(tmp_path: Path) -> None:
     for step in (400, 1200, 800):
         model(tmp_path / f"checkpoint-{step}", step)
