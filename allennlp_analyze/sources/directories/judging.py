@@ -74,7 +74,9 @@ def judge(path: Path) -> Judgement:
         return Judgement(Kind.UNREAD, "has the values of an OpenVINO model, which are not read")
     strange = foreign.recognized(foreign.File(begins, path.name, path))
     if named and not name.endswith(_AMBIGUOUS):
-        if strange is None or not strange.has_weights or strange is foreign.POINTER:
+        if strange is None or strange.is_weak or not strange.has_weights:
+            return Judgement(Kind.MODEL)
+        if strange is foreign.POINTER:
             return Judgement(Kind.MODEL)
         return Judgement(Kind.UNREAD, strange.described)
     if strange is not None:

@@ -155,6 +155,7 @@ POINTER = Foreign(
     "run 'git lfs pull' in its repository",
     _begins(b"version https://git-lfs"),
 )
+TEXT = Foreign("a text file, not a weights file", "", _is_text, has_weights=False, is_weak=True)
 
 # In the order in which they are tried: strong signs first.
 FOREIGN: tuple[Foreign, ...] = (
@@ -273,7 +274,7 @@ FOREIGN: tuple[Foreign, ...] = (
         "unpack it first",
         _begins(b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!"),
     ),
-    Foreign("a tar file", "unpack it first", _begins(b"ustar", at=257)),
+    Foreign("a tar file", "unpack it first", _begins(b"ustar", at=257), is_weak=True),
     Foreign(
         "a picture, a PDF, a table or a log, not a weights file",
         "",
@@ -289,7 +290,7 @@ FOREIGN: tuple[Foreign, ...] = (
         lambda file: file.text[:1] in (b"{", b"[") and _is_text(file),
         has_weights=False,
     ),
-    Foreign("a text file, not a weights file", "", _is_text, has_weights=False, is_weak=True),
+    TEXT,
 )
 
 
@@ -304,7 +305,7 @@ def recognized(file: File) -> Optional[Foreign]:
 def describe(head: bytes) -> Optional[str]:
     """Describe a file by its first 512 bytes; returns None if its format is not recognized."""
     found = recognized(File(head))
-    return found.described if found is not None and not found.is_weak else None
+    return found.described if found is not None and found is not TEXT else None
 
 
 def _other_zip(members: Collection[str]) -> Foreign:
