@@ -10,6 +10,7 @@ import pytest
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.formats.foreign import File, recognized
+from allennlp_analyze.sources.formats.registry import by_content
 from allennlp_analyze.sources.opening import open_source
 
 torch = pytest.importorskip("torch")
@@ -76,6 +77,8 @@ def test_a_file_of_the_real_library_is_recognized(tmp_path: Path, what: str) -> 
     (written,) = tmp_path.iterdir()
     blob = tmp_path / "blob"
     shutil.copy(written, blob)
+    if by_content(written.read_bytes()[:512]) is not None:
+        pytest.skip("a reader of this format is registered")
     for path in (written, blob):
         found = recognized(File(path.read_bytes()[:512], path.name, path))
         assert found is not None and what in found.what

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from allennlp_analyze.cli.main import main
@@ -13,7 +12,7 @@ from tests.sources.directories.test_opened import cached, model, modules, pipeli
 
 pytestmark = pytest.mark.newest_python
 torch = pytest.importorskip("torch")
-GGUF = b"GGUF\x03\0\0\0" + bytes(100)
+LITE = b"\x1c\0\0\0TFL3" + bytes(100)
 
 
 def names(manifest: Manifest) -> "list[str]":
@@ -125,21 +124,22 @@ def test_the_files_of_trainers_are_passed_over_and_counted(
         "tagger/model_state_epoch_10",
     ]
     assert manifest.trainer_files == 7 and manifest.unread == ()
-    (runs / "x.gguf").write_bytes(GGUF)
+    (runs / "x.tflite").write_bytes(LITE)
     (runs / "README.md").write_text("What I trained.")
     assert main(["zoo", str(runs), "--output-dir", str(tmp_path / "out")]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "Passed over: 7 files of trainers" in printed
     written = json.loads((tmp_path / "out" / "zoo.json").read_text())
     assert written["trainer_files"] == 7
-    assert all("README" not in line for line in written["unread"])
+    (unread,) = written["unread"]
+    assert unread.startswith("x.tflite is a TensorFlow Lite model, which is not read; ")
+    assert f"Found but not read (1): {unread}"[:60] in printed
 
 
 def test_what_is_not_read_is_listed(tmp_path: Path) -> None:
     configured(tmp_path / "good")
-    (tmp_path / "blob").write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    (tmp_path / "k.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    np.savez(tmp_path / "w.npz", w=np.eye(3))
+    (tmp_path / "blob").write_bytes(LITE)
+    (tmp_path / "cc.en").write_bytes(bytes.fromhex("ba164f2f") + bytes(100))
     (tmp_path / "openvino_model.bin").write_bytes(bytes(100))
     (tmp_path / "openvino_model.xml").write_text('<?xml version="1.0"?><net name="a"></net>')
     (tmp_path / "strange.dat").write_bytes(b"\x01\x02\x03\x04" * 2**18)
@@ -153,7 +153,7 @@ def test_what_is_not_read_is_listed(tmp_path: Path) -> None:
     assert names(manifest) == ["good"]
     said = {line.split(" ")[0]: line for line in manifest.unread}
     assert set(said) == {
-        *("blob", "k.h5", "w.npz", "openvino_model.bin", "openvino_model.xml"),
+        *("blob", "cc.en", "openvino_model.bin", "openvino_model.xml"),
         *("strange.dat", "dcp"),
     }
     assert "is a TensorFlow Lite model" in said["blob"]
@@ -162,10 +162,10 @@ def test_what_is_not_read_is_listed(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_nothing_else_says_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "k.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "k").write_bytes(LITE)
     with pytest.raises(UsageError) as caught:
         read_manifest(str(tmp_path))
-    assert "; found but not read: k.h5 is an HDF5 file" in str(caught.value)
+    assert "; found but not read: k is a TensorFlow Lite model" in str(caught.value)
 
 
 def test_a_page_or_a_pointer_in_place_of_weights_is_a_model_that_fails(tmp_path: Path) -> None:
