@@ -91,7 +91,11 @@ def _chosen(listing: Listing) -> str:
         raise SourceError(f"contains no weights file that is read: {name} {reason}")
     if not weights:
         raise SourceError("contains no weights file (weights.th)")
-    raise SourceError(
+    raise _several(weights)
+
+
+def _several(weights: Sequence[str]) -> SourceError:
+    return SourceError(
         f"contains several weights files ({', '.join(weights)})",
         Advice("weights_file", "choose one with {}"),
     )
@@ -136,4 +140,6 @@ def _same(directory: Optional[Path], name: str, chosen: str) -> bool:
 def choose_member(members: Sequence[str], wanted: Optional[str]) -> tuple[str, tuple[str, ...]]:
     """Like `choose`, for the members of an archive, which are judged by their names only."""
     states = [name for name in members if wanted is not None or not is_trainers_name(name)]
+    if wanted is None and len(states) > 1 and are_shards(states):
+        raise _several(states)  # no index of an archive is read
     return choose(Listing(weights=tuple(states)), wanted)
