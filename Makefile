@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-formats test-urllib3 torture lint generated clean
+.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
@@ -36,6 +36,9 @@ test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/inst
 
 torture: .venv-standalone/installed ## kill runs and zoos at every change of their directory for an hour (TORTURE seconds)
 	TORTURE=$${TORTURE:-3600} .venv-standalone/bin/python -m pytest -q -s tests/security/test_kills.py
+
+fuzz: .venv-standalone/installed ## give every reader changed files for ten minutes (FUZZ seconds), other ones each time
+	FUZZ=$${FUZZ:-600} FUZZ_FIRST=$${FUZZ_FIRST:-$$(date +%s)} .venv-standalone/bin/python -m pytest -q -s tests/security/test_fuzz.py
 
 lint: .venv-standalone/installed ## run ruff, mypy and import-linter
 	.venv-standalone/bin/ruff check .

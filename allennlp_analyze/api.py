@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from allennlp_analyze.analysis.pipeline import analyze_archive, analyze_source
@@ -54,6 +55,7 @@ def analyze(
     cuda_device: int = Settings.cuda_device,
     weights_file: Union[str, "os.PathLike[str]", None] = Reading.weights_file,
     part: Union[str, "os.PathLike[str]", None] = Reading.part,
+    key: Optional[str] = Reading.key,
     sha256: Optional[str] = Reading.sha256,
     timeout: float = Limits.timeout,
     max_unpacked_size: Union[int, str] = Limits.max_unpacked_size,
@@ -74,7 +76,8 @@ def analyze(
     are the fields of `Settings`, but for `base`: the model that training started from, of the same
     types as `model`. Layers are judged by what they have lost since, and adapters are set beside
     its weights. The keywords from `weights_file` to `include_packages` say how to read a path or
-    URL, and are an error for other models. `reference` names published numbers, or a file of them,
+    URL, and are an error for other models, but for `key`, which picks one of several state dicts of
+    a mapping, too. `reference` names published numbers, or a file of them,
     to compare with. Without `quiet`, a terminal shows the progress.
 
     Raises `UsageError` for an invalid model or option, and `SourceError` if the model cannot be
@@ -106,7 +109,8 @@ def _analyze(model: "Model", **choices: Any) -> Report:
         _refuse_in_memory(model, choices)
         # A wrong reference is found before the work.
         published = None if reference is None else read_reference(reference)
-        report = _analyzed_in_memory(model, settings, base, quiet)
+        key: Optional[str] = checked("key", choices["key"])
+        report = _analyzed_in_memory(model, key, settings, base, quiet)
         if published is not None:
             report = beside_reference(report, published)
     else:
@@ -122,7 +126,8 @@ def _refuse_in_memory(model: Any, choices: Mapping[str, Any]) -> None:
     if not isinstance(model, Mapping) and not is_module(model):
         raise UsageError(_refusal(model))
     of_files = [x.name for x in options_at(Place.LIBRARY, TABLE).values() if x.section in _OF_FILES]
-    said = given(of_files, choices)
+    # One of several state dicts may be picked from a mapping, too.
+    said = [x for x in given(of_files, choices) if x != "key" or is_module(model)]
     if said:
         raise UsageError(f"{', '.join(said)}: only for a path or URL, not for a model in memory")
 
@@ -140,13 +145,19 @@ def _base(model: Any) -> Union[str, Source, None]:
 
 
 def _analyzed_in_memory(
-    model: Any, settings: Settings, base: Union[str, Source, None], quiet: bool
+    model: Any,
+    key: Optional[str],
+    settings: Settings,
+    base: Union[str, Source, None],
+    quiet: bool,
 ) -> ModelReport:
-    """Returns the report of a mapping or a module."""
+    """Returns the report of a mapping, or of the state dict under `key` in it, or a module."""
     with contextlib.ExitStack() as stack:
         start = stack.enter_context(open_source(base)) if isinstance(base, str) else base
         if not is_module(model):
-            return analyze_source(mapping_source(model), None, settings, base=start, quiet=quiet)
+            source = mapping_source(model, key)
+            report = analyze_source(source, None, settings, base=start, quiet=quiet)
+            return replace(report, settings={**report.settings, "key": key})
         source, module = module_source(model)
         # A scripted module does not show the classes of its layers.
         table = None if is_scripted(module) else table_from_model(module)

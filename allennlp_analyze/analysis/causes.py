@@ -65,7 +65,8 @@ def find_causes(
     if judged.has_spikes:
         found.append(Finding(Cause.SPIKES_GREW, 0, True, is_lost=False))
     if judged.is_hidden:
-        found.append(Finding(Cause.BELOW_PRECISION, judged.hidden, False, is_lost=False))
+        note = "" if matrix.noise is None else "quantization"
+        found.append(Finding(Cause.BELOW_PRECISION, judged.hidden, False, is_lost=False, note=note))
     count = judged.lost or judged.weak
     if not count:
         return tuple(found)

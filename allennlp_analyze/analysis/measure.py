@@ -165,7 +165,7 @@ def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> Layer
     rank = hard_rank(values, found.tolerance)
     # The numpy tolerance has the eps of float32; rounding to half precision leaves more than that.
     fitted = min(rank.numpy, rank.rounding)
-    warnings = _tied_warnings(matrix)
+    warnings = (*_tied_warnings(matrix), *matrix.notes)
     bulk: Optional[MarchenkoPastur] = None
     split: Optional[Tikhonov] = None
     fit: Optional[PowerLaw] = None

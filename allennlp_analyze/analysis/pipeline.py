@@ -152,7 +152,12 @@ def analyze_archive(
         if changed is not None:
             raise SourceError(f"{changed}: changed while it was being analyzed; run again")
     asked = redacted_in(
-        {"weights_file": reading.weights_file, "part": reading.part, **plain(building)}
+        {
+            "weights_file": reading.weights_file,
+            "part": reading.part,
+            "key": reading.key,
+            **plain(building),
+        }
     )
     files = (*beside_files, *(start.files if start else ()), *source.files)
     report = replace(report, settings={**report.settings, **asked}, files=files)
@@ -168,6 +173,7 @@ def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[
         timeout=reading.limits.timeout,
         sha256=reading.sha256,
         part=reading.part,
+        key=reading.key,
     )
 
 
@@ -254,8 +260,8 @@ def _measured(
 
 def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
     started_from = None if base is None else base.archive
-    of_files = {"weights_file": None, "part": None, **plain(Building())}
-    return {**plain(settings), "base": started_from, **of_files}
+    unread = {"base": started_from, "weights_file": None, "part": None, "key": None}
+    return {**plain(settings), **unread, **plain(Building())}
 
 
 def _run_facts(
@@ -270,7 +276,7 @@ def _run_facts(
     described = "\n".join(map(repr, chosen)).encode("utf-8", "backslashreplace")
     return {
         "tool": asdict(tool_info()),
-        "weights": [source.sha256, source.weights_file, states],
+        "weights": [source.sha256, source.weights_file, source.key, states],
         "matrices": hashlib.sha256(described).hexdigest(),
         "settings": material(settings),
         "machine": asdict(this_machine()),

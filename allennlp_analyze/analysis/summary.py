@@ -53,7 +53,7 @@ def summarize(
         sentence = f"{_word(verdict)}: {_about(adapters)}."
     else:
         verdict = _verdict(layers, judged, share)
-        sentence = _sentence(verdict, layers, judged, assessed, share)
+        sentence = _sentence(verdict, layers, judged, assessed, _shares(layers, skipped, judged))
         if adapters:
             sentence = f"{sentence[:-1]}; {_about(adapters)}."
     return Summary(
@@ -81,11 +81,22 @@ def judged_share(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> O
 
     A part of a matrix that was analyzed as a whole, too, counts once.
     """
-    analyzed = {(x.parameter, x.part) for x in layers}
-    counted = [x for x in layers if not _is_within_another(x, analyzed)]
+    counted = _counted_once(layers)
     judged = sum(x.N * x.M for x in counted if x.verdict.is_judgement)
     every = sum(x.N * x.M for x in counted) + sum(x.weights for x in skipped)
     return judged / every if every else None
+
+
+def unread_share(layers: Sequence[LayerResult], skipped: Sequence[Skipped]) -> float:
+    """The share of the model's weights in tensors that cannot be read."""
+    unread = sum(x.weights for x in skipped)
+    every = sum(x.N * x.M for x in _counted_once(layers)) + unread
+    return unread / every if every else 0.0
+
+
+def _counted_once(layers: Sequence[LayerResult]) -> list[LayerResult]:
+    analyzed = {(x.parameter, x.part) for x in layers}
+    return [x for x in layers if not _is_within_another(x, analyzed)]
 
 
 def _is_within_another(layer: LayerResult, analyzed: Collection[tuple[str, Optional[str]]]) -> bool:
@@ -143,12 +154,12 @@ def _sentence(
     layers: Sequence[LayerResult],
     judged: Sequence[LayerResult],
     assessed: Sequence[LayerResult],
-    share: Optional[float],
+    shares: str,
 ) -> str:
     found = FOUND[verdict](judged if verdict.is_judgement else layers)
     parts = [f"{_word(verdict)}: {found}"]
-    if judged and share is not None:
-        parts.append(f"{rounded_percent(100 * share)} of the weights were judged")
+    if shares:
+        parts.append(shares)
     smallest = weakest(assessed)
     if smallest is not None:
         parts.append(
@@ -156,6 +167,18 @@ def _sentence(
             f" with Q > {MIN_Q}: {smallest.min_singular_value:.3g}"
         )
     return "; ".join(parts) + "."
+
+
+def _shares(
+    layers: Sequence[LayerResult], skipped: Sequence[Skipped], judged: Sequence[LayerResult]
+) -> str:
+    """Which shares of the weights were judged, and could not be read; "" if there is none."""
+    share, unread = judged_share(layers, skipped), unread_share(layers, skipped)
+    not_read = f"{rounded_percent(100 * unread)}" if unread else ""
+    if judged and share is not None:
+        found = f"{rounded_percent(100 * share)} of the weights were judged"
+        return f"{found}, {not_read} could not be read" if unread else found
+    return f"{not_read} of the weights could not be read" if unread else ""
 
 
 def _word(verdict: Verdict) -> str:
@@ -211,7 +234,9 @@ def _collapsed(judged: Sequence[LayerResult]) -> str:
 
 def _hidden(layers: Sequence[LayerResult]) -> str:
     bad = [x for x in layers if x.verdict is Verdict.HIDDEN]
-    return f"rounding to the stored precision hides the smallest directions of {_layers(len(bad))}"
+    floors = [x for x in bad if x.evidence is not None and x.evidence.noise_floor is not None]
+    what = "the noise of quantization" if floors == bad else "rounding to the stored precision"
+    return f"{what} hides the smallest directions of {_layers(len(bad))}"
 
 
 def _about(adapters: Sequence[AdapterResult]) -> str:

@@ -1,12 +1,13 @@
 """Decides the verdict on a layer from what its singular values say and from the causes found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from allennlp_analyze.analysis.causes import find_causes
 from allennlp_analyze.linalg.lowest import Known
 from allennlp_analyze.linalg.spectrum import Spectrum
 from allennlp_analyze.matrices.matrix import WeightMatrix
-from allennlp_analyze.metrics.judging import Judged, judge
+from allennlp_analyze.metrics.judging import Judged, judge, noise_floor
 from allennlp_analyze.results.evidence import Cause, Evidence, Finding
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.lists import enumerated
@@ -27,13 +28,17 @@ def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence
     """
     n, m = max(matrix.shape), min(matrix.shape)
     values = found.singular_values
-    judged = judge(values, found.entry_std, n, m, found.tolerance.zero)
+    floor = None if matrix.noise is None else noise_floor(matrix.noise(), n, m)
+    judged = judge(values, found.entry_std, n, m, found.tolerance.zero, floor or 0.0)
     if m == 1:
         lost = int((values <= found.tolerance.zero).sum())
-        return Verdict.NOT_ASSESSED, Evidence(lost, start_ratio=judged.start_ratio)
+        return Verdict.NOT_ASSESSED, Evidence(
+            lost, start_ratio=judged.start_ratio, noise_floor=floor
+        )
     known = None if found.gram is None else Known(found.gram, found.scale, float(values[-1]))
     findings = find_causes(matrix, judged, known)
-    return decided(judged, findings, m)
+    verdict, evidence = decided(judged, findings, m)
+    return verdict, replace(evidence, noise_floor=floor)
 
 
 def decided(judged: Judged, findings: Sequence[Finding], m: int) -> tuple[Verdict, Evidence]:

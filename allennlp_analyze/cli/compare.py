@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
+from allennlp_analyze.cli.gate import FAILED, name_failed
 from allennlp_analyze.cli.options import Groups, Parser, add_options, chosen
 from allennlp_analyze.errors import Advice, OutputError, UsageError
 from allennlp_analyze.options.choices import laid_over
@@ -13,7 +14,6 @@ from allennlp_analyze.options.option import Place, Section, Table
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
 NAME = "compare"
 HELP = "compares two or more models: what collapsed, recovered or moved"
+EXAMPLE = "before.pt after.pt"
 DESCRIPTION = """Compare models layer by layer: A, the baseline, with each of the others. Layers are
 matched by parameter name, the rest by order and shape. Nothing is written without --output-dir."""
-WORSE = 3
 _JUDGEMENTS = ", ".join(verdict.value for verdict in LAYER_VERDICTS if verdict.is_judgement)
-EPILOG = f"""With --fail-on-collapse the exit code is {WORSE} if a layer that is judged in A
+EPILOG = f"""With --fail-on-collapse the exit code is {FAILED} if a layer that is judged in A
 (of any kind; use --kinds linear for linear layers only) has a worse verdict in another
 model ({_JUDGEMENTS}), has lost more rank than --allow-rank-loss, or has no
 counterpart there; or if a matrix contains NaN or infinity there and not in A. {EXIT_CODES}"""
 COMPARISON = "compare.json"
 PAGE = "compare.html"
-MAX_NAMED = 10
 GROUPS: Groups = (
     ("as a check", (Section.CHECK,)),
     ("output", (Section.OUTPUT,)),
@@ -116,13 +115,11 @@ def _print(report: "ComparisonReport", written: list[Path], args: argparse.Names
 
 def _gate(report: "ComparisonReport") -> int:
     """Print what got worse than allowed to standard error; returns 3 if anything did, else 0."""
-    failed = 0
-    for comparison in report.candidates:
-        failed += len(comparison.failures)
-        for failure in comparison.failures[:MAX_NAMED]:
-            line = f"{comparison.letter}: {failure.layer}: {failure.reason}"
-            print(f"failed: {one_line(line)}", file=sys.stderr)
-        if len(comparison.failures) > MAX_NAMED:
-            more = len(comparison.failures) - MAX_NAMED
-            print(f"failed: {comparison.letter}: {more} more layers", file=sys.stderr)
-    return WORSE if failed else 0
+    failed = [
+        name_failed(
+            [f"{comparison.letter}: {f.layer}: {f.reason}" for f in comparison.failures],
+            "layers",
+        )
+        for comparison in report.candidates
+    ]
+    return max(failed, default=0)

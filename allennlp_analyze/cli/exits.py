@@ -19,8 +19,8 @@ from allennlp_analyze.text.redaction import redacted
 INTERRUPTED = 130
 TERMINATED = 143
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 130 interrupted,"
-    " 143 terminated."
+    "Exit codes: 0 done, 1 the archive or the output failed, 2 usage, 3 a check failed,"
+    " 130 interrupted, 143 terminated."
 )
 
 

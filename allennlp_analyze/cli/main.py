@@ -1,8 +1,11 @@
 """The command `allennlp-analyze`: analyzes an archive, or runs a subcommand."""
 
 import argparse
+import difflib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from allennlp_analyze._version import VERSION
@@ -10,11 +13,12 @@ from allennlp_analyze.cli import compare as cli_compare
 from allennlp_analyze.cli import render as cli_render
 from allennlp_analyze.cli import zoo as cli_zoo
 from allennlp_analyze.cli.exits import finish, guarded
+from allennlp_analyze.cli.gate import gate
 from allennlp_analyze.cli.install import install_plugin
 from allennlp_analyze.cli.options import Parser, add_arguments, chosen
 from allennlp_analyze.cli.uptime import process_seconds
 from allennlp_analyze.cli.wording import spelled
-from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.errors import AnalyzeError, UsageError
 from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.options.option import Place, Table
 from allennlp_analyze.options.table import TABLE
@@ -35,6 +39,7 @@ class Subcommand(Protocol):
 
     NAME: str
     HELP: str
+    EXAMPLE: str
 
     def make_parser(self, table: Table = TABLE) -> argparse.ArgumentParser:
         """The parser of its arguments."""
@@ -73,23 +78,52 @@ def _analyze(args: argparse.Namespace) -> int:
         startup=process_seconds(),
     )
     _print(outcome, args)
-    return 0
+    return gate(outcome.report, args.fail_on) if args.fail_on else 0
 
 
 def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
-    from allennlp_analyze.reports.console import print_report, table_2018
+    from allennlp_analyze.reports.console import print_report, print_verdict, table_2018
 
-    if args.table:
+    written = [*outcome.written, *_junit(outcome, args)]
+    if args.json:
+        from allennlp_analyze.reports.json import report_text
+
+        sys.stdout.writelines(report_text(outcome.report))
+    elif args.table:
         print(table_2018(outcome.report))
         for warning in () if args.quiet else outcome.report.warnings:
             print(f"warning: {one_line(warning)}", file=sys.stderr)
-    elif not args.quiet:
-        print_report(outcome.report, [str(path) for path in outcome.written], sys.stdout)
+    elif args.quiet:
+        print_verdict(outcome.report, sys.stdout)
+    else:
+        print_report(
+            outcome.report,
+            [str(path) for path in written],
+            sys.stdout,
+            args.all,
+            "--all shows them",
+        )
     if outcome.report.reference is not None:
         from allennlp_analyze.reports.reference_console import format_reference
 
-        stream = sys.stderr if args.table else sys.stdout
+        stream = sys.stderr if args.table or args.json else sys.stdout
         print(format_reference(outcome.report.reference, stream.encoding or "utf-8"), file=stream)
+    if args.annotate == "github":
+        from allennlp_analyze.reports.annotations import github_annotations
+
+        print(github_annotations(outcome.report), end="")
+
+
+def _junit(outcome: "Outcome", args: argparse.Namespace) -> list[Path]:
+    """Write junit.xml beside the report if it is wanted; returns its path."""
+    if args.annotate != "junit":
+        return []
+    from allennlp_analyze.reports.annotations import JUNIT, junit_xml
+    from allennlp_analyze.storage.files import write_text
+
+    path = outcome.written[0].parent / JUNIT
+    write_text(path, junit_xml(outcome.report))
+    return [path]
 
 
 class _InstallPlugin(argparse.Action):
@@ -105,7 +139,10 @@ class _InstallPlugin(argparse.Action):
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     """Returns the parser of `allennlp-analyze ARCHIVE`."""
-    commands = "; ".join(f"`%(prog)s {name}` {module.HELP}" for name, module in SUBCOMMANDS.items())
+    commands = "; ".join(
+        f"`%(prog)s {name}` {module.HELP} (`%(prog)s {name} {module.EXAMPLE}`)"
+        for name, module in SUBCOMMANDS.items()
+    )
     parser = Parser(prog="allennlp-analyze", description=f"{DESCRIPTION} Subcommands: {commands}.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument(
@@ -124,4 +161,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if arguments and arguments[0] in SUBCOMMANDS:
         module = SUBCOMMANDS[arguments[0]]
         return finish(module.execute(module.make_parser().parse_args(arguments[1:])))
-    return finish(analyze(make_parser().parse_args(arguments)))
+    args = make_parser().parse_args(arguments)
+    close = difflib.get_close_matches(args.archive, SUBCOMMANDS, 1)
+    if close and not os.path.exists(args.archive):
+        print(
+            f"error: {one_line(args.archive)}: no such file, directory or subcommand;"
+            f" did you mean `allennlp-analyze {close[0]}`?",
+            file=sys.stderr,
+        )
+        return UsageError.exit_code
+    return finish(analyze(args))

@@ -1,6 +1,7 @@
 """Adds the table of options to argparse parsers, and reads the values back."""
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Union
 
@@ -18,18 +19,38 @@ Groups = Sequence[tuple[str, Sequence[Section]]]
 ANALYZE_GROUPS: Groups = (
     ("reading the archive", (Section.WEIGHTS, Section.LIMITS)),
     ("output", (Section.OUTPUT,)),
+    ("as a check", (Section.CHECK,)),
     ("what to analyze, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
     ("building the modules", (Section.BUILDING,)),
+)
+# argparse's words before what it does not know.
+UNRECOGNIZED = "unrecognized arguments: "
+SEVERAL = (
+    "; one model at a time: `allennlp-analyze compare A B` compares models,"
+    " `allennlp-analyze zoo DIRECTORY` analyzes many"
 )
 # AllenNLP adds this option to its own subcommands.
 OF_ALLENNLP = "include_packages"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that redacts the URLs in its usage errors."""
+    """A parser whose usage errors have redacted URLs, and suggest what may be meant."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(redacted(message))
+        super().error(redacted(f"{message}{self._suggestion(message)}"))
+
+    def _suggestion(self, message: str) -> str:
+        """Returns "; did you mean ...?" for an unknown option, advice for a second model."""
+        _, found, rest = message.partition(UNRECOGNIZED)
+        words = rest.split()
+        if not found or not words:
+            return ""
+        unknown = [word.partition("=")[0] for word in words if word.startswith("-")]
+        if not unknown:
+            return SEVERAL if any(action.dest == "archive" for action in self._actions) else ""
+        known = [name for action in self._actions for name in action.option_strings]
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        return f"; did you mean {close[0]}?" if close else ""
 
 
 def add_arguments(

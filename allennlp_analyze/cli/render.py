@@ -14,6 +14,7 @@ _ODD = (ValueError, TypeError, LookupError, ArithmeticError)
 
 NAME = "render"
 HELP = "writes report.html again from report.json and singular_values.npz"
+EXAMPLE = "analysis/model"
 
 
 def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from allennlp_analyze.cli.exits import EXIT_CODES, guarded
+from allennlp_analyze.cli.gate import gate_of_zoo
 from allennlp_analyze.cli.options import Groups, Parser, add_options, chosen
 from allennlp_analyze.options.choices import laid_over
 from allennlp_analyze.options.option import Place, Section, Table
@@ -13,6 +14,7 @@ from allennlp_analyze.settings import Settings
 
 NAME = "zoo"
 HELP = "analyzes many models in parallel and summarizes them"
+EXAMPLE = "checkpoints/ --workers 2"
 DESCRIPTION = """Analyze every model of a manifest, each into a directory of its own, and write one
 report over all: zoo.json, zoo.csv (a row per layer), zoo-models.csv (a row per model), index.html
 and plots. A failed model is recorded with its reason, and the others continue."""
@@ -22,6 +24,7 @@ EPILOG = (
 
 GROUPS: Groups = (
     ("output", (Section.OUTPUT,)),
+    ("as a check", (Section.CHECK,)),
     ("where to run", (Section.WORKERS,)),
     ("reading the archives", (Section.LIMITS,)),
     ("what to analyze, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
@@ -58,4 +61,6 @@ def _execute(args: argparse.Namespace) -> int:
     outcome = run_zoo(laid_over(request, choices), settings)
     if not args.quiet:
         print_zoo(outcome.report, [str(path) for path in outcome.written], sys.stdout)
-    return 1 if outcome.report.failed else 0
+    if outcome.report.failed:
+        return 1
+    return gate_of_zoo(outcome.report, args.fail_on) if args.fail_on else 0

@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 from typing import Optional
 
 from allennlp_analyze.compare.results import MATCHED_BY
+from allennlp_analyze.matrices.kinds import plain_name
 from allennlp_analyze.results.layer import LayerResult
 
 BY_NAME, BY_SUFFIX, BY_ORDER = MATCHED_BY
@@ -22,9 +23,9 @@ def match_layers(
     """Returns pairs of indices into `baseline` and `candidate`, in the order of `baseline`.
 
     Layers are matched by parameter and part first. Next come names that differ only by a prefix
-    ("module." + name), if prefix and shape are unambiguous. The rest is matched by order: layers of
-    equal kind and shape first, then of equal shape. Parameters in `elsewhere`, which one of the
-    models has but skipped, are matched by name only.
+    ("module." + name), if prefix and shape are unambiguous; wrappers within a name do not count
+    then. The rest is matched by order: layers of equal kind and shape first, then of equal shape.
+    Parameters in `elsewhere`, which one of the models has but skipped, are matched by name only.
     """
     matches = _by_name(baseline, candidate)
     left = _rest(baseline, {one for one, _, _ in matches}, elsewhere)
@@ -39,6 +40,10 @@ def match_layers(
 
 def _key(layer: LayerResult) -> Key:
     return layer.parameter, layer.part
+
+
+def _plain_key(layer: LayerResult) -> Key:
+    return plain_name(layer.parameter), layer.part
 
 
 def _rest(layers: Sequence[LayerResult], taken: set[int], elsewhere: Collection[str]) -> list[int]:
@@ -59,7 +64,7 @@ def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> lis
     """Match names that end in the other after a dot, unless a layer has several such partners."""
     found = _ending_in(left, right)
     found += [(one, other) for other, one in _ending_in(right, left)]
-    found = [(one, other) for one, other in found if left[one].shape == right[other].shape]
+    found = [x for x in dict.fromkeys(found) if left[x[0]].shape == right[x[1]].shape]
     ones, others = Counter(one for one, _ in found), Counter(other for _, other in found)
     return [
         (one, other, BY_SUFFIX) for one, other in found if ones[one] == 1 and others[other] == 1
@@ -67,12 +72,15 @@ def _by_suffix(left: Sequence[LayerResult], right: Sequence[LayerResult]) -> lis
 
 
 def _ending_in(short: Sequence[LayerResult], long: Sequence[LayerResult]) -> list[tuple[int, int]]:
-    """Returns pairs in which the second parameter is the first after the shortest prefix."""
-    places = {_key(layer): index for index, layer in enumerate(short)}
+    """Returns pairs in which the second parameter is the first after the shortest prefix.
+
+    Names count without wrappers.
+    """
+    places = {_plain_key(layer): index for index, layer in enumerate(short)}
     found = []
     for index, layer in enumerate(long):
-        words = layer.parameter.split(".")
-        for start in range(1, len(words)):
+        words = plain_name(layer.parameter).split(".")
+        for start in range(len(words)):
             place = places.get((".".join(words[start:]), layer.part))
             if place is not None:
                 found.append((place, index))

@@ -9,6 +9,7 @@ import numpy as np
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.linalg.deflation import deflated
 from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum
+from allennlp_analyze.linalg.low_rank import all_values
 from allennlp_analyze.linalg.refine import smallest_singular_values
 from allennlp_analyze.metrics.ranks import compute_eps, tolerances
 from allennlp_analyze.results.layer import TOLERANCES, Tolerances
@@ -28,6 +29,8 @@ REFINED_SHARE = 32
 REFINED_ERROR = 1e-20
 # The same for values found below a gap: a tenth of the promised error.
 DEFLATED_ERROR = 1e-16
+# The allowed error of the values where few are not zero.
+LOW_RANK_ERROR = 1e-8
 # The tolerances of types with a smaller epsilon are of the size of float64's rounding.
 RESOLVED_EPS = 1e-12
 # Outside this range the squares of the entries could overflow or underflow.
@@ -80,6 +83,8 @@ def spectrum(
     values, total, method = None, None, "gram"
     if gram is not None:
         values, total = _exact_enough(entries, gram, scale, dtype, loose), gram.total
+        if values is None:
+            values = _of_low_rank(entries, gram, scale, dtype, loose)
     if values is None:
         gram = None  # free its memory
         with np.errstate(over="ignore"):  # checked below
@@ -127,6 +132,20 @@ def _exact_enough(
         values = np.asarray(np.sqrt(squares[::-1]) / scale)
     limits = tolerances(values, entries.stored.shape, dtype, loose)
     return None if _rank_hinges(squares, errors, scale, limits) else values
+
+
+def _of_low_rank(
+    entries: Entries, gram: GramSpectrum, scale: float, dtype: str, loose: float
+) -> Optional[np.ndarray]:
+    """Singular values (M,), descending, if few are not zero; None if an SVD is needed."""
+    found = all_values(entries, scale, gram.eigenvalues)
+    if found is None or found.error > LOW_RANK_ERROR * found.values[-1]:
+        return None
+    values = np.asarray(found.values[::-1] / scale)
+    limits = tolerances(values, entries.stored.shape, dtype, loose)
+    edges = np.array([getattr(limits, name) for name in TOLERANCES])
+    near = np.abs(values[:, None] - edges) <= found.error / scale
+    return None if near.any() else values
 
 
 def _rank_hinges(squares: np.ndarray, errors: np.ndarray, scale: float, limits: Tolerances) -> bool:

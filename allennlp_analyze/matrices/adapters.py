@@ -102,6 +102,7 @@ def _scale(source: Source, layer: str, r: int) -> tuple[float, str]:
             return value / r, f"alpha {value:g} / r {r}"
     config = source.adapter_config
     given = _pattern(config, "alpha_pattern", layer) or config.get("lora_alpha")
+    given = given or source.config.get("lora_alpha")  # of a GGUF file
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         if config.get("use_rslora"):
             return given / math.sqrt(r), f"lora_alpha {given:g} / sqrt(r {r}), rsLoRA"

@@ -14,10 +14,11 @@ _INPUTS_FIRST = {"gpt_oss": True, "llama4": False, "llama4_text": False}
 # that a file has for gate, up and down.
 _GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
 _LISTED = {
-    "mixtral": ("w1", "w3", "w2"),
+    **dict.fromkeys(("mixtral", "minimax", "minimax_m2"), ("w1", "w3", "w2")),
     **dict.fromkeys(
-        "qwen2_moe qwen3_moe olmoe deepseek_v2 deepseek_v3 glm4_moe ernie4_5_moe dots1"
-        " flex_olmo".split(),
+        "qwen2_moe qwen3_moe qwen3_next olmoe flex_olmo deepseek_v2 deepseek_v3 deepseek_v32"
+        " glm4_moe glm4_moe_lite glm_moe_dsa ernie4_5_moe dots1 jamba afmoe longcat_flash"
+        " solar_open hunyuan_v1_moe exaone_moe".split(),
         _GATE_UP_DOWN,
     ),
 }
@@ -71,6 +72,6 @@ def listed_name(parameter: str, label: Optional[str], config: Mapping[str, Any])
 
 def file_name(path: str, config: Mapping[str, Any]) -> str:
     """Returns the name in the model's file of the module or layer `path`."""
-    if model_type_of(config) == "mixtral":
+    if model_type_of(config) in ("mixtral", "minimax", "minimax_m2"):
         return path.replace(".mlp.", ".block_sparse_moe.")
     return path

@@ -12,14 +12,16 @@ from typing import Any, Optional
 import numpy as np
 
 from allennlp_analyze.matrices.block import Block, in_turn, positive
-from allennlp_analyze.matrices.kinds import split_name
-from allennlp_analyze.matrices.latent import COMPRESSION, EXPANSION, latent_blocks
+from allennlp_analyze.matrices.kinds import looked_through, split_name
+from allennlp_analyze.matrices.latent import COMPRESSIONS, EXPANSIONS, latent_blocks
 
 QKV = ("query", "key", "value")
 GATE_UP = ("gate", "up")
 # Names of the module (or parameter) whose tensor holds query, key and value.
 _QKV_NAMES = frozenset("c_attn qkv_proj Wqkv wqkv query_key_value qkv qkv_linear".split())
 _GATE_UP_NAMES = frozenset(("gate_up_proj", "gate_up"))
+# llama.cpp has the three in turn, whatever the model has them in elsewhere.
+_IN_TURN = "attn_qkv"
 # Models that have the three blocks of each head together, or of each group of heads.
 _BY_HEAD = frozenset(("gpt_neox", "bloom", "persimmon", "gpt_neox_japanese"))
 _BY_GROUP = frozenset(("falcon", "RefinedWeb", "RefinedWebModel", "internlm2"))
@@ -71,9 +73,10 @@ def fused_blocks(
 ) -> tuple[Block, ...]:
     """Returns the parts of the two-dimensional tensor `name`, or () if it is one matrix.
 
-    `shapes` are those of all tensors of the model, by name.
+    `shapes` are those of all tensors of the model, by name without wrappers.
     """
     module, leaf = split_name(name)
+    module = looked_through(module)
     own = leaf if leaf.endswith("_proj_weight") or leaf in _GATE_UP_NAMES else _last(module)
     if leaf == "in_proj_weight" and shape[0] == 3 * shape[1]:
         return in_turn(QKV, (shape[1],) * 3, True)
@@ -81,9 +84,9 @@ def fused_blocks(
         return _stacked_experts(shape, config)
     if own in _GATE_UP_NAMES:
         return _gate_and_up(module, shape, shapes)
-    if own in (COMPRESSION, EXPANSION):
+    if own in (*COMPRESSIONS, *EXPANSIONS):
         return latent_blocks(own, shape, config)
-    if own in _QKV_NAMES:
+    if own in _QKV_NAMES or own == _IN_TURN:
         return _query_key_value(own, shape, config)
     return ()
 
@@ -95,6 +98,8 @@ def _query_key_value(
     of_rows = not (own == "c_attn" and shape[1] > shape[0])  # a Conv1D has its outputs in columns
     outputs, inputs = (shape[0], shape[1]) if of_rows else (shape[1], shape[0])
     heads = heads_of(config)
+    if own == _IN_TURN:
+        return _in_turn(outputs, inputs, heads, of_rows)
     if model_type == "codegen":
         return _codegen(outputs)
     if own == "wqkv" or (own == "query_key_value" and not _is_chatglm2(config)):
@@ -103,6 +108,11 @@ def _query_key_value(
         return _by_head(outputs, heads, config) if heads else ()
     if own == "c_attn" and not of_rows and outputs == 2 * inputs:
         return in_turn(QKV[1:], (inputs,) * 2, of_rows)  # GPT-2 that attends to an encoder
+    return _in_turn(outputs, inputs, heads, of_rows)
+
+
+def _in_turn(outputs: int, inputs: int, heads: Optional[Heads], of_rows: bool) -> tuple[Block, ...]:
+    """Query, key and value one after the other."""
     if heads is not None:
         sizes = (heads.queries * heads.size, *(2 * (heads.keys * heads.size,)))
         if sum(sizes) == outputs:
@@ -154,7 +164,7 @@ def _gate_and_up(
 def is_stacked_expert(name: str) -> bool:
     """Whether the tensor `name` holds all experts of a layer of DBRX, one below the other."""
     module, leaf = split_name(name)
-    return leaf in _DBRX_LEAVES and module.endswith(_DBRX_MODULE)
+    return leaf in _DBRX_LEAVES and looked_through(module).endswith(_DBRX_MODULE)
 
 
 def _stacked_experts(shape: Sequence[int], config: Mapping[str, Any]) -> tuple[Block, ...]:

@@ -7,11 +7,17 @@ import numpy as np
 
 from allennlp_analyze.matrices.block import Block
 from allennlp_analyze.matrices.fused import QKV, Heads, heads_of
-from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.kinds import looked_through, split_name, stands_for
 
 _QUERIES = frozenset("q_proj query q_lin q wq q_attn to_q linear_q".split())
 _KEYS = frozenset("k_proj v_proj key value k_lin v_lin k v wk wv to_k to_v".split())
 _OUTPUTS = frozenset("o_proj out_proj out_lin wo o c_proj to_out dense".split())
+# The names of llama.cpp, which stores outputs x inputs. It changes the order of the rows of query
+# and key, but only within each head.
+_QUERIES_OF_LLAMA_CPP = frozenset(("attn_q", "cross_attn_q"))
+_KEYS_OF_LLAMA_CPP = frozenset("attn_k attn_v cross_attn_k cross_attn_v".split())
+_OUTPUTS_OF_LLAMA_CPP = frozenset("attn_output cross_attn_o".split())
+_OF_LLAMA_CPP = _QUERIES_OF_LLAMA_CPP | _KEYS_OF_LLAMA_CPP | _OUTPUTS_OF_LLAMA_CPP
 _IN_ATTENTION = ("attn", "attention")
 _VISION = ("vision", "visual")
 
@@ -45,16 +51,18 @@ def heads_of_layer(
     """
     module, leaf = split_name(name)
     heads = heads_for(name, config)
-    if heads is None or leaf not in ("weight", "qweight"):
+    if heads is None or stands_for(leaf) not in ("weight", "qweight"):
         return ()
-    parents, _, own = module.rpartition(".")
-    is_output = own in _OUTPUTS
-    if is_output and not any(word in parents.lower() for word in _IN_ATTENTION):
+    parents, _, own = looked_through(module).rpartition(".")
+    of_llama_cpp = own in _OF_LLAMA_CPP
+    is_output = own in _OUTPUTS | _OUTPUTS_OF_LLAMA_CPP
+    in_attention = of_llama_cpp or any(word in parents.lower() for word in _IN_ATTENTION)
+    if is_output and not in_attention:
         return ()
-    if not is_output and own not in _QUERIES | _KEYS:
+    if not is_output and own not in _QUERIES | _KEYS and not of_llama_cpp:
         return ()
-    count = heads.keys if own in _KEYS else heads.queries
-    of_rows = is_output == inputs_first
+    count = heads.keys if own in _KEYS | _KEYS_OF_LLAMA_CPP else heads.queries
+    of_rows = is_output == (inputs_first and not of_llama_cpp)
     places = np.arange(shape[0] if of_rows else shape[1])
     if len(places) != count * heads.size:
         return ()

@@ -1,30 +1,32 @@
 """Infers the kind of layer of each weight tensor from names, shapes and the archive."""
 
-import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
+from allennlp_analyze.matrices.vocabularies import table_sizes
 from allennlp_analyze.sources.source import Source
+from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST
 
 Shape = tuple[int, ...]
 
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
 _ATTENTION_LEAF = re.compile(r"in_proj_weight|[qkv]_proj_weight|_?(weight|[uvw])_(matrix|vector)")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Modules that hold the layer that they wrap under one of these names.
 _WRAPPERS = frozenset(
-    "_module module _orig_mod base_layer original_module modules_to_save default".split()
+    "_module module _orig_mod base_layer original_module _fsdp_wrapped_module"
+    " _checkpoint_wrapped_module default".split()
 )
+_WRAPPERS_BY_NAME = "modules_to_save"  # PEFT's, followed by the name of the adapter
+_WRAPPED = (*_WRAPPERS, _WRAPPERS_BY_NAME)
 _LARGEST_KERNEL = 11
 
-# Names of a reparametrized layer's parameters in the state dict, and the names that they stand for.
-_PARAMETRIZED = {
-    "parametrizations.weight.original0": "weight_g",
-    "parametrizations.weight.original1": "weight_v",
-    "parametrizations.weight.original": "weight_orig",
-}
-_LAYER_LEAVES = ("weight", "weight_v", "weight_orig")
+# What is stored of a parametrized parameter, and what older functions call the same.
+_PARAMETRIZED = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.original([01]?)")
+_OLDER_ENDINGS = {"": "_orig", "0": "_g", "1": "_v"}
+_STORED_FOR = re.compile(r"(.+)_orig|(.*weight(?:_(?:[ih]h|hr)_l\d+(?:_reverse)?)?)_(?:v|bar|raw)")
 
 # The last word of a Linear's name says what it does; that of an Embedding says what it contains.
 _OPERATIONS = frozenset(
@@ -40,24 +42,56 @@ _EMBEDDINGS = frozenset(
 _TABLES = _EMBEDDINGS | frozenset(
     "shared marker markers lookup table tables codebook vocab vocabulary bias biases".split()
 )
+_BIASES = frozenset(("bias", "biases"))
 _NORMS = frozenset("norm norms ln layernorm batchnorm groupnorm rmsnorm".split())
 _BILINEAR = frozenset("bilinear bilinears biaffine trilinear".split())
-_EXPERTS = frozenset("expert experts moe".split())
+_EXPERTS = frozenset("expert experts exps chexps moe".split())
 _CONVOLUTIONS = frozenset("cnn cnns tdnn convolution convolutions deconv patch".split())
+_SAMPLING = ("conv", "upsampl", "downsampl")
 _ATTENTION = frozenset("attention attentions attn".split())
 
 
 def split_name(name: str) -> tuple[str, str]:
     """Returns the path of the module ("" for the model itself) and the parameter's name in it.
 
-    The parts of a parametrized weight belong to the layer, under the names that
+    The parts of a parametrized parameter belong to the layer, under the names that
     `torch.nn.utils.weight_norm` and `spectral_norm` use.
     """
-    for ending, leaf in _PARAMETRIZED.items():
-        if name.endswith("." + ending):
-            return name[: -len(ending) - 1], leaf
+    if name.endswith(("original", "original0", "original1")):
+        found = _PARAMETRIZED.fullmatch(name)
+        if found is not None:
+            return found[1] or "", found[2] + _OLDER_ENDINGS[found[3]]
+    if name.endswith(":0"):  # TensorFlow's "dense/kernel:0"
+        name = name[:-2].replace("/", ".")
     module, _, leaf = name.rpartition(".")
     return module, leaf
+
+
+def looked_through(path: str) -> str:
+    """Returns the path of a module without the wrappers in it, such as `_orig_mod`."""
+    if not any(part in path for part in _WRAPPED):
+        return path  # most names
+    kept = []
+    parts = iter(path.split("."))
+    for part in parts:
+        if part == _WRAPPERS_BY_NAME:
+            next(parts, None)
+        elif part not in _WRAPPERS:
+            kept.append(part)
+    return ".".join(kept)
+
+
+def plain_name(parameter: str) -> str:
+    """Returns the name of a parameter without the wrappers in it."""
+    module, _, leaf = parameter.rpartition(".")
+    seen = looked_through(module)
+    return parameter if seen == module else _join(seen, leaf)
+
+
+def stands_for(leaf: str) -> str:
+    """Returns the parameter from which `leaf` was made: `weight` for `weight_v`."""
+    found = _STORED_FOR.fullmatch(leaf)
+    return (found[1] or found[2]) if found else leaf
 
 
 def words_of(component: str) -> list[str]:
@@ -88,19 +122,38 @@ def is_experts(module: str) -> bool:
     return bool(_EXPERTS & set(words_of(_component(module))))
 
 
+def is_attention(module: str) -> bool:
+    """Whether the path `module` is that of an attention, or of a part of one."""
+    return any(_ATTENTION & set(words_of(part)) for part in looked_through(module).split(".")[-2:])
+
+
+def last_word_is_an_operation(module: str) -> bool:
+    """Whether the name of a module says what it does, as that of a Linear: "down_proj"."""
+    return bool(_OPERATIONS & set(words_of(_component(module))[-1:]))
+
+
+def is_norm(module: str) -> bool:
+    """Whether the path `module` is that of a normalization."""
+    return bool(_NORMS & set(words_of(_component(module))))
+
+
 def infer_kinds(source: Source) -> dict[str, str]:
     """Returns the kind (one of `settings.KINDS`) of every tensor of two or more dimensions.
 
-    The first rule that applies decides:
+    Wrappers in a name are looked through, and what is stored of a parametrized parameter counts as
+    that parameter. A `kernel` of JAX or TensorFlow has rules of its own (`_kernel_kind`). Otherwise
+    the first rule that applies decides:
 
     1. Names that torch fixes: `weight_ih_l0` (recurrent), `in_proj_weight` (attention). Other
        parameters that are not the `weight` of a layer: by the words of their name, else `other`.
     2. Three dimensions and more: see `_folded_kind`.
     3. A bias with as many values as the weight has rows: a Linear. With as many as it has columns:
-       a Conv1D of transformers, which is a Linear stored transposed. An Embedding never has a bias.
+       a Conv1D of transformers, which is a Linear stored transposed. With as many as the weight has
+       values: `other`. An Embedding never has a bias.
     4. Without a bias: by the words of the module's name, the last word first, so "embed_proj" is a
        Linear.
-    5. The number of rows is the size of a vocabulary: an Embedding.
+    5. The number of rows is the size of a vocabulary, or the next layer of a sequence takes the
+       columns, not the rows: an Embedding.
     6. Inside a numbered block, or in a model without any biases: a Linear.
     7. Otherwise it is the only layer without a bias: an Embedding.
 
@@ -109,7 +162,8 @@ def infer_kinds(source: Source) -> dict[str, str]:
     shapes = {name: tensor.shape for name, tensor in source.tensors.items()}
     model = _Model(
         shapes=shapes,
-        table_sizes=frozenset(_table_sizes(source)),
+        layouts={name: x.layout for name, x in source.tensors.items() if x.layout is not None},
+        table_sizes=frozenset(table_sizes(source)),
         has_biases=_has_biases(shapes),
         norms=_norms(shapes),
     )
@@ -130,7 +184,7 @@ def transposed_groups(source: Source, name: str) -> int:
     shape = source.tensors[name].shape
     bias = source.tensors.get(_join(module, "bias"))
     named = bool({"transpose", "transposed", "deconv"} & set(words_of(_component(module))))
-    if leaf not in _LAYER_LEAVES or len(shape) < 3:
+    if stands_for(leaf) != "weight" or len(shape) < 3:
         return 0
     if bias is None or len(bias.shape) != 1 or bias.shape[0] % shape[1]:
         return int(named)
@@ -146,10 +200,12 @@ class _Model:
 
     `table_sizes` are the numbers of Embedding rows that vocabularies and configuration mention.
     `has_biases` says whether any layer with a two-dimensional weight has a bias. `norms` gives the
-    width of the first normalization in each module, by the module's path.
+    width of the first normalization in each module, by the module's path. `layouts` are those of
+    tensors that are laid out otherwise than torch's.
     """
 
     shapes: Mapping[str, Shape]
+    layouts: Mapping[str, str]
     table_sizes: frozenset[int]
     has_biases: bool
     norms: Mapping[str, int]
@@ -158,23 +214,56 @@ class _Model:
         return self.shapes.get(_join(module, "bias"))
 
     def norm_width(self, module: str) -> Optional[int]:
-        """Width of the normalization beside `module` or beside the list that contains it."""
+        """Width of the normalization beside `module` or beside the list that contains it.
+
+        `module` has no wrappers in its path.
+        """
         parent = module.rpartition(".")[0]
         return self.norms.get(parent, self.norms.get(parent.rpartition(".")[0]))
 
 
 def _kind(model: _Model, name: str) -> str:
-    module, leaf = split_name(name)
+    owner, leaf = split_name(name)
+    leaf = stands_for(leaf)
     shape = model.shapes[name]
-    if leaf not in _LAYER_LEAVES:
-        in_attention = any(_ATTENTION & set(words_of(part)) for part in module.split(".")[-2:])
-        return bare_parameter_kind(leaf, in_attention, is_experts(module))
+    module = looked_through(owner)
+    layout = model.layouts.get(name)
+    if layout == OUTPUTS_LAST:
+        return _kernel_kind(model, owner, leaf, len(shape))
+    if layout == INPUTS_LAST:
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    if leaf != "weight":
+        return bare_parameter_kind(leaf, is_attention(module), is_experts(module))
+    bias = model.bias(owner)
     if len(shape) > 2:
-        return _folded_kind(module, shape, model.bias(module))
-    bias = model.bias(module)
+        return _folded_kind(module, shape, bias)
     if bias is not None and bias in (shape[:1], shape[1:]):
         return "linear"
+    if bias == shape:
+        return "other"  # as many biases as weights: no layer of torch's
     return _kind_by_words(model, module, shape) or _kind_by_place(model, module, shape)
+
+
+def _kernel_kind(model: _Model, module: str, leaf: str, dimensions: int) -> str:
+    """Returns the kind of a `kernel` of JAX or TensorFlow."""
+    recurrent = "recurrent_kernel"
+    if leaf == recurrent or _join(module, recurrent) in model.shapes:
+        return "recurrent"
+    return "linear" if dimensions == 2 or heads_side(module, dimensions) else "convolution"
+
+
+def heads_side(module: str, dimensions: int) -> Optional[str]:
+    """Returns which side of a kernel of three dimensions is divided into heads.
+
+    It is the outputs of Flax's `query`, `key` and `value`, and the inputs of its `out`; None for a
+    convolution.
+    """
+    own = words_of(_component(module))[-1:]
+    if dimensions != 3 or not own:
+        return None
+    if own[0] in ("query", "key", "value", "q", "k", "v"):
+        return "outputs"
+    return "inputs" if own[0] in ("out", "o") else None
 
 
 def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
@@ -189,10 +278,10 @@ def _folded_kind(module: str, shape: Shape, bias: Optional[Shape]) -> str:
     words = {word for part in module.split(".") for word in words_of(part)}
     if _BILINEAR & words:
         return "bilinear"
-    if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith("conv") for word in words):
+    if len(shape) > 3 or _CONVOLUTIONS & words or any(word.startswith(_SAMPLING) for word in words):
         return "convolution"
     if _EXPERTS & words:
-        return "other"
+        return "linear" if last_word_is_an_operation(module) else "other"
     if shape[2] == 1 or (shape[2] <= _LARGEST_KERNEL and shape[2] != shape[1]):
         return "convolution"
     return "bilinear" if bias is None or bias == shape[:1] else "other"
@@ -202,7 +291,9 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
     """Rule 4. The parent's name counts if the module's own is not known ("embeddings.word")."""
     component = _component(module)
     words = words_of(component)
-    if words and words[-1] in _OPERATIONS:
+    if words[:1] == ["pe"]:  # positional embeddings of queries or keys: pe_k
+        return "embedding"
+    if last_word_is_an_operation(module):
         return "linear"
     parent = _component(module.rpartition(".")[0])
     table = _TABLES & set(words)
@@ -210,18 +301,31 @@ def _kind_by_words(model: _Model, module: str, shape: Shape) -> Optional[str]:
         return "linear"
     if table or _EMBEDDINGS & set(words_of(parent)[-1:]):
         # If the rows of an "embedding", not its columns, match the width of the next normalization,
-        # it maps features to that width: a Linear.
-        width = model.norm_width(module)
+        # it maps features to that width: a Linear. A table of biases has no width of the model.
+        width = None if _BIASES & set(words) else model.norm_width(module)
         return "linear" if shape[0] == width != shape[1] else "embedding"
     return None
 
 
 def _kind_by_place(model: _Model, module: str, shape: Shape) -> str:
     """Rules 5 to 7."""
-    if shape[0] in model.table_sizes:
+    if shape[0] in model.table_sizes or _feeds_the_next(model, module, shape):
         return "embedding"
     numbered = any(re.search(r"\d$", part) for part in module.split("."))
     return "linear" if numbered or not model.has_biases else "embedding"
+
+
+def _feeds_the_next(model: _Model, module: str, shape: Shape) -> bool:
+    """Whether the rows, not the outputs, of a numbered layer are what the next layer takes.
+
+    The next one has a bias, so that these are not the parallel layers of a list.
+    """
+    parent, _, number = module.rpartition(".")
+    if not number.isdecimal() or len(number) > 9:
+        return False
+    following = _join(parent, str(int(number) + 1))
+    bias, weight = model.bias(following), model.shapes.get(_join(following, "weight"), ())
+    return len(weight) == 2 and bias == weight[:1] and shape[0] != shape[1] == weight[1]
 
 
 def _has_biases(shapes: Mapping[str, Shape]) -> bool:
@@ -233,45 +337,19 @@ def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
     widths: dict[str, int] = {}
     for name, shape in shapes.items():
         module, leaf = split_name(name)
-        scale = leaf in ("weight", "gamma") and len(shape) == 1
+        scale = leaf in ("weight", "gamma", "scale") and len(shape) == 1
         if scale and _NORMS & set(words_of(_component(module))):
-            widths.setdefault(module.rpartition(".")[0], shape[0])
+            widths.setdefault(looked_through(module).rpartition(".")[0], shape[0])
     return widths
 
 
 def _component(module: str) -> str:
     """Returns the last part of a path that is not a number or a wrapper such as `_module`."""
-    for part in reversed(module.split(".")):
-        if part not in _WRAPPERS and not part.isdigit():
+    for part in reversed(looked_through(module).split(".")):
+        if not part.isdigit():
             return part
     return ""
 
 
 def _join(module: str, leaf: str) -> str:
     return f"{module}.{leaf}" if module else leaf
-
-
-def _table_sizes(source: Source) -> Iterator[int]:
-    """Yields the numbers of rows that an Embedding of this archive may have.
-
-    AllenNLP writes the entries of a namespace, including the OOV token, one per line. It does not
-    write the padding token of a padded namespace, so that Embedding has one more row.
-    """
-    for namespace, lines in source.vocabulary.items():
-        padded = not any(fnmatch.fnmatch(namespace, pattern) for pattern in source.non_padded)
-        yield lines + padded
-    yield from _numbers_called(source.config, "num_embeddings")
-
-
-def _numbers_called(node: object, key: str) -> Iterator[int]:
-    """Yields every integer under `key` anywhere in a parsed configuration."""
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Mapping):
-            number = node.get(key)
-            if isinstance(number, int):
-                yield number
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)

@@ -7,7 +7,9 @@ import numpy as np
 
 from allennlp_analyze.matrices.block import Block, in_turn, positive
 
-COMPRESSION, EXPANSION = "kv_a_proj_with_mqa", "kv_b_proj"
+# By the names of transformers, and of llama.cpp.
+COMPRESSIONS = ("kv_a_proj_with_mqa", "attn_kv_a_mqa")
+EXPANSIONS = ("kv_b_proj", "attn_kv_b")
 
 
 def latent_blocks(own: str, shape: Sequence[int], config: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -21,9 +23,9 @@ def latent_blocks(own: str, shape: Sequence[int], config: Mapping[str, Any]) -> 
     heads = positive(config, "num_attention_heads")
     key = positive(config, "qk_nope_head_dim")
     value = positive(config, "v_head_dim")
-    if own == COMPRESSION and latent and rotary and shape[0] == latent + rotary:
+    if own in COMPRESSIONS and latent and rotary and shape[0] == latent + rotary:
         return in_turn(("latent", "rotary key"), (latent, rotary), True)
-    if own == EXPANSION and heads and key and value and shape[0] == heads * (key + value):
+    if own in EXPANSIONS and heads and key and value and shape[0] == heads * (key + value):
         places = np.arange(shape[0]).reshape(heads, key + value)
         return (
             Block("key", True, places[:, :key].ravel()),

@@ -33,7 +33,8 @@ class WeightMatrix:
 
     `name` is unique: the parameter's name without ".weight", followed by "[part]" if the tensor
     contains several matrices. `shape` is (rows, columns) as analyzed. `tied` lists the other
-    parameters that share the matrix.
+    parameters that share the matrix. `notes` are for the report's warnings on it. `noise` reads the
+    root mean square error that quantization made in its entries; None if it is not quantized.
     """
 
     name: str
@@ -48,7 +49,9 @@ class WeightMatrix:
     module_class: Optional[str] = None
     tied: tuple[str, ...] = ()
     decode: Decode = field(default=as_stored, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
     surroundings: Surroundings = field(default=Surroundings(), repr=False, compare=False)
+    noise: Optional[Callable[[], float]] = field(default=None, repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
         """Returns a read-only array (rows, columns) for `decode`. Raises `TensorError`."""

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Optional
 
-from allennlp_analyze.matrices.kinds import bare_parameter_kind, is_experts
+from allennlp_analyze.matrices.kinds import (
+    bare_parameter_kind,
+    is_attention,
+    is_experts,
+    last_word_is_an_operation,
+    split_name,
+    stands_for,
+)
 
 # Class names, searched along the method resolution order, so that subclasses count.
 _WEIGHT_KINDS = {
@@ -22,7 +29,9 @@ _ENDINGS = {"Linear": "linear", "Embedding": "embedding", "Router": "linear"}
 _RECURRENT = ("RNNBase", "RNNCellBase")
 _ATTENTION = ("Attention", "SimilarityFunction")
 _TRANSPOSED = "_ConvTransposeNd"
-_PARAMETRIZATIONS = ".parametrizations."
+_PARAMETRIZATIONS = "parametrizations."
+# Wrappers whose state dict omits their own part of a name.
+_OMITTED = ("_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")
 _GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}
 
 
@@ -79,10 +88,11 @@ def table_from_model(model: Any, trains: bool = True) -> ModuleTable:
     for path, module in modules.items():
         # The parts of a parametrized weight belong to the layer, not to the list that contains
         # them.
-        layer = path.partition(_PARAMETRIZATIONS)[0]
-        prefix = path + "." if path else ""
+        layer = _layer_of(path)
+        prefix = _saved_as(path + "." if path else "")
         for leaf, _ in module.named_parameters(recurse=False):
-            parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], leaf, layer)
+            own = stands_for(split_name(prefix + leaf)[1])
+            parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], own, layer)
         buffers.update(prefix + leaf for leaf, _ in module.named_buffers(recurse=False))
     trained, frozen = _by_training(model) if trains else (frozenset(), frozenset())
     return ModuleTable(MappingProxyType(parameters), frozenset(buffers), trained, frozen)
@@ -94,12 +104,27 @@ def _by_training(model: Any) -> tuple[frozenset[str], frozenset[str]]:
     names: dict[bool, set[str]] = {True: set(), False: set()}
     for path, module in model.named_modules():
         for leaf, parameter in module.named_parameters(recurse=False):
-            names[bool(parameter.requires_grad)].add(f"{path}.{leaf}" if path else leaf)
+            saved = _saved_as(f"{path}.{leaf}" if path else leaf)
+            names[bool(parameter.requires_grad)].add(saved)
     for parameter in model.parameters():
         if not type(parameter).__name__.startswith("Uninitialized"):  # of a lazy module: no size
             sizes[bool(parameter.requires_grad)] += int(parameter.numel())
     most = sizes[True] > sizes[False]
     return frozenset(names[True]), frozenset(names[False] if most else ())
+
+
+def _layer_of(path: str) -> str:
+    """The path of the layer whose parameter the module `path` parametrizes; else `path`."""
+    if path.startswith(_PARAMETRIZATIONS):
+        return ""
+    return path.partition("." + _PARAMETRIZATIONS)[0]
+
+
+def _saved_as(name: str) -> str:
+    """The name that `model.state_dict()` has for the parameter `name`."""
+    for part in _OMITTED:
+        name = name.replace(part, "")
+    return name
 
 
 def _facts(module: Any, index: int, leaf: str, path: str) -> ModuleFacts:
@@ -122,8 +147,10 @@ def _kind(classes: list[str], leaf: str, path: str) -> str:
     for ending, kind in _ENDINGS.items():
         if leaf == "weight" and any(name.endswith(ending) for name in classes):
             return kind
-    in_attention = any(name.endswith(_ATTENTION) for name in classes)
+    in_attention = any(name.endswith(_ATTENTION) for name in classes) or is_attention(path)
     in_experts = is_experts(path) or any(name.endswith("Experts") for name in classes)
+    if in_experts and leaf == "weight":
+        return "linear" if last_word_is_an_operation(path) else "other"
     return bare_parameter_kind(leaf, in_attention, in_experts)
 
 

@@ -7,10 +7,10 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
-from allennlp_analyze.matrices.kinds import split_name, words_of
+from allennlp_analyze.matrices.kinds import looked_through, split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 
 _NORM_WORDS = frozenset("norm norms ln bn layernorm batchnorm groupnorm rmsnorm".split())
 # Gains of more normalizations of one size would not tell more.
@@ -47,7 +47,7 @@ def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[
     for matrix, first, each, own in zip(matrices, sides, channels, inputs):
         outputs = matrix.shape[0] if first else matrix.shape[1]
         others = taken.get(outputs, 0) - (own == outputs and matrix.kind != "embedding")
-        module = split_name(matrix.parameter)[0]
+        module = looked_through(split_name(matrix.parameter)[0])
         after = _after(norms, module, outputs)
         found.append(
             replace(
@@ -72,13 +72,18 @@ def _norms(source: Source) -> Iterable[_Norm]:
         split_name(name): tensor for name, tensor in source.tensors.items()
     }
     for (path, leaf), tensor in places.items():
-        if leaf not in ("weight", "gamma") or len(tensor.shape) != 1 or tensor.load is None:
+        if (
+            leaf not in ("weight", "gamma", "scale")
+            or len(tensor.shape) != 1
+            or tensor.load is None
+        ):
             continue
-        words = set(words_of(path.rpartition(".")[2]))
-        bias = places.get((path, "bias" if leaf == "weight" else "beta"))
+        seen = looked_through(path)
+        words = set(words_of(seen.rpartition(".")[2]))
+        bias = places.get((path, "beta" if leaf == "gamma" else "bias"))
         has_statistics = (path, "running_mean") in places
         if has_statistics or bias is not None or words & _NORM_WORDS:
-            yield _Norm(path, tensor, bias is not None and not has_statistics)
+            yield _Norm(seen, tensor, bias is not None and not has_statistics)
 
 
 def _after(norms: Iterable[_Norm], module: str, outputs: int) -> Optional[_Norm]:
@@ -123,7 +128,11 @@ def _digits(name: str) -> str:
 
 def _outputs_first(source: Source, matrix: WeightMatrix) -> bool:
     """Whether the rows are the outputs; a Conv1D of transformers has them in columns."""
+    if matrix.kind_source == "graph":
+        return True
     module, _ = split_name(matrix.parameter)
+    if source.tensors[matrix.parameter].layout == OUTPUTS_LAST:
+        return matrix.kind == "convolution"
     if _is_expert_of_inputs(source, matrix):
         return False
     bias = source.tensors.get(f"{module}.bias" if module else "bias")
@@ -157,7 +166,7 @@ def _is_conv1d(source: Source, matrix: WeightMatrix) -> bool:
     """Whether a square layer without help from its bias is a Conv1D: by the model's type."""
     if matrix.module_class is not None:
         return matrix.module_class == "Conv1D"
-    name = split_name(matrix.parameter)[0].rpartition(".")[2]
+    name = looked_through(split_name(matrix.parameter)[0]).rpartition(".")[2]
     return name in ("c_attn", "c_proj", "c_fc", "q_attn") and model_type_of(source.config) in (
         None,
         "gpt2",
@@ -169,4 +178,7 @@ def _columns_per_input(source: Source, matrix: WeightMatrix) -> int:
     shape = source.tensors[matrix.parameter].shape
     if matrix.kind != "convolution" or len(shape) < 3:
         return 1
-    return max(int(np.prod(shape[2:])), 1)
+    layout = source.tensors[matrix.parameter].layout
+    kernel = shape[:-2] if layout == OUTPUTS_LAST else shape[2:]
+    kernel = shape[1:-1] if layout == INPUTS_LAST else kernel
+    return max(int(np.prod(kernel)), 1)

@@ -23,7 +23,7 @@ def unread_weights(
     """
     leaf = split_name(tensor.name)[1]
     size = math.prod(tensor.shape)
-    if len(tensor.shape) < 2 or min(tensor.shape) < 1:
+    if len(tensor.shape) < 2 or min(tensor.shape) < 1 or tensor.joined is not None:
         return 0
     if leaf in _PACKED and tensor.dtype == "int32":
         return size * (32 // _bits(config))

@@ -18,7 +18,6 @@ from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, NEAR_SHARE
 # share of the median of the others, and their ratio to the null law rises by the factor GAP.
 APART_SHARE = 0.03
 GAP = 2.0
-RARE_MARGIN = 0.7
 # A block of more than this share of the directions is the bulk itself, and either it sank or the
 # others grew: only the scale tells.
 BULK_SHARE = 0.9
@@ -36,16 +35,24 @@ HIDDEN_SHARE = 0.05
 USUAL_RANGE = 0.02
 
 
+def noise_floor(rms_error: float, n: int, m: int) -> float:
+    """The largest singular value of independent errors in the entries of an n x m matrix.
+
+    It is what quantization can leave of a lost direction (the Marchenko-Pastur edge).
+    """
+    return rms_error * (math.sqrt(n) + math.sqrt(m))
+
+
 @dataclass(frozen=True)
 class Judged:
     """What the singular values alone say.
 
     `lost` counts the lost directions, `weak` further ones above them that are worth a cause, and
-    `hidden` those that rounding hides. `limit` is the largest lost singular value that the rule
-    allows; `null_ratio` and `start_ratio` are those of `results.evidence.Evidence`. `has_decayed`
-    if all weights are far below any usual start; `is_sunk` if the lost directions are most of a
-    bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the others grew;
-    `is_near` if the smallest direction is nearly lost.
+    `hidden` those that rounding or quantization hides. `limit` is the largest lost singular value
+    that the rule allows; `null_ratio` and `start_ratio` are those of `results.evidence.Evidence`.
+    `has_decayed` if all weights are far below any usual start; `is_sunk` if the lost directions are
+    most of a bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the
+    others grew; `is_near` if the smallest direction is nearly lost.
     """
 
     lost: int
@@ -81,7 +88,8 @@ def judge(
 
     `entry_std` is the standard deviation of its entries, `zero` the largest singular value that
     rounding to the stored precision and computing can leave of a lost direction, and `floor` that
-    of the noise of quantization.
+    of the noise of quantization. A direction in the noise that is rarely so small may be lost or
+    not: nothing tells, so it is hidden.
     """
     if singular_values[0] == 0 or entry_std == 0:
         all_lost = int((singular_values <= zero).sum())
@@ -109,7 +117,9 @@ def judge(
     elif lost >= m / 2:
         level = entry_std * float(np.median(spectrum.ratios[:lost])) * unit
         is_sunk = level < SUNK_SHARE * usual_start(n, m)
-    hides = lost == 0 and hidden > HIDDEN_SHARE * m
+    in_noise = _below_rounding(spectrum, floor) if floor > zero else 0
+    hides = lost == 0 and (hidden > HIDDEN_SHARE * m or in_noise > 0)
+    hidden = max(hidden, in_noise)
     limit = 0.0 if hides else max(zero, spectrum.limit, float(values[lost - 1]) if lost else 0.0)
     return Judged(
         lost,
@@ -142,12 +152,9 @@ class _Ratios:
 
     @property
     def rare(self) -> np.ndarray:
-        """What the null law falls below in one of 10,000 matrices, at the level of the bulk.
-
-        With a margin, since any of the smallest directions may do so.
-        """
+        """What the null law falls below in one of 10,000 matrices, at the level of the bulk."""
         quantiles = null_quantiles(self.n, self.m, VERY_RARELY)
-        found: np.ndarray = RARE_MARGIN * self.std * self.levels * quantiles
+        found: np.ndarray = self.std * self.levels * quantiles
         return found
 
     @property

@@ -17,6 +17,7 @@ STORED_EPS = {
     "float8_e4m3fnuz": 2.0**-3,
     "float8_e5m2": 2.0**-2,
     "float8_e5m2fnuz": 2.0**-2,
+    "float8_e8m0fnu": 1.0,  # powers of two
 }
 
 # Rounding moves the zero singular values of a product of Gaussian factors to at most 1.1 times the

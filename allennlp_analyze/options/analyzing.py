@@ -121,6 +121,15 @@ ANALYZING: tuple[Option, ...] = (
         flag="model",
     ),
     Option(
+        "key",
+        Values(values.text_of, "a key, or a path of keys with dots"),
+        Section.WEIGHTS,
+        ONE_MODEL,
+        "read only the state dict under this key of a weights file, such as `ema` or"
+        " `models.generator`",
+        metavar="NAME",
+    ),
+    Option(
         "sha256",
         Values(values.sha256, "64 hexadecimal digits"),
         Section.WEIGHTS,

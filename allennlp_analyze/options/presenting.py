@@ -2,7 +2,13 @@
 
 from allennlp_analyze.options import values
 from allennlp_analyze.options.common import COUNT, FILE, switch
-from allennlp_analyze.options.names import PLOT_FORMATS, REFERENCES, TABLES
+from allennlp_analyze.options.names import (
+    ANNOTATIONS,
+    FAIL_ON,
+    PLOT_FORMATS,
+    REFERENCES,
+    TABLES,
+)
 from allennlp_analyze.options.option import (
     COMMANDS,
     MONITORS,
@@ -19,6 +25,26 @@ PRESENTING: tuple[Option, ...] = (
         Section.CHECK,
         (Place.COMPARE,),
         "exit with 3 if a layer got worse than allowed, and name it on standard error",
+    ),
+    Option(
+        "fail_on",
+        Values(values.one_of(FAIL_ON), ", ".join(FAIL_ON)),
+        Section.CHECK,
+        (Place.ANALYZE, Place.ZOO),
+        "exit with 3 if a layer that counts, or the model, has this verdict or a worse one, and"
+        " name it on standard error",
+        metavar=f"{{{','.join(FAIL_ON)}}}",
+        material=False,
+    ),
+    Option(
+        "annotate",
+        Values(values.one_of(ANNOTATIONS), ", ".join(ANNOTATIONS)),
+        Section.CHECK,
+        (Place.ANALYZE,),
+        "also print GitHub's annotations (after everything else), or write junit.xml beside the"
+        " report",
+        metavar=f"{{{','.join(ANNOTATIONS)}}}",
+        material=False,
     ),
     Option(
         "allow_rank_loss",
@@ -107,23 +133,29 @@ PRESENTING: tuple[Option, ...] = (
     switch(
         "json",
         Section.OUTPUT,
-        (Place.COMPARE,),
-        "print the comparison as JSON instead of the table",
+        (Place.ANALYZE, Place.COMPARE),
+        "print report.json instead of the table",
+        elsewhere={Place.COMPARE: {"help": "print the comparison as JSON instead of the table"}},
+        material=False,
     ),
     switch(
         "all",
         Section.OUTPUT,
-        (Place.COMPARE,),
-        "show all layers, not only those that changed most",
+        (Place.ANALYZE, Place.COMPARE),
+        "show all layers, also those at full rank of a model with more than 40",
+        elsewhere={Place.COMPARE: {"help": "show all layers, not only those that changed most"}},
+        material=False,
     ),
     switch(
         "quiet",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.LIBRARY),
-        "print only errors",
+        "print only the verdict on the model",
+        short="q",
         material=False,
         elsewhere={
             Place.COMPARE: {"help": "print only errors (and JSON if requested)"},
+            Place.ZOO: {"help": "print only errors"},
             Place.LIBRARY: {"default": True, "help": "show no progress"},
         },
     ),

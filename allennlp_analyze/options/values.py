@@ -231,7 +231,11 @@ def path(value: object) -> Path:
 def json_text(value: object) -> str:
     """Parses JSON text, or converts a mapping to it; returns "" for none."""
     if not isinstance(value, Mapping):
-        return value if isinstance(value, str) and not value else text_of(value)
+        text = value if isinstance(value, str) and not value else text_of(value)
+        # Jsonnet that makes an object has a brace, too. A directory was meant for the output.
+        if text and "{" not in text:
+            raise ValueError(f'{quoted(text)} is not JSON, such as {{"model": {{...}}}}')
+        return text
     try:
         return json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.options.values import quoted
 from allennlp_analyze.reference.published import ALLENNLP_TABLE, table_path
 from allennlp_analyze.results.reference import ReferenceNumbers
-from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.files import open_regular, read_most
+from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.redaction import redacted_url
 
 MAX_BYTES = 32 * 2**20
@@ -103,7 +105,7 @@ def _contents(name: str) -> str:
     path = Path(name)
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = read_most(file, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise OptionError(
             "reference",
@@ -169,7 +171,7 @@ def _delimiter(file: str, text: str) -> str:
 
 def _check_header(file: str, header: Sequence[str]) -> None:
     known = [_COLUMNS[column] for column in header if column in _COLUMNS]
-    twice = [column for column in known if known.count(column) > 1]
+    twice = [column for column, times in Counter(known).items() if times > 1]
     if twice:
         raise SourceError(f"{file}: line 1: has the column {twice[0]} twice")
     _check_columns(file, "line 1", known, header)
@@ -178,7 +180,7 @@ def _check_header(file: str, header: Sequence[str]) -> None:
 def _check_columns(file: str, place: str, known: Iterable[str], found: Sequence[str]) -> None:
     """Raise `SourceError` unless the `known` columns identify a layer and contain a number."""
     known = set(known)
-    names = ", ".join(found)[:80] or "nothing"
+    names = excerpt(", ".join(found), 80) or "nothing"
     if not known & {"name", "parameter"} and not known >= {"M", "N"}:
         raise SourceError(f"{file}: {place}: expected the column name, or M and N; got {names}")
     if not known & set(MEASURES):

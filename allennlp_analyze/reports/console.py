@@ -1,4 +1,4 @@
-"""Prints a report: a table of layers, the verdict in one sentence, and the written files."""
+"""Prints a report: the verdict, what needs attention, a table of layers, the written files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +16,15 @@ from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
-from allennlp_analyze.text.terminal_table import layer_table
+from allennlp_analyze.text.terminal_table import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 MAX_INVALID_NAMED = 10
 MAX_FINDINGS = 12
+# Rows up to this many are all shown.
+MANY = 40
 VERDICT_STYLES = {
     Verdict.FULL_RANK: "green",
     Verdict.UNTRAINED: "yellow",
@@ -87,31 +88,67 @@ def columns_of(layers: Sequence[LayerResult]) -> tuple[Column[LayerResult], ...]
     )
 
 
-def print_report(report: ModelReport, written: Sequence[str], stream: TextIO) -> None:
-    """Print the report to `stream`: in colour on a terminal, otherwise in lines of 100 columns.
+def print_report(
+    report: ModelReport,
+    written: Sequence[str],
+    stream: TextIO,
+    show_all: bool = False,
+    how_to_see_all: str = "",
+) -> None:
+    """Print the report to `stream`: in colour on a terminal, otherwise plain and uncut.
 
-    `written` lists the files that were written. Names from the archive are printed without markup.
+    The verdict comes first, then what needs attention, worst first, then the table. Of more than
+    MANY rows it has those that are not plainly at full rank, unless `show_all`; a line says so, and
+    `how_to_see_all`. `written` lists the files that were written. Names from the archive are
+    printed without markup.
     """
     console = make_console(stream)
-    if report.layers:
-        console.print(_table(console, report.layers))
+    print_verdict(report, stream)
+    for line in _attention(report):
+        print_wrapped(console, line)
+    entries = table_entries(report.layers)
+    shown = entries if show_all or len(entries) <= MANY else _not_plain(report.layers, entries)
+    if shown:
         console.print()
+        _print_table(console, report.layers, shown)
+    console.print()
+    hidden = len(entries) - len(shown)
+    if hidden:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        print_wrapped(console, f"Not shown: {count(hidden, 'layer')} at full rank{see}.")
     for line in _notes(report):
         print_wrapped(console, line)
-    print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
     print_written(console, written)
 
 
-def _table(console: "Console", layers: Sequence[LayerResult]) -> "Table":
-    """Returns the table of `layers`, with one row for each projection of experts."""
-    entries = table_entries(layers)
+def print_verdict(report: ModelReport, stream: TextIO) -> None:
+    """Print the sentence about the model alone."""
+    style = VERDICT_STYLES[report.summary.verdict]
+    print_wrapped(make_console(stream), report.summary.sentence, style)
+
+
+def _not_plain(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> list[Entry]:
+    """Returns the entries that are more than at full rank, without anything to say."""
+    worst = [entry.worst if isinstance(entry, ExpertGroup) else layers[entry] for entry in entries]
+    return [
+        entry
+        for entry, layer in zip(entries, worst)
+        if layer.verdict is not Verdict.FULL_RANK or (layer.evidence and layer.evidence.findings)
+    ]
+
+
+def _print_table(
+    console: "Console", layers: Sequence[LayerResult], entries: Sequence[Entry]
+) -> None:
+    """Print the table of `entries`, with one row for each projection of experts."""
     of_layers = columns_of(layers)
-    if not any(isinstance(entry, ExpertGroup) for entry in entries):
-        return layer_table(console, of_layers, layers, [layer.name for layer in layers])
     names = [x.name if isinstance(x, ExpertGroup) else layers[x].name for x in entries]
     columns = [_entry_column(layers, column) for column in of_layers]
+    if not any(isinstance(entry, ExpertGroup) for entry in entries):
+        print_table(console, columns, entries, names)
+        return
     experts = Column(EXPERTS, _experts_cell, style="")
-    return layer_table(console, [experts, *columns], entries, names, least=EXPERT_NAME_WIDTH)
+    print_table(console, [experts, *columns], entries, names, least=EXPERT_NAME_WIDTH)
 
 
 def _entry_column(layers: Sequence[LayerResult], column: Column[LayerResult]) -> Column[Entry]:
@@ -168,12 +205,16 @@ def _cells_2018(layer: LayerResult) -> list[str]:
     ]
 
 
+def _attention(report: ModelReport) -> list[str]:
+    """Returns what a reader must know beside the verdict, the worst first."""
+    lines = _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
+    lines += _findings(report)
+    return lines + [f"Warning: {warning}" for warning in report.warnings]
+
+
 def _notes(report: ModelReport) -> list[str]:
     notes = [EXPERTS_NOTE] if expert_groups(report.layers) else []
     notes += [_skipped_note(report.skipped)] if report.skipped else []
-    notes += _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
-    notes += [f"Warning: {warning}" for warning in report.warnings]
-    notes += _findings(report)
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
         notes.append(

@@ -1,6 +1,7 @@
 """Loads report.json and singular_values.npz of a run as a `ModelReport`."""
 
 import dataclasses
+import mmap
 import os
 import struct
 import tokenize
@@ -20,6 +21,7 @@ from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.storage.files import PathLike, open_regular
 from allennlp_analyze.storage.records import decoded
+from allennlp_analyze.storage.zip_directory import check_directory
 from allennlp_analyze.text.lines import excerpt
 
 REPORT = "report.json"
@@ -60,7 +62,8 @@ def load_report(path: PathLike) -> ModelReport:
     contents = read_json(directory / REPORT)
     try:
         names = [str(layer["name"]) for layer in contents["layers"]]
-        values = _read_values(directory / VALUES, names)
+        sizes = [min(rows, columns) for rows, columns in (x["shape"] for x in contents["layers"])]
+        values = _read_values(directory / VALUES, names, sizes)
         layers = [_with_values(entry, array) for entry, array in zip(contents["layers"], values)]
         summary = contents["summary"]
         report: ModelReport = decoded(
@@ -90,11 +93,14 @@ def _adapter(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "singular_values": np.array(entry["singular_values"], np.float64)}
 
 
-def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Returns (M,) float64 arrays for `names`. Raises `SourceError`."""
+def _read_values(path: Path, names: Sequence[str], sizes: Sequence[int]) -> list[np.ndarray]:
+    """Returns (M,) float64 arrays for `names`, with M from `sizes`. Raises `SourceError`."""
     try:
-        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
-            return [np.asarray(file[key], np.float64) for key in npz_keys(names)]
+        with open_regular(path) as opened:
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+                check_directory(mapping)
+            with np.load(opened, allow_pickle=False) as file:
+                return [_array(file, key, size) for key, size in zip(npz_keys(names), sizes)]
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from None
     except _NPZ_DAMAGE as error:
@@ -102,6 +108,24 @@ def _read_values(path: Path, names: Sequence[str]) -> list[np.ndarray]:
             f"{path}: does not belong to the {REPORT} beside it ({excerpt(error)});"
             " analyze the archive again"
         ) from None
+
+
+def _array(file: Any, key: str, size: int) -> np.ndarray:
+    """Returns the `size` values of an array of an open .npz.
+
+    numpy would allocate as many as its header says.
+    """
+    with file.zip.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{key!r:.60}: version {version} of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        if shape != (size,) or dtype != np.float64:
+            raise ValueError(f"{key!r:.60}: {shape!s:.40} of {dtype} for {size} singular values")
+        data = member.read(8 * size + 1)
+    if len(data) != 8 * size:
+        raise ValueError(f"{key!r:.60}: {len(data)} bytes for {size} singular values")
+    return np.frombuffer(data, np.float64).copy()
 
 
 def _with_values(entry: Mapping[str, Any], values: np.ndarray) -> LayerResult:

@@ -88,7 +88,8 @@ class Evidence:
     `start_ratio` is the root mean square of the entries over the smallest usual initialization.
     With a base model, `base_lost` counts the directions that it had lost already (up to as many are
     harmless here), and `base_ratio` is the root mean square of the entries over that of the base.
-    `reason` is the verdict in words.
+    `reason` is the verdict in words. `noise_floor` is the singular value that the errors of
+    quantization can reach in a lost direction, None if the weight is not quantized.
     """
 
     lost_directions: int
@@ -101,3 +102,4 @@ class Evidence:
     reason: str = ""
     base_lost: Optional[int] = None
     base_ratio: Optional[float] = None
+    noise_floor: Optional[float] = None

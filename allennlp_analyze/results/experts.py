@@ -13,7 +13,8 @@ from allennlp_analyze.results.worst import worst_first_key
 
 # Causes that leave an expert without any weights to speak of.
 _DEAD = frozenset((Cause.ZERO, Cause.DECAYED))
-_EXPERTS = frozenset(("expert", "experts"))
+# The last two are llama.cpp's.
+_EXPERTS = frozenset(("expert", "experts", "exps", "chexps"))
 # Fused tensors of experts may stand right in a module with such a name.
 _MIXTURES = _EXPERTS | {"moe"}
 _NUMBERED = re.compile(r"(.*?)(\d+)")

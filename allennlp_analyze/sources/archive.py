@@ -20,10 +20,13 @@ from allennlp_analyze.text.lines import excerpt
 
 MAX_TEXT_BYTES = 16 * 2**20
 MAX_NAMESPACES = 10_000
+MAX_WEIGHTS_FILES = 10_000
+MAX_NAME = 4096
 CONFIG = "config.json"
 NON_PADDED = "vocabulary/non_padded_namespaces.txt"
 
 _NAMESPACE = re.compile(r"vocabulary/([^/]+)\.txt")
+_HERE = re.compile(r"(?:\./)*")
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,12 @@ class _Taking:
     def take_all(self) -> None:
         for member in self._tar.members():
             name = _plain(member.name)
+            if len(name) > MAX_NAME:
+                continue  # no file system could hold it, so nobody misses it
             if name == self._weights_member or is_weights(name):
                 self._weights_members.append(name)
+                if len(self._weights_members) > MAX_WEIGHTS_FILES:
+                    raise SourceError(f"contains more than {MAX_WEIGHTS_FILES} weights files")
             if self._wanted(name):
                 self._check(name, member)
                 self._take(name, member)
@@ -163,9 +170,9 @@ class _Taking:
 
     def _check(self, name: str, member: tarfile.TarInfo) -> None:
         if name in self._taken:
-            raise SourceError(f"contains the member {name} twice")
+            raise SourceError(f"contains the member {excerpt(name)} twice")
         if not member.isreg() or member.issparse():
-            raise SourceError(f"member {name} is {_kind(member)}, not a regular file")
+            raise SourceError(f"member {excerpt(name)} is {_kind(member)}, not a regular file")
         if len(self._vocabulary) >= MAX_NAMESPACES:
             raise SourceError(f"contains more than {MAX_NAMESPACES} vocabulary files")
         self._taken.add(name)
@@ -187,9 +194,7 @@ class _Taking:
 
 def _plain(name: str) -> str:
     """Returns a member's name without leading `./`; other paths stay, and so match nothing."""
-    while name.startswith("./"):
-        name = name[2:]
-    return name
+    return name[_HERE.match(name).end() :]  # type: ignore[union-attr]  # it matches everything
 
 
 def _kind(member: tarfile.TarInfo) -> str:

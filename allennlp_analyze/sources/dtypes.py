@@ -4,6 +4,8 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.sources.small_floats import FLOAT8, table
+
 _NUMPY = {
     "float64": "<f8",
     "float32": "<f4",
@@ -20,12 +22,6 @@ _NUMPY = {
     "complex64": "<c8",
     "complex128": "<c16",
 }
-_FLOAT8 = (
-    "float8_e4m3fn",
-    "float8_e4m3fnuz",
-    "float8_e5m2",
-    "float8_e5m2fnuz",
-)
 _BITS = {f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)}
 _WITHOUT_NUMPY = {
     "complex32": 4,
@@ -35,7 +31,6 @@ _WITHOUT_NUMPY = {
     "quint4x2": 1,
     "quint2x4": 1,
     "float4_e2m1fn_x2": 1,
-    "float8_e8m0fnu": 1,  # exponents only, used as scales of other tensors
     "bits16": 2,
     "bits8": 1,
     "bits4x2": 1,
@@ -46,7 +41,7 @@ _WITHOUT_NUMPY = {
 ITEM_SIZE = {
     **{name: np.dtype(code).itemsize for name, code in _NUMPY.items()},
     "bfloat16": 2,
-    **dict.fromkeys(_FLOAT8, 1),
+    **dict.fromkeys(FLOAT8, 1),
     **_WITHOUT_NUMPY,
 }
 
@@ -60,8 +55,6 @@ def stored_dtype(name: str) -> np.dtype:
 
 def why_unsupported(name: str) -> Optional[str]:
     """Returns why values of torch type `name` cannot be read, or None if they can."""
-    if name in _FLOAT8:
-        return None if _float8(name) is not None else f"{name} requires the package ml_dtypes"
     if name in _WITHOUT_NUMPY:
         return f"{name} has no equivalent in numpy"
     return None
@@ -74,13 +67,4 @@ def decode(stored: np.ndarray, name: str) -> np.ndarray:
         upper: np.ndarray = np.empty(stored.shape, np.uint32)
         np.left_shift(stored, np.uint32(16), out=upper, dtype=np.uint32)
         return upper.view(np.float32)
-    float8 = _float8(name) if name in _FLOAT8 else None
-    return stored if float8 is None else stored.view(float8).astype(np.float32)
-
-
-def _float8(name: str) -> Optional[np.dtype]:
-    try:
-        import ml_dtypes  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        return None
-    return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else None
+    return np.asarray(table(name)[stored]) if name in FLOAT8 else stored

@@ -1,5 +1,6 @@
 """Wraps torch or numpy tensors in memory as a `Source` without copying them."""
 
+import copy
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,11 @@ import numpy as np
 from allennlp_analyze.errors import CheckpointError, TensorError, UsageError
 from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
-from allennlp_analyze.sources.formats.state_dict import find_state_dict
-from allennlp_analyze.sources.pickles.description import Inert, TensorRef
+from allennlp_analyze.sources.formats.state_dict import Found, find_state_dict, named_tensors
+from allennlp_analyze.sources.pickles.description import Inert, Key, TensorRef
+from allennlp_analyze.sources.pickles.wrappers import why_not_whole
+from allennlp_analyze.sources.quantized.joining import dequantized
+from allennlp_analyze.sources.quantized_tensor import INTEGERS, Steps
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.lines import excerpt
@@ -23,11 +27,16 @@ STATE_DICT = "state dict"
 _WRAPPERS = {
     "DataParallel": "module",
     "DistributedDataParallel": "module",
+    "AveragedModel": "module",
     "OptimizedModule": "_orig_mod",
+    "FullyShardedDataParallel": "_fsdp_wrapped_module",
+    "CheckpointWrapper": "_checkpoint_wrapped_module",
 }
+# Parametrizations of torch whose files say how the weight is computed.
+_STATED = frozenset(("_WeightNorm", "_SpectralNorm"))
 _WANTED = "expected a mapping of names to torch or numpy tensors"
-# How deep nested mappings are searched: `find_state_dict` unwraps no more.
-_MAX_NESTED = 5
+# How deep nested mappings are searched.
+_MAX_NESTED = 100
 
 
 @dataclass(frozen=True)
@@ -54,34 +63,66 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor))
 
 
-def mapping_source(mapping: Mapping[Any, Any]) -> Source:
+def mapping_source(mapping: Mapping[Any, Any], key: Optional[str] = None) -> Source:
     """Returns the tensors of a mapping by name; a wrapped state dict is unwrapped as in a file.
 
-    Raises `UsageError` if the mapping contains no named tensors.
+    `key` picks one state dict of several. Raises `UsageError` if the mapping contains no named
+    tensors.
     """
     try:
-        found = find_state_dict(_described(mapping, _MAX_NESTED))
+        found = find_state_dict(_described(mapping, _MAX_NESTED, {}), key)
     except CheckpointError as error:
         raise UsageError(f"the mapping {error}; {_WANTED}") from None
-    if not found:
+    if not found.tensors and not found.left_out:
         raise UsageError(f"the mapping is empty; {_WANTED}")
-    return _source(STATE_DICT, {name: _tensor_of(ref) for name, ref in found.items()})
+    return dequantized(replace(_source(STATE_DICT, found), key=key))
 
 
 def module_source(model: Any) -> tuple[Source, Any]:
     """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
 
-    A module of transformers has its configuration with it, as a directory has its config.json.
+    The weight that a parametrization computes stands in place of the parameter that it is computed
+    from, unless a file of the same tensors would say how. A module of transformers has its
+    configuration with it, as a directory has its config.json.
 
     Raises `UsageError` if the module has no parameters.
     """
-    while type(model).__name__ in _WRAPPERS:
-        model = getattr(model, _WRAPPERS[type(model).__name__])
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
     name = type(model).__name__
-    tensors = {k: v for key, value in model.state_dict().items() for k, v in _flat(key, value)}
-    if not tensors:
+    found = named_tensors(_described(model.state_dict(), _MAX_NESTED, {}))
+    if not found.tensors:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
-    return replace(_source(name, tensors), config=_configuration(model)), model
+    source = _source(name, found)
+    computed = {
+        x: replace(_held(x, weight), is_weight=True)
+        for x, weight in _computed(model, found.tensors)
+    }
+    tensors = {**source.tensors, **computed}
+    source = replace(source, tensors=tensors, config=_configuration(model))
+    return dequantized(source), model
+
+
+def _computed(model: Any, tensors: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the weights that parametrizations compute, by the name of their first parameter.
+
+    Each is computed by a copy in evaluation mode: some change their state when they are asked.
+    """
+    for path, module in model.named_modules():
+        if type(module).__name__ != "ParametrizationList":
+            continue
+        name = next((x for x in (f"{path}.original", f"{path}.original0") if x in tensors), None)
+        steps = [type(step).__name__ for step in module]
+        if name is None or (len(steps) == 1 and steps[0] in _STATED):
+            continue
+        try:
+            torch = sys.modules["torch"]
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                weight = copy.deepcopy(module).eval()()
+        except Exception:  # someone else's code; the row says that it is not the weight
+            continue
+        if is_tensor(weight):
+            yield name, weight
 
 
 def _configuration(model: Any) -> Mapping[str, object]:
@@ -94,43 +135,49 @@ def _configuration(model: Any) -> Mapping[str, object]:
     return config if isinstance(config, Mapping) else {}
 
 
-def _source(name: str, tensors: Mapping[str, Any]) -> Source:
+def _source(name: str, found: Found) -> Source:
     return Source(
         archive=name,
         resolved=MEMORY,
         sha256=None,
         weights_file="",
-        tensors={name: _stored(name, tensor) for name, tensor in tensors.items()},
+        tensors={name: _stored(name, ref) for name, ref in found.tensors.items()},
+        left_out=tuple(found.left_out),
     )
 
 
-def _described(value: Any, depth: int) -> object:
-    """Describe `value` in the form that the readers of weights files return."""
-    if isinstance(value, Mapping) and depth:
-        return {key: _described(value[key], depth - 1) for key in value}
+def _described(value: Any, depth: int, known: dict[int, tuple[Any, object]]) -> object:
+    """Describe `value` in the form that the readers of weights files return.
+
+    What stands in several places is described once: `known` has it, and its description.
+    """
+    if id(value) in known:
+        return known[id(value)][1]
+    described: object = None
     if is_tensor(value):
-        return _Held(str(value.dtype), _shape(value) or (), tensor=value)
-    return Inert(type(value).__name__)
+        described = _Held(str(value.dtype), _shape(value) or (), tensor=value)
+    elif is_module(value):
+        described = _described(value.state_dict(), depth, known)
+    elif depth and isinstance(value, Mapping):
+        names = {key: key if isinstance(key, str) else Key(excerpt(key, 100)) for key in value}
+        described = {names[key]: _described(value[key], depth - 1, known) for key in value}
+    elif depth and isinstance(value, (list, tuple)):
+        described = [_described(item, depth - 1, known) for item in value]
+        described = tuple(described) if isinstance(value, tuple) else described
+    elif value is not None:
+        described = Inert(type(value).__name__)
+    known[id(value)] = (value, described)
+    return described
 
 
-def _tensor_of(ref: TensorRef) -> Any:
+def _stored(name: str, ref: TensorRef) -> StoredTensor:
     assert isinstance(ref, _Held)  # `_described` creates no others
-    return ref.tensor
+    return replace(_held(name, ref.tensor), kind=ref.kind, is_buffer=ref.is_buffer)
 
 
-def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the tensors of one entry; quantized layers keep theirs in tuples."""
-    if is_tensor(value):
-        yield key, value
-    elif isinstance(value, (tuple, list)):
-        for index, item in enumerate(value):
-            yield from _flat(f"{key}.{index}", item)
-
-
-def _stored(name: str, tensor: Any) -> StoredTensor:
-    if isinstance(tensor, np.ndarray):
-        return _numpy_array(name, tensor)
-    return _torch_tensor(name, tensor)
+def _held(name: str, tensor: Any) -> StoredTensor:
+    is_array = isinstance(tensor, np.ndarray)
+    return _numpy_array(name, tensor) if is_array else _torch_tensor(name, tensor)
 
 
 def _shape(tensor: Any) -> Optional[tuple[int, ...]]:
@@ -169,9 +216,15 @@ def _as_float32(block: np.ndarray) -> np.ndarray:
 def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
     dtype = str(tensor.dtype).rpartition(".")[2]
     shape = _shape(tensor)
-    reason = _why_not(tensor, shape, dtype)
+    reason = None
+    if type(tensor).__name__ == "DTensor":  # of FSDP2
+        tensor, reason = _local(tensor)
+    reason = reason or _why_not(tensor, shape, dtype)
     if shape is None or reason is not None:
         return StoredTensor(name, shape or (), dtype, name, None, unsupported=reason)
+    if tensor.is_quantized:
+        load = partial(_dequantized, name, tensor)
+        return StoredTensor(name, shape, "float32", name, load, noise=partial(_steps, tensor))
     return StoredTensor(
         name=name,
         shape=shape,
@@ -182,12 +235,19 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
     )
 
 
+def _local(tensor: Any) -> tuple[Any, Optional[str]]:
+    """Returns what this process has of a DTensor, and why that is not the whole, if it is not."""
+    local, partial = tensor.to_local(), any(x.is_partial() for x in tensor.placements)
+    is_whole = _shape(local) == _shape(tensor) and not partial
+    return local, None if is_whole else why_not_whole(tensor.device_mesh.size(), partial)
+
+
 def _why_not(tensor: Any, shape: Optional[tuple[int, ...]], dtype: str) -> Optional[str]:
     """Returns why the tensor has no readable values, or None if it has."""
     if shape is None:
         return "an uninitialized lazy parameter"
     if tensor.is_quantized:
-        return "a quantized tensor"
+        return None if dtype in INTEGERS else "a quantized tensor"
     if str(tensor.layout) != "torch.strided":
         return f"{str(tensor.layout).rpartition('.')[2]}: not a dense tensor"
     if tensor.device.type == "meta":
@@ -222,6 +282,16 @@ def _torch_values(name: str, tensor: Any, dtype: str) -> np.ndarray:
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         line = (str(error).splitlines() or [""])[0]
         raise TensorError(f"{name}: failed to read its values ({excerpt(line)})") from None
+
+
+def _dequantized(name: str, tensor: Any) -> np.ndarray:
+    return _torch_values(name, tensor.dequantize(), "float32")
+
+
+def _steps(tensor: Any) -> Steps:
+    if str(tensor.qscheme()).startswith("torch.per_channel"):
+        return Steps(tensor.q_per_channel_scales().double().numpy(), tensor.q_per_channel_axis())
+    return Steps(np.asarray(tensor.q_scale()))
 
 
 def _bits(plain: Any, dtype: str) -> np.ndarray:

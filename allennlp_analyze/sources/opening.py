@@ -24,9 +24,11 @@ from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, cho
 from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE, list_weights
 from allennlp_analyze.sources.directories.opened import model_at, open_directory, read_parts
 from allennlp_analyze.sources.download.cache import evict, fetch, is_url
+from allennlp_analyze.sources.formats.gguf.splits import parts_of
 from allennlp_analyze.sources.formats.registry import head as first_bytes
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.formats.sharded import is_index, read_sharded
+from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
 from allennlp_analyze.storage.states import state_of
@@ -45,15 +47,18 @@ def open_source(
     timeout: float = default("timeout"),
     sha256: Optional[str] = None,
     part: Optional[str] = None,
+    key: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
     `weights_file` is a path or URL, or the name of a weights file inside `archive`. `part` is the
     path of one model below the directory `archive`. `timeout` is the number of seconds without data
     after which an HTTP download fails. `sha256` is the expected digest of the file `archive`; it is
-    checked before anything in the file is read. Temporary files are removed on exit. Raises
-    `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and `SourceError` if
-    the archive cannot be read; a damaged download is also removed from the cache.
+    checked before anything in the file is read. `key` picks one state dict of a weights file that
+    has several. Temporary files are removed on exit.
+
+    Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
+    `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
     """
     sha256 = checked("sha256", sha256)
     path = fetch(archive, quiet, timeout)
@@ -61,10 +66,10 @@ def open_source(
         check_sha256(path, archive, sha256)
     with workspace() as directory:
         opening = _Opening(
-            archive, directory, weights_file, part, quiet, max_unpacked_size, timeout
+            archive, directory, weights_file, part, quiet, max_unpacked_size, timeout, key
         )
         try:
-            source = opening.open(path)
+            source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
         except SourceError as error:
             opening.evict_damaged(path, error)
@@ -84,7 +89,9 @@ class _Opening:
         quiet: bool,
         max_unpacked_size: int,
         timeout: float,
+        key: Optional[str],
     ) -> None:
+        self._key = key
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
@@ -156,6 +163,8 @@ class _Opening:
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
             warnings=tuple(f"{self._archive}: {line}" for line in weights.warnings),
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _open_archive(self, path: Path) -> Source:
@@ -235,15 +244,25 @@ class _Opening:
             warnings=tuple(f"{self._archive}: {w}" for w in warnings),
             adapter_config=_settings(path / ADAPTER_CONFIG) if path.is_dir() else {},
             files=tuple(self._files.values()),
+            left_out=weights.left_out,
+            key=self._key,
         )
 
     def _read(self, path: Path, label: str) -> Weights:
         """Returns the contents of a weights file, or of all files that an index lists."""
         if not path.is_relative_to(self._directory):  # not a member of an archive
-            self._reads(path)
-        if not is_index(label):
-            return read_weights(path, label)
-        return read_sharded(path, label, self._reads)
+            self._reads(path, *parts_of(path))
+        if is_index(label):
+            if self._key is not None:
+                raise SourceError(
+                    f"{label}: is an index of one set of tensors, so no key picks among several",
+                    Advice("key", "remove {}"),
+                )
+            return read_sharded(path, label, self._reads)
+        weights = read_weights(path, label, self._key)
+        for state in weights.files:
+            self._files.setdefault(Path(state.path), state)
+        return weights
 
 
 def _check_unpacked(source: Source, limit: int) -> None:

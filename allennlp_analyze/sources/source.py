@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from allennlp_analyze.results.files import FileState
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import LeftOut, StoredTensor
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Source:
     `non_padded` has the patterns of `vocabulary/non_padded_namespaces.txt` (() if missing).
     `sha256` is the digest of the given file (None for a directory). `weights_file` is "" if the
     tensors are in memory. `warnings` are for the user. `files` are the states of all local files
-    that were read, and of those that would have been had they existed.
+    that were read, and of those that would have been had they existed. `left_out` is what the file
+    holds beside the model's tensors, `key` the state dict that was picked.
     """
 
     archive: str
@@ -32,6 +33,8 @@ class Source:
     warnings: tuple[str, ...] = ()
     adapter_config: Mapping[str, object] = field(default_factory=dict)
     files: tuple[FileState, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    key: Optional[str] = None
 
     @property
     def model_type(self) -> Optional[str]:

@@ -4,7 +4,7 @@ import math
 import mmap
 from functools import cache
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 import numpy as np
 
@@ -21,6 +21,23 @@ MAX_DIMENSIONS = 32  # the limit of numpy 1.x
 MAX_EXPANDED_ELEMENTS = 2**20
 # torch.save and safetensors write this many tensors for the largest models there are, and more.
 MAX_TENSORS = 200_000
+# Reports, figures and messages repeat a name; those of real models have a few hundred characters.
+MAX_NAME = 4096
+
+
+class HeldBlock:
+    """A `Block` whose bytes are in memory, or are made when it is read."""
+
+    __slots__ = ("_bytes", "nbytes")
+
+    inflated = 0
+
+    def __init__(self, nbytes: int, make: Callable[[], bytes]) -> None:
+        self.nbytes = nbytes
+        self._bytes = make
+
+    def read(self) -> np.ndarray:
+        return np.frombuffer(self._bytes(), np.uint8)
 
 
 class Block(Protocol):
@@ -99,14 +116,31 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
     decoded = _decoder(ref.dtype, ref.conjugated, ref.negated)
     unpacked = block.inflated + _repeated(ref, block)
     return StoredTensor(
-        name, ref.shape, ref.dtype, identity, load, decode=decoded, unpacked=unpacked
+        name,
+        ref.shape,
+        ref.dtype,
+        identity,
+        load,
+        decode=decoded,
+        unpacked=unpacked,
+        kind=ref.kind,
+        is_buffer=ref.is_buffer,
     )
 
 
 def _described(
     name: str, ref: TensorRef, identity: tuple[object, ...], reason: str
 ) -> StoredTensor:
-    return StoredTensor(name, ref.shape, ref.dtype, identity, None, unsupported=reason)
+    return StoredTensor(
+        name,
+        ref.shape,
+        ref.dtype,
+        identity,
+        None,
+        unsupported=reason,
+        kind=ref.kind,
+        is_buffer=ref.is_buffer,
+    )
 
 
 def _checked_offset(name: str, ref: TensorRef, storage: StorageRef, block: Block) -> int:

@@ -31,6 +31,14 @@ def open_regular(path: PathLike) -> BinaryIO:
         raise
 
 
+def read_most(file: BinaryIO, limit: int) -> bytes:
+    """Returns the contents of a file, and more than `limit` bytes only if it has more.
+
+    `read(limit)` would allocate so many bytes for a small file, too.
+    """
+    return file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
+
+
 def _check_regular(mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

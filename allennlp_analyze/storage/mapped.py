@@ -1,11 +1,18 @@
 """Keeps bytes that may exceed the memory in a mapped file without a name."""
 
+import math
 import mmap
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Union
 
 import numpy as np
+
+from allennlp_analyze.errors import TensorError
+
+# An array up to this size is assembled in memory, a larger one in a file.
+IN_MEMORY_BYTES = 1 << 25
 
 
 def mapped_copy(pieces: Iterable[Union[bytes, memoryview]]) -> np.ndarray:
@@ -21,3 +28,19 @@ def mapped_copy(pieces: Iterable[Union[bytes, memoryview]]) -> np.ndarray:
         if not file.tell():
             return np.empty(0, np.uint8)
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Concatenate `blocks` (at least one) into one array of `shape`.
+
+    Raises `TensorError` if there is no room.
+    """
+    first = next(blocks)
+    everything = chain([first], blocks)
+    if math.prod(shape) * first.itemsize <= IN_MEMORY_BYTES:
+        return np.concatenate([block.ravel() for block in everything]).reshape(shape)
+    try:
+        written = mapped_copy(np.ascontiguousarray(block).data for block in everything)
+    except OSError as error:
+        raise TensorError(f"failed to assemble: {error.strerror or error}") from None
+    return written.view(first.dtype).reshape(shape)

@@ -17,8 +17,12 @@ def printable(text: str, encoding: str = "utf-8") -> str:
     Control characters, line ends, direction marks and lone surrogates can neither move a cursor
     nor break a row. Ordinary names come back as they are.
     """
-    escaped = "".join(c if c.isprintable() else _escape(c) for c in text)
+    escaped = text if text.isprintable() else _escaped(text)
     return escaped.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
@@ -27,6 +31,8 @@ def _escape(character: str) -> str:
 
 def display_width(text: str) -> int:
     """Number of terminal cells of printable `text`, at most (combining marks count as 1)."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

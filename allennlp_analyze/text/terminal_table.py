@@ -5,33 +5,41 @@ from typing import TYPE_CHECKING
 
 from allennlp_analyze.text.columns import Column, Item
 from allennlp_analyze.text.names import display_width, printable, shorten
+from allennlp_analyze.text.terminal import print_wrapped, table_console
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 GOOD_NAME_WIDTH = 36
 MIN_NAME_WIDTH = 20
 
 
-def layer_table(
+def print_table(
     console: "Console",
     columns: Sequence[Column[Item]],
     items: Sequence[Item],
     names: Sequence[str],
     title: str = "layer",
     least: int = MIN_NAME_WIDTH,
-) -> "Table":
-    """Returns the table of `items` with their `names`, as wide as `console`, without markup.
+) -> None:
+    """Print the table of `items` with their `names`, without markup.
 
-    `title` is the heading of the names; columns are dropped for names of `least` cells. The cells
-    of the columns must be printable.
+    It is as wide as a terminal: names lose what all of them begin with, then their middles, and
+    columns are dropped for names of `least` cells. In a file or pipe nothing is cut. `title` is the
+    heading of the names. The cells of the columns must be printable.
     """
     from rich.table import Table
     from rich.text import Text
 
     names = [printable(name, console.encoding) for name in names]
-    kept, gap, name_width = _layout(columns, items, names, console.width, least)
+    wide = table_console(console)
+    beginning = common_beginning(names)
+    kept, gap, name_width = _layout(columns, items, names, wide.width, least)
+    is_cut = len(kept) < len(columns) or max(map(display_width, names)) > name_width
+    if beginning and is_cut:
+        names = [name[len(beginning) :] for name in names]
+        kept, gap, name_width = _layout(columns, items, names, wide.width, least)
+        print_wrapped(console, f"All names begin with {beginning}")
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column(title, no_wrap=True)
     for column in kept:
@@ -39,7 +47,16 @@ def layer_table(
     for name, item in zip(names, items):
         cells = [Text(column.text(item), style=column.colour(item)) for column in kept]
         table.add_row(Text(shorten(name, name_width)), *cells)
-    return table
+    wide.print(table)
+
+
+def common_beginning(names: Sequence[str]) -> str:
+    """Returns the whole parts that two or more names begin with, with the dot; "" if none."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)
+    same = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), len(first))
+    return first[: first.rfind(".", 0, same) + 1]
 
 
 def _layout(

@@ -215,7 +215,7 @@ def _only_run(root: Path) -> Iterator[Token]:
 def _process(path: Path) -> Optional[int]:
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["process"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None
 
 

@@ -72,7 +72,14 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
     }
     return Unit(
         entry.name,
-        Reading(entry.archive, choices.weights_file, entry.sha256, choices.part, choices.limits),
+        Reading(
+            entry.archive,
+            choices.weights_file,
+            entry.sha256,
+            choices.key,
+            choices.part,
+            choices.limits,
+        ),
         Writing(
             directory,
             force=True,

@@ -119,13 +119,8 @@ def test_analyzed_as_numpy_finds_in_float64(name: str, zipped: bool, tmp_path: P
 def test_float8(dtype: str, tmp_path: Path) -> None:
     matrix = GOOD.to(getattr(torch, dtype))
     report = report_of({"odd.weight": matrix, "good.weight": GOOD}, tmp_path)
-    try:
-        import ml_dtypes  # noqa: F401
-    except ImportError:
-        assert report.skipped[0].reason == f"{dtype} requires the package ml_dtypes"
-    else:
-        found, expected = layer(report, "odd").singular_values, exact(matrix.float())
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    found, expected = layer(report, "odd").singular_values, exact(matrix.float())
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_what_float64_cannot_hold_is_left_out(tmp_path: Path) -> None:

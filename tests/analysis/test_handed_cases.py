@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from allennlp_analyze import Report, analyze
 from tests.support.corpus import SHARED
@@ -88,7 +90,58 @@ def test_adapters(name: str, tmp_path: Path) -> None:
 
 
 def test_a_small_part_of_the_weights_is_never_healthy(tmp_path: Path) -> None:
-    report, _ = answered("packed_4bit", tmp_path)
+    answered("packed_4bit", tmp_path)
+    tensors = load_file(tmp_path / "packed_4bit" / "model.safetensors")
+    report = analyze({name: x for name, x in tensors.items() if not name.endswith("scales")})
     assert report.summary.verdict == "not_assessed"
     assert report.summary.judged_percent == pytest.approx(39, abs=1)
     assert {layer.name for layer in report.layers} == {"lm_head"}
+    assert any("no scales" in tensor.reason for tensor in report.skipped)
+
+
+def test_float8_with_scales_of_blocks(tmp_path: Path) -> None:
+    report, right = answered("fp8_blocks", tmp_path)
+    [layer] = report.layers
+    assert layer.verdict == "full_rank"
+    assert layer.singular_values[-1] == pytest.approx(right["min_singular_value"], rel=1e-6)
+    assert layer.evidence is not None and 0 < layer.evidence.noise_floor < 0.064
+
+
+def test_packed_weights_are_read(tmp_path: Path) -> None:
+    report, _ = answered("packed_4bit", tmp_path)
+    packed, head = report.layers
+    assert packed.shape == (1536, 384) and packed.parameter.endswith("up_proj.weight")
+    assert packed.evidence is not None and packed.evidence.noise_floor > 0
+    assert head.evidence is not None and head.evidence.noise_floor is None
+    assert report.summary.judged_percent == 100
+    assert {tensor.reason for tensor in report.skipped} == {"part of a quantized weight"}
+
+
+def reported(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the files of a case from a bug report into `directory`."""
+    maker = SHARED / "cases" / "reports" / name / "make.py"
+    if not maker.is_file():
+        pytest.skip("the handed cases (../shared/cases) are not on this machine")
+    monkeypatch.chdir(directory)
+    runpy.run_path(str(maker))
+
+
+def test_report_03(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported("03-fp8-block-scales", tmp_path, monkeypatch)
+    report = analyze(tmp_path / "fp8")
+    verdicts = {layer.name.rpartition(".")[2]: layer.verdict for layer in report.layers}
+    assert verdicts.pop("down_proj") == "collapsed" and set(verdicts.values()) == {"full_rank"}
+    assert len(verdicts) == 3
+    assert report.layer("model.layers.0.mlp.down_proj").lost_directions == 128
+
+
+def test_report_04(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported("04-packed-body-healthy", tmp_path, monkeypatch)
+    gptq, bnb, mx = (
+        analyze(tmp_path / f"{name}.safetensors") for name in ("gptq", "bnb-4bit", "mxfp4")
+    )
+    assert len(gptq.layers) == 8 and len(mx.layers) == 10
+    assert not any("scales" in layer.name for report in (gptq, bnb, mx) for layer in report.layers)
+    # It says neither shapes nor sizes of blocks.
+    assert bnb.summary.verdict == "not_assessed" and len(bnb.layers) == 2
+    assert any("quant_state" in tensor.reason for tensor in bnb.skipped)

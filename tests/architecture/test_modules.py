@@ -36,6 +36,8 @@ HEAVY = (
     "urllib3",
     "yaml",
     "distributed",
+    "gguf",
+    "h5py",
     "torchvision",
     "transformers",
     "lightning",

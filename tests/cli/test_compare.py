@@ -13,7 +13,7 @@ import torch
 
 from allennlp_analyze.analysis.pipeline import analyze_archive
 from allennlp_analyze.analysis.request import Reading
-from allennlp_analyze.cli.compare import WORSE
+from allennlp_analyze.cli.gate import FAILED as WORSE
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
 from allennlp_analyze.settings import Settings

@@ -18,11 +18,12 @@ def test_it_is_short_and_begins_with_two_commands() -> None:
 
 
 def test_transcript_is_what_the_command_prints(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     archive = str(ROOT / "fixtures" / "ner-small.tar.gz")
     assert main([archive, "--output-dir", str(tmp_path), "--no-plots"]) == 0
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    shown = printed[: printed.index("") + 4]
-    assert shown[-1].startswith("Healthy")
+    shown = printed[: next(i for i, line in enumerate(printed) if line.startswith("Written"))]
+    assert shown[0].startswith("Healthy") and len(shown) > 40
     assert "\n".join(shown) in README

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from allennlp_analyze.linalg.deflation import deflated
 from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.linalg.low_rank import all_values
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.metrics.ranks import hard_rank
 from allennlp_analyze.sources.blocks import Entries
@@ -85,6 +86,49 @@ def test_without_a_gap_there_is_no_answer() -> None:
     assert gram is not None
     assert deflated(Entries(graded), 1.0, gram.matrix, gram.eigenvalues, 150) is None
     assert spectrum(graded, "float32").method == "svd"
+
+
+HILBERT = 1 / (np.arange(440)[:, None] + np.arange(440) + 1.0)
+FEW: "dict[str, Callable[[], np.ndarray]]" = {
+    "constant": lambda: np.full((SIZE, SIZE), 0.1),
+    "stride 0": lambda: np.broadcast_to(np.array(0.1), (SIZE, SIZE)),
+    "rank 10": lambda: low_rank(1, SIZE + 90, SIZE, 10),
+    "rank 3 and rows of zeros": lambda: zeros_in(low_rank(2, SIZE, SIZE, 3), 40, 30),
+    "tiny": lambda: 1e-150 * low_rank(8, SIZE, SIZE, 8),
+    "graded": lambda: with_singular_values(4, SIZE, SIZE, 0.2 ** np.arange(SIZE)),
+}
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_few_singular_values_are_found_in_float64_without_an_svd(case: str) -> None:
+    matrix = FEW[case]()
+    found = spectrum(matrix, "float64")
+    expected = np.linalg.svd(matrix, compute_uv=False)
+    assert found.method == ("svd" if case == "graded" else "gram")
+    assert np.all(np.abs(found.singular_values - expected) <= 1e-12 * expected[0])
+    ranks, true = (hard_rank(x, found.tolerance) for x in (found.singular_values, expected))
+    assert (ranks.numpy, ranks.rounding, ranks.loose) == (true.numpy, true.rounding, true.loose)
+    # The rounding of an SVD of a constant matrix is above this smallest one of the tolerances.
+    assert ranks.numerical_recipes <= true.numerical_recipes
+
+
+@pytest.mark.parametrize("matrix", [HILBERT, FEW["graded"](), FEW["rank 10"]()])
+def test_the_bound_on_few_singular_values_holds(matrix: np.ndarray) -> None:
+    gram = gram_spectrum(Entries(matrix))
+    assert gram is not None
+    found = all_values(Entries(matrix), 1.0, gram.eigenvalues)
+    assert found is not None
+    exact = np.linalg.svd(matrix, compute_uv=False)[::-1]
+    slack = 40 * np.finfo(float).eps * exact[-1]  # what an SVD may be wrong by
+    assert np.all(np.abs(found.values - exact) <= found.error + slack)
+    assert found.error < 1e-13 * exact[-1]
+
+
+def test_many_singular_values_are_left_to_the_svd() -> None:
+    for matrix in (low_rank(1, SIZE, SIZE, SIZE // 4), gaussian(1, SIZE, SIZE)):
+        gram = gram_spectrum(Entries(matrix))
+        assert gram is not None
+        assert all_values(Entries(matrix), 1.0, gram.eigenvalues) is None
 
 
 def test_a_space_that_is_not_that_of_the_matrix_shows_in_the_bound() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices import assembled
+from allennlp_analyze.storage import mapped
 from allennlp_analyze.storage.mapped import mapped_copy
 from tests.support.torch_sources import stored
 
@@ -23,7 +24,7 @@ def small_blocks(request: Any) -> Iterator[str]:
     """Blocks of a few elements; every matrix counts as large, or none does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembled, "BLOCK_ELEMENTS", 7)
-        patch.setattr(assembled, "IN_MEMORY_BYTES", 0 if request.param == "in a file" else 2**30)
+        patch.setattr(mapped, "IN_MEMORY_BYTES", 0 if request.param == "in a file" else 2**30)
         yield request.param
 
 
@@ -39,7 +40,7 @@ def test_flattening_is_numpys_whatever_the_layout(data: st.DataObject) -> None:
     for limit in (0, 2**30):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assembled, "BLOCK_ELEMENTS", 7)
-            patch.setattr(assembled, "IN_MEMORY_BYTES", limit)
+            patch.setattr(mapped, "IN_MEMORY_BYTES", limit)
             found = assembled.flattened(values, leading)
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == expected.dtype
@@ -94,6 +95,6 @@ def test_no_file_is_left_while_a_copy_is_in_use(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
-    monkeypatch.setattr(assembled, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(mapped, "IN_MEMORY_BYTES", 0)
     with pytest.raises(TensorError, match="failed to assemble: No space left"):
         assembled.flattened(np.zeros((6, 5, 4)).swapaxes(1, 2))

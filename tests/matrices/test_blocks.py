@@ -195,7 +195,7 @@ def test_a_pruned_weight_is_analyzed_as_it_is_used() -> None:
     (matrix,) = matrices_of(source).values()
     np.testing.assert_array_equal(matrix.values(), layer.weight.detach().numpy())
     assert matrix.kind == "linear"
-    assert reasons_of(source)["a.weight_mask"] == "mask"
+    assert reasons_of(source)["a.weight_mask"] == "mask of pruning: multiplied into a.weight_orig"
 
 
 def test_experts_are_one_matrix_each() -> None:

@@ -15,6 +15,8 @@ from allennlp_analyze.sources.tensor import StoredTensor
 from tests.support.corpus import Corpus, corpus_names
 from tests.support.torch_sources import matrices_of, numpy_source, reasons_of, source_of
 
+SINUSOIDS = np.concatenate([np.sin(np.arange(6))[:, None], np.cos(np.arange(6))[:, None]], axis=1)
+
 
 @pytest.mark.parametrize("name", corpus_names())
 def test_corpus_linear_layers_are_the_oracles(corpus: Corpus, name: str) -> None:
@@ -76,7 +78,7 @@ def test_a_single_row_or_column_is_a_matrix(shape: "tuple[int, int]") -> None:
         ("crf._constraint_mask", np.ones((6, 6)), "mask"),
         ("a.attention_mask", np.ones((6, 6)), "mask"),
         ("a.running_mean", np.ones(6), "buffer: not trained"),
-        ("a.positional_encoding", np.ones((1, 6, 4)), "buffer: fixed position encoding"),
+        ("a.positional_encoding", SINUSOIDS[None], "buffer: fixed position encoding"),
     ],
 )
 def test_what_is_no_weight_matrix_is_skipped_with_the_reason(

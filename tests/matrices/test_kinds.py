@@ -186,6 +186,18 @@ def test_the_configuration_names_the_size_of_an_embedding() -> None:
     }
 
 
+def test_a_numbered_table_is_known_by_what_the_next_layer_takes() -> None:
+    """nn.Sequential(nn.Embedding(100, 32), nn.Linear(32, 64)), and layers that are none of it."""
+    first, second = {"0.weight": (100, 32)}, {"1.weight": (64, 32), "1.bias": (64,)}
+    assert infer_kinds(shapes_source({**first, **second}))["0.weight"] == "embedding"
+    for others in (
+        {"1.weight": (64, 100), "1.bias": (64,)},  # it takes the rows
+        {"1.weight": (64, 32), "2.bias": (64,)},  # without a bias: layers side by side
+        {**second, "0.bias": (100,)},
+    ):
+        assert infer_kinds(shapes_source({**first, **others}))["0.weight"] == "linear"
+
+
 def test_a_linear_tied_to_an_embedding_is_that_embedding() -> None:
     table = torch.zeros(9, 4)
     state = {"lm_head.weight": table, "lm_head.bias": torch.zeros(9), "wte.weight": table}

@@ -34,6 +34,71 @@ def test_learned_positions_and_other_sinusoids_are_analyzed(name: str) -> None:
     assert skipped({"fourier.weight": HALVES}) == {}
 
 
+QUARTERS = np.concatenate([np.tile(HALVES[:7], (7, 1)), np.repeat(HALVES[:7], 7, axis=0)], axis=1)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [HALVES, IN_TURN, HALVES[None] * 0.3, QUARTERS, np.vstack([np.zeros((1, 64)), QUARTERS])],
+    ids=["halves", "in turn", "scaled", "of an image", "with a class token"],
+)
+@pytest.mark.parametrize("name", ["pe", "net.positional_encoding", "decoder_pos_embed"])
+def test_sinusoids_of_any_form_and_name(name: str, table: np.ndarray) -> None:
+    assert "fixed" in skipped({name: table})[name]
+
+
+@pytest.mark.parametrize("name", ["pe", "positional_encoding", "soft_mask", "decoder_pos_embed"])
+@pytest.mark.parametrize("values", [WEIGHT, np.ones((50, 32))], ids=["random", "ones"])
+def test_learned_tables_are_analyzed_whatever_their_name(name: str, values: np.ndarray) -> None:
+    is_mask = "mask" in name and values is not WEIGHT
+    assert skipped({name: values}) == ({name: "mask"} if is_mask else {})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.tril(np.ones((9, 9))),
+        np.triu(np.full((9, 9), -np.inf), 1),
+        np.where(WEIGHT > 0, -100.0, 0),
+        0.9 ** np.abs(np.subtract.outer(np.arange(9), np.arange(9))),
+        np.ones(9),
+        np.zeros((0, 4)),
+    ],
+    ids=["causal", "infinite", "window", "decay", "vector", "empty"],
+)
+def test_masks(values: np.ndarray) -> None:
+    assert skipped({"attn.mask": values}) == {"attn.mask": "mask"}
+
+
+def test_names_of_buffers_are_called_what_they_are() -> None:
+    found = skipped({"rope.cos_cached": WEIGHT, "bn.running_mean": WEIGHT[0]})
+    assert found["rope.cos_cached"] == "named like a buffer (`cached`), which is not trained"
+    assert found["bn.running_mean"] == "buffer: not trained"
+
+
+def test_a_weight_with_as_many_biases_is_a_gain_by_its_name_or_values() -> None:
+    rng = np.random.default_rng(1)
+    gain = 1 + 0.1 * rng.standard_normal((40, 64))
+    bias = rng.standard_normal((40, 64))
+    reason = "normalization: a scale, not a matrix"
+    for name, values in (("norm", bias), ("0", gain)):
+        found = skipped({f"{name}.weight": values, f"{name}.bias": bias})
+        assert found == {f"{name}.weight": reason, f"{name}.bias": "bias"}
+    table = {"tokenizer.weight": bias, "tokenizer.bias": bias, "fc.weight": WEIGHT}
+    assert skipped(table) == {"tokenizer.bias": "bias"}
+    [first, _] = find_matrices(numpy_source(table))[0]
+    assert first.kind == "other"
+
+
+def test_codebooks_of_moving_averages_are_buffers() -> None:
+    names = ("embed", "embed_avg")
+    tensors = {f"quantizer.codebook.{name}": WEIGHT for name in names}
+    assert skipped(tensors) == {}
+    tensors["quantizer.codebook.cluster_size"] = np.ones(50)
+    for name in names:
+        assert skipped(tensors)[f"quantizer.codebook.{name}"].startswith("codebook of moving")
+
+
 def test_state_space_parameters() -> None:
     found = skipped({"mixer.A_log": WEIGHT, "mixer.in_proj.weight": WEIGHT})
     assert list(found) == ["mixer.A_log"] and "state-space parameter" in found["mixer.A_log"]

@@ -36,6 +36,7 @@ BAD: "dict[str, tuple[str, str]]" = {
     "cuda_device": ("first", "'first' is not a number"),
     "weights_file": ("", "'' is empty"),
     "part": (" ", "' ' is empty"),
+    "key": (" ", "' ' is empty"),
     "sha256": ("abc", "'abc' is not a SHA-256 digest of 64 hexadecimal digits"),
     "timeout": ("86401", "'86401' must be a finite number of seconds above 0, at most 86400"),
     "max_unpacked_size": ("20 cows", "'20 cows' is not a size"),

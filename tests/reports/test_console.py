@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from allennlp_analyze.reports.console import COLUMNS_2018, print_report, table_2018
+from allennlp_analyze.reports.console import COLUMNS_2018, MANY, print_report, table_2018
 from allennlp_analyze.results.layer import ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.names import display_width
@@ -28,6 +28,13 @@ def printed(report: ModelReport, stream: io.StringIO) -> str:
     return stream.getvalue()
 
 
+def table_of(text: str) -> "list[str]":
+    """The header and the rows of the table, without what stands above and below it."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("layer "))
+    return lines[start : lines.index("", start)]
+
+
 def model_report() -> ModelReport:
     long = "_text_field_embedder.token_embedder_elmo._elmo.forward_layer_0.input_linearity"
     return make_report(
@@ -41,52 +48,92 @@ def model_report() -> ModelReport:
 
 def test_one_row_per_layer_in_model_order_with_all_that_matters() -> None:
     report = model_report()
-    lines = printed(report, io.StringIO()).splitlines()
+    lines = table_of(printed(report, io.StringIO()))
     assert lines[0].split() == [
-        "layer", "kind", "N", "x", "M", "sigma_min", "lost", "alpha", "D", "verdict",
+        "layer", "kind", "N", "x", "M", "Q", "sigma_min", "lost", "alpha", "D",
+        "of", "null", "verdict",
     ]  # fmt: skip
+    assert len(lines) == 1 + len(report.layers)
     for line, layer in zip(lines[1:], report.layers):
         cells = line.split()
-        assert cells[0][-8:] == layer.name[-8:] and cells[0][:2] == layer.name[:2]
+        assert cells[0] == layer.name
         assert cells[1] == layer.kind and cells[-1] == layer.verdict
         assert f"{layer.N} x {layer.M}" in line
-        assert int(cells[6]) == layer.M - layer.hard_rank.numpy
-        alpha = cells[-3]
+        assert float(cells[5]) == pytest.approx(layer.N / layer.M, rel=1e-3)
+        assert int(cells[7]) == layer.M - layer.hard_rank.numpy
+        alpha = cells[-4]
         if layer.power_law is None:
             assert alpha == "-"
         else:
             assert float(alpha) == pytest.approx(layer.power_law.alpha, abs=0.005)
-        assert float(cells[5]) == pytest.approx(layer.min_singular_value, rel=0.005)
+        assert float(cells[6]) == pytest.approx(layer.min_singular_value, rel=0.005)
 
 
-def test_q_is_shown_where_names_leave_room() -> None:
-    layer = make_layer(gaussian(30, 20), "short")
-    header, line = printed(make_report(layer), io.StringIO()).splitlines()[:2]
-    assert header.split()[5] == "Q"
-    assert float(line.split()[5]) == 1.5
+def test_q_is_shown_where_names_leave_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, is_shown in (("short", True), ("n" * 60, False)):
+        layer = make_layer(gaussian(30, 20), name)
+        header = table_of(printed(make_report(layer), io.StringIO()))[0]
+        assert ("Q" in header.split()) == is_shown
 
 
-def test_below_the_table_stand_notes_sentence_and_files() -> None:
+def test_names_lose_what_all_begin_with_where_they_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beginning = "bert.encoder.some_long_part.another_long_part."
+    names = [f"{beginning}layer.{i}.attention.output.dense" for i in (1, 10)]
+    report = make_report(*(make_layer(gaussian(30, 20), name) for name in names))
+    assert all(name in printed(report, io.StringIO()) for name in names)
+    monkeypatch.setenv("COLUMNS", "100")
+    text = printed(report, io.StringIO())
+    assert f"All names begin with {beginning}layer." in text
+    assert [line.split()[0] for line in table_of(text)[1:]] == [
+        "1.attention.output.dense",
+        "10.attention.output.dense",
+    ]
+
+
+def test_of_many_layers_those_at_full_rank_are_not_shown() -> None:
+    layers = [make_layer(gaussian(30, 20), f"layer{i}") for i in range(MANY)]
+    dead = make_layer(np.zeros((20, 12)), "dead", verdict=Verdict.COLLAPSED)
+    assert len(table_of(printed(make_report(*layers), io.StringIO()))) == 1 + MANY
+    report = make_report(*layers, dead)
+    text = printed(report, io.StringIO())
+    assert [line.split()[0] for line in table_of(text)] == ["layer", "dead"]
+    assert f"Not shown: {MANY} layers at full rank." in text
+    stream = io.StringIO()
+    print_report(report, [], stream, show_all=True)
+    assert len(table_of(stream.getvalue())) == 2 + MANY
+    stream = io.StringIO()
+    print_report(make_report(*layers, layers[0]), [], stream, how_to_see_all="ask")
+    assert f"Not shown: {MANY + 1} layers at full rank; ask." in stream.getvalue()
+    assert "sigma_min" not in stream.getvalue()
+
+
+def test_the_verdict_stands_first_and_files_last() -> None:
     report = model_report()
     text = printed(report, io.StringIO())
     assert "Skipped 2 tensors: 1 one-dimensional; 1 int64." in text
     assert "Warning: the archive has trailing bytes" in text
     assert "Warnings on 1 layer" in text
     assert report.summary.sentence in text
-    assert text.index(report.summary.sentence) < text.index("analysis/x/report.json")
-    assert "analysis/x/layers.csv" in text
+    assert text.startswith(report.summary.sentence)
+    assert text.index("Warning: the archive") < text.index("sigma_min") < text.index("Skipped")
+    assert text.rstrip().endswith("analysis/x/layers.csv")
 
 
 @pytest.mark.parametrize("make", [model_report, odd_report])
-def test_no_line_is_wider_than_100_columns(make: type) -> None:
+def test_no_line_is_wider_than_the_columns(make: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     text = printed(make(), io.StringIO())
     assert max(display_width(line) for line in text.split("\n")) <= 100
 
 
-def test_the_widest_numbers_still_fit_with_every_column() -> None:
+def test_the_widest_numbers_still_fit_with_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     matrix = gaussian(600, 300)
     layer = make_layer(matrix, "n" * 90, kind="convolution", verdict=Verdict.NEAR_COLLAPSE)
-    lines = printed(make_report(layer, layer), io.StringIO()).splitlines()
+    lines = table_of(printed(make_report(layer, layer), io.StringIO()))
     assert lines[0].split()[-1] == "verdict" and " D " in lines[0]
     assert max(map(len, lines)) <= 100 and "near_collapse" in lines[1]
 
@@ -98,7 +145,7 @@ def test_names_can_neither_colour_nor_move_anything(monkeypatch: pytest.MonkeyPa
         text = re.sub(r"\x1b\[[0-9;]*m", "", printed(report, stream))
         assert "[red]x[/red]" in text and "<script>" in text and "two\\n" in text
         assert not set(text) & set("\r\t\0\x1b\ud800\u202e")
-        rows = text.split("\n\n")[0].splitlines()
+        rows = table_of(text)
         assert len(rows) == 1 + len(report.layers)
 
 
@@ -117,7 +164,7 @@ def test_colour_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_narrow_terminal_keeps_name_rank_and_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", "80")
-    lines = printed(model_report(), Terminal()).splitlines()
+    lines = table_of(printed(model_report(), Terminal()))
     assert max(map(len, lines)) <= 80
     assert "lost" in lines[0] and "verdict" in lines[0]
     assert lines[3].startswith("dead") and "collapsed" in lines[3]

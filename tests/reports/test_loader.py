@@ -106,7 +106,6 @@ def spoilt(*path: Any, value: Any = None) -> Any:
         spoilt("layers", 0, value=[]),
         spoilt("layers", 0, "name"),
         spoilt("layers", 0, "shape", value=[1]),
-        spoilt("layers", 0, "shape", value=[10, 10]),
         spoilt("layers", 0, "tolerance", value={}),
         spoilt("layers", 0, "warnings", value="none"),
         spoilt("layers", 0, "hard_rank", "numpy", value=1.5),
@@ -130,6 +129,15 @@ def test_a_damaged_report_is_one_line(tmp_path: Path, change: Any) -> None:
         load_report(tmp_path)
     assert str(raised.value).startswith(f"{path}: is damaged")
     assert "\n" not in str(raised.value)
+
+
+def test_a_shape_that_is_not_that_of_the_values(tmp_path: Path) -> None:
+    path = written(full_report(), tmp_path) / "report.json"
+    contents = json.loads(path.read_text())
+    spoilt("layers", 0, "shape", value=[10, 10])(contents)
+    path.write_text(json.dumps(contents))
+    with pytest.raises(SourceError, match="does not belong to the report.json .*40.* for 10 "):
+        load_report(tmp_path)
 
 
 @pytest.mark.parametrize("contents", [b"", b"PK", b"no zip at all", None])

@@ -268,14 +268,14 @@ BOUND = """
 import resource, sys, time
 from pathlib import Path
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.formats.torch_file import read_checkpoint
-read_checkpoint  # imported before memory is limited
+from allennlp_analyze.sources.formats.registry import read_weights
+from allennlp_analyze.sources.formats import torch_file  # imported before memory is limited
 for path in sorted(Path(sys.argv[1]).iterdir()):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), resource.RLIM_INFINITY))
     started, said = time.process_time(), "nothing"
     try:
-        for tensor in read_checkpoint(path).values():
+        for tensor in read_weights(path, path.name).tensors.values():
             tensor.values()
     except CheckpointError as error:
         said = str(error)

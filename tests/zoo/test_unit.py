@@ -130,6 +130,7 @@ def test_what_changes_the_reports_changes_the_request(tmp_path):
         {"kinds": ("linear",)},
         {"loose_tolerance": 0.1},
         {"weights_file": "other.th"},
+        {"key": "ema"},
         {"sha256": "0" * 64},
         {"reference": "ner-2018"},
         {"build_model": True},

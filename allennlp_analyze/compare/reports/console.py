@@ -20,7 +20,7 @@ from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.lists import titled_lines
 from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
-from allennlp_analyze.text.terminal_table import layer_table
+from allennlp_analyze.text.terminal_table import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ def _print_candidate(
     shown = _shown(comparison, show_all)
     if shown:
         names = [pair.baseline.name for pair in shown]
-        console.print(layer_table(console, _columns(comparison.letter), shown, names))
+        print_table(console, _columns(comparison.letter), shown, names)
         console.print()
     hidden = len(comparison.pairs) - len(shown)
     if hidden:

@@ -87,6 +87,7 @@ VERDICT = (
         columns=("null_ratio",),
         label="σ_min over the null law's median",
         section=SECTION,
+        terminal=TerminalColumn("of null", ".2g", rank_to_drop=1),
     ),
     Metric(
         "evidence.start_ratio",
@@ -113,6 +114,17 @@ VERDICT = (
         schema=_FROM_ZERO,
         columns=("base_ratio",),
         label="weights over those of the base model",
+        section=SECTION,
+    ),
+    Metric(
+        "evidence.noise_floor",
+        "The singular value that the errors of quantization can reach in a lost direction; null"
+        " without quantization.",
+        nullable=True,
+        schema=_FROM_ZERO,
+        columns=("noise_floor",),
+        unit=WEIGHTS,
+        label="noise floor of quantization",
         section=SECTION,
     ),
     Metric(

@@ -9,6 +9,7 @@ from typing import Optional
 from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.sources.directories.contents import Listing
 from allennlp_analyze.sources.directories.trainers import is_trainers_name
+from allennlp_analyze.sources.formats.gguf.splits import first_part
 from allennlp_analyze.sources.formats.registry import FORMATS, WEIGHTS_ENDINGS, by_ending
 from allennlp_analyze.sources.formats.sharded import INDEX_ENDING, PREFERRED_INDEXES, are_shards
 from allennlp_analyze.text.lists import enumerated
@@ -77,6 +78,8 @@ def _chosen(listing: Listing) -> str:
             return preferred[0]
     if len(indexes) == 1:
         return indexes[0]
+    if weights and first_part(weights):
+        return first_part(weights)
     if len(weights) > 1 and are_shards(weights):
         raise SourceError(
             f"contains {len(weights)} shards ({weights[0]}, ...) but no index"

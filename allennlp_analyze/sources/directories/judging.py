@@ -94,8 +94,7 @@ def is_model_state(path: Path) -> bool:
 def _is_torch(begins: bytes, path: Path) -> bool:
     if begins.startswith(_LEGACY_TORCH):
         return True
-    members = foreign.File(begins, path.name, path).members or ()
-    return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in members)
+    return foreign.is_torch_zip(foreign.File(begins, path.name, path))
 
 
 def _is_large(path: Path) -> bool:

@@ -22,7 +22,7 @@ from allennlp_analyze.sources.directories.layouts import (
     pipeline_parts,
     snapshot,
 )
-from allennlp_analyze.sources.tensor import Weights
+from allennlp_analyze.sources.tensor import LeftOut, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.lists import enumerated
@@ -170,6 +170,7 @@ def read_parts(
     Raises `SourceError`.
     """
     tensors, warnings, config = {}, list[str](), {}
+    left_out = list[LeftOut]()
     place = parts[0].path
     for part in parts:
         label = f"{part.name}: " if part.name else ""
@@ -181,6 +182,7 @@ def read_parts(
         weights = read(place)
         if not part.prefix:
             config = dict(weights.config)
+        left_out += [replace(x, name=part.prefix + x.name) for x in weights.left_out]
         warnings += [f"{label}{line}" for line in (*told, *weights.warnings)]
         for tensor in weights.tensors.values():
             full = part.prefix + tensor.name
@@ -189,4 +191,6 @@ def read_parts(
         if len(tensors) > MAX_TENSORS:
             raise CheckpointError(f"{label}contains more than {MAX_TENSORS} tensors")
     above = Path(os.path.commonpath([part.path for part in parts]))
-    return above if len(parts) > 1 else place, Weights(tensors, config, tuple(warnings))
+    return above if len(parts) > 1 else place, Weights(
+        tensors, config, tuple(warnings), left_out=tuple(left_out)
+    )

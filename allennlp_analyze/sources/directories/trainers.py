@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from allennlp_analyze.errors import SourceError
@@ -10,7 +9,6 @@ from allennlp_analyze.sources.formats.registry import FORMATS
 from allennlp_analyze.storage.files import open_regular
 
 MAX_PICKLE_BYTES = 64 * 2**20
-_MAX_DEPTH = 6
 
 # The names that transformers, accelerate, AllenNLP and DeepSpeed give.
 _NAMES = re.compile(
@@ -40,26 +38,22 @@ def is_trainers_own(path: Path) -> bool:
         return named
     if not named and not any(mark in _pickle(path) for mark in _MARKS):
         return False
-    from allennlp_analyze.sources.formats.torch_file import read_contents
+    from allennlp_analyze.sources.formats.torch_file import read_contents, read_torch
 
     try:
-        return not holds_model(read_contents(path))
+        read_contents(path)
     except SourceError:
-        return named
+        return named  # damaged, which its reader will say
+    try:
+        tensors = read_torch(path).tensors.values()
+    except SourceError:
+        return True  # it holds no tensors of a model
+    return not any(len(tensor.shape) > 1 for tensor in tensors)
 
 
 def is_trainers_name(name: str) -> bool:
     """Whether a trainer gives this name to one of its own files."""
     return _NAMES.fullmatch(name) is not None
-
-
-def holds_model(described: object, depth: int = 0) -> bool:
-    """Whether the contents of a checkpoint hold a matrix outside the states of optimizers."""
-    if not isinstance(described, Mapping):
-        return len(getattr(described, "shape", ())) > 1
-    if depth > _MAX_DEPTH or {"state", "param_groups"} <= described.keys():
-        return False
-    return any(holds_model(value, depth + 1) for value in described.values())
 
 
 def _pickle(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import logging
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Optional
 
 from allennlp_analyze.errors import OutputError, SourceError, UsageError
 from allennlp_analyze.options.choices import checked, default
+from allennlp_analyze.sources.download.copies import kept, name_of
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
@@ -33,7 +33,7 @@ CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
 STALE_SECONDS = 24 * 3600
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # the names that cached_path's CacheFile gives
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.tmp")  # the names of Python's temporary files
 
 logger = logging.getLogger(__name__)
 
@@ -132,30 +132,19 @@ def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
 
 
 def _cached_over_http(url: str, client: "HttpClient") -> Path:
-    """Returns the path in the cache of the version that the server has; downloads it if missing.
-
-    File, metadata and lock have the names and the contents that cached_path gives them, which
-    AllenNLP uses, but for the URL in the metadata: it is redacted.
-    """
-    from cached_path.cache_file import CacheFile
-    from cached_path.file_lock import FileLock
-    from cached_path.meta import Meta
-    from cached_path.util import resource_to_filename
-
-    etag = client.version.etag
-    path = cache_directory() / resource_to_filename(url, etag)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f"{path.name}.lock"), read_only_ok=True):
-        if not path.exists():
-            with CacheFile(path) as file:
-                client.download(file)
-            Meta.new(redacted_url(url), path, etag=etag).to_file()
-    return path
+    """Returns the path in the cache of the version that the server has; downloads it if missing."""
+    return kept(cache_directory(), url, client.version.etag, client.download)
 
 
 def _cached(url: str, quiet: bool) -> tuple[Path, str]:
     """Returns the path in the cache, and why the network was not used ("" if it was)."""
     notes = _Notes()
+    try:
+        from cached_path import cached_path
+    except ImportError:
+        raise SourceError(
+            "the package cached-path is missing (pip install 'allennlp_analyze[hub]')"
+        ) from None
     # cached_path shows the end of the URL.
     quiet = quiet or redacted_url(url) != url
     # Standard output is for the report, and the clients' own warnings do not help the user.
@@ -164,8 +153,6 @@ def _cached(url: str, quiet: bool) -> tuple[Path, str]:
         warnings.simplefilter("ignore")
         logging.getLogger("cached_path").addFilter(notes)
         try:
-            from cached_path import cached_path
-
             path = Path(cached_path(url, cache_dir=cache_directory(), quiet=quiet))
         finally:
             logging.getLogger("cached_path").removeFilter(notes)
@@ -186,15 +173,10 @@ def _redact_metadata(path: Path) -> None:
                 write_text(metadata, json.dumps(redacted_in(found)))
 
 
-def _name(url: str) -> str:
-    """The common prefix of the cache names of `url`; the full name of a copy without an ETag."""
-    return hashlib.sha256(url.encode()).hexdigest()
-
-
 def _latest_copy(url: str) -> Optional[Path]:
     copies = [
         path
-        for path in cache_directory().glob(f"{_name(url)}*")
+        for path in cache_directory().glob(f"{name_of(url)}*")
         if path.suffix not in (".json", ".lock") and path.is_file()
     ]
     return max(copies, key=lambda path: path.stat().st_mtime, default=None)
@@ -205,10 +187,10 @@ def _drop_outdated(url: str, version: "Version") -> None:
     if version.etag is not None:
         return
     with contextlib.suppress(OSError):
-        copy = (cache_directory() / _name(url)).stat()
+        copy = (cache_directory() / name_of(url)).stat()
         resized = version.size not in (None, 0, copy.st_size)
         if resized or (version.modified or 0) > copy.st_mtime:
-            evict(cache_directory() / _name(url))
+            evict(cache_directory() / name_of(url))
 
 
 def _sweep() -> None:

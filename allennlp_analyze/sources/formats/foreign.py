@@ -108,21 +108,16 @@ def _ends(*endings: str) -> Callable[[File], bool]:
     return lambda file: file.name.lower().endswith(endings)
 
 
-def _is_npz(file: File) -> bool:
-    return bool(file.members) and all(name.endswith(".npy") for name in file.members or ())
-
-
-def _is_export(file: File) -> bool:
-    """torch.export's archive, of the present layout or of the first one."""
-    return (_contains("archive_format", "byteorder")(file) and not _contains("data.pkl")(file)) or (
-        _contains("serialized_exported_program.json")(file)
+def is_torch_zip(file: File) -> bool:
+    """Whether a zip file has what torch writes: a pickle, or a program of torch.export."""
+    return file.members is not None and any(
+        name.count("/") == 1 and name.endswith(("/data.pkl", "/archive_format"))
+        for name in file.members
     )
 
 
 def _is_other_zip(file: File) -> bool:
-    return file.members is not None and not any(
-        name.count("/") == 1 and name.endswith("/data.pkl") for name in file.members
-    )
+    return file.members is not None and not is_torch_zip(file)
 
 
 _LEARNED = re.compile(
@@ -166,7 +161,6 @@ FOREIGN: tuple[Foreign, ...] = (
         has_weights=False,
     ),
     POINTER,
-    Foreign("a GGUF file, which is not read", ORIGINAL, _begins(b"GGUF")),
     Foreign(
         "a GGML file of an old version, which is not read",
         "convert it to GGUF with llama.cpp, or use the weights that it was made from",
@@ -177,29 +171,12 @@ FOREIGN: tuple[Foreign, ...] = (
         "take the .gguf file out of it with unzip",
         _begins(b"MZqFpD"),
     ),
-    Foreign(
-        "a Keras .keras file, which is not read",
-        SAVE,
-        _contains("config.json", "model.weights.h5"),
-    ),
-    Foreign(
-        "an HDF5 file, as Keras writes, which is not supported",
-        SAVE,
-        _begins(b"\x89HDF\r\n"),
-    ),
-    Foreign("an .npz file of numpy, which is not read", SAVE, _is_npz),
-    Foreign("an .npy file of numpy, which is not read", SAVE, _begins(b"\x93NUMPY")),
     Foreign("a TensorFlow Lite model, which is not read", ORIGINAL, _begins(b"TFL3", at=4)),
     Foreign("an ExecuTorch program, which is not read", ORIGINAL, _begins(b"ET12", at=4)),
     Foreign(
-        "an exported program of torch.export (.pt2), which is not read",
+        "a program of torch.export of an old version, which is not read",
         "save the state_dict of the program instead",
-        _is_export,
-    ),
-    Foreign(
-        "an ONNX model, which is not read",
-        ORIGINAL,
-        lambda file: wire.is_onnx(file.head, file.size),
+        _contains("serialized_exported_program.json"),
     ),
     Foreign(
         "external data of an ONNX model",
@@ -227,11 +204,6 @@ FOREIGN: tuple[Foreign, ...] = (
         "a pickle of scikit-learn or a similar library, not of a network",
         "its estimators have no layers to analyze",
         lambda file: _LEARNED.match(file.head) is not None,
-    ),
-    Foreign(
-        "a tree of Flax (msgpack), which is not read",
-        SAVE,
-        lambda file: wire.is_msgpack_tree(file.head),
     ),
     Foreign(
         "the index of a TensorFlow checkpoint, which is not read",

@@ -8,8 +8,9 @@ the command's help, which lists the endings.
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Protocol
 
-from allennlp_analyze.errors import CheckpointError, SourceError
+from allennlp_analyze.errors import Advice, CheckpointError, SourceError
 from allennlp_analyze.sources.formats import foreign
+from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.links import url_path
 
@@ -43,17 +44,17 @@ class WeightsFormat(Protocol):
 class TorchFile:
     """A file written by `torch.save`, in either of its formats."""
 
-    endings = (".th", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pkl")
+    endings = (".th", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pkl", ".jit", ".pt2")
 
     def recognizes(self, head: bytes) -> bool:
         """Returns True for every other file: the reader's error says what the file is."""
         return True
 
-    def read(self, path: Path, label: str) -> "Weights":
-        from allennlp_analyze.sources.formats.torch_file import read_checkpoint
-        from allennlp_analyze.sources.tensor import Weights
+    def read(self, path: Path, label: str, key: Optional[str] = None) -> "Weights":
+        """As every format; `key` picks one state dict of several."""
+        from allennlp_analyze.sources.formats.torch_file import read_torch
 
-        return Weights(read_checkpoint(path, label))
+        return read_torch(path, label, key)
 
 
 class Safetensors:
@@ -72,8 +73,106 @@ class Safetensors:
         return Weights(read_safetensors(path, label))
 
 
-# The order in which `recognizes` is called.
-FORMATS: tuple[WeightsFormat, ...] = (Safetensors(), TorchFile())
+class Gguf:
+    """Four bytes of magic, values by key, descriptions of tensors, then their values."""
+
+    endings = (".gguf",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return head.startswith(b"GGUF")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.gguf.reading import read_gguf
+
+        return read_gguf(path, label)
+
+
+class Npz:
+    """A zip file of arrays, as `numpy.savez` writes it."""
+
+    endings = (".npz",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return _first_member(head).endswith(b".npy")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.npy import read_npz
+        from allennlp_analyze.sources.tensor import Weights
+
+        return Weights(read_npz(path, label))
+
+
+class Npy:
+    """One array, as `numpy.save` writes it."""
+
+    endings = (".npy",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return head.startswith(b"\x93NUMPY")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.npy import read_npy
+        from allennlp_analyze.sources.tensor import Weights
+
+        return Weights(read_npy(path, label))
+
+
+class Keras:
+    """A model of Keras: an HDF5 file, or a zip file with one."""
+
+    endings = (".keras", ".h5", ".hdf5")
+
+    def recognizes(self, head: bytes) -> bool:
+        first = _first_member(head)
+        return head.startswith(b"\x89HDF\r\n") or first in (b"metadata.json", b"config.json")
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.keras.reading import read_keras
+
+        return read_keras(path, label)
+
+
+class Flax:
+    """A tree of arrays, as `flax.serialization` writes it with msgpack."""
+
+    endings = (".msgpack",)
+
+    def recognizes(self, head: bytes) -> bool:
+        from allennlp_analyze.sources.formats.arrays.flax import is_flax
+
+        return is_flax(head)
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.arrays.flax import read_flax
+
+        return read_flax(path, label)
+
+
+class Onnx:
+    """A protobuf message: the version, texts about the producer, the graph."""
+
+    endings = (".onnx",)
+
+    def recognizes(self, head: bytes) -> bool:
+        return is_onnx(head)
+
+    def read(self, path: Path, label: str) -> "Weights":
+        from allennlp_analyze.sources.formats.onnx.reading import read_onnx
+
+        return read_onnx(path, label)
+
+
+# The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
+FORMATS: tuple[WeightsFormat, ...] = (
+    Gguf(),
+    Npz(),
+    Npy(),
+    Keras(),
+    Onnx(),
+    Safetensors(),
+    Flax(),
+    TorchFile(),
+)
 # AllenNLP's own endings come first.
 WEIGHTS_ENDINGS = tuple(ending for known in reversed(FORMATS) for ending in known.endings)
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
@@ -81,12 +180,15 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
-def read_weights(path: Path, label: str) -> "Weights":
+def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
-    Messages use `label` in place of the path. Raises `SourceError`, which names the format of a
-    file that has another one.
+    `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
+    `SourceError`, which names the format of a file that has another one, also for a name that is
+    longer than `MAX_NAME`.
     """
+    from allennlp_analyze.sources.views import MAX_NAME
+
     begins = head(path, label)
     known = by_content(begins)
     if known is None:
@@ -95,7 +197,18 @@ def read_weights(path: Path, label: str) -> "Weights":
         if strange is not None and not (strange.is_weak and named):
             raise CheckpointError(f"{label}: {strange.described}")
         known = named or FORMATS[-1]
-    return known.read(path, label)
+    if key is None:
+        weights = known.read(path, label)
+    elif isinstance(known, TorchFile):
+        weights = known.read(path, label, key)
+    else:
+        raise SourceError(
+            f"{label}: has one set of tensors, so no key picks among several",
+            Advice("key", "remove {}"),
+        )
+    if any(len(name) > MAX_NAME for name in weights.tensors):
+        raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
+    return weights
 
 
 def by_content(begins: bytes) -> Optional[WeightsFormat]:
@@ -121,3 +234,8 @@ def head(path: Path, label: str) -> bytes:
             return file.read(HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{label}: cannot be read ({error.strerror})") from None
+
+
+def _first_member(head: bytes) -> bytes:
+    """Returns the name of the first member of a zip file, b"" for another file."""
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")] if head[:4] == b"PK\3\4" else b""

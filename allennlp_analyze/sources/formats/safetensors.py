@@ -4,13 +4,14 @@ import itertools
 import json
 import mmap
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
-from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 from allennlp_analyze.sources.views import (
     MAX_TENSORS,
     map_file,
@@ -22,6 +23,8 @@ from allennlp_analyze.text.lines import excerpt
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 _BRACE_OR_STRING = re.compile(rb'\{|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_OUTPUTS_LAST = ("flax", "jax", "tf", "keras")
+_KERNEL = re.compile(r"(?:^|[./])(?:pointwise_|recurrent_)?kernel(?::0)?$")
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -94,12 +97,42 @@ def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
     length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
     start = _LENGTH_BYTES + length
     header = json.loads(mapping[_LENGTH_BYTES:start].decode("utf-8"))
-    header.pop("__metadata__", None)
+    said = _format(header.pop("__metadata__", None))
     if len(header) > MAX_TENSORS:
         raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
     ordered = sorted(header, key=lambda name: header[name]["data_offsets"])
+    has_kernels = _has_kernels(said, header)
     # Each entry goes as its tensor comes: they take as much memory.
-    return {name: _tensor(name, header.pop(name), mapping, start) for name in ordered}
+    return {
+        name: _laid_out(_tensor(name, header.pop(name), mapping, start), said, has_kernels)
+        for name in ordered
+    }
+
+
+def _format(metadata: object) -> Optional[str]:
+    """The framework that the file's own metadata names, such as "pt", "flax" or "mlx"."""
+    said = metadata.get("format") if isinstance(metadata, dict) else None
+    return said if isinstance(said, str) else None
+
+
+def _has_kernels(said: Optional[str], header: dict[str, Any]) -> bool:
+    """Whether a tensor called `kernel` has its outputs last, as in JAX and TensorFlow.
+
+    If the metadata names neither these nor another framework, the file has kernels, but no weights.
+    """
+    if said is None or said == "np":
+        return not any(
+            len(entry["shape"]) > 1 and name.endswith(".weight") for name, entry in header.items()
+        )
+    return said in _OUTPUTS_LAST
+
+
+def _laid_out(tensor: StoredTensor, said: Optional[str], has_kernels: bool) -> StoredTensor:
+    if len(tensor.shape) > 1 and has_kernels and _KERNEL.search(tensor.name):
+        return replace(tensor, layout=OUTPUTS_LAST)
+    if len(tensor.shape) > 2 and said == "mlx" and tensor.name.endswith(".weight"):
+        return replace(tensor, layout=INPUTS_LAST)
+    return tensor
 
 
 def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) -> StoredTensor:

@@ -1,5 +1,6 @@
 """Reads sharded weights: several files in one directory, listed in an index of transformers."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS
-from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.text.lines import excerpt
 
 INDEX_ENDING = ".index.json"
@@ -19,6 +20,9 @@ PREFERRED_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.js
 MAX_INDEX_BYTES = 64 * 2**20
 MAX_SHARDS = 10_000
 
+# An index has three objects, and its metadata perhaps some more.
+_MAX_OBJECTS = 10_000
+_OBJECT_OR_STRING = re.compile(rb'[\[{]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 # Both may name a variant: `.fp16` of diffusers.
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}(\.[a-z0-9_]+)+")
 _INDEX = re.compile(r"\.index(\.[a-z0-9_]+)?\.json\Z")
@@ -58,6 +62,7 @@ def read_sharded(
         tensors,
         {key: value for shard in shards.values() for key, value in shard.config.items()},
         tuple(dict.fromkeys(line for shard in shards.values() for line in shard.warnings)),
+        left_out=tuple(left_out for shard in shards.values() for left_out in shard.left_out),
     )
 
 
@@ -65,9 +70,10 @@ def _places(index: Path, label: str) -> dict[str, str]:
     """Returns the name of the file that contains each tensor."""
     try:
         with open_regular(index) as file:
-            text = file.read(MAX_INDEX_BYTES + 1)
+            text = read_most(file, MAX_INDEX_BYTES)
         if len(text) > MAX_INDEX_BYTES:
             raise CheckpointError(f"{label}: has more than {MAX_INDEX_BYTES >> 20} MiB")
+        _check_objects(text, label)
         contents = json.loads(text)
     except OSError as error:
         raise CheckpointError(f"{label}: cannot be read ({error.strerror})") from None
@@ -86,6 +92,15 @@ def _places(index: Path, label: str) -> dict[str, str]:
     if len(set(places.values())) > MAX_SHARDS:
         raise CheckpointError(f"{label}: lists more than {MAX_SHARDS} files")
     return places
+
+
+def _check_objects(text: bytes, label: str) -> None:
+    """Refuse many small lists, which take twenty times the memory of their text."""
+    if text.count(b"[") + text.count(b"{") <= _MAX_OBJECTS:
+        return
+    found = (match for match in _OBJECT_OR_STRING.finditer(text) if match.group() in b"[{")
+    if next(itertools.islice(found, _MAX_OBJECTS, None), None) is not None:
+        raise CheckpointError(f"{label}: is not an index of sharded weights: it has lists of lists")
 
 
 def _is_plain(name: str) -> bool:

@@ -3,6 +3,7 @@
 import mmap
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
@@ -10,9 +11,10 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.state_dict import find_state_dict
 from allennlp_analyze.sources.formats.torch_legacy import read_legacy
+from allennlp_analyze.sources.formats.torch_tensors import stored
 from allennlp_analyze.sources.formats.torch_zip import read_zipped
-from allennlp_analyze.sources.tensor import StoredTensor
-from allennlp_analyze.sources.views import MAX_TENSORS, Block, map_file, stored_tensor
+from allennlp_analyze.sources.tensor import StoredTensor, Weights
+from allennlp_analyze.sources.views import Block, map_file
 from allennlp_analyze.text.lines import excerpt
 
 _DAMAGE = (
@@ -32,12 +34,18 @@ Result = TypeVar("Result")
 
 
 def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
-    """Returns the model's tensors by name, in state-dict order; values are read on demand.
+    """Returns the model's tensors by name, as `read_torch` does."""
+    return dict(read_torch(path, label).tensors)
 
-    Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if the
-    file cannot be read, is damaged, or is not a state dict written by torch.save.
+
+def read_torch(path: Path, label: Optional[str] = None, key: Optional[str] = None) -> Weights:
+    """Returns the model's tensors, in state-dict order, and what else the file holds.
+
+    Values are read on demand. `key` picks one state dict of several. Messages use `label` in place
+    of the path. Raises `CheckpointError`, and nothing else, if the file cannot be read, is damaged,
+    or has no tensors that torch.save wrote.
     """
-    return _guarded(_read, path, label or str(path))
+    return _guarded(partial(_read, key=key), path, label or str(path))
 
 
 def read_contents(path: Path) -> object:
@@ -65,19 +73,15 @@ def _contents(path: Path) -> object:
     return _read_format(map_file(path), str(path))[0]
 
 
-def _read(path: Path) -> dict[str, StoredTensor]:
+def _read(path: Path, key: Optional[str]) -> Weights:
     if not path.is_file():
         raise CheckpointError("is not a regular file" if path.exists() else "no such file")
     if path.stat().st_size == 0:
         raise CheckpointError("is empty")
     described, blocks = _read_format(map_file(path), str(path))
-    state = find_state_dict(described)
-    if len(state) > MAX_TENSORS:
-        raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
-    return {
-        name: stored_tensor(name, ref, blocks.get(ref.storage.key) if ref.storage else None)
-        for name, ref in state.items()
-    }
+    found = find_state_dict(described, key)
+    tensors = {name: stored(name, ref, blocks) for name, ref in found.tensors.items()}
+    return Weights(tensors, left_out=tuple(found.left_out))
 
 
 def _read_format(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:

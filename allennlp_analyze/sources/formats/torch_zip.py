@@ -4,16 +4,28 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Optional, TypeVar
 
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.machine import MAX_PICKLE_BYTES, unpickle
+from allennlp_analyze.sources.formats import torch_export
+from allennlp_analyze.sources.formats.torch_script import (
+    CODE,
+    CONSTANTS,
+    MAX_CODE_BYTES,
+    is_script,
+    script_module,
+    script_root,
+)
+from allennlp_analyze.sources.pickles.description import TensorRef
+from allennlp_analyze.sources.pickles.machine import unpickle
+from allennlp_analyze.sources.pickles.reader import MAX_PICKLE_BYTES
 from allennlp_analyze.sources.views import Block, mapped_block
 from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.zip_directory import check_directory
 from allennlp_analyze.text.lines import excerpt
 
 MAX_INFLATED_BYTES = 4 * 2**30
@@ -40,26 +52,80 @@ _ZIP_DAMAGE = (
 def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]]:
     """Returns the pickled object and the bytes of each storage by key.
 
-    Uncompressed records are views of `mapping`; compressed ones are inflated on demand. Checksums
-    are compared when a record is read. Raises `CheckpointError` if the file is damaged, is
-    TorchScript, or was not written by torch.
+    The object of a TorchScript archive is its module, and that of a torch.export file its tensors
+    by name. Uncompressed records are views of `mapping`; compressed ones are inflated on demand.
+    Checksums are compared when a record is read. Raises `CheckpointError` if the file is damaged or
+    was not written by torch.
     """
     try:
+        check_directory(mapping)
         with zipfile.ZipFile(path) as archive:
             records = _by_name(archive)
     except _ZIP_DAMAGE as error:
         raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
+    exported = [name for name in records if name.partition("/")[2] == torch_export.FORMAT]
+    if len(exported) == 1:
+        return _read_exported(mapping, records, exported[0][: -len(torch_export.FORMAT)])
     prefix = _prefix(records)
     _check_byte_order(mapping, records, prefix)
-    pickled = _read(mapping, records[f"{prefix}data.pkl"], MAX_PICKLE_BYTES)
-    described = unpickle(pickled)
+    described = unpickle(_read(mapping, records[f"{prefix}data.pkl"], MAX_PICKLE_BYTES))
+    blocks = _blocks(mapping, records, f"{prefix}data/", described.storages)
+    if not is_script(records, prefix):
+        return described.value, blocks
+    root = script_root(described.value)
+    constants: object = None
+    folder = f"{CONSTANTS}/"
+    pickled = records.get(f"{prefix}{CONSTANTS}.pkl")
+    if pickled is not None:
+        found = unpickle(_read(mapping, pickled, MAX_PICKLE_BYTES), folder=folder)
+        constants = found.value
+        blocks.update(_blocks(mapping, records, prefix, found.storages))
+    code = _code(mapping, records, prefix + CODE)
+    return script_module(root, constants, code), blocks
+
+
+def _blocks(
+    mapping: mmap.mmap, records: Mapping[str, zipfile.ZipInfo], folder: str, keys: Iterable[str]
+) -> dict[str, Block]:
+    """Returns the bytes of the storages `keys`, whose records are in `folder`."""
     blocks: dict[str, Block] = {}
-    for key in described.storages:
-        record = records.get(f"{prefix}data/{key}")
+    for key in keys:
+        record = records.get(f"{folder}{key}")
         if record is None:
             raise CheckpointError(f"the record of storage {excerpt(key)} is missing")
         blocks[key] = _block(mapping, record)
-    return described.value, blocks
+    return blocks
+
+
+def _code(
+    mapping: mmap.mmap, records: Mapping[str, zipfile.ZipInfo], folder: str
+) -> Iterator[tuple[str, str]]:
+    """Yields the paths below `folder` and the texts of the files of code."""
+    left = MAX_CODE_BYTES
+    for name, record in records.items():
+        if name.startswith(folder) and name.endswith(".py"):
+            left -= record.file_size
+            if left < 0:
+                raise CheckpointError(f"has more than {MAX_CODE_BYTES >> 20} MiB of code")
+            text = _read(mapping, record, MAX_CODE_BYTES)
+            yield name[len(folder) :], text.decode("utf-8", "replace")
+
+
+def _read_exported(
+    mapping: mmap.mmap, records: Mapping[str, zipfile.ZipInfo], prefix: str
+) -> tuple[object, dict[str, Block]]:
+    _check_byte_order(mapping, records, prefix)
+    sizes = {name: record.file_size for name, record in records.items()}
+    found: list[dict[str, TensorRef]] = []
+    for folder in (prefix + torch_export.WEIGHTS, prefix + torch_export.CONSTANTS):
+        found.append({})
+        for name in torch_export.lists_in(records, folder):
+            text = _read(mapping, records[name], torch_export.MAX_LIST_BYTES)
+            found[-1].update(torch_export.listed_tensors(text, folder, sizes))
+    weights, constants = found
+    keys = {ref.storage.key for x in found for ref in x.values() if ref.storage}
+    module = torch_export.exported_module(weights, constants)
+    return module, _blocks(mapping, records, "", keys)
 
 
 def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -73,17 +139,17 @@ def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def _prefix(records: Mapping[str, zipfile.ZipInfo]) -> str:
     """Returns the folder of `data.pkl`, with the slash."""
+    if torch_export.OLD in records:
+        raise CheckpointError(
+            "is a torch.export file of torch before 2.7; save the state_dict of"
+            " torch.export.load(file) instead"
+        )
     found = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(found) != 1:
         raise CheckpointError(
             f"is a zip file not written by torch.save: expected one data.pkl, found {len(found)}"
         )
-    prefix = found[0][: -len("data.pkl")]
-    if f"{prefix}constants.pkl" in records or any(n.startswith(f"{prefix}code/") for n in records):
-        raise CheckpointError(
-            "is a TorchScript archive, which contains code; save the model's state_dict() instead"
-        )
-    return prefix
+    return found[0][: -len("data.pkl")]
 
 
 def _check_byte_order(
@@ -128,6 +194,11 @@ class _StoredBlock:
     @property
     def nbytes(self) -> int:
         return self._block.nbytes
+
+    @property
+    def mapped(self) -> Block:
+        """The same without a checksum."""
+        return self._block
 
     def read(self) -> np.ndarray:
         values = self._block.read()
@@ -217,3 +288,24 @@ def _inflated(packed: np.ndarray) -> Iterator[bytes]:
             yield inflater.decompress(data, _PIECE_BYTES)
             data = inflater.unconsumed_tail
     yield inflater.flush()
+
+
+def blocks_of_zip(mapping: mmap.mmap, path: str) -> dict[str, Block]:
+    """Returns the bytes of each record of any zip file by name. Raises `CheckpointError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = _by_name(archive)
+    except _ZIP_DAMAGE as error:
+        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
+    return {name: _block(mapping, record) for name, record in records.items() if name[-1:] != "/"}
+
+
+def beginning_of(block: Block, size: int) -> bytes:
+    """Returns the first `size` bytes without reading more; a checksum is not compared."""
+    if isinstance(block, _DeflatedBlock):
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(block.packed.read().data, size)
+        except zlib.error as error:
+            name = excerpt(block.record.filename)
+            raise CheckpointError(f"record {name} is damaged ({error})") from None
+    return (block.mapped if isinstance(block, _StoredBlock) else block).read()[:size].tobytes()

@@ -1,7 +1,7 @@
-"""Looks at the first fields of protocol buffers and msgpack maps: formats without a magic."""
+"""Looks at the first fields of protocol buffers, for formats without a magic."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -100,38 +100,3 @@ def is_graph(head: bytes) -> bool:
         return False
     inner = list(fields(node.content))[:2]
     return [x.number for x in inner] == [1, 2] and all(is_word(x.content) for x in inner)
-
-
-def is_msgpack_tree(head: bytes) -> bool:
-    """Whether a file begins like a tree of Flax: a map from a word to a map or to an array."""
-    rest = _map(head)
-    for _ in range(16):
-        if rest is None:
-            return False
-        word, rest = _word(rest)
-        if not is_word(word):
-            return False
-        if rest[:1] in (b"\xc7", b"\xc8", b"\xc9"):  # an extension: an array of Flax has type 1
-            return rest[{0xC7: 2, 0xC8: 3, 0xC9: 5}[rest[0]] :][:1] == b"\x01"
-        rest = _map(rest)
-    return False
-
-
-def _map(content: bytes) -> Optional[bytes]:
-    """Returns what follows the header of a map with entries, or None for anything else."""
-    first = content[0] if content else 0
-    if 0x81 <= first <= 0x8F:
-        return content[1:]
-    return content[{0xDE: 3, 0xDF: 5}[first] :] if first in (0xDE, 0xDF) else None
-
-
-def _word(content: bytes) -> tuple[bytes, bytes]:
-    """Returns the text at the start, and what follows it; text is empty for anything else."""
-    first = content[0] if content else 0
-    if 0xA1 <= first <= 0xBF:
-        size, start = first & 0x1F, 1
-    elif first == 0xD9 and len(content) > 1:
-        size, start = content[1], 2
-    else:
-        return b"", b""
-    return content[start : start + size], content[start + size :]

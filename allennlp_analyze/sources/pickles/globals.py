@@ -1,4 +1,4 @@
-"""The only globals that a pickled checkpoint may use, each with its inert meaning.
+"""The globals that tensors need, each with its inert meaning; any other is a stand-in.
 
 From `torch._utils`, `torch._tensor` and `torch.storage` of torch 0.3 to 2.13.
 """
@@ -9,14 +9,22 @@ from typing import Callable, Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
+from allennlp_analyze.sources.pickles.arrays import NumpyArray, NumpyType
 from allennlp_analyze.sources.pickles.description import (
     Builder,
     DType,
+    EncodedText,
     Inert,
+    Key,
+    Quantizer,
+    StandIn,
     StorageRef,
     StorageType,
     TensorRef,
+    Unknown,
 )
+from allennlp_analyze.sources.pickles.refused import check_global
+from allennlp_analyze.sources.pickles.wrappers import WRAPPER, wrapped_tensor
 from allennlp_analyze.text.lines import excerpt
 
 Args = tuple[object, ...]
@@ -51,14 +59,15 @@ _STORAGE_CLASSES = {
 
 
 def resolve(module: str, name: str) -> object:
-    """Returns the inert meaning of a global. Raises `CheckpointError` if it is not allowed."""
+    """Returns the inert meaning of a global: what the table says, or a stand-in for its name.
+
+    Raises `CheckpointError` for one with which a pickle could run code.
+    """
     found = _TABLE.get((module, name))
-    if found is None:
-        raise CheckpointError(
-            f"uses the disallowed global {excerpt(module)}.{excerpt(name)}, which plain tensors"
-            " do not need; save the model's state_dict() instead"
-        )
-    return found
+    if found is not None:
+        return found
+    check_global(module, name)
+    return Unknown(module, name)
 
 
 def integers(value: object, what: str) -> tuple[int, ...]:
@@ -125,14 +134,24 @@ def _with_metadata(ref: TensorRef, metadata: object) -> TensorRef:
 
 def _parameter(args: Args) -> TensorRef:
     data = _of_length(args, 3, "a parameter")[0]
+    if isinstance(data, StandIn):
+        return _unread(data)
     if not isinstance(data, TensorRef):
         raise CheckpointError("a parameter has no tensor")
     return data
 
 
+def _unread(data: StandIn) -> TensorRef:
+    return TensorRef("unknown", (), unsupported=f"a tensor made by {excerpt(data.name, 80)}")
+
+
 def _subclassed(args: Args) -> object:
     """torch._tensor._rebuild_from_type_v2(func, type, args, state): a tensor with attributes."""
-    function, _, inner, _ = _of_length(args, 4, "a tensor")[:4]
+    function, kind, inner, state = _of_length(args, 4, "a tensor")[:4]
+    if isinstance(function, Unknown):
+        return StandIn(kind if isinstance(kind, Unknown) else function, (inner, state))
+    if isinstance(function, Builder) and function.name == WRAPPER and isinstance(inner, tuple):
+        return wrapped_tensor(inner, state, integers)
     # Nested and shared ones could keep the machine busy for days.
     if not (isinstance(function, Builder) and isinstance(inner, tuple)) or (
         function.build is _subclassed
@@ -156,7 +175,23 @@ def _sparse(args: Args) -> TensorRef:
 
 
 def _quantized(args: Args) -> TensorRef:
-    return replace(_tensor(args), unsupported="a quantized tensor")
+    """torch._utils._rebuild_qtensor(storage, offset, size, stride, parameters, ...)."""
+    ref = _tensor(args)
+    quantizer = _quantizer(args[4]) if args[4:] else None
+    if quantizer is None:
+        return replace(ref, unsupported="a quantized tensor")
+    return replace(ref, quantizer=quantizer)
+
+
+def _quantizer(parameters: object) -> Optional[Quantizer]:
+    """Returns what (scheme, scale, zero point[, axis]) says; None if that is not known."""
+    parts = parameters if isinstance(parameters, tuple) else ()
+    if len(parts) == 3 and type(parts[1]) is float and type(parts[2]) is int:
+        return Quantizer(parts[1], parts[2])
+    scale, zero, axis = parts[1:4] if len(parts) == 4 else (None, None, None)
+    if isinstance(scale, TensorRef) and isinstance(zero, TensorRef) and type(axis) is int:
+        return Quantizer(scale, zero, axis)
+    return None
 
 
 def _meta(args: Args) -> TensorRef:
@@ -188,16 +223,14 @@ def _pairs(args: Args) -> "OrderedDict[object, object]":
 
 
 def safe_key(value: object) -> object:
-    """Returns a safe stand-in for a dictionary key. Raises `CheckpointError` for other objects.
+    """Returns a safe stand-in for a dictionary key: the key itself if it is a string.
 
-    Only strings name tensors, and their hashes are unpredictable. Any other key is replaced by its
-    type: integers can be chosen so that all of their hashes collide.
+    The hashes of strings are unpredictable; a `Key` is equal to itself alone.
     """
     if isinstance(value, str):
         return value
-    if not isinstance(value, (bytes, int, float, bool, type(None), tuple)):
-        raise CheckpointError("its pickle uses a disallowed object as a dictionary key")
-    return Inert(type(value).__name__)
+    plain = isinstance(value, (int, float, bool, type(None), DType, Unknown))
+    return Key(excerpt(value, 100) if plain else type(value).__name__)
 
 
 def _mapping(args: Args) -> dict[object, object]:
@@ -210,6 +243,41 @@ def _mapping(args: Args) -> dict[object, object]:
 
 def _inert(name: str, build: Optional[Callable[[Args], object]] = None) -> Builder:
     return Builder(name, build or (lambda args: Inert(name)))
+
+
+def _encoded(args: Args) -> object:
+    """_codecs.encode(text, "latin1") or bytes(): bytes, which are made only if they are needed."""
+    if not args:
+        return b""  # bytes()
+    is_bytes = len(args) == 2 and isinstance(args[0], str) and args[1] in ("latin1", "latin-1")
+    return EncodedText(str(args[0])) if is_bytes else Inert("bytes")
+
+
+def _old_object(args: Args) -> object:
+    """copyreg._reconstructor(class, base, state) or __newobj__(class, ...)."""
+    made_by = args[0] if args and isinstance(args[0], Unknown) else Unknown("builtins", "object")
+    return StandIn(made_by, args[1:])
+
+
+def _stand_in(module: str, name: str) -> Builder:
+    made_by = Unknown(module, name)
+    return Builder(str(made_by), lambda args: StandIn(made_by, args))
+
+
+def _first(args: Args) -> object:
+    """torch.jit._pickle's functions say only the type of their first argument."""
+    return args[0] if args else None
+
+
+def _numpy() -> dict[tuple[str, str], object]:
+    table: dict[tuple[str, str], object] = {
+        ("numpy", "dtype"): Builder("dtype", lambda args: NumpyType("numpy.dtype", args))
+    }
+    for package in ("numpy.core", "numpy._core"):
+        for module, name in (("multiarray", "_reconstruct"), ("numeric", "_frombuffer")):
+            array = Builder(name, lambda args: NumpyArray("numpy.ndarray", args))
+            table[f"{package}.{module}", name] = array
+    return table
 
 
 def _table() -> dict[tuple[str, str], object]:
@@ -229,11 +297,19 @@ def _table() -> dict[tuple[str, str], object]:
     table: dict[tuple[str, str], object] = {
         ("torch._utils", name): Builder(name, build) for name, build in utils.items()
     }
+    table["torch._utils", WRAPPER] = Builder(WRAPPER, _unreadable("a wrapped tensor"))
     table["torch._tensor", "_rebuild_from_type_v2"] = Builder("_rebuild_from_type_v2", _subclassed)
     table["torch", "Size"] = Builder("torch.Size", _size)
     table["collections", "OrderedDict"] = Builder("OrderedDict", _pairs)
     table["collections", "defaultdict"] = Builder("defaultdict", _mapping)
     table["collections", "Counter"] = Builder("Counter", _mapping)
+    table["_codecs", "encode"] = Builder("_codecs.encode", _encoded)
+    for module in ("copyreg", "copy_reg"):
+        for name in ("_reconstructor", "__newobj__"):
+            table[module, name] = Builder(name, _old_object)
+    names = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
+    for name in (*names, "restore_type_tag"):
+        table["torch.jit._pickle", name] = Builder(name, _first)
     for name, dtype in _STORAGE_CLASSES.items():
         for module in ("torch", "torch.cuda", "torch.storage"):
             table[module, name] = StorageType(dtype)
@@ -241,7 +317,12 @@ def _table() -> dict[tuple[str, str], object]:
         table["torch", name] = DType(name)
     for module, name in _INERT:
         table[module, name] = _inert(f"{module}.{name}")
-    return table
+    for module in ("builtins", "__builtin__"):
+        for name in ("list", "dict", "int", "float", "set", "frozenset"):
+            table[module, name] = _stand_in("builtins", name)
+        for name in ("bytes", "bytearray"):
+            table[module, name] = Builder(name, _encoded)
+    return {**table, **_numpy()}
 
 
 _INERT = (
@@ -255,13 +336,8 @@ _INERT = (
     ("torch", "per_tensor_symmetric"),
     ("torch", "per_channel_symmetric"),
     ("torch", "per_channel_affine_float_qparams"),
-    ("numpy", "dtype"),
     ("numpy", "ndarray"),
     ("numpy.core.multiarray", "scalar"),
     ("numpy._core.multiarray", "scalar"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("_codecs", "encode"),
-    *((b, n) for b in ("builtins", "__builtin__") for n in ("list", "dict", "int", "float", "set")),
 )
 _TABLE = _table()

@@ -1,30 +1,33 @@
 """A pickle machine that describes objects and never executes code.
 
-It knows the few opcodes that tensors need, named as in Python's pickletools, protocols 0 to 5. It
+It knows the opcodes that tensors need, named as in Python's pickletools, protocols 0 to 5. It
 imports nothing and creates no object that the pickle chooses: a global has the meaning that the
-module `globals` gives it, or the file is rejected.
+module `globals` gives it, and an object of any other class is a stand-in that does nothing.
 """
 
-import mmap
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Callable, Union
+from dataclasses import dataclass, replace
+from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import Builder, Inert, StorageRef
-from allennlp_analyze.sources.pickles.globals import integer, resolve, safe_key
-from allennlp_analyze.sources.pickles.storages import storage_of
+from allennlp_analyze.sources.pickles.arrays import NumpyArray, described_array
+from allennlp_analyze.sources.pickles.description import (
+    Builder,
+    Inert,
+    StandIn,
+    StorageRef,
+    TensorRef,
+    Unknown,
+)
+from allennlp_analyze.sources.pickles.globals import integer, integers, resolve, safe_key
+from allennlp_analyze.sources.pickles.reader import Buffer, Reader
+from allennlp_analyze.sources.pickles.storages import class_of, storage_of
 from allennlp_analyze.text.lines import excerpt
 
-MAX_PICKLE_BYTES = 64 * 2**20
 MAX_OPERATIONS = 3_000_000
 MAX_MARKS = 1_000
-MAX_LINE_BYTES = 16 * 2**10
-MAX_INTEGER_BYTES = 64
 MAX_MEMO_INDEX = 2**32
-
-Buffer = Union[bytes, mmap.mmap]
 
 _DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
 _RESOURCES = (RecursionError, MemoryError)
@@ -39,30 +42,31 @@ class Unpickled:
     storages: dict[str, StorageRef]
 
 
-def unpickle(data: Buffer, start: int = 0) -> Unpickled:
+def unpickle(data: Buffer, start: int = 0, folder: str = "") -> Unpickled:
     """Describe the object whose pickle starts at byte `start` of `data`.
 
-    Raises `CheckpointError` for a damaged, oversized or unsafe pickle.
+    `folder` is put before the keys of storages. Raises `CheckpointError` for a damaged, oversized
+    or unsafe pickle.
     """
     try:
-        return Machine(data, start).run()
+        return Machine(data, start, folder).run()
     except _DAMAGE as error:
         raise CheckpointError(f"its pickle is damaged ({excerpt(error)})") from None
     except _RESOURCES:
         raise CheckpointError("its pickle needs too much memory") from None
 
 
-class Machine:
+class Machine(Reader):
     """One run of the machine: position in `data`, stack, marks and memo."""
 
-    def __init__(self, data: Buffer, start: int) -> None:
-        self._data = data
-        self._position = start
-        self._end = min(len(data), start + MAX_PICKLE_BYTES)
+    def __init__(self, data: Buffer, start: int, folder: str = "") -> None:
+        super().__init__(data, start)
+        self._folder = folder
         self._stack: list[object] = []
         self._below_marks: list[list[object]] = []
         self._memo: dict[int, object] = {}
         self._storages: dict[str, StorageRef] = {}
+        self._arrays = 0
 
     def run(self) -> Unpickled:
         for _ in range(MAX_OPERATIONS):
@@ -74,32 +78,6 @@ class Machine:
                 raise CheckpointError(f"its pickle uses the unsupported opcode {opcode!r}")
             operation(self)
         raise CheckpointError(f"its pickle has more than {MAX_OPERATIONS} operations")
-
-    # Reading
-
-    def _take(self, size: int) -> bytes:
-        stop = self._position + size
-        if size < 0 or stop > self._end:
-            if self._end < len(self._data):
-                raise CheckpointError(f"its pickle is longer than {MAX_PICKLE_BYTES >> 20} MiB")
-            raise CheckpointError("is truncated: it ends in the middle of its pickle")
-        taken = self._data[self._position : stop]
-        self._position = stop
-        return taken
-
-    def _number(self, code: str) -> int:
-        value: int = struct.unpack(code, self._take(struct.calcsize(code)))[0]
-        return value
-
-    def _line(self, encoding: str = "utf-8") -> str:
-        limit = min(self._end, self._position + MAX_LINE_BYTES)
-        stop = self._data.find(b"\n", self._position, limit)
-        if stop < 0:
-            raise CheckpointError("its pickle is damaged (a line has no end)")
-        return self._take(stop + 1 - self._position)[:-1].decode(encoding)
-
-    def _sized(self, code: str) -> bytes:
-        return self._take(self._number(code))
 
     # Stack
 
@@ -131,52 +109,14 @@ class Machine:
         del self._stack[-size:]
         self.push(items)
 
-    # Numbers and text
-
-    def text_integer(self) -> None:
-        line = self._line()
-        if line in ("00", "01"):
-            self.push(line == "01")
-        else:
-            self.push(self._parsed(line))
-
-    def text_long(self) -> None:
-        self.push(self._parsed(self._line().rstrip("L")))
-
-    @staticmethod
-    def _parsed(digits: str) -> int:
-        if len(digits) > MAX_INTEGER_BYTES:
-            raise CheckpointError(
-                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
-            )
-        return int(digits)
-
-    def long(self, code: str) -> None:
-        size = self._number(code)
-        if not 0 <= size <= MAX_INTEGER_BYTES:
-            raise CheckpointError(
-                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
-            )
-        self.push(int.from_bytes(self._take(size), "little", signed=True))
-
-    def string(self, code: str) -> None:
-        self.push(self._sized(code).decode("utf-8"))
-
-    def text_line(self) -> None:
-        text = self._line("raw-unicode-escape")
-        text.encode("utf-8")  # raises for a lone surrogate, which no report could write
-        self.push(text)
-
-    def frame(self) -> None:
-        if self._number("<Q") > self._end - self._position:
-            raise CheckpointError("is truncated: a frame of its pickle is incomplete")
-
     # Containers
 
     def append(self, items: list[object]) -> None:
         target = self._stack[-1]
         if isinstance(target, list):
             target.extend(items)
+        elif isinstance(target, StandIn):
+            target.append(items)
         elif not isinstance(target, Inert):
             raise CheckpointError("its pickle appends to an object that is not a list")
 
@@ -185,6 +125,10 @@ class Machine:
         if len(items) % 2:
             raise CheckpointError("its pickle is damaged (a key without a value)")
         if isinstance(target, Inert):
+            return
+        if isinstance(target, StandIn):
+            for key, value in zip(items[::2], items[1::2]):
+                target.set_item(safe_key(key), value)
             return
         if not isinstance(target, dict):
             raise CheckpointError("its pickle sets items of an object that is not a dictionary")
@@ -197,8 +141,7 @@ class Machine:
         self.set_items(items)
 
     def frozenset(self) -> None:
-        self.pop_mark()
-        self.push(Inert("frozenset"))
+        self.push(StandIn("builtins.frozenset", tuple(self.pop_mark())))
 
     def set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
@@ -234,30 +177,66 @@ class Machine:
 
     def instance(self) -> None:
         module = self._line()
-        resolve(module, self._line())
-        raise CheckpointError("its pickle creates a Python 2 object, which is not supported")
+        self._old_object(resolve(module, self._line()), self.pop_mark())
+
+    def old_class(self) -> None:
+        made_by, *arguments = self.pop_mark()
+        self._old_object(made_by, arguments)
+
+    def _old_object(self, made_by: object, arguments: list[object]) -> None:
+        if not isinstance(made_by, Unknown):
+            raise CheckpointError("its pickle calls a disallowed object")
+        self.push(StandIn(made_by, tuple(arguments)))
 
     def reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
+        if isinstance(arguments, tuple) and isinstance(function, (Unknown, StandIn)):
+            # Whatever an unknown function would return, it is another stand-in here.
+            made_by = function if isinstance(function, Unknown) else function.made_by
+            self.push(StandIn(made_by, arguments))
+            return
         if not (isinstance(function, Builder) and isinstance(arguments, tuple)):
             raise CheckpointError("its pickle calls a disallowed object")
-        self.push(function.build(arguments))
+        made = function.build(arguments)
+        if isinstance(made, NumpyArray):
+            self._describe(made)
+        self.push(made)
 
     def new_with_keywords(self) -> None:
-        if self._stack.pop() != {}:
+        keywords = self._stack.pop()
+        if keywords != {} and isinstance(self._stack[-2], Unknown):
+            arguments, made_by = self._stack.pop(), self._stack.pop()
+            self.push(StandIn(made_by, (arguments, keywords)))
+            return
+        if keywords != {}:
             raise CheckpointError(
                 "its pickle creates an object with keyword arguments, which is not supported"
             )
         self.reduce()
 
     def build(self) -> None:
+        state, target = self._stack.pop(), self._stack[-1]
+        if isinstance(target, StandIn):
+            target.state = state
+            if isinstance(target, NumpyArray):
+                self._describe(target)
         # torch sets `_metadata` on a state dict; no tensor depends on it.
-        self._stack.pop()
-        if not isinstance(self._stack[-1], (OrderedDict, Inert)):
+        elif not isinstance(target, (OrderedDict, Inert, TensorRef, Unknown)):
             raise CheckpointError("its pickle sets attributes, but not those of a state dict")
 
+    def _describe(self, array: NumpyArray) -> None:
+        """Describe a numpy array as a tensor as soon as it has its contents."""
+        self._arrays += 1
+        array.tensor = described_array(array, f"numpy {self._arrays}", integers)
+
     def persistent(self) -> None:
-        storage = storage_of(self._stack.pop())
+        pid = self._stack.pop()
+        made_by = class_of(pid)
+        if made_by is not None:
+            self.push(made_by)
+            return
+        storage = storage_of(pid)
+        storage = replace(storage, key=self._folder + storage.key) if self._folder else storage
         self._storages.setdefault(storage.key, storage)
         self.push(storage)
 
@@ -275,12 +254,12 @@ def _bytes(code: str) -> Callable[[Machine], None]:
 
 
 def _text(code: str) -> Callable[[Machine], None]:
-    return lambda m: m.string(code)
+    return lambda m: m.push(m.string(code))
 
 
 _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"\x80": lambda m: _discard(m._take(1)),
-    b"\x95": Machine.frame,
+    b"\x95": Reader.frame,
     b"(": Machine.mark,
     b"0": Machine.pop,
     b"1": lambda m: _discard(m.pop_mark()),
@@ -288,18 +267,18 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"N": _constant(None),
     b"\x88": _constant(True),
     b"\x89": _constant(False),
-    b"I": Machine.text_integer,
-    b"L": Machine.text_long,
+    b"I": lambda m: m.push(m.text_integer()),
+    b"L": lambda m: m.push(m.text_long()),
     b"F": lambda m: m.push(float(m._line())),
     b"G": _number(">d"),
     b"J": _number("<i"),
     b"K": _number("<B"),
     b"M": _number("<H"),
-    b"\x8a": lambda m: m.long("<B"),
-    b"\x8b": lambda m: m.long("<i"),
-    b"V": Machine.text_line,
-    b"T": _text("<i"),
-    b"U": _text("<B"),
+    b"\x8a": lambda m: m.push(m.long("<B")),
+    b"\x8b": lambda m: m.push(m.long("<i")),
+    b"V": lambda m: m.push(m.text_line()),
+    b"T": lambda m: m.push(m.old_string("<i")),
+    b"U": lambda m: m.push(m.old_string("<B")),
     b"X": _text("<I"),
     b"\x8c": _text("<B"),
     b"\x8d": _text("<Q"),
@@ -320,7 +299,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"d": Machine.dictionary,
     b"s": Machine.set_item,
     b"u": lambda m: m.set_items(m.pop_mark()),
-    b"\x8f": lambda m: m.push(Inert("set")),
+    b"\x8f": lambda m: m.push(StandIn("builtins.set")),
     b"\x90": lambda m: m.append(m.pop_mark()),
     b"\x91": Machine.frozenset,
     b"p": lambda m: m.put(m._parsed(m._line())),
@@ -332,6 +311,7 @@ _OPERATIONS: dict[bytes, Callable[[Machine], None]] = {
     b"j": lambda m: m.get(m._number("<I")),
     b"c": Machine.line_global,
     b"i": Machine.instance,
+    b"o": Machine.old_class,
     b"\x93": Machine.stack_global,
     b"R": Machine.reduce,
     b"\x81": Machine.reduce,

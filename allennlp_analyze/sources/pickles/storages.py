@@ -1,18 +1,28 @@
-"""Reads the persistent ids of a pickled checkpoint, each of which must name a storage."""
+"""Reads the persistent ids of a pickled checkpoint: each names a storage, or an unknown class."""
+
+from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.pickles.description import StorageRef, StorageType
+from allennlp_analyze.sources.pickles.description import StorageRef, StorageType, Unknown
 from allennlp_analyze.sources.pickles.globals import integer
 from allennlp_analyze.text.lines import excerpt
+
+
+def class_of(pid: object) -> Optional[Unknown]:
+    """Returns the class of ("module", class, file, source), as torch wrote whole modules till 1.6.
+
+    None for anything else, and for a class that is known: it needs no source.
+    """
+    if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
+        return pid[1] if isinstance(pid[1], Unknown) else None
+    return None
 
 
 def storage_of(pid: object) -> StorageRef:
     """Returns the storage of a persistent id: ("storage", type, key, location, size[, view])."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
         kind = pid[0] if isinstance(pid, tuple) and pid and isinstance(pid[0], str) else "unknown"
-        raise CheckpointError(
-            f"contains a {excerpt(kind)!r} object; save only the model's state_dict()"
-        )
+        raise CheckpointError(f"contains a {excerpt(kind)!r} object; which no tensor needs")
     kind, key, block_size = pid[1], pid[2], integer(pid[4], "storage's size")
     if not isinstance(kind, StorageType) or not isinstance(key, (str, int)):
         raise CheckpointError("a storage must be described by its type and key")

@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from allennlp_analyze.sources.damaged import DamagedError
 
-_CHUNK = 2**20
+# What is left of a chunk is copied for each read and each member: no more of it than necessary.
+_CHUNK = 2**16
 _MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 

@@ -1,5 +1,6 @@
 """Reads the members of a tar stream in order, without seeking back or trusting a size."""
 
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, Optional, cast
@@ -13,6 +14,8 @@ from allennlp_analyze.text.sizes import size_text
 MAX_MEMBERS = 100_000
 MAX_HEADER_BYTES = 2**20
 _CHUNK = 2**20
+# tarfile searches from each digit of a row to its end (CVE-2024-6232): the square of its length.
+_MANY_DIGITS = re.compile(rb"[0-9]{128}")
 
 _TAR_DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError, MemoryError)
 
@@ -39,6 +42,8 @@ class TarStream:
             self._file.limit_headers(None)
             yield member
             tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            # It would copy all global headers so far for each member; no reader needs them.
+            tar.pax_headers.clear()  # type: ignore[attr-defined]
         raise SourceError(f"has more than {MAX_MEMBERS} members")
 
     def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
@@ -109,7 +114,10 @@ class _ForwardFile:
                 break
             chunks.append(data)
             left -= len(data)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._headers_left is not None and _MANY_DIGITS.search(data):
+            raise SourceError("has a tar header with a number of more than 127 digits")
+        return data
 
     def _advance(self, size: int) -> bytes:
         data = self._stream.read(size)

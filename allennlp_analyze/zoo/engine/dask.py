@@ -42,7 +42,7 @@ class Dask:
             from distributed import KilledWorker
         except ImportError:
             raise OptionError(
-                "dask", "the package distributed is missing (pip install '.[dask]')"
+                "dask", "the package distributed is missing (pip install 'allennlp_analyze[dask]')"
             ) from None
         self.died: tuple[type[BaseException], ...] = (KilledWorker,)
         self._address = address

@@ -29,6 +29,7 @@ class Choices:
     building: Building = field(default_factory=Building)
     weights_file: Optional[str] = default("weights_file")
     part: Optional[str] = default("part")
+    key: Optional[str] = default("key")
     reference: Optional[str] = default("reference")
     plots: bool = False
     plot_format: str = default("plot_format")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.options.values import quoted
-from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.zoo.manifest.options import OPTIONS, field_name, is_option, unknown
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_records(path: Path, file: str) -> ManifestFile:
 def _text(path: Path, file: str) -> str:
     try:
         with open_regular(path) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = read_most(stream, MAX_BYTES)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from None
     if len(data) > MAX_BYTES:

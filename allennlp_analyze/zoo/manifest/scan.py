@@ -20,6 +20,7 @@ from allennlp_analyze.sources.directories.layouts import (
     part_names,
     snapshot,
 )
+from allennlp_analyze.sources.formats.gguf.splits import is_later_part
 from allennlp_analyze.sources.formats.registry import ARCHIVE_ENDINGS, MODEL_ENDINGS
 from allennlp_analyze.sources.formats.sharded import are_shards, is_index
 from allennlp_analyze.text.lines import excerpt
@@ -155,7 +156,8 @@ def _look_below(root: Path, finding: _Finding) -> None:
             directories.clear()
         else:
             for path in files:
-                _look_at(path, finding)
+                if not is_later_part(path.name, names):
+                    _look_at(path, finding)
 
 
 def _look_at(path: Path, finding: _Finding) -> None:

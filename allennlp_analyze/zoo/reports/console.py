@@ -10,7 +10,7 @@ from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import titled_lines
 from allennlp_analyze.text.names import printable, shorten
 from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped, print_written
-from allennlp_analyze.text.terminal_table import layer_table
+from allennlp_analyze.text.terminal_table import print_table
 from allennlp_analyze.zoo.reports.causes import cause_line
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
@@ -58,7 +58,7 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
     shown = _shown(report.models)
     if shown:
         names = [model.name for model in shown]
-        console.print(layer_table(console, _columns(console), shown, names, "model"))
+        print_table(console, _columns(console), shown, names, "model")
         console.print()
         print_wrapped(console, LEGEND)
     for line in _notes(report, len(report.models) - len(shown)):

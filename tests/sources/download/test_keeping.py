@@ -42,18 +42,7 @@ def test_the_scheme_may_be_in_capitals(server: HttpServer) -> None:
     assert fetch(server.url(NAME).replace("http", "HTTP"), quiet=True).read_bytes() == BODY
 
 
-def test_the_client_of_cached_path_is_put_back(server: HttpServer) -> None:
-    from cached_path.schemes import HttpClient, get_scheme_client
-
-    server.pages[NAME] = File(BODY)
-    get(server)
-    for scheme in ("http", "https"):
-        assert type(get_scheme_client(f"{scheme}://a/b")) is HttpClient
-
-
 def test_threads_do_not_mix_their_downloads(server: HttpServer) -> None:
-    from cached_path.schemes import HttpClient, get_scheme_client
-
     class Slow(File):
         def __call__(self, exchange: Exchange) -> None:
             time.sleep(0.05)
@@ -72,7 +61,6 @@ def test_threads_do_not_mix_their_downloads(server: HttpServer) -> None:
     for thread in threads:
         thread.join()
     assert found == {name: BODY[number:] for number, name in enumerate(names)}
-    assert type(get_scheme_client("http://a/b")) is HttpClient
 
 
 FETCH = """

@@ -57,19 +57,12 @@ def test_every_dtype(tmp_path: Path, dtype: str, zipped: bool) -> None:
 
 @FORMATS
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
-def test_float8_by_ml_dtypes_or_by_name(tmp_path: Path, dtype: str, zipped: bool) -> None:
+def test_float8(tmp_path: Path, dtype: str, zipped: bool) -> None:
     if not hasattr(torch, dtype):
         pytest.skip("this torch has no float8")
     tensor = random_tensor(dtype, 16, 16)
     read = read_checkpoint(save({"w": tensor}, tmp_path / "w", zipped))["w"]
-    try:
-        import ml_dtypes  # noqa: F401
-    except ImportError:
-        assert "ml_dtypes" in (read.unsupported or "")
-        with pytest.raises(TensorError, match="w: float8"):
-            read.values()
-    else:
-        np.testing.assert_array_equal(read.values(), tensor.float().numpy())
+    np.testing.assert_array_equal(read.values(), tensor.float().numpy())
 
 
 @FORMATS
@@ -162,7 +155,7 @@ def test_tensors_without_values_do_not_fail_the_file(tmp_path: Path, zipped: boo
     assert_same(read["dense"].values(), dense)
     for name, word in [("sparse", "sparse"), ("csr", "sparse"), ("meta", "meta")]:
         assert word in (read[name].unsupported or "")
-    assert "quantized" in (read["quantized"].unsupported or "")
+    np.testing.assert_allclose(read["quantized"].values(), state["quantized"].dequantize())
     assert [read[n].shape for n in ("sparse", "csr", "quantized", "meta")] == [
         *[(3, 3)] * 3,
         (4, 5),
@@ -269,12 +262,6 @@ def big_endian() -> bytes:
 def test_other_files_are_named(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(CheckpointError, match=reason):
-        read_checkpoint(tmp_path / "w")
-
-
-def test_torchscript_is_named(tmp_path: Path) -> None:
-    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "w"))
-    with pytest.raises(CheckpointError, match="TorchScript"):
         read_checkpoint(tmp_path / "w")
 
 

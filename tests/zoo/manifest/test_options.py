@@ -39,6 +39,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("cuda_device", 1, "1", ["--cuda-device", "1"]),
     ("weights-file", "best.th", "best.th", ["--weights-file", "best.th"]),
     ("part", "unet", "unet", ["--model", "unet"]),
+    ("key", "model.ema", "model.ema", ["--key", "model.ema"]),
     ("timeout", 2.5, "2.5", ["--timeout", "2.5"]),
     ("max-unpacked-size", 3 * 2**30, "3G", ["--max-unpacked-size", "3GiB"]),
     ("reference", "ner-2018", "ner-2018", ["--reference", "ner-2018"]),

@@ -1,0 +1,42 @@
+"""Ends a command with 3 where `--fail-on` says so, and names what failed on standard error."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from allennlp_analyze.text.lines import one_line
+
+if TYPE_CHECKING:
+    from allennlp_analyze.results.layer import ModelReport
+    from allennlp_analyze.zoo.results import ZooReport
+
+FAILED = 3
+MAX_NAMED = 10
+
+
+def gate(report: "ModelReport", fail_on: str) -> int:
+    """Returns the exit code of one model: 3 if a layer fails, or the model."""
+    from allennlp_analyze.results.failing import failures
+
+    return name_failed(failures(report, fail_on), "layers")
+
+
+def gate_of_zoo(report: "ZooReport", fail_on: str) -> int:
+    """Returns the exit code of a zoo: 3 if the verdict on a model fails."""
+    from allennlp_analyze.results.failing import fails
+
+    found = [
+        f"{model.name}: {one_line(model.outcome.summary.sentence)}"
+        for model in report.models
+        if model.outcome.summary is not None and fails(model.outcome.summary.verdict, fail_on)
+    ]
+    return name_failed(found, "models")
+
+
+def name_failed(lines: Sequence[str], what: str) -> int:
+    """Print the first lines to standard error; returns 3 if there are any, else 0."""
+    for line in lines[:MAX_NAMED]:
+        print(f"failed: {one_line(line)}", file=sys.stderr)
+    if len(lines) > MAX_NAMED:
+        print(f"failed: {len(lines) - MAX_NAMED} more {what}", file=sys.stderr)
+    return FAILED if lines else 0

@@ -1,0 +1,61 @@
+"""Says what the keys of a training checkpoint mean: the model, its copies, and what is neither."""
+
+import re
+from typing import Optional
+
+# Keys that hold a model; it keeps its own names if nothing else in the file is one.
+WRAPPERS = frozenset(
+    "state_dict model_state_dict model_state model module net network weights params model_weights"
+    " params_ema state_dict_ema model_ema ema_state_dict ema_model ema".split()
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_COPY = frozenset("ema swa averaged average avg shadow".split())
+_OPTIMIZER = "of the optimizer, not of the model"
+_TRAINING = "of the training, not of the model"
+_GENERATOR = "a random generator's state, not of the model"
+_GROUPS = (
+    (frozenset("optimizer optimizers optim optims opt".split()), _OPTIMIZER),
+    (
+        frozenset("scheduler schedulers sched".split()),
+        "of the learning-rate scheduler, not of the model",
+    ),
+    (frozenset(("rng",)), _GENERATOR),
+    (frozenset("scaler amp".split()), "of the loss scaler, not of the model"),
+    (
+        frozenset("hyper hparams hyperparameters args cfg config opts options settings".split()),
+        "of the settings, not of the model",
+    ),
+    (frozenset("callbacks loops trainer sampler dataloader datamodule".split()), _TRAINING),
+)
+_IN_TRAINING = frozenset(
+    "epoch epochs step steps iteration iterations loss losses metric metrics history best log logs"
+    " score scores progress train training state accuracy acc time version".split()
+)
+
+
+def words_of(key: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(key[:200])]
+
+
+def is_copy(key: str) -> bool:
+    """Whether a model under this key is the average of the model beside it."""
+    return bool(_COPY & set(words_of(key)))
+
+
+def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[str]:
+    """Returns the reason if what stands under `key` in a checkpoint is not of the model.
+
+    `is_optimizer` says that it has the form of an optimizer's state, `has_matrices` that it holds
+    tensors of two dimensions and more.
+    """
+    if is_optimizer:
+        return _OPTIMIZER
+    words = words_of(key)
+    if "random" in words and words[-1] in ("random", "state", "states"):
+        return _GENERATOR
+    for known, reason in _GROUPS:
+        if known & set(words):
+            return reason
+    if not has_matrices and _IN_TRAINING & set(words):
+        return _TRAINING
+    return None

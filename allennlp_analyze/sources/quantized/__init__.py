@@ -1,0 +1,1 @@
+"""Dequantizes weights: joins codes, scales, zero points and indices into one tensor each."""
