@@ -54,6 +54,7 @@ def analyze(
     jobs: Optional[int] = Settings.jobs,
     cuda_device: int = Settings.cuda_device,
     weights_file: Union[str, "os.PathLike[str]", None] = Reading.weights_file,
+    part: Union[str, "os.PathLike[str]", None] = Reading.part,
     key: Optional[str] = Reading.key,
     sha256: Optional[str] = Reading.sha256,
     timeout: float = Limits.timeout,

@@ -152,7 +152,12 @@ def analyze_archive(
         if changed is not None:
             raise SourceError(f"{changed}: changed while it was being analyzed; run again")
     asked = redacted_in(
-        {"weights_file": reading.weights_file, "key": reading.key, **plain(building)}
+        {
+            "weights_file": reading.weights_file,
+            "part": reading.part,
+            "key": reading.key,
+            **plain(building),
+        }
     )
     files = (*beside_files, *(start.files if start else ()), *source.files)
     report = replace(report, settings={**report.settings, **asked}, files=files)
@@ -167,6 +172,7 @@ def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[
         max_unpacked_size=reading.limits.max_unpacked_size,
         timeout=reading.limits.timeout,
         sha256=reading.sha256,
+        part=reading.part,
         key=reading.key,
     )
 
@@ -254,7 +260,7 @@ def _measured(
 
 def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
     started_from = None if base is None else base.archive
-    unread = {"base": started_from, "weights_file": None, "key": None}
+    unread = {"base": started_from, "weights_file": None, "part": None, "key": None}
     return {**plain(settings), **unread, **plain(Building())}
 
 

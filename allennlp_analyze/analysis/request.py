@@ -31,6 +31,7 @@ class Reading:
     weights_file: Optional[str] = default("weights_file")
     sha256: Optional[str] = default("sha256")
     key: Optional[str] = default("key")
+    part: Optional[str] = default("part")
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

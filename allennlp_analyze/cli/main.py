@@ -65,9 +65,11 @@ def _analyze(args: argparse.Namespace) -> int:
     from allennlp_analyze.analysis.pipeline import run
     from allennlp_analyze.analysis.request import Building, Reading, Writing, default_directory
 
+    part = choices.get("part")
+    named = f"{args.archive}/{part}" if part else args.archive
     outcome = run(
         laid_over(Reading(args.archive), choices),
-        laid_over(Writing(default_directory(args.archive)), choices),
+        laid_over(Writing(default_directory(named)), choices),
         settings,
         laid_over(Building(), choices),
         reference=choices.get("reference"),

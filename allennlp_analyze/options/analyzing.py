@@ -111,6 +111,16 @@ ANALYZING: tuple[Option, ...] = (
         metavar="FILE",
     ),
     Option(
+        "part",
+        Values(values.path_text, "a path below the directory"),
+        Section.WEIGHTS,
+        ONE_MODEL,
+        "the one model to analyze in a directory of several: a part of a pipeline, a checkpoint of"
+        " a training, a repository in a cache of the Hub",
+        metavar="NAME",
+        flag="model",
+    ),
+    Option(
         "key",
         Values(values.text_of, "a key, or a path of keys with dots"),
         Section.WEIGHTS,

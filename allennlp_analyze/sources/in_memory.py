@@ -95,7 +95,8 @@ def module_source(model: Any) -> tuple[Source, Any]:
         raise UsageError(f"the module {excerpt(name)} has no parameters")
     source = _source(name, found)
     computed = {
-        x: replace(_held(x, weight), is_weight=True) for x, weight in _computed(model, found.tensors)
+        x: replace(_held(x, weight), is_weight=True)
+        for x, weight in _computed(model, found.tensors)
     }
     tensors = {**source.tensors, **computed}
     source = replace(source, tensors=tensors, config=_configuration(model))

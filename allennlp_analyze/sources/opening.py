@@ -1,13 +1,13 @@
 """Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from allennlp_analyze.errors import Advice, CheckpointError, SourceError, UsageError
+from allennlp_analyze.errors import Advice, CheckpointError, SourceError
 from allennlp_analyze.options.choices import checked, default
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.archive import (
@@ -19,32 +19,23 @@ from allennlp_analyze.sources.archive import (
     read_archive,
 )
 from allennlp_analyze.sources.damaged import DamagedError
-from allennlp_analyze.sources.directory import ARCHIVE, read_directory
+from allennlp_analyze.sources.digests import check_sha256, sha256_of
+from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, choose_member
+from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE, list_weights
+from allennlp_analyze.sources.directories.opened import model_at, open_directory, read_parts
 from allennlp_analyze.sources.download.cache import evict, fetch, is_url
-from allennlp_analyze.sources.formats.gguf.splits import first_part, parts_of
-from allennlp_analyze.sources.formats.registry import DISTRIBUTED_METADATA, read_weights
+from allennlp_analyze.sources.formats.gguf.splits import parts_of
 from allennlp_analyze.sources.formats.registry import head as first_bytes
-from allennlp_analyze.sources.formats.sharded import (
-    INDEX_ENDING,
-    PREFERRED_INDEXES,
-    are_shards,
-    is_index,
-    read_sharded,
-)
+from allennlp_analyze.sources.formats.registry import read_weights
+from allennlp_analyze.sources.formats.sharded import is_index, read_sharded
 from allennlp_analyze.sources.quantized.joining import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
-from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.redaction import redacted_url
-
-ADAPTER_CONFIG = "adapter_config.json"
-
-_LISTED = 20
-PREFERRED_WEIGHTS = ("weights.th", "best.th", "model.safetensors", "pytorch_model.bin")
 
 
 @contextmanager
@@ -55,14 +46,16 @@ def open_source(
     max_unpacked_size: int = default("max_unpacked_size"),
     timeout: float = default("timeout"),
     sha256: Optional[str] = None,
+    part: Optional[str] = None,
     key: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
-    `weights_file` is a path or URL, or the name of a weights file inside `archive`. `timeout` is
-    the number of seconds without data after which an HTTP download fails. `sha256` is the expected
-    digest of the file `archive`; it is checked before anything in the file is read. `key` picks one
-    state dict of a weights file that has several. Temporary files are removed on exit.
+    `weights_file` is a path or URL, or the name of a weights file inside `archive`. `part` is the
+    path of one model below the directory `archive`. `timeout` is the number of seconds without data
+    after which an HTTP download fails. `sha256` is the expected digest of the file `archive`; it is
+    checked before anything in the file is read. `key` picks one state dict of a weights file that
+    has several. Temporary files are removed on exit.
 
     Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
     `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
@@ -70,9 +63,11 @@ def open_source(
     sha256 = checked("sha256", sha256)
     path = fetch(archive, quiet, timeout)
     if sha256 is not None:
-        _check_sha256(path, archive, sha256)
+        check_sha256(path, archive, sha256)
     with workspace() as directory:
-        opening = _Opening(archive, directory, weights_file, quiet, max_unpacked_size, timeout, key)
+        opening = _Opening(
+            archive, directory, weights_file, part, quiet, max_unpacked_size, timeout, key
+        )
         try:
             source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
@@ -90,6 +85,7 @@ class _Opening:
         archive: str,
         directory: Path,
         weights_file: Optional[str],
+        part: Optional[str],
         quiet: bool,
         max_unpacked_size: int,
         timeout: float,
@@ -102,6 +98,7 @@ class _Opening:
         self._name = url_path(archive) if self._is_url else archive
         self._directory = directory
         self._weights_file = weights_file
+        self._part = part
         self._outside = _outside_weights(weights_file, quiet, timeout)
         self._max_unpacked_size = max_unpacked_size
         self._files: dict[Path, FileState] = {}
@@ -126,6 +123,14 @@ class _Opening:
         self._fetched = path if self._is_url else None
         if path.is_dir():
             return self._open_directory(path)
+        if self._part is not None:
+            raise SourceError(
+                f"{self._archive}: is not a directory of several models",
+                Advice("part", "remove {}"),
+            )
+        return self._open_file(path)
+
+    def _open_file(self, path: Path) -> Source:
         if not path.is_file():
             raise SourceError(f"{self._archive}: is not a regular file")
         head = first_bytes(path, self._archive)
@@ -151,7 +156,7 @@ class _Opening:
         return Source(
             archive=self._archive,
             resolved=str(path),
-            sha256=_sha256(path),
+            sha256=sha256_of(path),
             weights_file=str(path),
             tensors=weights.tensors,
             config={**weights.config, **({} if is_alone else _settings(path.with_name(CONFIG)))},
@@ -167,8 +172,10 @@ class _Opening:
         wanted = self._weights_file or PREFERRED_WEIGHTS[0]
         contents = self._unpack(path, None if self._outside else wanted)
         if self._outside is None and contents.weights is None:
-            wanted = self._choose(contents.weights_members)
+            with self._named():
+                wanted, told = choose_member(contents.weights_members, self._weights_file)
             contents = self._unpack(path, wanted)
+            contents = replace(contents, warnings=(*contents.warnings, *told))
         label = f"{self._archive}: {wanted}"
         weights = self._outside or contents.weights
         if weights is None:
@@ -184,64 +191,41 @@ class _Opening:
             raise type(error)(f"{self._archive}: {error.text}", *error.advice) from None
 
     def _open_directory(self, path: Path) -> Source:
+        with self._named():
+            opened = open_directory(path, self._part)
+            self._reads(*opened.read)
+        if opened.part:
+            self._archive = self._name = f"{self._archive.rstrip('/')}/{opened.part}"
+        path = opened.path
+        if not path.is_dir():
+            return self._open_file(path)
+        if not self._outside and (path / ARCHIVE).is_file() and not list_weights(path).weights:
+            return self._open_archive(path / ARCHIVE)
         vocabulary = path / "vocabulary"
         self._reads(path / CONFIG, path / ADAPTER_CONFIG, vocabulary, *vocabulary.glob("*.txt"))
-        contents = self._listed(path)
+        with self._named():
+            model = model_at(path, single=self._weights_file is not None)
+            self._reads(*model.read)
+            if self._outside is None:
+                chosen, weights = read_parts(model.parts, self._weights_file, self._read_part)
         if self._outside is not None:
-            weights = self._outside
-        elif self._weights_file is None and (path / DISTRIBUTED_METADATA).is_file():
-            weights = path / DISTRIBUTED_METADATA
-        elif not contents.weights_members and (path / ARCHIVE).is_file():
-            return self._open_archive(path / ARCHIVE)
-        else:
-            weights = path / self._choose_in_directory(path, contents.weights_members)
-        return self._source(path, contents, str(weights), self._read(weights, str(weights)))
+            chosen, weights = self._outside, self._read(self._outside, str(self._outside))
+        warnings = (*model.contents.warnings, *opened.warnings, *model.warnings)
+        contents = replace(model.contents, warnings=warnings)
+        return self._source(path, contents, str(chosen), weights)
 
-    def _choose_in_directory(self, path: Path, members: tuple[str, ...]) -> str:
-        """Choose as `_choose` does, or choose the index of sharded weights."""
-        indexes = sorted(file.name for file in path.glob(f"*{INDEX_ENDING}") if file.is_file())
-        if self._weights_file in indexes:
-            return self._weights_file or ""
-        unsharded = [name for name in PREFERRED_WEIGHTS if name in members]
-        if self._weights_file is not None or unsharded:
-            return self._choose(members)
-        preferred = [name for name in PREFERRED_INDEXES if name in indexes]
-        if preferred or len(indexes) == 1:
-            return (preferred or indexes)[0]
-        if first_part(members):
-            return first_part(members)
-        if len(members) > 1 and are_shards(members):
-            raise SourceError(
-                f"{self._archive}: contains {len(members)} shards ({excerpt(members[0])}, ...)"
-                f" but no index (a file whose name ends in {INDEX_ENDING})"
-            )
-        return self._choose(members)
-
-    def _listed(self, path: Path) -> Contents:
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Put the name of the archive before the text of an error that does not name a file."""
         try:
-            return read_directory(path)
+            yield
+        except CheckpointError:
+            raise
         except SourceError as error:
             raise SourceError(f"{self._archive}: {error.text}", *error.advice) from None
 
-    def _choose(self, members: tuple[str, ...]) -> str:
-        """Choose the weights file to read from those in the archive or directory."""
-        listed = _listing(members)
-        if self._weights_file is not None:
-            if self._weights_file in members:
-                return self._weights_file
-            raise SourceError(
-                f"{self._archive}: no weights file {redacted_url(self._weights_file)!r}"
-                f" on disk or inside; the archive contains: {listed}"
-            )
-        preferred = [name for name in PREFERRED_WEIGHTS if name in members]
-        if preferred or len(members) == 1:
-            return (preferred or members)[0]
-        if not members:
-            raise SourceError(f"{self._archive}: contains no weights file (weights.th)")
-        raise SourceError(
-            f"{self._archive}: contains several weights files ({listed})",
-            Advice("weights_file", "choose one with {}"),
-        )
+    def _read_part(self, path: Path) -> Weights:
+        return self._read(path, str(path))
 
     def _source(
         self, path: Path, contents: Contents, weights_file: str, weights: Weights
@@ -281,13 +265,6 @@ class _Opening:
         return weights
 
 
-def _listing(members: tuple[str, ...]) -> str:
-    """Returns the names for a message: the first ones, and how many there are beside them."""
-    names = ", ".join(excerpt(name) for name in members[:_LISTED])
-    more = len(members) - _LISTED
-    return (f"{names} and {more} more" if more > 0 else names) or "none"
-
-
 def _check_unpacked(source: Source, limit: int) -> None:
     """Raise `SourceError` if compressed and repeated values have more than `limit` bytes."""
     total = sum(tensor.unpacked for tensor in source.tensors.values())
@@ -323,28 +300,3 @@ def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -
 def _should_be_archive(archive: str, head: bytes) -> bool:
     """Whether a file that is not gzip has the name of an archive: it is damaged, not weights."""
     return archive.endswith((".tar.gz", ".tgz", ".gz")) and not head.startswith(b"PK")
-
-
-def _check_sha256(path: Path, archive: str, expected: str) -> None:
-    """Raise `DamagedError` if the digest of `path` differs; a download is then evicted."""
-    named = redacted_url(archive)
-    if path.is_dir():
-        raise UsageError(f"{named}: is a directory, which has no SHA-256 digest")
-    if not path.is_file():
-        raise SourceError(f"{named}: is not a regular file")
-    try:
-        found = _sha256(path)
-    except OSError as error:
-        raise SourceError(f"{named}: cannot be read ({error.strerror})") from None
-    if found != expected:
-        if is_url(archive):
-            evict(path)
-        raise DamagedError(f"{named}: has the SHA-256 digest {found}; expected {expected}")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        for chunk in iter(lambda: file.read(2**20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -199,7 +199,7 @@ class ZooReport:
     """The analysis of all models of a zoo, from which every report of the zoo is written.
 
     `summary` is the result of `summary.summarize_zoo`; reports that need it cannot be written
-    without it.
+    without it. `trainer_files` and `unread` are those of the manifest: what was passed over.
     """
 
     tool: ToolInfo
@@ -210,6 +210,8 @@ class ZooReport:
     claims: tuple[Claim, ...] = ()
     seconds: float = 0.0
     summary: Optional[ZooSummary] = None
+    trainer_files: int = 0
+    unread: tuple[str, ...] = ()
 
     @property
     def counted(self) -> tuple[ZooModel, ...]:

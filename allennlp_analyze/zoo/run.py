@@ -291,6 +291,8 @@ def _report(
         models=tuple(models),
         claims=zoo_claims([model for model in models if model.is_counted]),
         summary=summarize_zoo(models),
+        trainer_files=manifest.trainer_files,
+        unread=manifest.unread,
     )
 
 

@@ -1,5 +1,6 @@
 """Analyzes one model of a zoo; every model gets an outcome, even after an error."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,13 +14,14 @@ from allennlp_analyze._version import VERSION
 from allennlp_analyze.analysis.pipeline import run
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.writing import TABLE
-from allennlp_analyze.errors import AnalyzeError
+from allennlp_analyze.errors import AnalyzeError, SourceError
 from allennlp_analyze.options.choices import material
 from allennlp_analyze.reports.html.model import PAGE
 from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.worst import judged_layers, worst_layer
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.directories.layouts import is_repository, snapshot
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.sources.formats.sharded import is_index
 from allennlp_analyze.storage.files import make_directory, write_atomically
@@ -71,7 +73,12 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
     return Unit(
         entry.name,
         Reading(
-            entry.archive, choices.weights_file, entry.sha256, choices.key, limits=choices.limits
+            entry.archive,
+            choices.weights_file,
+            entry.sha256,
+            choices.key,
+            choices.part,
+            choices.limits,
         ),
         Writing(
             directory,
@@ -98,6 +105,8 @@ def _facts(named: Optional[str]) -> list[object]:
     path = Path(os.path.expanduser(named))
     if is_index(named):
         path = path.parent
+    with contextlib.suppress(SourceError):  # opening it will say what is wrong
+        path = snapshot(path)[0] if is_repository(path) else path
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [asdict(state_of(file)) for file in files if file.is_file()]
 

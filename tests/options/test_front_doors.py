@@ -35,6 +35,7 @@ BAD: "dict[str, tuple[str, str]]" = {
     "jobs": ("2.5", "'2.5' is not a whole number"),
     "cuda_device": ("first", "'first' is not a number"),
     "weights_file": ("", "'' is empty"),
+    "part": (" ", "' ' is empty"),
     "key": (" ", "' ' is empty"),
     "sha256": ("abc", "'abc' is not a SHA-256 digest of 64 hexadecimal digits"),
     "timeout": ("86401", "'86401' must be a finite number of seconds above 0, at most 86400"),

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from allennlp_analyze.errors import Advice, CheckpointError, SourceError
+from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.text.links import url_path
 
 if TYPE_CHECKING:
     from allennlp_analyze.sources.tensor import Weights
@@ -42,7 +44,7 @@ class WeightsFormat(Protocol):
 class TorchFile:
     """A file written by `torch.save`, in either of its formats."""
 
-    endings = (".th", ".pt", ".pth", ".bin", ".jit", ".pt2")
+    endings = (".th", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pkl", ".jit", ".pt2")
 
     def recognizes(self, head: bytes) -> bool:
         """Returns True for every other file: the reader's error says what the file is."""
@@ -61,7 +63,8 @@ class Safetensors:
     endings = (".safetensors",)
 
     def recognizes(self, head: bytes) -> bool:
-        return head[8:9] == b"{"
+        # A header is shorter than 4 GiB; GGUF has such a brace, too, with 123 tensors.
+        return head[4:9] == b"\0\0\0\0{"
 
     def read(self, path: Path, label: str) -> "Weights":
         from allennlp_analyze.sources.formats.safetensors import read_safetensors
@@ -198,12 +201,19 @@ def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights"
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
     `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
-    `SourceError`, also for a name that is longer than `MAX_NAME`.
+    `SourceError`, which names the format of a file that has another one, also for a name that is
+    longer than `MAX_NAME`.
     """
     from allennlp_analyze.sources.views import MAX_NAME
 
     begins = head(path, label)
-    known = next(x for x in FORMATS if x.recognizes(begins) or label.endswith(x.endings))
+    known = by_content(begins)
+    if known is None:
+        named = by_ending(label)
+        strange = foreign.recognized(foreign.File(begins, file_name(label), path))
+        if strange is not None and not (strange.is_weak and named):
+            raise CheckpointError(f"{label}: {strange.described}")
+        known = named or FORMATS[-1]
     if key is None:
         weights = known.read(path, label)
     elif isinstance(known, TorchFile):
@@ -216,6 +226,22 @@ def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights"
     if any(len(name) > MAX_NAME for name in weights.tensors):
         raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
     return weights
+
+
+def by_content(begins: bytes) -> Optional[WeightsFormat]:
+    """Returns the format of a file by its first bytes, or None if only torch may know it."""
+    return next((known for known in FORMATS[:-1] if known.recognizes(begins)), None)
+
+
+def by_ending(label: str) -> Optional[WeightsFormat]:
+    """Returns the format of a file by the ending of its path or URL, or None."""
+    name = file_name(label).lower()
+    return next((known for known in FORMATS if name.endswith(known.endings)), None)
+
+
+def file_name(label: str) -> str:
+    """Returns the path of a URL, which parameters may follow, or `label` if it is none."""
+    return url_path(label) if "://" in label else label
 
 
 def head(path: Path, label: str) -> bytes:

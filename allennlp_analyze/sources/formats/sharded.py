@@ -23,11 +23,13 @@ MAX_SHARDS = 10_000
 # An index has three objects, and its metadata perhaps some more.
 _MAX_OBJECTS = 10_000
 _OBJECT_OR_STRING = re.compile(rb'[\[{]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.[a-z]+")
+# Both may name a variant: `.fp16` of diffusers.
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}(\.[a-z0-9_]+)+")
+_INDEX = re.compile(r"\.index(\.[a-z0-9_]+)?\.json\Z")
 
 
 def is_index(name: str) -> bool:
-    return name.endswith(INDEX_ENDING)
+    return _INDEX.search(name) is not None
 
 
 def are_shards(names: Iterable[str]) -> bool:

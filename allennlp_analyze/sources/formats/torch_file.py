@@ -3,8 +3,9 @@
 import mmap
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats import foreign
@@ -29,6 +30,8 @@ _DAMAGE = (
 )
 _TAR_FORMAT = "is in torch's tar format (before 2017), which is not supported"
 
+Result = TypeVar("Result")
+
 
 def read_checkpoint(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
     """Returns the model's tensors by name, as `read_torch` does."""
@@ -42,9 +45,20 @@ def read_torch(path: Path, label: Optional[str] = None, key: Optional[str] = Non
     of the path. Raises `CheckpointError`, and nothing else, if the file cannot be read, is damaged,
     or has no tensors that torch.save wrote.
     """
-    label = label or str(path)
+    return _guarded(partial(_read, key=key), path, label or str(path))
+
+
+def read_contents(path: Path) -> object:
+    """Returns everything that the file holds, with the descriptions of its tensors.
+
+    Raises `CheckpointError`.
+    """
+    return _guarded(_contents, path, str(path))
+
+
+def _guarded(read: Callable[[Path], Result], path: Path, label: str) -> Result:
     try:
-        return _read(path, key)
+        return read(path)
     except CheckpointError as error:
         raise CheckpointError(f"{label}: {error}") from None
     except OSError as error:
@@ -53,6 +67,10 @@ def read_torch(path: Path, label: Optional[str] = None, key: Optional[str] = Non
         raise CheckpointError(f"{label}: needs too much memory to read") from None
     except _DAMAGE as error:
         raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
+
+
+def _contents(path: Path) -> object:
+    return _read_format(map_file(path), str(path))[0]
 
 
 def _read(path: Path, key: Optional[str]) -> Weights:

@@ -1,7 +1,8 @@
 """Runs the analyses of a zoo on an executor; each starts only when it fits into memory."""
 
+import itertools
 import multiprocessing
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -37,6 +38,8 @@ UNKNOWN_BYTES = 2**30
 END_SECONDS = 10.0
 # Factor for a file with one square float32 matrix: its Gram matrix and a copy, in float64.
 WORST_GRAM = 4
+# How many files below a directory without weights are looked at for its size.
+MAX_COUNTED = 10_000
 
 
 class Engine(Protocol):
@@ -115,13 +118,21 @@ def estimated_bytes(archive: str, settings: Settings) -> int:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of the readable files in a directory; 0 if it does not exist."""
+    """Bytes of a file, or of the readable files in a directory; 0 if it does not exist.
+
+    In a directory without weights, those of the directories below it count: it may be a cache.
+    """
     try:
         if path.is_dir():
-            return sum(f.stat().st_size for f in path.iterdir() if f.name.endswith(MODEL_ENDINGS))
+            top = _bytes_of(path.iterdir())
+            return top or _bytes_of(itertools.islice(path.rglob("*"), MAX_COUNTED))
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _bytes_of(files: Iterable[Path]) -> int:
+    return sum(x.stat().st_size for x in files if x.name.endswith(MODEL_ENDINGS) and x.is_file())
 
 
 def completed(

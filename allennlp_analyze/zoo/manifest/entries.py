@@ -25,8 +25,14 @@ class ZooEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The models of a zoo. `source` is the user's argument, `title` a name for people."""
+    """The models of a zoo. `source` is the user's argument, `title` a name for people.
+
+    In a directory, `trainer_files` are the files of trainers that are no models; `unread` lists
+    what was found but is not read, each with what it is.
+    """
 
     title: str
     source: str
     entries: tuple[ZooEntry, ...]
+    trainer_files: int = 0
+    unread: tuple[str, ...] = ()

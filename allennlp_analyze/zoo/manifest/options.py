@@ -28,6 +28,7 @@ class Choices:
     limits: Limits = field(default_factory=Limits)
     building: Building = field(default_factory=Building)
     weights_file: Optional[str] = default("weights_file")
+    part: Optional[str] = default("part")
     key: Optional[str] = default("key")
     reference: Optional[str] = default("reference")
     plots: bool = False

@@ -18,6 +18,7 @@ from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.sources.download.cache import SCHEMES, is_url
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.text.links import url_path
+from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted, redacted_url
 from allennlp_analyze.zoo.manifest.entries import Manifest, ZooEntry
 from allennlp_analyze.zoo.manifest.names import distinct, slugs
@@ -30,6 +31,7 @@ from allennlp_analyze.zoo.manifest.records import (
     read_records,
 )
 from allennlp_analyze.zoo.manifest.scan import (
+    Found,
     is_glob,
     is_model_file,
     models_below,
@@ -51,6 +53,8 @@ SHIPPED = ("allennlp-2018", "allennlp-public", "torchvision-2018")
 MANIFESTS = data.HERE / "manifests"
 # How many parent directories the name of a model may include to be unique.
 _PARENTS = 4
+# How many files of formats that are not read an error names.
+_MAX_UNREAD = 3
 
 
 def read_manifest(text: str) -> Manifest:
@@ -108,11 +112,14 @@ def _of_directory(text: str, path: Path) -> Manifest:
     return _of_paths(text, path.resolve().name or text, path, models_below(path))
 
 
-def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manifest:
+def _of_paths(text: str, title: str, base: Path, found: Found) -> Manifest:
+    paths = found.models
     if not paths:
+        others = f"; found but not read: {enumerated(found.unread, _MAX_UNREAD)}"
         raise UsageError(
             f"{text}: contains no model: no {', '.join(f'*{e}' for e in MODEL_ENDINGS)}, and no"
-            " directory with weights.th or model.tar.gz and config.json"
+            f" directory with weights.th or model.tar.gz and config.json"
+            f"{others if found.unread else ''}"
         )
     relative = [path.relative_to(base) for path in paths]
     names = distinct([_names_below(path, base) for path in relative])
@@ -123,6 +130,8 @@ def _of_paths(text: str, title: str, base: Path, paths: Sequence[Path]) -> Manif
             ZooEntry(name, str(path), below.parts[0] if len(below.parts) > 1 else "", place=text)
             for name, path, below in zip(names, paths, relative)
         ),
+        found.trainer_files,
+        found.unread,
     )
 
 

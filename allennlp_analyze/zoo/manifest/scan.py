@@ -1,39 +1,101 @@
 """Finds the models below a directory, or those that a glob matches."""
 
-import contextlib
 import fnmatch
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from allennlp_analyze.errors import UsageError
-from allennlp_analyze.sources.archive import CONFIG, is_weights
-from allennlp_analyze.sources.directory import ARCHIVE
+from allennlp_analyze.errors import SourceError
+from allennlp_analyze.sources.archive import CONFIG
+from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, are_variants
+from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE
+from allennlp_analyze.sources.directories.foreign import recognized_directory
+from allennlp_analyze.sources.directories.judging import Judgement, Kind, judge
+from allennlp_analyze.sources.directories.layouts import (
+    MODULES,
+    is_repository,
+    natural,
+    part_names,
+    snapshot,
+)
 from allennlp_analyze.sources.formats.gguf.splits import is_later_part
-from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.sources.formats.registry import (
+    ARCHIVE_ENDINGS,
+    DISTRIBUTED_METADATA,
+    MODEL_ENDINGS,
+)
 from allennlp_analyze.sources.formats.sharded import are_shards, is_index
-from allennlp_analyze.sources.opening import PREFERRED_WEIGHTS
+from allennlp_analyze.text.lines import excerpt
+from allennlp_analyze.zoo.manifest.walking import listed, walk
 
 _MAGIC = re.compile(r"[*?[]")
 _ANY_DEPTH = "**"
+# States of a training in directories of their own, which may lie in that of its final model.
+_CHECKPOINT = re.compile(r"(checkpoint|epoch|step|global_step|iter)[-_]?\d+", re.IGNORECASE)
+_VOCABULARY = "vocabulary"
+
+
+@dataclass
+class Found:
+    """The models that were found, sorted, and what is passed over.
+
+    `unread` are paths with what is there, `trainer_files` a number of files.
+    """
+
+    models: tuple[Path, ...] = ()
+    trainer_files: int = 0
+    unread: tuple[str, ...] = ()
+
+
+@dataclass
+class _Finding:
+    """What has been found so far; `root` is where relative paths in messages begin."""
+
+    root: Path
+    models: dict[Path, None] = field(default_factory=dict)
+    trainers: set[Path] = field(default_factory=set)
+    unread: dict[str, None] = field(default_factory=dict)
+    parts: set[Path] = field(default_factory=set)
+    judged: dict[Path, Judgement] = field(default_factory=dict)
+
+    def found(self) -> Found:
+        directories = {path for path in self.models if path.is_dir()}
+        outside = [x for x in self.models if not self._is_part(x, directories)]
+        return Found(tuple(_in_order(outside)), len(self.trainers), tuple(self.unread))
+
+    def judge(self, path: Path) -> Judgement:
+        if path not in self.judged:
+            archive = path.name.lower().endswith(ARCHIVE_ENDINGS)
+            self.judged[path] = Judgement(Kind.OTHER) if archive else judge(path)
+        return self.judged[path]
+
+    def weights(self, files: Iterable[Path]) -> list[str]:
+        """Returns the names of those of `files` that are weights files, by name and contents."""
+        named = (path for path in files if is_model_file(path.name))
+        return [path.name for path in named if self.judge(path).kind is Kind.MODEL]
+
+    def _is_part(self, path: Path, directories: Collection[Path]) -> bool:
+        """Whether a model belongs to that of a directory above: a module, or a file beside it."""
+        if path in self.parts or any(above in self.parts for above in path.parents):
+            return True
+        return path not in directories and any(
+            _CHECKPOINT.fullmatch(path.relative_to(above).parts[0]) is None
+            for above in path.parents
+            if above in directories
+        )
+
+    def says(self, path: Path, reason: str) -> None:
+        try:
+            path = path.relative_to(self.root)
+        except ValueError:
+            pass
+        self.unread[f"{excerpt(path.as_posix(), 200)} {reason}"] = None
 
 
 def is_glob(text: str) -> bool:
     return _MAGIC.search(text) is not None
-
-
-def is_model_directory(names: Collection[str]) -> bool:
-    """Whether a directory with files of these names is one model for `open_source`.
-
-    This is a serialization directory, a directory of the Hub with configuration and weights, or one
-    with sharded weights, even without their index, because its shards are not models.
-    """
-    if CONFIG in names and not {*PREFERRED_WEIGHTS, ARCHIVE}.isdisjoint(names):
-        return True
-    weights = [name for name in names if is_weights(name)]
-    shards = [name for name in weights if are_shards([name])]
-    return bool(shards) and (len(shards) == len(weights) or any(map(is_index, names)))
 
 
 def is_model_file(name: str) -> bool:
@@ -41,26 +103,19 @@ def is_model_file(name: str) -> bool:
     return name.lower().endswith(MODEL_ENDINGS) and not name.startswith(".")
 
 
-def models_below(root: Path) -> tuple[Path, ...]:
-    """Returns every model below the directory `root`, or `root` itself, sorted.
+def models_below(root: Path) -> Found:
+    """Returns every model below the directory `root`, or `root` itself.
 
-    Hidden files and directories are skipped, and so are files inside the directory of a model. A
-    directory with several links counts once, under its own path if that is below `root`. Raises
-    `UsageError` if a directory cannot be read.
+    Hidden files and directories are skipped, and so are files inside the directory of a model,
+    unless they are the model's own checkpoints. A directory with several links counts once, under
+    its own path if that is below `root`. Raises `UsageError` if a directory cannot be read.
     """
-    found: list[Path] = []
-    for directory, files, directories in _walk(root):
-        if is_model_directory([path.name for path in files]):
-            found.append(directory)
-            directories.clear()
-        else:
-            names = {path.name for path in files}
-            models = (path for path in files if is_model_file(path.name))
-            found.extend(path for path in models if not is_later_part(path.name, names))
-    return tuple(sorted(found, key=_order))
+    finding = _Finding(root)
+    _look_below(root, finding)
+    return finding.found()
 
 
-def models_matching(pattern: str) -> tuple[Path, tuple[Path, ...]]:
+def models_matching(pattern: str) -> tuple[Path, Found]:
     """Returns the directory above the first wildcard of `pattern`, and the models that it matches.
 
     `**` matches any number of directories; circular links are not followed. Raises `UsageError`.
@@ -68,15 +123,116 @@ def models_matching(pattern: str) -> tuple[Path, tuple[Path, ...]]:
     parts = Path(os.path.expanduser(pattern)).parts
     first = next(number for number, part in enumerate(parts) if is_glob(part))
     base = Path(*parts[:first])
-    found: dict[Path, None] = {}
+    finding = _Finding(base)
     for match in _matches(base, parts[first:]):
         if match.is_dir():
-            found.update(dict.fromkeys(models_below(match)))
-        elif is_model_file(match.name) and match.is_file():
-            found[match] = None
-    directories = {path for path in found if path.is_dir()}
-    outside = [path for path in found if directories.isdisjoint(path.parents)]
-    return base, tuple(sorted(outside, key=_order))
+            _look_below(match, finding)
+        elif match.is_file():
+            _look_at(match, finding)
+    return base, finding.found()
+
+
+def _look_below(root: Path, finding: _Finding) -> None:
+    inside: set[Path] = set()  # directories of models, and what is below them
+    for directory, files, directories in walk(root):
+        if directory.parent in inside and _CHECKPOINT.fullmatch(directory.name) is None:
+            # Only directories that are models themselves count here.
+            inside.add(directory)
+            if _is_model_directory(directory, files, finding):
+                finding.models[directory] = None
+            continue
+        if is_repository(directory):
+            directories[:] = _snapshot_of(directory, finding)
+            continue
+        names = [path.name for path in (*files, *directories)]
+        if _is_model_directory(directory, files, finding):
+            finding.models[directory] = None
+            parts = {directory / name for name in (*_modules(directory, finding), _VOCABULARY)}
+            finding.parts |= parts
+            directories[:] = [path for path in directories if path not in parts]
+            inside.add(directory)
+            _count_trainers(files, finding)
+        elif (strange := recognized_directory([*names, *_hidden(directory)])) is not None and not (
+            any(is_model_file(path.name) and not strange.owns(path.name) for path in files)
+        ):
+            finding.says(directory, strange.described)
+            _count_trainers(files, finding)
+            directories.clear()
+        else:
+            for path in files:
+                if not is_later_part(path.name, names):
+                    _look_at(path, finding)
+
+
+def _look_at(path: Path, finding: _Finding) -> None:
+    """Judge one file outside the directories of models."""
+    if path.name.startswith("."):
+        return
+    if path.name.lower().endswith(ARCHIVE_ENDINGS):
+        finding.models[path] = None
+        return
+    found = finding.judge(path)
+    if found.kind is Kind.MODEL:
+        finding.models[path] = None
+    elif found.kind is Kind.TRAINER:
+        finding.trainers.add(path)
+    elif found.kind in (Kind.UNREAD, Kind.UNKNOWN):
+        finding.says(path, found.reason)
+
+
+def _count_trainers(files: Sequence[Path], finding: _Finding) -> None:
+    finding.trainers.update(x for x in files if finding.judge(x).kind is Kind.TRAINER)
+
+
+def _hidden(directory: Path) -> list[str]:
+    return [name for name in (DISTRIBUTED_METADATA,) if (directory / name).is_file()]
+
+
+def _is_model_directory(directory: Path, files: Sequence[Path], finding: _Finding) -> bool:
+    """Whether a directory is one model for `open_source`.
+
+    This is a serialization directory, a directory of the Hub with configuration and weights, a
+    model in modules, a distributed checkpoint, or one with sharded weights, even without their
+    index, because its shards are not models.
+    """
+    names = {path.name for path in files}
+    if (directory / DISTRIBUTED_METADATA).is_file() and any(x.endswith(".distcp") for x in names):
+        return True
+    if CONFIG in names and not {*PREFERRED_WEIGHTS, ARCHIVE}.isdisjoint(names):
+        return True
+    if MODULES in names and _modules(directory, finding):
+        return True
+    weights = finding.weights(files)
+    shards = [name for name in weights if are_shards([name])]
+    if shards and (len(shards) == len(weights) or any(map(is_index, names))):
+        return True
+    return {CONFIG, ADAPTER_CONFIG} & names != set() and are_variants(weights)
+
+
+def _modules(directory: Path, finding: _Finding) -> tuple[str, ...]:
+    """Returns the directories that the index of a model in modules lists."""
+    try:
+        return part_names(directory)
+    except SourceError as error:
+        finding.says(directory, error.text)
+        return ()
+
+
+def _snapshot_of(repository: Path, finding: _Finding) -> list[Path]:
+    """Add the model of a repository of the Hub's cache, or return the directory to search for it.
+
+    A repository with one model at its top is the model, under its own name.
+    """
+    try:
+        chosen = snapshot(repository)[0]
+    except SourceError as error:
+        finding.says(repository, error.text)
+        return []
+    files, _ = listed(chosen)
+    if len(finding.weights(files)) != 1 and not _is_model_directory(chosen, files, finding):
+        return [chosen]
+    finding.models[repository] = None
+    return []
 
 
 def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
@@ -87,64 +243,26 @@ def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     if part == _ANY_DEPTH and rest[:1] == (_ANY_DEPTH,):
         yield from _matches(base, rest)
     elif part == _ANY_DEPTH:
-        for directory, _, _ in _walk(base) if base.is_dir() else ():
+        for directory, _, _ in walk(base) if base.is_dir() else ():
             yield from _matches(directory, rest)
     elif not is_glob(part):
         if os.path.exists(base / part):
             yield from _matches(base / part, rest)
     elif base.is_dir():
         wanted = re.compile(fnmatch.translate(part))
-        files, directories = _listed(base)
+        files, directories = listed(base)
         for path in (*directories, *(() if rest else files)):
             if wanted.match(path.name):
                 yield from _matches(path, rest)
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
-    """Yields `root` and every directory below it once, with its files and its directories.
+def _in_order(paths: Sequence[Path]) -> list[Path]:
+    """Sort by path, numbers by value; a model follows the checkpoints in its directory."""
+    trained = {path.parent for path in paths if _CHECKPOINT.fullmatch(path.name)}
+    trained |= {path.parent.parent for path in paths if _CHECKPOINT.fullmatch(path.parent.name)}
 
-    Directories that the caller removes from the last list are skipped. Links come last, because
-    their targets may still appear under their own path.
-    """
-    seen: set[tuple[int, int]] = set()
-    pending, links = [root], list[Path]()
-    while pending or links:
-        directory = pending.pop() if pending else links.pop(0)
-        if _is_new(directory, seen):
-            files, directories = _listed(directory)
-            yield directory, files, directories
-            links.extend(path for path in directories if path.is_symlink())
-            pending.extend(path for path in directories if not path.is_symlink())
+    def key(path: Path) -> tuple[object, ...]:
+        parts: tuple[object, ...] = tuple(natural(part) for part in path.parts)
+        return (*parts, ((2, 0, ""),)) if path in trained else parts
 
-
-def _is_new(directory: Path, seen: set[tuple[int, int]]) -> bool:
-    """Add `directory` to `seen`. Returns False if it was there already, under any path."""
-    try:
-        status = directory.stat()
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot be read ({error.strerror or error})") from None
-    key = (status.st_dev, status.st_ino)
-    new = key not in seen
-    seen.add(key)
-    return new
-
-
-def _listed(directory: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the visible files and directories; broken links are skipped."""
-    files, directories = [], []
-    try:
-        with os.scandir(directory) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot be read ({error.strerror or error})") from None
-    for entry in sorted(visible, key=lambda entry: entry.name):
-        with contextlib.suppress(OSError):  # a link to itself
-            if entry.is_dir():
-                directories.append(directory / entry.name)
-            elif entry.is_file():
-                files.append(directory / entry.name)
-    return files, directories
-
-
-def _order(path: Path) -> tuple[str, ...]:
-    return path.parts
+    return sorted(paths, key=key)

@@ -130,6 +130,10 @@ def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
     yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
     causes = map(cause_line, report.require_summary().totals.causes)
     yield from titled_lines("Causes", causes, MAX_NAMED, ZOO)
+    if report.trainer_files:
+        files = count(report.trainer_files, "file")
+        yield f"Passed over: {files} of trainers (optimizers, random states), no models."
+    yield from titled_lines("Found but not read", report.unread, MAX_NAMED, ZOO)
     failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
     yield from titled_lines("Failed", failed, MAX_NAMED, TABLE)
 

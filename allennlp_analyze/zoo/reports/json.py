@@ -60,6 +60,8 @@ def _head(report: ZooReport) -> dict[str, Any]:
         "tool": plain(report.tool),
         "title": report.title,
         "manifest": report.manifest,
+        "trainer_files": report.trainer_files,
+        "unread": list(report.unread),
         "settings": plain(report.settings),
         "seconds": plain(report.seconds),
         "totals": plain(summary.totals),

@@ -124,6 +124,9 @@ class ZooPage:
     failed: Listed
     duplicates: Listed
     how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    trainer_files: int = 0
+    unread: tuple[str, ...] = ()
+    n_unread: int = 0
     terms: tuple[tuple[str, str, str], ...] = TERMS
 
 
@@ -151,6 +154,9 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
         failed=_listed([m for m in report.models if state_of(m) == FAILED_STATE]),
         duplicates=_listed([m for m in report.models if state_of(m) == DUPLICATE]),
         how=_how(report),
+        trainer_files=report.trainer_files,
+        unread=tuple(printable(line) for line in report.unread[:LISTED]),
+        n_unread=len(report.unread),
     )
 
 

@@ -38,6 +38,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("max_dim", 100, "100", ["--max-dim", "100"]),
     ("cuda_device", 1, "1", ["--cuda-device", "1"]),
     ("weights-file", "best.th", "best.th", ["--weights-file", "best.th"]),
+    ("part", "unet", "unet", ["--model", "unet"]),
     ("key", "model.ema", "model.ema", ["--key", "model.ema"]),
     ("timeout", 2.5, "2.5", ["--timeout", "2.5"]),
     ("max-unpacked-size", 3 * 2**30, "3G", ["--max-unpacked-size", "3GiB"]),
