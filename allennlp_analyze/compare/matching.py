@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Optional
 
 from allennlp_analyze.compare.results import MATCHED_BY
-from allennlp_analyze.matrices.kinds import plain_name
+from allennlp_analyze.matrices.names import plain_name
 from allennlp_analyze.results.layer import LayerResult
 
 BY_NAME, BY_SUFFIX, BY_ORDER = MATCHED_BY

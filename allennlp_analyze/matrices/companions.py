@@ -20,7 +20,7 @@ from allennlp_analyze.matrices.assembled import (
     spectral_normed,
     weight_normed,
 )
-from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.names import split_name
 from allennlp_analyze.sources.tensor import StoredTensor
 
 Places = Mapping[tuple[str, str], StoredTensor]

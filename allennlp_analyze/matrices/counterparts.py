@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
-from allennlp_analyze.matrices.kinds import looked_through
+from allennlp_analyze.matrices.names import looked_through
 
 # What PEFT puts before the names of the model that it wraps, and kohya's scripts before theirs.
 _OF_PEFT = "base_model.model."

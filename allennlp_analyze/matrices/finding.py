@@ -15,17 +15,10 @@ from allennlp_analyze.matrices.companions import Companions, find_companions
 from allennlp_analyze.matrices.experts import expert_blocks, file_name, listed_name
 from allennlp_analyze.matrices.fused import fused_blocks
 from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_part
-from allennlp_analyze.matrices.kinds import (
-    heads_side,
-    infer_kinds,
-    plain_name,
-    split_name,
-    stands_for,
-    transposed_groups,
-    words_of,
-)
+from allennlp_analyze.matrices.kinds import heads_side, infer_kinds, transposed_groups
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
+from allennlp_analyze.matrices.names import plain_name, split_name, stands_for, words_of
 from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
 from allennlp_analyze.matrices.parts import (
     Part,

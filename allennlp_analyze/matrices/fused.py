@@ -12,8 +12,8 @@ from typing import Any, Optional
 import numpy as np
 
 from allennlp_analyze.matrices.block import Block, in_turn, positive
-from allennlp_analyze.matrices.kinds import looked_through, split_name
 from allennlp_analyze.matrices.latent import COMPRESSIONS, EXPANSIONS, latent_blocks
+from allennlp_analyze.matrices.names import looked_through, split_name
 
 QKV = ("query", "key", "value")
 GATE_UP = ("gate", "up")

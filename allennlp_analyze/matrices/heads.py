@@ -7,7 +7,7 @@ import numpy as np
 
 from allennlp_analyze.matrices.block import Block
 from allennlp_analyze.matrices.fused import QKV, Heads, heads_of
-from allennlp_analyze.matrices.kinds import looked_through, split_name, stands_for
+from allennlp_analyze.matrices.names import looked_through, split_name, stands_for
 
 _QUERIES = frozenset("q_proj query q_lin q wq q_attn to_q linear_q".split())
 _KEYS = frozenset("k_proj v_proj key value k_lin v_lin k v wk wv to_k to_v".split())

@@ -5,6 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
+from allennlp_analyze.matrices.names import (
+    joined,
+    looked_through,
+    split_name,
+    stands_for,
+    words_of,
+)
 from allennlp_analyze.matrices.vocabularies import table_sizes
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST
@@ -13,20 +20,7 @@ Shape = tuple[int, ...]
 
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")
 _ATTENTION_LEAF = re.compile(r"in_proj_weight|[qkv]_proj_weight|_?(weight|[uvw])_(matrix|vector)")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Modules that hold the layer that they wrap under one of these names.
-_WRAPPERS = frozenset(
-    "_module module _orig_mod base_layer original_module _fsdp_wrapped_module"
-    " _checkpoint_wrapped_module default".split()
-)
-_WRAPPERS_BY_NAME = "modules_to_save"  # PEFT's, followed by the name of the adapter
-_WRAPPED = (*_WRAPPERS, _WRAPPERS_BY_NAME)
 _LARGEST_KERNEL = 11
-
-# What is stored of a parametrized parameter, and what older functions call the same.
-_PARAMETRIZED = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.original([01]?)")
-_OLDER_ENDINGS = {"": "_orig", "0": "_g", "1": "_v"}
-_STORED_FOR = re.compile(r"(.+)_orig|(.*weight(?:_(?:[ih]h|hr)_l\d+(?:_reverse)?)?)_(?:v|bar|raw)")
 
 # The last word of a Linear's name says what it does; that of an Embedding says what it contains.
 _OPERATIONS = frozenset(
@@ -49,54 +43,6 @@ _EXPERTS = frozenset("expert experts exps chexps moe".split())
 _CONVOLUTIONS = frozenset("cnn cnns tdnn convolution convolutions deconv patch".split())
 _SAMPLING = ("conv", "upsampl", "downsampl")
 _ATTENTION = frozenset("attention attentions attn".split())
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Returns the path of the module ("" for the model itself) and the parameter's name in it.
-
-    The parts of a parametrized parameter belong to the layer, under the names that
-    `torch.nn.utils.weight_norm` and `spectral_norm` use.
-    """
-    if name.endswith(("original", "original0", "original1")):
-        found = _PARAMETRIZED.fullmatch(name)
-        if found is not None:
-            return found[1] or "", found[2] + _OLDER_ENDINGS[found[3]]
-    if name.endswith(":0"):  # TensorFlow's "dense/kernel:0"
-        name = name[:-2].replace("/", ".")
-    module, _, leaf = name.rpartition(".")
-    return module, leaf
-
-
-def looked_through(path: str) -> str:
-    """Returns the path of a module without the wrappers in it, such as `_orig_mod`."""
-    if not any(part in path for part in _WRAPPED):
-        return path  # most names
-    kept = []
-    parts = iter(path.split("."))
-    for part in parts:
-        if part == _WRAPPERS_BY_NAME:
-            next(parts, None)
-        elif part not in _WRAPPERS:
-            kept.append(part)
-    return ".".join(kept)
-
-
-def plain_name(parameter: str) -> str:
-    """Returns the name of a parameter without the wrappers in it."""
-    module, _, leaf = parameter.rpartition(".")
-    seen = looked_through(module)
-    return parameter if seen == module else _join(seen, leaf)
-
-
-def stands_for(leaf: str) -> str:
-    """Returns the parameter from which `leaf` was made: `weight` for `weight_v`."""
-    found = _STORED_FOR.fullmatch(leaf)
-    return (found[1] or found[2]) if found else leaf
-
-
-def words_of(component: str) -> list[str]:
-    """Returns the lower-case words of an identifier without digits: "lm_head" equals "LmHead"."""
-    return [word.lower() for word in _WORD.findall(component)]
 
 
 def bare_parameter_kind(leaf: str, in_attention: bool, in_experts: bool = False) -> str:
@@ -182,7 +128,7 @@ def transposed_groups(source: Source, name: str) -> int:
     """
     module, leaf = split_name(name)
     shape = source.tensors[name].shape
-    bias = source.tensors.get(_join(module, "bias"))
+    bias = source.tensors.get(joined(module, "bias"))
     named = bool({"transpose", "transposed", "deconv"} & set(words_of(_component(module))))
     if stands_for(leaf) != "weight" or len(shape) < 3:
         return 0
@@ -211,7 +157,7 @@ class _Model:
     norms: Mapping[str, int]
 
     def bias(self, module: str) -> Optional[Shape]:
-        return self.shapes.get(_join(module, "bias"))
+        return self.shapes.get(joined(module, "bias"))
 
     def norm_width(self, module: str) -> Optional[int]:
         """Width of the normalization beside `module` or beside the list that contains it.
@@ -247,7 +193,7 @@ def _kind(model: _Model, name: str) -> str:
 def _kernel_kind(model: _Model, module: str, leaf: str, dimensions: int) -> str:
     """Returns the kind of a `kernel` of JAX or TensorFlow."""
     recurrent = "recurrent_kernel"
-    if leaf == recurrent or _join(module, recurrent) in model.shapes:
+    if leaf == recurrent or joined(module, recurrent) in model.shapes:
         return "recurrent"
     return "linear" if dimensions == 2 or heads_side(module, dimensions) else "convolution"
 
@@ -323,14 +269,14 @@ def _feeds_the_next(model: _Model, module: str, shape: Shape) -> bool:
     parent, _, number = module.rpartition(".")
     if not number.isdecimal() or len(number) > 9:
         return False
-    following = _join(parent, str(int(number) + 1))
-    bias, weight = model.bias(following), model.shapes.get(_join(following, "weight"), ())
+    following = joined(parent, str(int(number) + 1))
+    bias, weight = model.bias(following), model.shapes.get(joined(following, "weight"), ())
     return len(weight) == 2 and bias == weight[:1] and shape[0] != shape[1] == weight[1]
 
 
 def _has_biases(shapes: Mapping[str, Shape]) -> bool:
     weights = (split_name(name) for name, shape in shapes.items() if len(shape) == 2)
-    return any(leaf == "weight" and _join(module, "bias") in shapes for module, leaf in weights)
+    return any(leaf == "weight" and joined(module, "bias") in shapes for module, leaf in weights)
 
 
 def _norms(shapes: Mapping[str, Shape]) -> dict[str, int]:
@@ -349,7 +295,3 @@ def _component(module: str) -> str:
         if not part.isdigit():
             return part
     return ""
-
-
-def _join(module: str, leaf: str) -> str:
-    return f"{module}.{leaf}" if module else leaf

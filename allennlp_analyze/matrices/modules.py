@@ -10,9 +10,8 @@ from allennlp_analyze.matrices.kinds import (
     is_attention,
     is_experts,
     last_word_is_an_operation,
-    split_name,
-    stands_for,
 )
+from allennlp_analyze.matrices.names import split_name, stands_for
 
 # Class names, searched along the method resolution order, so that subclasses count.
 _WEIGHT_KINDS = {

@@ -7,7 +7,8 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.matrices.kinds import is_norm, split_name, words_of
+from allennlp_analyze.matrices.kinds import is_norm
+from allennlp_analyze.matrices.names import split_name, words_of
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.tensor import StoredTensor
 

@@ -7,8 +7,8 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
-from allennlp_analyze.matrices.kinds import looked_through, split_name, words_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
+from allennlp_analyze.matrices.names import looked_through, split_name, words_of
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 

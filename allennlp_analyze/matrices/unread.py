@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from allennlp_analyze.matrices.kinds import split_name
+from allennlp_analyze.matrices.names import split_name
 from allennlp_analyze.sources.tensor import StoredTensor
 
 _PACKED = ("qweight", "weight_packed")

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.matrices.kinds import infer_kinds, split_name, words_of
+from allennlp_analyze.matrices.kinds import infer_kinds
+from allennlp_analyze.matrices.names import split_name, words_of
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source

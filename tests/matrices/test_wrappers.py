@@ -13,8 +13,8 @@ from allennlp_analyze import analyze
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.matrices.counterparts import counterparts
 from allennlp_analyze.matrices.finding import find_matrices
-from allennlp_analyze.matrices.kinds import looked_through, plain_name
 from allennlp_analyze.matrices.modules import table_from_model
+from allennlp_analyze.matrices.names import looked_through, plain_name
 from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.sources.in_memory import module_source
 from allennlp_analyze.sources.source import Source
