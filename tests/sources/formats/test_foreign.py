@@ -25,18 +25,6 @@ def zipped(*names: str) -> bytes:
     return buffer.getvalue()
 
 
-def npz() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, w=np.eye(3))
-    return buffer.getvalue()
-
-
-def npy() -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.eye(3))
-    return buffer.getvalue()
-
-
 def field(number: int, content: "bytes | int") -> bytes:
     """A field of a protocol buffer, of less than 128 bytes."""
     if isinstance(content, int):
@@ -44,25 +32,15 @@ def field(number: int, content: "bytes | int") -> bytes:
     return bytes([number << 3 | 2, len(content)]) + content
 
 
-GRAPH = field(2, b"main") + field(5, b"w")
 NODE = field(1, b"w") + field(2, b"Const")
-FLAX = b"\x81\xa6params\x81\xa5Dense\x82\xa4bias\xc7\x08\x01aaaaaaaa"
 NAMED = {
-    "GGUF": b"GGUF" + struct.pack("<IQQ", 3, 123, 5) + bytes(100),
     "GGML": b"tjgg" + bytes(100),
     "llamafile": b"MZqFpD='\n" + bytes(100),
-    "Keras .keras": zipped("metadata.json", "config.json", "model.weights.h5"),
-    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(100),
-    ".npz": npz(),
-    ".npy": npy(),
     "TensorFlow Lite": b"\x1c\0\0\0TFL3" + bytes(100),
     "ExecuTorch": b"\x1c\0\0\0ET12" + bytes(100),
-    "torch.export": zipped("m/archive_format", "m/byteorder", "m/data/weights/weight_0"),
-    "ONNX": field(1, 8) + field(2, b"pytorch") + field(3, b"2.1") + field(7, GRAPH) + bytes(9),
     "OpenVINO": b'<?xml version="1.0"?>\n<net name="Model0" version="11"><layers/></net>',
     "TorchServe": zipped("MAR-INF/MANIFEST.json", "model.pt"),
     "scikit-learn": b"\x80\x04\x95\x1c\0\0\0\0\0\0\0\x8c\x1asklearn.linear_model._base\x94",
-    "Flax": FLAX,
     "index of a TensorFlow": bytes(100) + bytes.fromhex("57fb808b247547db"),
     "(.pb)": field(1, 1) + field(2, field(1, b"\x0a\0")),
     "graph of TensorFlow": field(1, NODE) + field(1, NODE),
@@ -84,8 +62,7 @@ def test_a_file_is_named_by_its_contents_whatever_it_is_called(
     tmp_path: Path, name: str, called: str
 ) -> None:
     (tmp_path / called).write_bytes(NAMED[name])
-    if by_content(NAMED[name][:512]) is not None:
-        pytest.skip("a reader of this format is registered")
+    assert by_content(NAMED[name][:512]) is None
     with pytest.raises(CheckpointError) as caught:
         read_weights(tmp_path / called, called)
     said = str(caught.value)
@@ -101,7 +78,7 @@ def test_the_contents_count_more_than_the_ending(tmp_path: Path) -> None:
 
 def test_a_file_of_gguf_is_not_taken_for_safetensors() -> None:
     """With 123 tensors its ninth byte is a brace."""
-    assert not Safetensors().recognizes(NAMED["GGUF"])
+    assert not Safetensors().recognizes(b"GGUF" + struct.pack("<IQQ", 3, 123, 5) + bytes(100))
 
 
 def test_a_url_with_parameters_has_an_ending(tmp_path: Path) -> None:
