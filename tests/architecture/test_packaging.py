@@ -36,7 +36,8 @@ EXTRAS = {
     "browser",
     "lint",
 }
-CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt")
+CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt", "constraints-formats.txt")
+ENVIRONMENTS = dict(zip((".venv", ".venv-standalone", ".venv-formats"), CONSTRAINTS))
 
 
 def pins(name):
@@ -219,7 +220,10 @@ def test_pins_are_exact_and_sorted(name):
 
 
 def test_pins_of_what_the_numbers_depend_on():
-    old, new = (pins(name) for name in CONSTRAINTS)
+    old, new, formats = (pins(name) for name in CONSTRAINTS)
+    assert {name: formats[name] for name in ("torch", "numpy", "powerlaw")} == {
+        name: new[name] for name in ("torch", "numpy", "powerlaw")
+    }
     assert old["allennlp"] == "2.10.1"
     assert "allennlp" not in new
     assert new["torch"] == "2.13.0"
@@ -230,7 +234,7 @@ def test_pins_of_what_the_numbers_depend_on():
 
 def test_this_environment_is_pinned_in_full():
     """In an environment that the Makefile made, every package has the version of its pin."""
-    name = {".venv": CONSTRAINTS[0], ".venv-standalone": CONSTRAINTS[1]}.get(Path(sys.prefix).name)
+    name = ENVIRONMENTS.get(Path(sys.prefix).name)
     if name is None or Path(sys.prefix).parent != ROOT:
         pytest.skip("these tests do not run in an environment that the Makefile made")
     freeze = [sys.executable, "-m", "pip", "freeze", "--all"]
