@@ -65,9 +65,10 @@ def spectrum(
 
     They agree with numpy.linalg.svd in float64 within 1e-7 of the largest, and every hard rank
     equals that of the SVD, unless that counts its own rounding, which reaches the smallest
-    tolerance of a float64 matrix of few directions. `solver` computes the eigenvalues of the Gram matrix (on a GPU, for
-    example); `decode` turns the stored values into numbers. Raises `InvalidTensorError` on NaN or
-    infinity, and `TensorError` if the singular values are beyond the range of float64.
+    tolerance of a float64 matrix of few directions. `solver` computes the eigenvalues of the Gram
+    matrix (on a GPU, for example); `decode` turns the stored values into numbers. Raises
+    `InvalidTensorError` on NaN or infinity, and `TensorError` if the singular values are beyond the
+    range of float64.
     """
     entries = Entries(matrix, decode)
     # For most matrices this is the only pass over the values.
