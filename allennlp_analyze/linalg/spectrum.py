@@ -64,9 +64,11 @@ def spectrum(
     """Singular values of `matrix` (rows, columns), stored as `dtype`, and its rank tolerances.
 
     They agree with numpy.linalg.svd in float64 within 1e-7 of the largest, and every hard rank
-    equals that of the SVD. `solver` computes the eigenvalues of the Gram matrix (on a GPU, for
-    example); `decode` turns the stored values into numbers. Raises `InvalidTensorError` on NaN or
-    infinity, and `TensorError` if the singular values are beyond the range of float64.
+    equals that of the SVD, unless that counts its own rounding, which reaches the smallest
+    tolerance of a float64 matrix of few directions. `solver` computes the eigenvalues of the Gram
+    matrix (on a GPU, for example); `decode` turns the stored values into numbers. Raises
+    `InvalidTensorError` on NaN or infinity, and `TensorError` if the singular values are beyond the
+    range of float64.
     """
     entries = Entries(matrix, decode)
     # For most matrices this is the only pass over the values.
