@@ -1,6 +1,7 @@
 """Small valid inputs for the fuzzer, by reader. A new format of weights is a line in WEIGHTS."""
 
 import gzip
+import importlib.util
 import io
 import json
 import tarfile
@@ -21,10 +22,12 @@ from allennlp_analyze.reports.json import write_json
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.results.layer import Skipped
+from allennlp_analyze.sources.formats import registry
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo.manifest.reading import read_manifest
 from allennlp_analyze.zoo.outcome import read_outcome, write_outcome
 from allennlp_analyze.zoo.reports.json import read_zoo_json, write_zoo_json
+from tests.support.format_savers import SAVERS
 from tests.support.fuzzing import Files, Reader
 from tests.support.report_factory import gaussian, heavy_tailed, make_layer, make_report
 from tests.support.zoo_factory import sample_zoo
@@ -74,12 +77,32 @@ def _safetensors() -> bytes:
     return save(tensors, {"format": "pt"})
 
 
+def _by(known: "type[Any]", name: str) -> "Callable[[], Sequence[Files]]":
+    """What writes a file called `name` in a format of the registry, and what belongs to it."""
+
+    def write() -> "Sequence[Files]":
+        tensors = {"a.weight": torch.from_numpy(_array(6, 4)), "b.weight": torch.ones(3, 5)}
+        written = _written(lambda path: SAVERS[known](tensors, path / name))
+        return [{name: written.pop(name), **written}]
+
+    return write
+
+
 # Files of each format in the registry, by the name of its class: one file each, or several beside
 # each other of which the first is read.
 WEIGHTS: "dict[str, Callable[[], Sequence[Files]]]" = {
     "TorchFile": _torch_files,
     "Safetensors": lambda: [{"m.safetensors": _safetensors()}],
+    "Gguf": _by(registry.Gguf, "m.gguf"),
+    "Npz": _by(registry.Npz, "m.npz"),
+    "Npy": _by(registry.Npy, "m.npy"),
+    "Onnx": _by(registry.Onnx, "m.onnx"),
+    "Flax": _by(registry.Flax, "m.msgpack"),
+    "Keras": _by(registry.Keras, "m.h5"),
+    "Distributed": _by(registry.Distributed, ".metadata"),
 }
+# The library that writes these files, where it is an extra.
+NEEDS = {"Keras": "h5py"}
 
 
 def _sharded() -> "Sequence[Files]":
@@ -215,7 +238,11 @@ def _weights(seeds: "Callable[[], Sequence[Files]]") -> Reader:
 def readers() -> "Mapping[str, Reader]":
     """Every reader of files that may be a stranger's, by name."""
     return {
-        **{name: _weights(seeds) for name, seeds in WEIGHTS.items()},
+        **{
+            name: _weights(seeds)
+            for name, seeds in WEIGHTS.items()
+            if name not in NEEDS or importlib.util.find_spec(NEEDS[name]) is not None
+        },
         "sharded": Reader(_sharded, lambda d: _read_source(d, "m.safetensors.index.json")),
         "archive": Reader(_archives, lambda d: _read_source(d, "model.tar.gz")),
         "directory": Reader(_directories, lambda d: _read_source(d, ".")),

@@ -19,7 +19,7 @@ from allennlp_analyze.sources.formats.distributed.metadata import Entry, entries
 from allennlp_analyze.sources.formats.distributed.plain_pickle import MAX_BYTES, read_plain
 from allennlp_analyze.sources.formats.external import ExternalBlock, ExternalFiles
 from allennlp_analyze.sources.tensor import LeftOut, StoredTensor, Weights
-from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.storage.mapped import mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
@@ -39,7 +39,7 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
     label = label or str(path)
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = read_most(file, MAX_BYTES)
         if len(data) > MAX_BYTES:
             raise CheckpointError(f"has more than {MAX_BYTES >> 20} MiB")
         entries, _ = entries_of(read_plain(data))
