@@ -10,7 +10,8 @@ of both. With the default of 10 repeats it takes about two minutes.
 
 import argparse
 import math
-from typing import Callable, NamedTuple
+import sys
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -96,10 +97,15 @@ def ratios(random: np.random.Generator, scheme: str, repeats: int) -> np.ndarray
     return np.array(found)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=10)
-    arguments = parser.parse_args()
+def main(argv: Optional[list[str]] = None) -> int:
+    """Print the table; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.quantization_floor",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--repeats", type=int, default=10, help="matrices of each kind")
+    arguments = parser.parse_args(argv)
     random = np.random.default_rng(0)
     print("| scheme | smallest above | at most | any lost one above | at most |")
     print("|---|---|---|---|---|")
@@ -108,7 +114,8 @@ def main() -> None:
         above = (found > 1).sum(0)
         cells = [f"{above[i]} of {len(found)} | {found[:, i].max():.2f}" for i in range(2)]
         print(f"| {scheme} | {' | '.join(cells)} |", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -53,7 +53,6 @@ LEFT_OUT: "dict[str, tuple[Callable[[], torch.Tensor], str]]" = {
     "uint8": (lambda: torch.ones(4, 3, dtype=torch.uint8), "uint8: not floating point"),
     "bool": (lambda: torch.ones(4, 3, dtype=torch.bool), "bool: not floating point"),
     "complex": (lambda: torch.ones(4, 3, dtype=torch.complex64), "complex64: not floating point"),
-    "quantized": (quantized, "quantized"),
     "sparse": (lambda: GOOD.to_sparse(), "sparse"),
     "meta": (lambda: torch.empty(4, 3, device="meta"), "meta"),
     "expanded far": (lambda: torch.ones(1, 1).expand(2**14, 2**14), "expanded view"),
@@ -74,6 +73,13 @@ def test_left_out_by_what_it_is_and_the_rest_goes_on(
     assert skipped.shape == tuple(make().shape)
     unread = skipped.weights > GOOD.numel()  # of such a model nobody can say that it is healthy
     assert report.summary.verdict == ("not_assessed" if unread else "full_rank")
+
+
+@ZIPPED
+def test_a_quantized_tensor_is_read_with_its_scale(zipped: bool, tmp_path: Path) -> None:
+    report = report_of({"odd.weight": quantized()}, tmp_path, zipped)
+    largest = float(exact(quantized().dequantize())[0])
+    assert layer(report, "odd").singular_values[0] == pytest.approx(largest, rel=1e-6)
 
 
 def degenerate(rows: int, columns: int, value: float) -> torch.Tensor:
@@ -198,7 +204,8 @@ def test_the_model_is_found_in_what_wraps_it(form: str, zipped: bool, tmp_path: 
     state = {"good.weight": GOOD, "good.bias": torch.ones(40)}
     report = report_of(WRAPPED[form](state), tmp_path, zipped)
     assert [found.name for found in report.layers] == ["good"]
-    assert [skipped.parameter for skipped in report.skipped] == ["good.bias"]
+    beside = ["loss"] if form == "model_state_dict" else []
+    assert [skipped.parameter for skipped in report.skipped] == ["good.bias", *beside]
 
 
 @ZIPPED
@@ -220,7 +227,10 @@ def test_of_a_training_checkpoint_only_the_model_is_analyzed(
     }
     report = report_of(checkpoint, tmp_path, zipped)
     assert [found.name for found in report.layers] == ["0", "1"]
-    assert {skipped.parameter for skipped in report.skipped} == {"0.bias", "1.bias"}
+    moments = ("step", "exp_avg", "exp_avg_sq")
+    states = {f"optimizer.state.{i}.{name}" for i in range(4) for name in moments}
+    assert {skipped.parameter for skipped in report.skipped} == {"0.bias", "1.bias", "rng", *states}
+    assert report.summary.judged_percent == 100
 
 
 def test_the_command_goes_on_and_says_what_it_left_out(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ BAD: "dict[str, tuple[str, str]]" = {
     "include_packages": ("", "'' is empty"),
     "allow_rank_loss": ("101", "'101' is not a number from 0 to 100"),
     "directory": ("", "'' is empty"),
+    "fail_on": ("worse", "'worse' is not one of hidden, dead_units, near_collapse, collapsed"),
+    "annotate": ("gitlab", "'gitlab' is not one of github, junit"),
     "plot_format": ("gif", "'gif' is not one of png, svg, pdf"),
     "table": ("2019", "'2019' is not one of 2018"),
     "reference": (" ", "' ' is empty"),
