@@ -28,6 +28,7 @@ BIDAF = "v0.9.0/bidaf.tar.gz"
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
     """The JSON that the command prints."""
+    capsys.readouterr()  # what analyses before it have said
     assert main(["compare", *map(str, arguments), "--json"]) == code
     contents = json.loads(capsys.readouterr().out)
     jsonschema.validate(contents, comparison_schema())

@@ -34,7 +34,7 @@ def test_files_are_written_only_where_asked_and_not_over_others(
 
 
 def test_nothing_is_written_by_itself(variants: "dict[str, Path]", tmp_path: Path) -> None:
-    done = run(str(SMALL), str(variants["tuned"]), cwd=tmp_path)
+    done = run(str(SMALL), str(variants["tuned"]), cwd=tmp_path, COLUMNS="100")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 100
     assert list(tmp_path.iterdir()) == []
