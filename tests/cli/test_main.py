@@ -60,8 +60,9 @@ def test_fixture_has_the_layers_of_the_2018_model_and_is_healthy(analyzed: Path)
 
 
 def test_console_shows_each_layer_and_the_verdict(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     assert main([str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots"]) == 0
     shown = capsys.readouterr()
     assert "Healthy: all 30 judged layers" in " ".join(shown.out.split())

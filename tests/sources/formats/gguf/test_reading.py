@@ -236,9 +236,9 @@ def test_a_split_file_is_one_model(tmp_path: Path) -> None:
             assert [t.values()[0, 0] for t in source.tensors.values()] == [0, 1, 2]
             assert source.config["model_type"] == "llama"
             assert {Path(state.path) for state in source.files} >= set(paths)
-    assert models_below(tmp_path) == (tmp_path,)
+    assert models_below(tmp_path).models == (tmp_path,)
     written(tmp_path / "other.gguf", [float32("a.weight", normal(3, 2))])
-    assert models_below(tmp_path) == (paths[0], tmp_path / "other.gguf")
+    assert models_below(tmp_path).models == (paths[0], tmp_path / "other.gguf")
 
 
 def test_a_split_file_must_be_whole(tmp_path: Path) -> None:
