@@ -48,7 +48,7 @@ def test_a_projection_is_one_row_with_the_worst_and_the_median(report: Report) -
     (gate,) = [line for line in table if "*.gate_proj" in line]
     smallest = [np.linalg.svd(x, compute_uv=False)[-1] for x in experts()["gate_proj"]]
     assert f"{EXPERTS}, worst {DEAD}" in gate and gate.rstrip().endswith("collapsed")
-    worst, median = gate.split(f" x {H} ")[1].split()[0].split("/")
+    worst, median = gate.split(f" x {H} ")[1].split()[1].split("/")  # after Q
     assert float(worst) == 0
     assert float(median) == pytest.approx(np.median(smallest), rel=0.005)
     assert f"{H}/0" in gate  # directions lost
