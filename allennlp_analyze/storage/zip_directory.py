@@ -7,7 +7,7 @@ for each of them.
 import mmap
 import struct
 import zipfile
-from typing import Union
+from typing import BinaryIO, Union
 
 # One record for each of the most tensors of a file, and what torch writes beside them.
 MAX_RECORDS = 210_000
@@ -22,6 +22,13 @@ _LOCATOR_SIGNATURE = b"PK\x06\x07"
 _ZIP64 = struct.Struct("<4sQ2H2L4Q")
 _ZIP64_SIGNATURE = b"PK\x06\x06"
 _MAX_COMMENT = 2**16
+
+
+def checked_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """Returns the open zip file in `file` after `check_directory`. Raises what zipfile raises."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        check_directory(data)
+    return zipfile.ZipFile(file)
 
 
 def check_directory(data: Union[bytes, mmap.mmap]) -> None:

@@ -12,6 +12,7 @@ from allennlp_analyze.sources.directories.trainers import is_trainers_name
 from allennlp_analyze.sources.formats.gguf.splits import first_part
 from allennlp_analyze.sources.formats.registry import FORMATS, WEIGHTS_ENDINGS, by_ending
 from allennlp_analyze.sources.formats.sharded import INDEX_ENDING, PREFERRED_INDEXES, are_shards
+from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted_url
 
@@ -26,6 +27,7 @@ PREFERRED_WEIGHTS = (
     "adapter_model.bin",
 )
 _MAX_NAMED = 5
+_LISTED = 20
 # Parts of a name that say how the same weights are stored, the first being the most faithful.
 _VARIANTS = ("", "fp32", "float32", "ema", "non_ema", "bf16", "bfloat16", "fp16", "float16", "half")
 # Earlier states of a training, which AllenNLP keeps beside the best one.
@@ -63,7 +65,7 @@ def _wanted(listing: Listing, wanted: str) -> str:
     unread = [name for name, _ in listing.unread]
     if wanted in (*listing.weights, *listing.indexes, *unread):
         return wanted
-    listed = ", ".join((*listing.weights, *listing.indexes)) or "none"
+    listed = enumerated(_short((*listing.weights, *listing.indexes)), _LISTED) or "none"
     raise SourceError(
         f"no weights file {redacted_url(wanted)!r} on disk or inside;"
         f" the archive contains: {listed}"
@@ -82,7 +84,7 @@ def _chosen(listing: Listing) -> str:
         return first_part(weights)
     if len(weights) > 1 and are_shards(weights):
         raise SourceError(
-            f"contains {len(weights)} shards ({weights[0]}, ...) but no index"
+            f"contains {len(weights)} shards ({excerpt(weights[0])}, ...) but no index"
             f" (a file whose name ends in {INDEX_ENDING})"
         )
     if len(weights) == 1:
@@ -91,7 +93,7 @@ def _chosen(listing: Listing) -> str:
         return min(weights, key=_rank)
     if not weights and listing.unread:
         name, reason = listing.unread[0]
-        raise SourceError(f"contains no weights file that is read: {name} {reason}")
+        raise SourceError(f"contains no weights file that is read: {excerpt(name)} {reason}")
     if not weights:
         raise SourceError("contains no weights file (weights.th)")
     raise _several(weights)
@@ -99,9 +101,13 @@ def _chosen(listing: Listing) -> str:
 
 def _several(weights: Sequence[str]) -> SourceError:
     return SourceError(
-        f"contains several weights files ({', '.join(weights)})",
+        f"contains several weights files ({enumerated(_short(weights), _LISTED)})",
         Advice("weights_file", "choose one with {}"),
     )
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [excerpt(name) for name in names]
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -1,12 +1,12 @@
 """Tells a trainer's own files (optimizer, scheduler, random state) from those with a model."""
 
 import re
-import zipfile
 from pathlib import Path
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.formats.registry import FORMATS
 from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.zip_directory import checked_zip
 
 MAX_PICKLE_BYTES = 64 * 2**20
 
@@ -63,7 +63,7 @@ def _pickle(path: Path) -> bytes:
             if file.read(4) != b"PK\x03\x04":
                 file.seek(0)
                 return file.read(2**20)
-            with zipfile.ZipFile(file) as archive:
+            with checked_zip(file) as archive:
                 name = next(x for x in archive.namelist() if x.endswith("data.pkl"))
                 with archive.open(name) as record:
                     return record.read(MAX_PICKLE_BYTES)

@@ -14,6 +14,7 @@ from typing import Callable, Optional
 
 from allennlp_analyze.sources.formats import wire
 from allennlp_analyze.storage.files import open_regular
+from allennlp_analyze.storage.zip_directory import checked_zip
 from allennlp_analyze.text.lines import excerpt
 
 TAIL_BYTES = 48
@@ -46,7 +47,7 @@ class File:
         if self.path is None or not self.head.startswith(b"PK\x03\x04"):
             return None
         try:
-            with open_regular(self.path) as file, zipfile.ZipFile(file) as archive:
+            with open_regular(self.path) as file, checked_zip(file) as archive:
                 return frozenset(archive.namelist())
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
             return None

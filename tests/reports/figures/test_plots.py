@@ -72,7 +72,9 @@ def test_names_are_shortened_in_one_way() -> None:
         assert row.get_text() in [text.get_text() for text in layer_figure(layer).texts]
     stream = StringIO()
     print_report(make_report(*layers), [], stream)
-    shown = stream.getvalue().splitlines()[1 : 1 + len(names)]
+    lines = stream.getvalue().splitlines()
+    start = lines.index("") + 2  # after the verdict, and the header
+    shown = lines[start : start + len(names)]
     width = shown[names.index(LONG_NAME)].index(" ")
     for name, line in zip(names, shown):
         assert line.startswith(shorten(printable(name), width) + " ")
