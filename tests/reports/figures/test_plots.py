@@ -62,7 +62,7 @@ def test_nothing_covers_anything_at_any_scale(matrix: np.ndarray, scale: float) 
         assert list(collisions(layer_figure(make_layer(scale * matrix, "name")))) == []
 
 
-def test_names_are_shortened_in_one_way() -> None:
+def test_names_are_shortened_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The title of a layer's figure, the rows of the model's, and the terminal."""
     names = [*ODD_NAMES, LONG_NAME]
     layers = [make_layer(gaussian(40, 3) @ gaussian(3, 30, 1), name) for name in names]
@@ -71,6 +71,7 @@ def test_names_are_shortened_in_one_way() -> None:
         assert row.get_text() == figure_name(layer.name)
         assert row.get_text() in [text.get_text() for text in layer_figure(layer).texts]
     stream = StringIO()
+    monkeypatch.setenv("COLUMNS", "100")
     print_report(make_report(*layers), [], stream)
     lines = stream.getvalue().splitlines()
     start = lines.index("") + 2  # after the verdict, and the header
