@@ -7,6 +7,8 @@ import pytest
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo.manifest.reading import read_manifest
 
+pytestmark = pytest.mark.newest_python
+
 torch = pytest.importorskip("torch")
 
 

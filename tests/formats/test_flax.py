@@ -7,6 +7,8 @@ import pytest
 
 from allennlp_analyze.sources.formats.registry import read_weights
 
+pytestmark = pytest.mark.newest_python
+
 msgpack = pytest.importorskip("msgpack", reason="make test-formats installs msgpack")
 
 

@@ -7,6 +7,8 @@ import pytest
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.opening import open_source
 
+pytestmark = pytest.mark.newest_python
+
 torch = pytest.importorskip("torch")
 
 

@@ -11,6 +11,8 @@ from allennlp_analyze.sources.formats.gguf.reading import read_gguf
 from allennlp_analyze.sources.formats.gguf.types import TYPES
 from allennlp_analyze.sources.opening import open_source
 
+pytestmark = pytest.mark.newest_python
+
 gguf = pytest.importorskip("gguf", reason="make test-formats installs gguf")
 SHAPE = (24, 512)
 PLAIN = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4"}

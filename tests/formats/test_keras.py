@@ -15,6 +15,8 @@ from allennlp_analyze.sources.formats.keras.reading import read_keras
 from allennlp_analyze.sources.formats.registry import Keras, head, read_weights
 from allennlp_analyze.sources.opening import open_source
 
+pytestmark = pytest.mark.newest_python
+
 h5py = pytest.importorskip("h5py", reason="make test-formats installs h5py")
 SAVED = ("m.keras", "m.weights.h5", "m.h5")
 

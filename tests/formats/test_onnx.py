@@ -14,6 +14,8 @@ from allennlp_analyze.sources.tensor import StoredTensor
 onnx = pytest.importorskip("onnx", reason="writes the files")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+pytestmark = pytest.mark.newest_python
+
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="has the types that numpy lacks")
 RANDOM = np.random.default_rng(3)
 

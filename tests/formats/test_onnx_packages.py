@@ -14,6 +14,8 @@ from allennlp_analyze.sources.opening import open_source
 onnx = pytest.importorskip("onnx", reason="reads the files another way")
 from onnx import helper, numpy_helper  # noqa: E402
 
+pytestmark = pytest.mark.newest_python
+
 
 def packages(name: str, *patterns: str) -> "list[Path]":
     spec = importlib.util.find_spec(name)

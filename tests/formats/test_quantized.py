@@ -13,6 +13,8 @@ from allennlp_analyze.sources.formats.safetensors import read_safetensors
 from allennlp_analyze.sources.quantized.joining import join_quantized
 from allennlp_analyze.sources.tensor import StoredTensor
 
+pytestmark = pytest.mark.newest_python
+
 WEIGHT = "model.layers.0.mlp.up_proj."
 
 

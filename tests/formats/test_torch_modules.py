@@ -10,6 +10,8 @@ import torch
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.formats.torch_file import read_torch
 
+pytestmark = pytest.mark.newest_python
+
 
 def silero() -> Path:
     package = pytest.importorskip("silero_vad", reason="a package with a TorchScript file")

@@ -217,7 +217,7 @@ def test_other_formats_have_no_keys(tmp_path: Path) -> None:
 
 
 def test_an_optimizer_alone_is_no_model(tmp_path: Path) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3, 2))], momentum=0.9)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3, 2))], lr=0.1, momentum=0.9)
     optimizer.param_groups[0]["params"][0].grad = torch.ones(3, 2)
     optimizer.step()
     path = save(optimizer.state_dict(), tmp_path / "optimizer.pt", True)
