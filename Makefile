@@ -67,5 +67,5 @@ build/urllib3-1.26/installed: .venv-standalone/installed
 .venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
 	@scripts/tools/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser
 
-.venv-formats/installed: constraints-formats.txt $(MAKE_VENV)
-	@scripts/tools/make_venv.sh .venv-formats standalone constraints-formats.txt test,formats
+.venv-formats/installed: constraints-formats.txt .venv-standalone/installed $(MAKE_VENV)
+	@scripts/tools/make_venv.sh .venv-formats standalone constraints-formats.txt test,formats .venv-standalone

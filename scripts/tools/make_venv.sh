@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Make a virtual environment and install this package into it, in editable mode, with pinned versions.
 #
-#   scripts/tools/make_venv.sh DIRECTORY 3.10|standalone CONSTRAINTS EXTRAS
+#   scripts/tools/make_venv.sh DIRECTORY 3.10|standalone CONSTRAINTS EXTRAS [BASE]
 #
 # DIRECTORY/installed is written last: without it the environment is half made. What a half-made
-# environment already has is kept if its pip runs and its Python is the wanted one.
+# environment already has is kept if its pip runs and its Python is the wanted one. With BASE, a finished
+# environment of the same Python, the packages that it has are used and not installed again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-directory=$1 which=$2 constraints=$3 extras=$4
+directory=$1 which=$2 constraints=$3 extras=$4 base=${5:-}
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 # Packages without a wheel are built with the pinned setuptools too.
 export PIP_BUILD_CONSTRAINT=$PWD/$constraints
@@ -29,6 +30,15 @@ if ! usable; then
     echo "make_venv: $directory with $python"
     rm -rf "$directory"
     "$python" -m venv "$directory"
+fi
+
+if [ -n "$base" ]; then
+    "$directory/bin/python" -c '
+import sysconfig, pathlib, sys
+own = pathlib.Path(sysconfig.get_path("purelib"))
+lent = pathlib.Path(sys.argv[1]).resolve() / own.relative_to(sys.prefix)
+(own / "base.pth").write_text(f"{lent}\n")
+' "$base"
 fi
 
 echo "make_venv: installing into $directory with the versions of $constraints; this may take minutes"
