@@ -18,6 +18,8 @@ from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, NEAR_SHARE
 # share of the median of the others, and their ratio to the null law rises by the factor GAP.
 APART_SHARE = 0.03
 GAP = 2.0
+# Of the quantile at one in 10,000: in squares many directions are tried.
+RARE_MARGIN = 0.9
 # A block of more than this share of the directions is the bulk itself, and either it sank or the
 # others grew: only the scale tells.
 BULK_SHARE = 0.9
@@ -152,9 +154,12 @@ class _Ratios:
 
     @property
     def rare(self) -> np.ndarray:
-        """What the null law falls below in one of 10,000 matrices, at the level of the bulk."""
+        """What the null law falls below in one of 10,000 matrices, at the level of the bulk.
+
+        With a margin, since any of the smallest directions may do so.
+        """
         quantiles = null_quantiles(self.n, self.m, VERY_RARELY)
-        found: np.ndarray = self.std * self.levels * quantiles
+        found: np.ndarray = RARE_MARGIN * self.std * self.levels * quantiles
         return found
 
     @property

@@ -1,6 +1,7 @@
 """Calibrate the verdict: the null law, false alarms on it, and the power to find planted losses.
 
-    python -m scripts.study.verdict_calibration [--draws N] [--figure FILE] [--only TABLE]
+    python -m scripts.study.verdict_calibration [--draws N] [--figure FILE]
+                                                [--only TABLE] [--entries KIND]
 
 Three tables in Markdown on standard output (docs/verdict.md quotes them):
 
@@ -21,6 +22,7 @@ about 25 minutes on one core; table 1 alone (`--only law`) takes about 6.
 import argparse
 import math
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -144,10 +146,11 @@ def deviation(found: float, law: float) -> float:
     return abs(found - law) / law if law > 0 else 0.0 if found == 0 else math.inf
 
 
-def alarm_table(draws: int, random: np.random.Generator) -> list[str]:
-    """Table 2: matrices of the null that are not at full rank."""
-    lines = head()
-    for kind in DRAWN:
+def alarm_table(draws: int, kinds: Sequence[Entries]) -> Iterator[str]:
+    """Table 2: matrices of the null that are not at full rank; each kind has its own draws."""
+    yield from head()
+    for kind in kinds:
+        random = np.random.default_rng([SEED, list(DRAWN).index(kind)])
         for m in SIZES:
             cells = []
             for aspect in ASPECTS:
@@ -159,9 +162,8 @@ def alarm_table(draws: int, random: np.random.Generator) -> list[str]:
                 drawn = [draw(kind, n, m, random) for _ in range(number)]
                 cells.append(f"{sum(is_lost(v, s, n, m) for v, s in drawn)} of {number}")
             if any(cell != "–" for cell in cells):
-                lines.append(f"| {kind.value} | {m} | " + " | ".join(cells) + " |")
+                yield f"| {kind.value} | {m} | " + " | ".join(cells) + " |"
             print(f"{kind.value}, M = {m}", file=sys.stderr)
-    return lines
 
 
 def planted(
@@ -248,6 +250,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     )
     parser.add_argument("--draws", type=int, default=3000, help="matrices for each cell")
     parser.add_argument("--figure", type=Path, help="draw the power into this file")
+    parser.add_argument(
+        "--entries", choices=[kind.value for kind in DRAWN], help="this kind only, in table 2"
+    )
     parser.add_argument("--only", choices=TABLES, help="this table only")
     args = parser.parse_args(argv)
     random = np.random.default_rng(SEED)
@@ -257,7 +262,9 @@ def main(argv: Optional[list[str]] = None) -> int:
         print(*law_table(random), sep="\n")
     if "alarms" in wanted:
         print("\nNot at full rank, of matrices of the null:\n")
-        print(*alarm_table(args.draws, random), sep="\n")
+        kinds = [kind for kind in DRAWN if args.entries in (None, kind.value)]
+        for line in alarm_table(args.draws, kinds):
+            print(line, flush=True)
     if "power" in wanted:
         print("\nFound, of the visible losses (in brackets: visible, of all):\n")
         print(*power_table(args.draws, random), sep="\n")
