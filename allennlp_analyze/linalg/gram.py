@@ -14,6 +14,11 @@ from allennlp_analyze.sources.blocks import Entries
 # Rows of the upper triangle that numpy computes at once. This halves the work of the full square,
 # and needs no second matrix of its size.
 PANEL = 384
+# With more columns times rows at once, OpenBLAS's threads write past the ends of their buffers and
+# the process crashes (0.3.29 to 0.3.31; seen from M = 16,000 and 768 rows on).
+MAX_SYRK = 1 << 22
+# The most rows that OpenBLAS packs at once, on any processor.
+MOST_PACKED = 384
 # If the largest diagonal entry is in this range, no squared entry has overflowed or vanished.
 SAFE_SQUARES = (1e-200, 1e220)
 
@@ -82,6 +87,12 @@ def _blas_add_gram() -> Optional[Callable[[np.ndarray, np.ndarray], None]]:
 
 def _by_syrk(syrk: Routine, gram: np.ndarray, rows: np.ndarray) -> None:
     k, m = rows.shape
+    if m * min(k, MOST_PACKED) > MAX_SYRK:
+        half = k // 2
+        if half:
+            _by_syrk(syrk, gram, rows[:half])
+            _by_syrk(syrk, gram, rows[half:])
+            return
     down, across = (stride // rows.itemsize for stride in rows.strides)
     # BLAS is column-major: rows in C order are rows^T there, and our upper triangle is its lower.
     if across == 1 and down >= m:
