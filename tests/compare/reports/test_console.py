@@ -156,7 +156,10 @@ def odd() -> ComparisonReport:
 
 @pytest.mark.parametrize("make", [two_models, many, odd])
 @pytest.mark.parametrize("show_all", [False, True])
-def test_no_line_is_wider_than_100_columns(make: type, show_all: bool) -> None:
+def test_no_line_is_wider_than_the_columns(
+    make: type, show_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     text = printed(make(), io.StringIO(), show_all)
     assert max(display_width(line) for line in text.split("\n")) <= 100
 

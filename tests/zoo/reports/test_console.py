@@ -130,7 +130,10 @@ def test_many_failures_and_duplicates_are_counted_not_listed() -> None:
 
 
 @pytest.mark.parametrize("make", [sample_zoo, odd_zoo, many_models, *ZOOS.values()])
-def test_no_line_is_wider_than_100_columns(make: Callable[[], ZooReport]) -> None:
+def test_no_line_is_wider_than_the_columns(
+    make: Callable[[], ZooReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     text = printed(make(), io.StringIO())
     assert max(display_width(line) for line in text.split("\n")) <= 100
 
