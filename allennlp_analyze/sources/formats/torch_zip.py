@@ -57,12 +57,7 @@ def read_zipped(mapping: mmap.mmap, path: str) -> tuple[object, dict[str, Block]
     Checksums are compared when a record is read. Raises `CheckpointError` if the file is damaged or
     was not written by torch.
     """
-    try:
-        check_directory(mapping)
-        with zipfile.ZipFile(path) as archive:
-            records = _by_name(archive)
-    except _ZIP_DAMAGE as error:
-        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
+    records = _records(mapping, path)
     exported = [name for name in records if name.partition("/")[2] == torch_export.FORMAT]
     if len(exported) == 1:
         return _read_exported(mapping, records, exported[0][: -len(torch_export.FORMAT)])
@@ -126,6 +121,16 @@ def _read_exported(
     keys = {ref.storage.key for x in found for ref in x.values() if ref.storage}
     module = torch_export.exported_module(weights, constants)
     return module, _blocks(mapping, records, "", keys)
+
+
+def _records(mapping: mmap.mmap, path: str) -> dict[str, zipfile.ZipInfo]:
+    """Returns the records by name, after checking the directory that lists them."""
+    try:
+        check_directory(mapping)
+        with zipfile.ZipFile(path) as archive:
+            return _by_name(archive)
+    except _ZIP_DAMAGE as error:
+        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
 
 
 def _by_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -292,11 +297,7 @@ def _inflated(packed: np.ndarray) -> Iterator[bytes]:
 
 def blocks_of_zip(mapping: mmap.mmap, path: str) -> dict[str, Block]:
     """Returns the bytes of each record of any zip file by name. Raises `CheckpointError`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            records = _by_name(archive)
-    except _ZIP_DAMAGE as error:
-        raise CheckpointError(f"is a damaged zip file ({excerpt(error)})") from None
+    records = _records(mapping, path)
     return {name: _block(mapping, record) for name, record in records.items() if name[-1:] != "/"}
 
 
