@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
+from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 from allennlp_analyze.sources.views import (
@@ -54,20 +55,14 @@ def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, Store
     Messages use `label` in place of the path. Raises `CheckpointError` if the safetensors library
     rejects the file.
     """
-    label = label or str(path)
-    try:
+    damage = (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError)
+    with reading(label or str(path), *damage):
         if not path.is_file():
             raise CheckpointError("is not a regular file")
         mapping = map_file(path)
         _check_number(mapping)
         _validate(path)
         return _tensors(mapping)
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
 
 
 def _check_number(mapping: mmap.mmap) -> None:

@@ -19,12 +19,12 @@ from allennlp_analyze.sources.formats.arrays.layouts import (
     tensor_of,
     unread,
 )
+from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import (
     MAX_DIMENSIONS,
     MAX_TENSORS,
     Block,
-    map_file,
     mapped_block,
 )
 from allennlp_analyze.storage.mapped import mapped_copy
@@ -59,21 +59,13 @@ class _Bytes:
 
 def read_flax(path: Path, label: str) -> Weights:
     """Returns the arrays of a tree that Flax has written, by path. Raises `CheckpointError`."""
-    try:
-        if not path.is_file():
-            raise CheckpointError("is not a regular file")
-        if path.stat().st_size == 0:
-            raise CheckpointError("is empty")
-        mapping = map_file(path)
+    with reading(label):
+        mapping = mapped(path)
         reader = _Reader(mapping, 0, len(mapping))
         tree = reader.value()
         if not isinstance(tree, dict) or reader.position != len(mapping):
             raise CheckpointError("is not a tree of arrays that Flax has written (msgpack)")
         return Weights(_tensors(mapping, tree))
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
 
 
 def is_flax(head: bytes) -> bool:

@@ -4,17 +4,16 @@ import ast
 import mmap
 import re
 from pathlib import Path
-from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.arrays.layouts import Array, dtype_name, tensor_of, unread
+from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.formats.torch_zip import beginning_of, blocks_of_zip
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import (
     MAX_DIMENSIONS,
     MAX_TENSORS,
     Block,
-    map_file,
     mapped_block,
 )
 from allennlp_analyze.text.lines import excerpt
@@ -27,27 +26,16 @@ _SEPARATORS = re.compile(r"[/.]")
 
 def read_npz(path: Path, label: str) -> dict[str, StoredTensor]:
     """Returns the arrays of an .npz file by name. Raises `CheckpointError`."""
-    return _guarded(path, label, _read_npz)
+    with reading(label):
+        return _read_npz(mapped(path), path)
 
 
 def read_npy(path: Path, label: str) -> dict[str, StoredTensor]:
     """Returns the one array of an .npy file, called "array". Raises `CheckpointError`."""
-    return _guarded(path, label, _read_npy)
-
-
-def _guarded(
-    path: Path, label: str, read: Callable[[mmap.mmap, Path], dict[str, StoredTensor]]
-) -> dict[str, StoredTensor]:
-    try:
-        if not path.is_file():
-            raise CheckpointError("is not a regular file")
-        if path.stat().st_size == 0:
-            raise CheckpointError("is empty")
-        return read(map_file(path), path)
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
+    with reading(label):
+        mapping = mapped(path)
+        tensor = _tensor("array", mapped_block(mapping, 0, len(mapping)))
+        return {tensor.name: tensor}
 
 
 def _read_npz(mapping: mmap.mmap, path: Path) -> dict[str, StoredTensor]:
@@ -65,11 +53,6 @@ def _read_npz(mapping: mmap.mmap, path: Path) -> dict[str, StoredTensor]:
     if not tensors:
         raise CheckpointError("is a zip file without arrays (.npy)")
     return tensors
-
-
-def _read_npy(mapping: mmap.mmap, path: Path) -> dict[str, StoredTensor]:
-    tensor = _tensor("array", mapped_block(mapping, 0, len(mapping)))
-    return {tensor.name: tensor}
 
 
 def _tensor(name: str, block: Block) -> StoredTensor:

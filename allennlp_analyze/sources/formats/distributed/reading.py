@@ -18,6 +18,7 @@ from allennlp_analyze.sources.formats.distributed.chunk import read_chunk
 from allennlp_analyze.sources.formats.distributed.metadata import Entry, entries_of
 from allennlp_analyze.sources.formats.distributed.plain_pickle import MAX_BYTES, read_plain
 from allennlp_analyze.sources.formats.external import ExternalBlock, ExternalFiles
+from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.tensor import LeftOut, StoredTensor, Weights
 from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.storage.mapped import mapped_copy
@@ -37,7 +38,7 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
     use `label` in place of the path. Raises `CheckpointError`, and nothing else.
     """
     label = label or str(path)
-    try:
+    with reading(label, *_DAMAGE):
         with open_regular(path) as file:
             data = read_most(file, MAX_BYTES)
         if len(data) > MAX_BYTES:
@@ -49,14 +50,6 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
         tensors = [
             _tensor(entry, model, files) for entry, left in zip(entries, left_out) if left is None
         ]
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
-    except (RecursionError, MemoryError):
-        raise CheckpointError(f"{label}: needs too much memory to read") from None
-    except _DAMAGE as error:
-        raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
     named = {tensor.name: tensor for tensor in tensors}
     if len(named) < len(tensors):
         raise CheckpointError(f"{label}: is damaged: several tensors have one name")

@@ -25,6 +25,7 @@ from allennlp_analyze.sources.formats.gguf.names import (
 from allennlp_analyze.sources.formats.gguf.quantized import QuantizedTensor
 from allennlp_analyze.sources.formats.gguf.splits import number_of, parts_of
 from allennlp_analyze.sources.formats.gguf.types import TYPES, BlockType, why_not
+from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS, map_file, mapped_block, stored_tensor
@@ -39,20 +40,15 @@ def read_gguf(path: Path, label: str) -> Weights:
     If the file is a part of a split one, the others must be in its directory. Messages use `label`
     in place of the path. Raises `CheckpointError`.
     """
-    try:
-        first = _open(path)
-        count = first.header.values.get("split.count", 1)
-        if isinstance(count, int) and count > 1:
-            files = _opened_parts(path, count)
-        else:
-            files = [first]
-        return _weights(files)
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
-    except MemoryError:
-        raise CheckpointError(f"{label}: its header does not fit into the memory") from None
+    with reading(label):
+        try:
+            first = _open(path)
+            count = first.header.values.get("split.count", 1)
+            if isinstance(count, int) and count > 1:
+                return _weights(_opened_parts(path, count))
+            return _weights([first])
+        except MemoryError:
+            raise CheckpointError("its header does not fit into the memory") from None
 
 
 @dataclass(frozen=True)

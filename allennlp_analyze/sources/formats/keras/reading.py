@@ -10,6 +10,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.arrays.layouts import Array, dtype_name, unread, with_axes
+from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.formats.keras.hdf5 import (
     MAGIC,
     MAX_ATTRIBUTE_BYTES,
@@ -21,7 +22,6 @@ from allennlp_analyze.sources.formats.keras.hdf5 import (
 from allennlp_analyze.sources.formats.keras.layers import CLASSES, classes_of, placed, role_of, stem
 from allennlp_analyze.sources.formats.torch_zip import blocks_of_zip
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
-from allennlp_analyze.sources.views import map_file
 from allennlp_analyze.text.lines import excerpt
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -36,20 +36,12 @@ def read_keras(path: Path, label: str) -> Weights:
     Kinds are those of the classes that the model's configuration names, or else of Keras's own
     names of layers. Raises `CheckpointError`.
     """
-    try:
-        if not path.is_file():
-            raise CheckpointError("is not a regular file")
-        if path.stat().st_size == 0:
-            raise CheckpointError("is empty")
-        mapping = map_file(path)
+    with reading(label):
+        mapping = mapped(path)
         stored, config = _contents(mapping, str(path))
         file = open_hdf5(stored)
         config = config or text_attribute(file, "model_config")
         return Weights(_tensors(datasets(file, stored), classes_of(config)))
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
 
 
 def _contents(mapping: mmap.mmap, path: str) -> tuple[np.ndarray, Optional[str]]:

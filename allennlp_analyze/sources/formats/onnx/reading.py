@@ -9,6 +9,7 @@ from typing import Optional
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats import foreign
 from allennlp_analyze.sources.formats.external import ExternalFiles
+from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.formats.onnx.flow import Flow
 from allennlp_analyze.sources.formats.onnx.layout import Picked, arranged, arranged_shape
 from allennlp_analyze.sources.formats.onnx.model import Parser
@@ -18,7 +19,6 @@ from allennlp_analyze.sources.formats.onnx.tensors import Tensor, Values
 from allennlp_analyze.sources.formats.onnx.values import Found, Weight
 from allennlp_analyze.sources.formats.onnx.wire import Wire
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
-from allennlp_analyze.sources.views import map_file
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.lists import enumerated
 
@@ -34,25 +34,12 @@ def read_onnx(path: Path, label: Optional[str] = None) -> Weights:
     Messages use `label` in place of the path. Raises `CheckpointError`, and nothing else, if the
     file cannot be read, is damaged, or is not an ONNX model.
     """
-    label = label or str(path)
-    try:
+    with reading(label or str(path), *_DAMAGE):
         return _read(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"{label}: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"{label}: cannot be read ({error.strerror or error})") from None
-    except (RecursionError, MemoryError):
-        raise CheckpointError(f"{label}: needs too much memory to read") from None
-    except _DAMAGE as error:
-        raise CheckpointError(f"{label}: is damaged ({excerpt(error)})") from None
 
 
 def _read(path: Path) -> Weights:
-    if not path.is_file():
-        raise CheckpointError("is not a regular file" if path.exists() else "no such file")
-    if path.stat().st_size == 0:
-        raise CheckpointError("is empty")
-    mapping = map_file(path)
+    mapping = mapped(path)
     reason = foreign.describe(mapping[:512])
     if reason is not None:
         raise CheckpointError(reason)
