@@ -14,18 +14,19 @@ Buffer = Union[bytes, mmap.mmap]
 
 
 class Reader:
-    """A position in the pickle that starts at byte `start` of `data`."""
+    """A position in the pickle that starts at byte `start` of `data`, of `limit` bytes at most."""
 
-    def __init__(self, data: Buffer, start: int) -> None:
+    def __init__(self, data: Buffer, start: int, limit: int = MAX_PICKLE_BYTES) -> None:
         self._data = data
         self._position = start
-        self._end = min(len(data), start + MAX_PICKLE_BYTES)
+        self._limit = limit
+        self._end = min(len(data), start + limit)
 
     def _take(self, size: int) -> bytes:
         stop = self._position + size
         if size < 0 or stop > self._end:
             if self._end < len(self._data):
-                raise CheckpointError(f"its pickle is longer than {MAX_PICKLE_BYTES >> 20} MiB")
+                raise CheckpointError(f"its pickle is longer than {self._limit >> 20} MiB")
             raise CheckpointError("is truncated: it ends in the middle of its pickle")
         taken = self._data[self._position : stop]
         self._position = stop
@@ -60,12 +61,10 @@ class Reader:
     def text_long(self) -> int:
         return self._parsed(self._line().rstrip("L"))
 
-    def long(self, code: str) -> int:
+    def long(self, code: str, most: int = MAX_INTEGER_BYTES) -> int:
         size = self._number(code)
-        if not 0 <= size <= MAX_INTEGER_BYTES:
-            raise CheckpointError(
-                f"its pickle has an integer of more than {MAX_INTEGER_BYTES} bytes"
-            )
+        if not 0 <= size <= most:
+            raise CheckpointError(f"its pickle has an integer of more than {most} bytes")
         return int.from_bytes(self._take(size), "little", signed=True)
 
     def string(self, code: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.pickles.reader import Reader
 from allennlp_analyze.text.lines import excerpt
 
 MAX_BYTES = 256 * 2**20
@@ -58,10 +59,9 @@ def read_plain(data: bytes) -> object:
         raise CheckpointError(f"its pickle is damaged ({excerpt(error)})") from None
 
 
-class _Machine:
+class _Machine(Reader):
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
+        super().__init__(data, 0, MAX_BYTES)
         self._stack: list[object] = []
         self._marks: list[list[object]] = []
         self._memo: list[object] = []
@@ -77,17 +77,11 @@ class _Machine:
             operation(self)
         raise CheckpointError(f"its pickle has more than {MAX_OPERATIONS} operations")
 
-    def _take(self, size: int) -> bytes:
-        stop = self._position + size
-        if stop > len(self._data):
-            raise CheckpointError("is truncated: it ends in the middle of its pickle")
-        taken = self._data[self._position : stop]
-        self._position = stop
-        return taken
-
     def number(self, code: str) -> int:
-        value: int = struct.unpack(code, self._take(struct.calcsize(code)))[0]
-        return value
+        return self._number(code)
+
+    def skip(self, size: int) -> None:
+        self._take(size)
 
     def push(self, value: object) -> None:
         self._stack.append(value)
@@ -103,16 +97,10 @@ class _Machine:
         return items
 
     def text(self, code: str) -> None:
-        self.push(self._take(self.number(code)).decode("utf-8"))
+        self.push(self.string(code))
 
     def raw(self, code: str) -> None:
-        self.push(self._take(self.number(code)))
-
-    def long(self, code: str) -> None:
-        size = self.number(code)
-        if not 0 <= size <= _MAX_INTEGER_BYTES:
-            raise CheckpointError("its pickle has an integer of more than 64 bits")
-        self.push(int.from_bytes(self._take(size), "little", signed=True))
+        self.push(self._sized(code))
 
     def tuple_of(self, size: int) -> None:
         items = tuple(self._popped() for _ in range(size))
@@ -170,11 +158,7 @@ def _constant(value: object) -> Callable[[_Machine], None]:
 
 
 def _ignore(size: int) -> Callable[[_Machine], None]:
-    return lambda m: _discard(m._take(size))
-
-
-def _discard(_: object) -> None:
-    return None
+    return lambda m: m.skip(size)
 
 
 def _number(code: str) -> Callable[[_Machine], None]:
@@ -193,7 +177,7 @@ _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
     ord("K"): _number("<B"),
     ord("M"): _number("<H"),
     ord("G"): _number(">d"),
-    0x8A: lambda m: m.long("<B"),
+    0x8A: lambda m: m.push(m.long("<B", _MAX_INTEGER_BYTES)),
     ord("X"): lambda m: m.text("<I"),
     0x8C: lambda m: m.text("<B"),
     0x8D: lambda m: m.text("<Q"),
