@@ -1,11 +1,12 @@
-"""Keeps bytes that may exceed the memory in a mapped file without a name."""
+"""Keeps bytes that may exceed the memory in a mapped file, and shows bytes as a file."""
 
+import io
 import math
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -44,3 +45,35 @@ def gathered(blocks: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray
     except OSError as error:
         raise TensorError(f"failed to assemble: {error.strerror or error}") from None
     return written.view(first.dtype).reshape(shape)
+
+
+class BytesFile(io.RawIOBase):
+    """A file of bytes in memory, or mapped, (n,) uint8: none is copied before it is read."""
+
+    def __init__(self, stored: np.ndarray) -> None:
+        self._stored = stored
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._stored)}
+        position = base[whence] + offset
+        if position < 0:
+            raise OSError("negative position")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        found = self._stored[self._position : self._position + len(view)]
+        view[: len(found)] = found.data
+        self._position += len(found)
+        return len(found)

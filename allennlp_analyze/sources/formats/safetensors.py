@@ -11,7 +11,7 @@ from typing import Any, Optional
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.formats.guarded import reading
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 from allennlp_analyze.sources.views import (
     MAX_TENSORS,
@@ -140,15 +140,5 @@ def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) ->
     # The tensor's name identifies its storage, because tensors cannot overlap in this format.
     size = (end - begin) // ITEM_SIZE[dtype]
     storage = StorageRef(key=name, dtype=dtype, block_size=size, start=0, size=size)
-    ref = TensorRef(dtype, shape, _contiguous(shape), 0, storage)
+    ref = TensorRef(dtype, shape, contiguous_strides(shape), 0, storage)
     return stored_tensor(name, ref, mapped_block(mapping, start + begin, end - begin))
-
-
-def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides, in elements, of a row-major array."""
-    strides: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        strides.append(step)
-        step *= n
-    return tuple(reversed(strides))

@@ -9,6 +9,7 @@ from allennlp_analyze.sources.pickles.description import (
     StandIn,
     StorageRef,
     TensorRef,
+    contiguous_strides,
 )
 from allennlp_analyze.text.lines import excerpt
 
@@ -90,20 +91,10 @@ def described_array(array: NumpyArray, key: str, integers: Integers) -> Optional
     return TensorRef(
         dtype=name,
         shape=sizes,
-        stride=_strides(sizes, bool(by_columns)),
+        stride=contiguous_strides(sizes, bool(by_columns)),
         storage=StorageRef(key, name, size, 0, size),
         inline=NumpyBytes(raw),
     )
-
-
-def _strides(shape: tuple[int, ...], by_columns: bool) -> tuple[int, ...]:
-    """Strides, in elements, of a contiguous array."""
-    strides: list[int] = []
-    step = 1
-    for size in shape if by_columns else reversed(shape):
-        strides.append(step)
-        step *= size
-    return tuple(strides if by_columns else reversed(strides))
 
 
 def held_bytes(inline: NumpyBytes) -> int:

@@ -1,6 +1,6 @@
 """Inert descriptions of what a pickled checkpoint contains: storages, tensors and the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
@@ -157,6 +157,16 @@ class TensorRef:
     quantizer: Optional[Quantizer] = None
     kind: Optional[str] = None
     is_buffer: Optional[bool] = None
+
+
+def contiguous_strides(shape: Sequence[int], by_columns: bool = False) -> tuple[int, ...]:
+    """Returns the strides, in elements, of an array without gaps: in rows (C), or in columns."""
+    strides: list[int] = []
+    step = 1
+    for size in shape if by_columns else reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(strides if by_columns else reversed(strides))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import Decode
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import Block, stored_tensor
 from allennlp_analyze.text.lines import excerpt
@@ -43,9 +43,7 @@ class Array:
 
     @property
     def axes(self) -> list[Axis]:
-        order = self.shape if self.is_fortran else self.shape[::-1]
-        strides = [math.prod(order[:place]) for place in range(len(order))]
-        return list(zip(self.shape, strides if self.is_fortran else strides[::-1]))
+        return list(zip(self.shape, contiguous_strides(self.shape, self.is_fortran)))
 
 
 class _Part:

@@ -1,6 +1,5 @@
 """Reads one chunk of a distributed checkpoint: a tensor as torch.save writes it, within a file."""
 
-import io
 import math
 import struct
 import zipfile
@@ -14,6 +13,7 @@ from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.pickles.description import TensorRef
 from allennlp_analyze.sources.pickles.machine import unpickle
 from allennlp_analyze.sources.views import stored_tensor
+from allennlp_analyze.storage.mapped import BytesFile
 
 # What torch.save writes beside the values: some small records and padding.
 MAX_OVERHEAD = 1 << 20
@@ -29,7 +29,7 @@ def read_chunk(stored: np.ndarray, sizes: tuple[int, ...], dtype: str) -> np.nda
     nbytes = math.prod(sizes) * ITEM_SIZE[dtype]
     if len(stored) > nbytes + MAX_OVERHEAD:
         raise CheckpointError(f"a chunk has {len(stored)} bytes for a tensor of {nbytes}")
-    with zipfile.ZipFile(_View(stored)) as archive:
+    with zipfile.ZipFile(BytesFile(stored)) as archive:
         records = {record.filename.partition("/")[2]: record for record in archive.infolist()}
     if "data.pkl" not in records:
         raise CheckpointError("a chunk is not a tensor written by torch.save")
@@ -85,34 +85,3 @@ def _checksum(values: np.ndarray) -> int:
 def _pieces(values: np.ndarray) -> Iterator[memoryview]:
     for start in range(0, len(values), _PIECE_BYTES):
         yield values[start : start + _PIECE_BYTES].data
-
-
-class _View(io.RawIOBase):
-    """A file of bytes that are mapped, so that none is copied before it is read."""
-
-    def __init__(self, stored: np.ndarray) -> None:
-        self._stored = stored
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._stored)}
-        position = base[whence] + offset
-        if position < 0:
-            raise OSError("negative position")
-        self._position = position
-        return position
-
-    def read(self, size: "int | None" = -1) -> bytes:
-        stop = len(self._stored) if size is None or size < 0 else self._position + size
-        taken = self._stored[self._position : stop].tobytes()
-        self._position += len(taken)
-        return taken

@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS, Decode
+from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.distributed.chunk import read_chunk
 from allennlp_analyze.sources.formats.distributed.metadata import Entry, entries_of
@@ -21,10 +21,9 @@ from allennlp_analyze.sources.formats.external import ExternalBlock, ExternalFil
 from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.tensor import LeftOut, StoredTensor, Weights
 from allennlp_analyze.storage.files import open_regular, read_most
-from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.mapped import IN_MEMORY_BYTES, mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
-IN_MEMORY_BYTES = 1 << 25
 # The first of these keys that the nested state dict has holds the model.
 _MODELS = ("model", "state_dict", "model_state_dict", "model_state", "module", "net")
 _OPTIMIZERS = ("optim", "optimizer", "optimizers", "optimizer_state", "optimizer_states")
@@ -93,17 +92,9 @@ def _tensor(entry: Entry, model: Optional[str], files: ExternalFiles) -> StoredT
         entry.dtype,
         identity,
         partial(_load, entry.name, entry.shape, entry.dtype, parts),
-        decode=_decoder(entry.dtype),
+        decode=partial(decode, name=entry.dtype),
         unpacked=0 if whole else math.prod(entry.shape) * ITEM_SIZE[entry.dtype],
     )
-
-
-def _decoder(dtype: str) -> Decode:
-    return partial(_decode, dtype)
-
-
-def _decode(dtype: str, stored: np.ndarray) -> np.ndarray:
-    return decode(stored, dtype)
 
 
 @dataclass(frozen=True)

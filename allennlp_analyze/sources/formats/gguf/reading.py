@@ -26,7 +26,7 @@ from allennlp_analyze.sources.formats.gguf.quantized import QuantizedTensor
 from allennlp_analyze.sources.formats.gguf.splits import number_of, parts_of
 from allennlp_analyze.sources.formats.gguf.types import TYPES, BlockType, why_not
 from allennlp_analyze.sources.formats.guarded import reading
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS, map_file, mapped_block, stored_tensor
 from allennlp_analyze.text.lines import excerpt
@@ -164,7 +164,7 @@ def _tensor(file: _File, info: TensorInfo, values: Mapping[str, Value]) -> Store
     if kind.dtype is not None:
         size = math.prod(shape)
         storage = StorageRef(key=name, dtype=kind.dtype, block_size=size, start=0, size=size)
-        ref = TensorRef(kind.dtype, shape, _contiguous(shape), 0, storage)
+        ref = TensorRef(kind.dtype, shape, contiguous_strides(shape), 0, storage)
         tensor = stored_tensor(name, ref, block)
         return tensor if stated is None else replace(tensor, kind=stated)
     why = why_not(kind)
@@ -183,8 +183,3 @@ def _shape(info: TensorInfo, values: Mapping[str, Value]) -> tuple[int, ...]:
         if len(shape) <= 8 and math.prod(shape) == math.prod(info.shape):
             return shape
     return info.shape
-
-
-def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides, in elements, of a row-major array."""
-    return tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))

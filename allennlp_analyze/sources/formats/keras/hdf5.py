@@ -1,16 +1,15 @@
 """Walks through an HDF5 file by h5py: follows no link, and reads nothing outside of the file."""
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.views import MAX_TENSORS, Block
-from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.mapped import BytesFile, mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -46,7 +45,7 @@ def open_hdf5(stored: np.ndarray) -> Any:
     except ImportError:
         raise CheckpointError(f"is an HDF5 file, which {NEEDS_H5PY}") from None
     try:
-        return h5py.File(_Window(stored), "r")
+        return h5py.File(BytesFile(stored), "r")
     except Exception as error:
         raise CheckpointError(f"is a damaged HDF5 file ({excerpt(error)})") from None
 
@@ -201,31 +200,3 @@ class _Unpacked:
         for start in range(0, rows, step):
             piece = np.ascontiguousarray(self._node[start : start + step])
             yield piece.reshape(-1).view(np.uint8).data
-
-
-class _Window(io.RawIOBase):
-    """Bytes in memory or in a mapped file, as the file that h5py reads."""
-
-    def __init__(self, stored: np.ndarray) -> None:
-        self._stored, self._position = stored, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._stored)}
-        self._position = base[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> Union[int, None]:
-        view = memoryview(buffer).cast("B")
-        found = self._stored[self._position : self._position + len(view)]
-        view[: len(found)] = found.data
-        self._position += len(found)
-        return len(found)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from allennlp_analyze.sources.formats.onnx.noise import noise_of
 from allennlp_analyze.sources.formats.onnx.tensors import PACKED, Tensor, Values
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import Block
-from allennlp_analyze.storage.mapped import mapped_copy
+from allennlp_analyze.storage.mapped import IN_MEMORY_BYTES, mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
-IN_MEMORY_BYTES = 1 << 25
 _E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 Blocks = list[Optional[Block]]
 _FLOATS = ("float32", "float16", "bfloat16", "float64", "float8_e8m0fnu")
@@ -59,21 +58,13 @@ class Quantized:
         """Returns the dequantized weight, or why it cannot be. Raises `CheckpointError`."""
         parts = (self.stored, self.scale, self.zero)
         if any(part is not None and part.dtype in ("unknown", "string") for part in parts):
+            blocks: Blocks = []
             reason: Optional[str] = "quantized with a data type that is not supported"
         else:
             # What the file lacks is found out now, not when the values are read.
             blocks = [None if part is None else values.block(part) for part in parts]
             reason = self._why_not()
-        if reason is not None:
-            return StoredTensor(name, self.shape, self.dtype, key, None, unsupported=reason)
-        return StoredTensor(
-            name,
-            self.shape,
-            "float32",
-            key,
-            partial(_assembled, self.shape, partial(self._rows, blocks)),
-            noise=partial(noise_of, self.shape, partial(self._variances, blocks)),
-        )
+        return _tensor(self, blocks, reason, name, key)
 
     def _why_not(self) -> Optional[str]:
         if self.scale is None:
@@ -96,7 +87,7 @@ class Quantized:
             return tensor.shape
         return (*tensor.shape[:-1], tensor.shape[-1] * (8 // self.bits))
 
-    def _rows(self, blocks: Blocks, rows: slice) -> np.ndarray:
+    def rows(self, blocks: Blocks, rows: slice) -> np.ndarray:
         """The dequantized numbers of a slice of the first axis."""
         stored, scale, zero = blocks
         assert self.scale is not None and stored is not None and scale is not None
@@ -107,7 +98,7 @@ class Quantized:
             numbers = numbers - np.float32(1 << (self.bits - 1))
         return numbers * self._spread(_numbers(self.scale, scale, 8), rows)
 
-    def _variances(self, blocks: Blocks, rows: slice) -> np.ndarray:
+    def variances(self, blocks: Blocks, rows: slice) -> np.ndarray:
         """The variance of a rounding to whole steps, s^2/12, in the shape of those rows."""
         assert self.scale is not None and blocks[1] is not None
         steps = self._spread(_numbers(self.scale, blocks[1], 8), rows)
@@ -172,16 +163,7 @@ class NBits:
         parts = (self.stored, self.scale, self.zero, self.groups)
         blocks = [None if part is None else values.block(part) for part in parts]
         reason = self._why_not()
-        if reason is not None:
-            return StoredTensor(name, self.shape, self.dtype, key, None, unsupported=reason)
-        return StoredTensor(
-            name,
-            self.shape,
-            "float32",
-            key,
-            partial(_assembled, self.shape, partial(self._rows, blocks)),
-            noise=partial(noise_of, self.shape, partial(self._variances, blocks)),
-        )
+        return _tensor(self, blocks, reason, name, key)
 
     @property
     def _blocks(self) -> int:
@@ -201,12 +183,12 @@ class NBits:
             fits = fits and self.groups.dtype == "int32" and self.groups.size >= self.inputs
         return None if fits else "its scales and zero points do not fit it"
 
-    def _variances(self, blocks: Blocks, rows: slice) -> np.ndarray:
+    def variances(self, blocks: Blocks, rows: slice) -> np.ndarray:
         assert blocks[1] is not None
         scales = _numbers(self.scale, blocks[1], 8).reshape(self.outputs, -1)[rows]
         return np.repeat(scales.astype(np.float64) ** 2 / 12, self.block, 1)[:, : self.inputs]
 
-    def _rows(self, blocks: Blocks, rows: slice) -> np.ndarray:
+    def rows(self, blocks: Blocks, rows: slice) -> np.ndarray:
         stored, scale, zero, groups = blocks
         assert stored is not None and scale is not None
         count = self._blocks
@@ -263,6 +245,26 @@ def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     parts = (packed[:, :, np.newaxis] >> shifts) & np.uint8((1 << bits) - 1)
     return parts.reshape(len(packed), -1)
+
+
+def _tensor(
+    weight: Union[Quantized, NBits],
+    blocks: Blocks,
+    reason: Optional[str],
+    name: str,
+    key: object,
+) -> StoredTensor:
+    """Returns `weight`, dequantized from `blocks` when it is read, or with `reason` why not."""
+    if reason is not None:
+        return StoredTensor(name, weight.shape, weight.dtype, key, None, unsupported=reason)
+    return StoredTensor(
+        name,
+        weight.shape,
+        "float32",
+        key,
+        partial(_assembled, weight.shape, partial(weight.rows, blocks)),
+        noise=partial(noise_of, weight.shape, partial(weight.variances, blocks)),
+    )
 
 
 def _assembled(shape: tuple[int, ...], rows: Callable[[slice], np.ndarray]) -> np.ndarray:

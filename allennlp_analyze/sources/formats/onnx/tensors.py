@@ -20,7 +20,7 @@ from allennlp_analyze.sources.formats.onnx.wire import (
     count_varints,
     decode_varints,
 )
-from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.sources.views import Block, mapped_block, stored_tensor
 from allennlp_analyze.text.lines import excerpt
@@ -181,7 +181,7 @@ class Values:
         external = tensor.external
         place = (external.get("location"), external.get("offset")) if external else key
         storage = StorageRef(str(place), dtype, tensor.size, 0, tensor.size)
-        ref = TensorRef(dtype, shape, _row_major(shape), 0, storage)
+        ref = TensorRef(dtype, shape, contiguous_strides(shape), 0, storage)
         return stored_tensor(name, ref, block)
 
     def block(self, tensor: Tensor) -> Block:
@@ -218,15 +218,6 @@ class Values:
                 f"tensor {excerpt(tensor.name)}: shape {excerpt(tensor.shape, 60)} needs"
                 f" {tensor.nbytes} bytes of {tensor.dtype}, got {found}"
             )
-
-
-def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        strides.append(step)
-        step *= n
-    return tuple(reversed(strides))
 
 
 @dataclass(frozen=True)
