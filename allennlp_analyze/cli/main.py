@@ -24,6 +24,7 @@ from allennlp_analyze.options.option import Place, Table
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.text.lines import one_line
+from allennlp_analyze.text.names import printable
 from allennlp_analyze.text.redaction import redacted_url
 
 if TYPE_CHECKING:
@@ -82,20 +83,23 @@ def _analyze(args: argparse.Namespace) -> int:
 
 
 def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
-    from allennlp_analyze.reports.console import print_report, print_verdict, table_2018
-
     written = [*outcome.written, *_junit(outcome, args)]
     if args.json:
         from allennlp_analyze.reports.json import report_text
 
         sys.stdout.writelines(report_text(outcome.report))
     elif args.table:
+        from allennlp_analyze.reports.console import table_2018
+
         print(table_2018(outcome.report))
         for warning in () if args.quiet else outcome.report.warnings:
             print(f"warning: {one_line(warning)}", file=sys.stderr)
     elif args.quiet:
-        print_verdict(outcome.report, sys.stdout)
+        # Importing rich would take as long as measuring a small model.
+        print(printable(outcome.report.summary.sentence, sys.stdout.encoding or "utf-8"))
     else:
+        from allennlp_analyze.reports.console import print_report
+
         print_report(
             outcome.report,
             [str(path) for path in written],

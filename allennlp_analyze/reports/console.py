@@ -103,7 +103,7 @@ def print_report(
     printed without markup.
     """
     console = make_console(stream)
-    print_verdict(report, stream)
+    print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
     for line in _attention(report):
         print_wrapped(console, line)
     entries = table_entries(report.layers)
@@ -119,12 +119,6 @@ def print_report(
     for line in _notes(report):
         print_wrapped(console, line)
     print_written(console, written)
-
-
-def print_verdict(report: ModelReport, stream: TextIO) -> None:
-    """Print the sentence about the model alone."""
-    style = VERDICT_STYLES[report.summary.verdict]
-    print_wrapped(make_console(stream), report.summary.sentence, style)
 
 
 def _not_plain(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> list[Entry]:
