@@ -15,7 +15,7 @@ from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why
 from allennlp_analyze.sources.formats.state_dict import Found, find_state_dict, named_tensors
 from allennlp_analyze.sources.pickles.description import Inert, Key, TensorRef
 from allennlp_analyze.sources.pickles.wrappers import why_not_whole
-from allennlp_analyze.sources.quantized.joining import dequantized
+from allennlp_analyze.sources.quantized.candidates import dequantized
 from allennlp_analyze.sources.quantized_tensor import INTEGERS, Steps
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor

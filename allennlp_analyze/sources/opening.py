@@ -28,7 +28,7 @@ from allennlp_analyze.sources.formats.gguf.splits import parts_of
 from allennlp_analyze.sources.formats.registry import head as first_bytes
 from allennlp_analyze.sources.formats.registry import read_weights
 from allennlp_analyze.sources.formats.sharded import is_index, read_sharded
-from allennlp_analyze.sources.quantized.joining import dequantized
+from allennlp_analyze.sources.quantized.candidates import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
 from allennlp_analyze.storage.states import state_of

@@ -9,6 +9,7 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.sources.quantized.bitsandbytes import four_bits
+from allennlp_analyze.sources.quantized.candidates import may_be_codes
 from allennlp_analyze.sources.quantized.group import Group, Tensors, Weight
 from allennlp_analyze.sources.quantized.hqq import hqq
 from allennlp_analyze.sources.quantized.matrix import Stack
@@ -16,8 +17,6 @@ from allennlp_analyze.sources.quantized.microscaling import four_bit_floats, mx_
 from allennlp_analyze.sources.quantized.mlx import mlx
 from allennlp_analyze.sources.quantized.packed import compressed, gptq_or_awq
 from allennlp_analyze.sources.quantized.scaled import scaled
-from allennlp_analyze.sources.small_floats import FLOAT8
-from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import ErrorModel, StoredTensor
 from allennlp_analyze.text.lines import excerpt
 
@@ -33,14 +32,7 @@ SCHEMES: tuple[Scheme, ...] = (
     four_bit_floats,
     scaled,
 )
-# bitsandbytes may store its codes as any type.
-_CODES = frozenset(("int32", "uint32", "int8", "uint8", "float4_e2m1fn_x2", *FLOAT8))
 _PART = "part of a quantized weight"
-
-
-def dequantized(source: Source) -> Source:
-    """Returns `source` with each quantized weight as one tensor of numbers."""
-    return replace(source, tensors=join_quantized(source.tensors, source.config))
 
 
 def join_quantized(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
@@ -52,7 +44,7 @@ def join_quantized(tensors: Tensors, config: Mapping[str, Any]) -> Tensors:
     """
     replaced: dict[str, StoredTensor] = {}
     for tensor in tensors.values():
-        if tensor.dtype not in _CODES and f"{tensor.name}.absmax" not in tensors:
+        if not may_be_codes(tensor, tensors):
             continue
         found = (scheme(tensor, tensors, config) for scheme in SCHEMES)
         group = next((one for one in found if one is not None), None)
