@@ -15,7 +15,7 @@ from allennlp_analyze.sources.blocks import Entries
 # and needs no second matrix of its size.
 PANEL = 384
 # With more columns times rows at once, OpenBLAS's threads write past the ends of their buffers and
-# the process crashes (0.3.29 to 0.3.31; seen from M = 16,000 and 768 rows on).
+# the process crashes (0.3.31 on SkylakeX with two threads, from M = 16,000 and 768 rows on).
 MAX_SYRK = 1 << 22
 # The most rows that OpenBLAS packs at once, on any processor.
 MOST_PACKED = 384
