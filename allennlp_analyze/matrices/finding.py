@@ -18,7 +18,7 @@ from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_
 from allennlp_analyze.matrices.kinds import heads_side, infer_kinds, transposed_groups
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
-from allennlp_analyze.matrices.names import plain_name, split_name, stands_for, words_of
+from allennlp_analyze.matrices.names import plain_name, split_name, stands_for
 from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
 from allennlp_analyze.matrices.parts import (
     Part,
@@ -37,6 +37,7 @@ from allennlp_analyze.sources.blocks import as_stored
 from allennlp_analyze.sources.small_floats import EXPONENTS
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, StoredTensor
+from allennlp_analyze.text.words import words_of
 
 _GATES = {
     4: ("input gate", "forget gate", "cell gate", "output gate"),

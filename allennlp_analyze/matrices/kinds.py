@@ -5,16 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from allennlp_analyze.matrices.names import (
-    joined,
-    looked_through,
-    split_name,
-    stands_for,
-    words_of,
-)
+from allennlp_analyze.matrices.names import joined, looked_through, split_name, stands_for
 from allennlp_analyze.matrices.vocabularies import table_sizes
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST
+from allennlp_analyze.text.words import words_of
 
 Shape = tuple[int, ...]
 

@@ -1,8 +1,7 @@
-"""Takes names of parameters apart: the module, the parameter in it, wrappers, words."""
+"""Takes names of parameters apart: the module, the parameter in it, wrappers."""
 
 import re
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Modules that hold the layer that they wrap under one of these names.
 _WRAPPERS = frozenset(
     "_module module _orig_mod base_layer original_module _fsdp_wrapped_module"
@@ -57,11 +56,6 @@ def stands_for(leaf: str) -> str:
     """Returns the parameter from which `leaf` was made: `weight` for `weight_v`."""
     found = _STORED_FOR.fullmatch(leaf)
     return (found[1] or found[2]) if found else leaf
-
-
-def words_of(component: str) -> list[str]:
-    """Returns the lower-case words of an identifier without digits: "lm_head" equals "LmHead"."""
-    return [word.lower() for word in _WORD.findall(component)]
 
 
 def joined(module: str, leaf: str) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.kinds import is_norm
-from allennlp_analyze.matrices.names import split_name, words_of
+from allennlp_analyze.matrices.names import split_name
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.text.words import words_of
 
 _BUFFERS = frozenset("running_mean running_var num_batches_tracked inv_freq".split())
 _POSITION_BUFFERS = frozenset(("pe",))

@@ -8,9 +8,10 @@ import numpy as np
 
 from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
-from allennlp_analyze.matrices.names import looked_through, split_name, words_of
+from allennlp_analyze.matrices.names import looked_through, split_name
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
+from allennlp_analyze.text.words import words_of
 
 _NORM_WORDS = frozenset("norm norms ln bn layernorm batchnorm groupnorm rmsnorm".split())
 # Gains of more normalizations of one size would not tell more.

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.matrices.kinds import infer_kinds
-from allennlp_analyze.matrices.names import split_name, words_of
+from allennlp_analyze.matrices.names import split_name
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
+from allennlp_analyze.text.words import words_of
 from tests.support.corpus import SHARED, Corpus, corpus_names
 from tests.support.torch_sources import layer_kinds, source_of
 

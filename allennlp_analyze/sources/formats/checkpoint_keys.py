@@ -1,14 +1,15 @@
 """Says what the keys of a training checkpoint mean: the model, its copies, and what is neither."""
 
-import re
 from typing import Optional
+
+from allennlp_analyze.text.words import words_of
 
 # Keys that hold a model; it keeps its own names if nothing else in the file is one.
 WRAPPERS = frozenset(
     "state_dict model_state_dict model_state model module net network weights params model_weights"
     " params_ema state_dict_ema model_ema ema_state_dict ema_model ema".split()
 )
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_MAX_KEY = 200  # characters that are looked at
 _COPY = frozenset("ema swa averaged average avg shadow".split())
 _OPTIMIZER = "of the optimizer, not of the model"
 _TRAINING = "of the training, not of the model"
@@ -33,13 +34,9 @@ _IN_TRAINING = frozenset(
 )
 
 
-def words_of(key: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(key[:200])]
-
-
 def is_copy(key: str) -> bool:
     """Whether a model under this key is the average of the model beside it."""
-    return bool(_COPY & set(words_of(key)))
+    return bool(_COPY & set(words_of(key[:_MAX_KEY])))
 
 
 def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[str]:
@@ -50,7 +47,7 @@ def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[
     """
     if is_optimizer:
         return _OPTIMIZER
-    words = words_of(key)
+    words = words_of(key[:_MAX_KEY])
     if "random" in words and words[-1] in ("random", "state", "states"):
         return _GENERATOR
     for known, reason in _GROUPS:
