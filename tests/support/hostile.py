@@ -122,7 +122,7 @@ ATTACKS: "dict[str, Attack]" = {
     "open": Attack(
         "io.open", lambda c: b"\x80\x02" + called("io", "open", text(str(c)), text("w")) + b"."
     ),
-    "getattr chain": Attack("builtins.getattr", _chain),
+    "getattr chain": Attack("builtins.__import__", _chain),
     "import": Attack(
         "builtins.__import__",
         lambda c: b"\x80\x02" + called("builtins", "__import__") + b".",

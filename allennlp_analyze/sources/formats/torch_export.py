@@ -8,7 +8,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.formats.pickled_modules import as_module
 from allennlp_analyze.sources.pickles.description import StandIn, StorageRef, TensorRef
-from allennlp_analyze.sources.pickles.globals import integer, integers
+from allennlp_analyze.sources.pickles.integers import integer, integers
 from allennlp_analyze.text.lines import excerpt
 
 FORMAT = "archive_format"

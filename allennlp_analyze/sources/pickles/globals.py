@@ -23,17 +23,15 @@ from allennlp_analyze.sources.pickles.description import (
     TensorRef,
     Unknown,
 )
-from allennlp_analyze.sources.pickles.refused import check_global
+from allennlp_analyze.sources.pickles.integers import integer, integers
+from allennlp_analyze.sources.pickles.refused import check_attribute, check_global, refusal
 from allennlp_analyze.sources.pickles.wrappers import WRAPPER, wrapped_tensor
 from allennlp_analyze.text.lines import excerpt
 
 Args = tuple[object, ...]
 
-# The most dimensions of a tensor that torch computes with.
-MAX_DIMENSIONS = 64
-# torch counts elements in signed 64-bit integers.
-_LIMIT = 2**63
 _MAX_SPARSE_PARTS = 16
+_MEMBER = Inert("a member of a class")
 
 _STORAGE_CLASSES = {
     "DoubleStorage": "float64",
@@ -68,32 +66,6 @@ def resolve(module: str, name: str) -> object:
         return found
     check_global(module, name)
     return Unknown(module, name)
-
-
-def integers(value: object, what: str) -> tuple[int, ...]:
-    """Returns `value` as a tuple of integers, one for each dimension.
-
-    Raises `CheckpointError` if it is anything else, or exceeds torch's own limits.
-    """
-    if not isinstance(value, (tuple, list)):
-        raise CheckpointError(f"a tensor's {what} must be a tuple of integers")
-    # A pickle can pass one long list to a million tensors, so it is never copied.
-    if len(value) > MAX_DIMENSIONS:
-        raise CheckpointError(
-            f"a tensor's {what} has {len(value)} numbers, more than {MAX_DIMENSIONS}"
-        )
-    if any(type(item) is not int for item in value):
-        raise CheckpointError(f"a tensor's {what} must be a tuple of integers")
-    if any(not -_LIMIT <= item < _LIMIT for item in value):
-        raise CheckpointError(f"a tensor's {what} has a number of more than 64 bits")
-    return tuple(value)
-
-
-def integer(value: object, what: str) -> int:
-    """Returns `value` if it is an integer >= 0 of 64 bits. Raises `CheckpointError` otherwise."""
-    if type(value) is not int or not 0 <= value < _LIMIT:
-        raise CheckpointError(f"a {what} must be an integer >= 0 of 64 bits")
-    return value
 
 
 def _of_length(args: Args, least: int, what: str) -> Args:
@@ -264,6 +236,18 @@ def _stand_in(module: str, name: str) -> Builder:
     return Builder(str(made_by), lambda args: StandIn(made_by, args))
 
 
+def _member(args: Args) -> Inert:
+    """getattr(class, name), as Python 3.11.0 to 3.11.3 pickles a member of an enumeration.
+
+    Nothing is looked up, and nothing can be called by what it returns.
+    """
+    owner, name = args if len(args) == 2 else (None, None)
+    if not (isinstance(owner, Unknown) and isinstance(name, str)):
+        raise refusal("builtins", "getattr")
+    check_attribute(name)
+    return _MEMBER
+
+
 def _first(args: Args) -> object:
     """torch.jit._pickle's functions say only the type of their first argument."""
     return args[0] if args else None
@@ -322,6 +306,7 @@ def _table() -> dict[tuple[str, str], object]:
             table[module, name] = _stand_in("builtins", name)
         for name in ("bytes", "bytearray"):
             table[module, name] = Builder(name, _encoded)
+        table[module, "getattr"] = Builder("getattr", _member)
     return {**table, **_numpy()}
 
 

@@ -20,7 +20,8 @@ from allennlp_analyze.sources.pickles.description import (
     TensorRef,
     Unknown,
 )
-from allennlp_analyze.sources.pickles.globals import integer, integers, resolve, safe_key
+from allennlp_analyze.sources.pickles.globals import resolve, safe_key
+from allennlp_analyze.sources.pickles.integers import integer, integers
 from allennlp_analyze.sources.pickles.reader import Buffer, Reader
 from allennlp_analyze.sources.pickles.storages import class_of, storage_of
 from allennlp_analyze.text.lines import excerpt

@@ -72,10 +72,21 @@ def check_global(module: str, name: str) -> None:
     if len(module) + len(name) > MAX_NAME:
         raise CheckpointError(f"names a global of more than {MAX_NAME} characters")
     if _is_refused(module, name):
-        raise CheckpointError(
-            f"asks for {excerpt(module)}.{excerpt(name)}, with which a pickle can run code;"
-            " nothing was run, and nothing of the file is used"
-        )
+        raise refusal(module, name)
+
+
+def check_attribute(name: str) -> None:
+    """Raise `CheckpointError` for an attribute of a class that no plain member has."""
+    if not name.isidentifier() or name.startswith("_") or name in _FUNCTIONS | _MODULES:
+        raise refusal("builtins", "getattr")
+
+
+def refusal(module: str, name: str) -> CheckpointError:
+    """Returns the error for a global with which a pickle can run code."""
+    return CheckpointError(
+        f"asks for {excerpt(module)}.{excerpt(name)}, with which a pickle can run code;"
+        " nothing was run, and nothing of the file is used"
+    )
 
 
 def _is_refused(module: str, name: str) -> bool:

@@ -4,7 +4,7 @@ from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.pickles.description import StorageRef, StorageType, Unknown
-from allennlp_analyze.sources.pickles.globals import integer
+from allennlp_analyze.sources.pickles.integers import integer
 from allennlp_analyze.text.lines import excerpt
 
 

@@ -18,7 +18,7 @@ from allennlp_analyze.sources.pickles.description import (
     TensorRef,
     Unknown,
 )
-from allennlp_analyze.sources.pickles.globals import integers
+from allennlp_analyze.sources.pickles.integers import integers
 from allennlp_analyze.sources.pickles.wrappers import wrapped_tensor
 from tests.support.torch_files import FORMATS, assert_same, save
 
