@@ -18,7 +18,7 @@ from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_
 from allennlp_analyze.matrices.kinds import heads_side, infer_kinds, transposed_groups
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
-from allennlp_analyze.matrices.names import plain_name, split_name, stands_for
+from allennlp_analyze.matrices.names import plain_name, split_name, stands_for, without_torch_wrappers
 from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
 from allennlp_analyze.matrices.parts import (
     Part,
@@ -227,7 +227,7 @@ class _Finder:
         listed = listed_name(parameter, label, config)
         if listed is not None:
             return listed
-        name = file_name(name, config)
+        name = file_name(without_torch_wrappers(name), config)
         return name if label is None else f"{name}[{label}]"
 
     def _parts(

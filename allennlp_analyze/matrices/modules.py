@@ -88,7 +88,7 @@ def table_from_model(model: Any, trains: bool = True) -> ModuleTable:
         # The parts of a parametrized weight belong to the layer, not to the list that contains
         # them.
         layer = _layer_of(path)
-        prefix = _saved_as(path + "." if path else "")
+        prefix = saved_as(path + "." if path else "")
         for leaf, _ in module.named_parameters(recurse=False):
             own = stands_for(split_name(prefix + leaf)[1])
             parameters[prefix + leaf] = _facts(modules[layer], index_of[layer], own, layer)
@@ -103,7 +103,7 @@ def _by_training(model: Any) -> tuple[frozenset[str], frozenset[str]]:
     names: dict[bool, set[str]] = {True: set(), False: set()}
     for path, module in model.named_modules():
         for leaf, parameter in module.named_parameters(recurse=False):
-            saved = _saved_as(f"{path}.{leaf}" if path else leaf)
+            saved = saved_as(f"{path}.{leaf}" if path else leaf)
             names[bool(parameter.requires_grad)].add(saved)
     for parameter in model.parameters():
         if not type(parameter).__name__.startswith("Uninitialized"):  # of a lazy module: no size
@@ -119,7 +119,7 @@ def _layer_of(path: str) -> str:
     return path.partition("." + _PARAMETRIZATIONS)[0]
 
 
-def _saved_as(name: str) -> str:
+def saved_as(name: str) -> str:
     """The name that `model.state_dict()` has for the parameter `name`."""
     for part in _OMITTED:
         name = name.replace(part, "")

@@ -7,6 +7,8 @@ _WRAPPERS = frozenset(
     "_module module _orig_mod base_layer original_module _fsdp_wrapped_module"
     " _checkpoint_wrapped_module default".split()
 )
+# Those of torch that nobody else's module has: savers leave some of them out of the names.
+_OF_TORCH = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 _WRAPPERS_BY_NAME = "modules_to_save"  # PEFT's, followed by the name of the adapter
 _WRAPPED = (*_WRAPPERS, _WRAPPERS_BY_NAME)
 # What is stored of a parametrized parameter, and what older functions call the same.
@@ -43,6 +45,17 @@ def looked_through(path: str) -> str:
         elif part not in _WRAPPERS:
             kept.append(part)
     return ".".join(kept)
+
+
+def without_torch_wrappers(path: str) -> str:
+    """Returns a path or a name without the wrappers of torch.compile, FSDP and checkpointing.
+
+    So a layer has one name, whether a trainer saves the compiled model or what it wraps.
+    """
+    if not any(part in path for part in _OF_TORCH):
+        return path
+    kept = [part for part in path.split(".") if part not in _OF_TORCH]
+    return ".".join(kept) or path
 
 
 def plain_name(parameter: str) -> str:

@@ -1,7 +1,7 @@
-"""The text of a rank-collapse warning, and the weight decay that acts on a layer."""
+"""The text of a rank-collapse warning, and what the optimizer does to a layer."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from allennlp_analyze.monitor.history import Trouble
 from allennlp_analyze.results.evidence import Cause
@@ -14,13 +14,19 @@ KEPT_SHARE = 0.5
 _TOLD = (Cause.DECAYED, Cause.ZERO)
 
 
-def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:
-    """Returns the weight decay of the parameters of torch optimizers, by the `id` of the parameter.
+class Acting(NamedTuple):
+    """What an optimizer does to a parameter; None if its group does not say."""
 
-    Parameters whose group has no weight decay are omitted. If several values act on a parameter,
-    the largest counts.
+    learning_rate: Optional[float]
+    weight_decay: Optional[float]
+
+
+def acting(optimizers: Iterable[Any]) -> dict[int, Acting]:
+    """Returns what torch optimizers do to each of their parameters, by the `id` of the parameter.
+
+    If several values act on a parameter, the largest counts.
     """
-    found: dict[int, float] = {}
+    found: dict[int, Acting] = {}
     for optimizer in optimizers:
         inner = getattr(optimizer, "optimizers", None)  # as in AllenNLP's MultiOptimizer
         if isinstance(inner, Mapping):
@@ -28,19 +34,19 @@ def weight_decays(optimizers: Iterable[Any]) -> dict[int, float]:
         else:
             groups = optimizer.param_groups
         for group in groups:
-            decay = group.get("weight_decay")
-            for parameter in group["params"] if decay is not None else ():
-                found[id(parameter)] = max(float(decay), found.get(id(parameter), 0.0))
+            own = Acting(_number(group.get("lr")), _number(group.get("weight_decay")))
+            for parameter in group["params"]:
+                before = found.get(id(parameter), own)
+                found[id(parameter)] = Acting(*map(_largest, own, before))
     return found
 
 
-def parameters_by_name(model: Any) -> Mapping[str, Any]:
-    """Returns the parameters of a module by state-dict name; tied ones appear under each name."""
-    return {
-        f"{path}.{name}" if path else name: parameter
-        for path, module in model.named_modules(remove_duplicate=False)
-        for name, parameter in module.named_parameters(recurse=False)
-    }
+def _number(value: Any) -> Optional[float]:
+    return None if value is None else float(value)
+
+
+def _largest(one: Optional[float], other: Optional[float]) -> Optional[float]:
+    return max((value for value in (one, other) if value is not None), default=None)
 
 
 def sentence(
@@ -80,6 +86,8 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
+    if trouble.rms_ratio is not None and layer.verdict is not Verdict.COLLAPSED:
+        return f"its weights have decayed to {_percent(trouble.rms_ratio)} of their start"
     if layer.evidence is not None and any(
         finding.cause in _TOLD or trouble.state is Verdict.DEAD_UNITS
         for finding in layer.evidence.findings

@@ -39,14 +39,17 @@ class RankMonitorCallback(TrainerCallback):
     In a configuration, every key except `type` is optional:
 
         "callbacks": [{"type": "rank_monitor", "layers": "encoder", "kinds": ["linear"],
-                       "max_seconds": 5, "every_batches": 100, "stop": false}]
+                       "max_seconds": 5, "every_batches": 100, "stop": false,
+                       "per_layer": false, "history": "run.jsonl", "updates": false}]
 
-    `layers`, `kinds` and `max_seconds` (for one check) are those of `RankMonitor`.
+    `layers`, `kinds`, `max_seconds` (for one check), `per_layer` and `updates` are those of
+    `RankMonitor`. A relative path of `history` is one in the serialization directory.
     `every_batches` adds a check after that many batches. `stop` ends training after the epoch in
-    which a layer that was healthy has collapsed; the model is still archived.
+    which a layer that was healthy has collapsed or weights are NaN; the model is still archived.
 
     The numbers of an epoch are written to its `metrics_epoch_N.json` and to TensorBoard, W&B and
-    every other `LogWriterCallback` of the trainer, as `rank_monitor/<layer>/<measure>`;
+    every other `LogWriterCallback` of the trainer, as `rank_monitor/<measure>`, with `per_layer`
+    also as `rank_monitor/<layer>/<measure>`;
     `metrics.json` has those of the last epoch. If the trainer keeps moving averages, the averages
     are measured, because the trainer validates and archives them. In distributed training the first
     process measures. Parameters that are sharded over the processes cannot be monitored; one
@@ -66,11 +69,24 @@ class RankMonitorCallback(TrainerCallback):
         max_seconds: Any = MAX_SECONDS,
         every_batches: Any = None,
         stop: Any = False,
+        per_layer: Any = False,
+        history: Any = None,
+        updates: Any = False,
     ) -> None:
         super().__init__(serialization_dir)
         self._choices = _checked(
-            {"layers": layers, "kinds": kinds, "max_seconds": max_seconds, "stop": stop}
+            {
+                "layers": layers,
+                "kinds": kinds,
+                "max_seconds": max_seconds,
+                "stop": stop,
+                "per_layer": per_layer,
+                "history": history,
+                "updates": updates,
+            }
         )
+        if self._choices["history"] is not None:
+            self._choices["history"] = str(Path(serialization_dir) / self._choices["history"])
         self._every_batches: Optional[int] = _checked({"every_batches": every_batches})[
             "every_batches"
         ]
@@ -165,7 +181,7 @@ class RankMonitorCallback(TrainerCallback):
         assert self._monitor is not None
         self._last, self._last_at = Check(epoch), trainer._total_batches_completed
         with self._going_on("a check"), _averages(trainer._moving_average):
-            self._last = self._monitor.step(epoch)
+            self._last = self._monitor.step(epoch, trainer._total_batches_completed)
         return self._last
 
     def _write(self, trainer: "GradientDescentTrainer", check: Check, epoch: int) -> None:

@@ -1,5 +1,6 @@
 """The history of each layer during training, and when a layer needs a warning."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
@@ -15,6 +16,11 @@ from allennlp_analyze.storage.records import decoded
 NOTABLE_SHARE = 0.05
 # The value in a checkpoint for a layer without a warning.
 WELL = "well"
+# A layer may go back and forth over the limit of NEAR_COLLAPSE; it is warned of again once it has
+# been healthy at this many checks in a row. Other states are far enough from healthy.
+REARMED_AFTER = 3
+# A singular value has fallen if it is below this share of what it was.
+FALLEN_SHARE = 0.5
 
 
 class When(NamedTuple):
@@ -30,28 +36,40 @@ class Trouble:
 
     `since` is the last check at which it was healthy, or None if it never was. `at_first` says that
     this is its first check. `smallest` is the largest value of its smallest singular value while it
-    was healthy, or None if it never was.
+    was healthy, or None if it never was. `rms_ratio` is set if the layer as a whole has decayed
+    far below its start, and is the share of its root mean square that is left.
     """
 
     state: Verdict
     since: Optional[When]
     at_first: bool
     smallest: Optional[float] = None
+    rms_ratio: Optional[float] = None
 
 
 @dataclass
 class LayerHistory:
-    """The history of one layer. `warned` is the state of the last warning (FULL_RANK: none yet).
+    """The history of one layer.
 
-    `is_growing` if it started at zero, or far below every usual initialization, and has not been
-    healthy since: residual branches and adapters start so, and gain one direction after another.
+    `warned` is the state of the last warning; a healthy reading sets it back to FULL_RANK, so that
+    a layer that recovers is warned of again. `was_near` says that NEAR_COLLAPSE was warned of, and
+    is set back after `REARMED_AFTER` healthy readings in a row, which `healthy_checks` counts.
+    `rms_at_first` is the root mean square of the entries at the start.
+
+    `from_zero`: it started at zero, or far below every usual initialization. Residual branches and
+    adapters start so. They gain one direction after another, and some grow far beyond the others,
+    which is no loss; so `highest` keeps the largest value of each of the reading's `spectrum`.
     """
 
     since: Optional[When] = None
     warned: Verdict = Verdict.FULL_RANK
     lost_at_first: Optional[int] = None
     smallest: Optional[float] = None
-    is_growing: bool = False
+    from_zero: bool = False
+    highest: tuple[float, ...] = ()
+    was_near: bool = False
+    healthy_checks: int = 0
+    rms_at_first: Optional[float] = None
 
     def state(self) -> dict[str, Any]:
         """Returns the history in plain values, fit for checkpoints and JSON."""
@@ -60,7 +78,11 @@ class LayerHistory:
             "warned": self.warned.value if _is_trouble(self.warned) else WELL,
             "lost_at_first": self.lost_at_first,
             "smallest": self.smallest,
-            "is_growing": self.is_growing,
+            "from_zero": self.from_zero,
+            "highest": list(self.highest),
+            "was_near": self.was_near,
+            "healthy_checks": self.healthy_checks,
+            "rms_at_first": self.rms_at_first,
         }
 
     @classmethod
@@ -71,39 +93,68 @@ class LayerHistory:
         `state` is invalid.
         """
         since, warned, lost = state["since"], state["warned"], state["lost_at_first"]
-        smallest = state.get("smallest")
         return cls(
             since=None if since is None else When(str(since[0]), float(since[1])),
             warned=_warned(warned),
             lost_at_first=None if lost is None else int(lost),
-            smallest=None if smallest is None else float(smallest),
-            is_growing=bool(state.get("is_growing", False)),
+            smallest=_number(state.get("smallest")),
+            from_zero=bool(state.get("from_zero", False)),
+            highest=tuple(float(value) for value in state.get("highest", ())),
+            was_near=bool(state.get("was_near", False)),
+            healthy_checks=int(state.get("healthy_checks", 0)),
+            rms_at_first=_number(state.get("rms_at_first")),
         )
 
-    def seen(self, reading: Reading, when: When) -> Optional[Trouble]:
-        """Record a reading. Returns the trouble to warn about now; each state is reported once.
+    def rms_ratio(self, reading: Reading) -> Optional[float]:
+        """Returns the root mean square of the entries over that at the start, None if unknown."""
+        if reading.rms is None or not self.rms_at_first:
+            return None
+        return reading.rms / self.rms_at_first
 
-        A layer that has always been zero has not started to learn: it is neither healthy nor lost.
-        One that grows from there is in trouble only if it loses directions that it had.
+    def seen(
+        self, reading: Reading, when: When, is_normalized: bool = False
+    ) -> Optional[Trouble]:
+        """Record a reading. Returns the trouble to warn about now.
+
+        Each state is reported once, and again after the layer has recovered. A layer that has
+        always been zero has not started to learn: it is neither healthy nor lost. One that grew
+        from there is in trouble only if it loses directions that it had. `is_normalized`: a
+        normalization takes the outputs, so the scale of the weights does not matter.
         """
         at_first = self.lost_at_first is None
         if at_first and _has_not_started(reading):
-            self.is_growing = True
+            self.from_zero = True
         if at_first and reading.stable_rank is None:
             return None
-        state = self._state(reading)
-        if self.lost_at_first is None or (self.is_growing and reading.lost < self.lost_at_first):
+        state, ratio = self._state(reading), None
+        if not is_normalized and self._has_decayed(reading):
+            state, ratio = Verdict.COLLAPSED, self.rms_ratio(reading)
+        if self.lost_at_first is None or (self.from_zero and reading.lost < self.lost_at_first):
             self.lost_at_first = reading.lost
         if not _is_trouble(state):
-            self.since = when
-            self.smallest = max(reading.min_singular_value, self.smallest or 0.0)
-            self.is_growing = False
-        if self.is_growing and not self._has_lost(reading):
+            self._is_well(reading, when)
+        if self.rms_at_first is None and not (self.from_zero and self.since is None):
+            self.rms_at_first = reading.rms
+        if self.from_zero and ratio is None and not self._has_lost_again(reading):
             return None
         if not state.is_worse_than(self.warned):
             return None
-        self.warned = state
-        return Trouble(state, self.since, at_first, self.smallest)
+        self.warned, self.healthy_checks = state, 0
+        if state is Verdict.NEAR_COLLAPSE:
+            if self.was_near:
+                return None
+            self.was_near = True
+        return Trouble(state, self.since, at_first, self.smallest, ratio)
+
+    def _is_well(self, reading: Reading, when: When) -> None:
+        self.since = when
+        self.smallest = max(reading.min_singular_value, self.smallest or 0.0)
+        if reading.verdict is Verdict.HIDDEN:
+            return  # nobody can tell whether it has recovered
+        self.warned = Verdict.FULL_RANK
+        self.healthy_checks += 1
+        if self.healthy_checks >= REARMED_AFTER:
+            self.was_near = False
 
     def _state(self, reading: Reading) -> Verdict:
         """Returns a state for every layer, including those that the verdict does not assess."""
@@ -116,6 +167,28 @@ class LayerHistory:
         lost = reading.lost - (self.lost_at_first or 0)
         return lost > max(1, NOTABLE_SHARE * reading.M)
 
+    def _has_lost_again(self, reading: Reading) -> bool:
+        """Whether a layer that grew from zero has lost directions that it had.
+
+        The largest of those that are lost must have been larger.
+        """
+        now, before = reading.spectrum, self.highest
+        if self.from_zero:
+            same = len(now) == len(before)
+            self.highest = tuple(map(max, now, before)) if same else now
+        if not self._has_lost(reading):
+            return False
+        if len(now) != len(before) or not now:
+            return True
+        first = math.ceil((reading.M - reading.lost) * (len(now) - 1) / max(reading.M - 1, 1))
+        first = min(first, len(now) - 1)
+        return now[first] < FALLEN_SHARE * before[first]
+
+    def _has_decayed(self, reading: Reading) -> bool:
+        """Whether all weights are far below where this training found them."""
+        ratio = self.rms_ratio(reading)
+        return ratio is not None and ratio < DECAYED_SHARE and reading.verdict.is_judgement
+
 
 def _has_not_started(reading: Reading) -> bool:
     is_tiny = reading.start_ratio is not None and reading.start_ratio < DECAYED_SHARE
@@ -124,6 +197,10 @@ def _has_not_started(reading: Reading) -> bool:
 
 def _is_trouble(state: Verdict) -> bool:
     return state.is_worse_than(Verdict.FULL_RANK)
+
+
+def _number(value: Any) -> Optional[float]:
+    return None if value is None else float(value)
 
 
 def _warned(text: Any) -> Verdict:

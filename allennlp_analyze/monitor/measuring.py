@@ -38,7 +38,8 @@ def measure_in_time(
 ) -> dict[str, Timed[LayerOutcome]]:
     """Returns the outcomes, by name, of the matrices that `budget` has time for since `started`.
 
-    Up to `jobs` matrices are measured at the same time. A matrix that cannot be measured is
+    Up to `jobs` matrices are measured at the same time; with 0, one at a time in this thread. A
+    matrix that cannot be measured is
     `Skipped`, for any error.
     """
 
@@ -83,6 +84,10 @@ def _in_turn(
     work: Callable[[int], Found], shapes: Sequence[Shape], jobs: int
 ) -> Iterator[tuple[int, Found]]:
     """Like `schedule.in_parallel`, but in the order of `shapes`; large ones run alone."""
+    if jobs == 0:
+        for turn in range(len(shapes)):
+            yield turn, work(turn)
+        return
     for large, turns in groupby(range(len(shapes)), key=lambda turn: is_large(shapes[turn])):
         if large:
             yield from in_threads(work, list(turns), 1)

@@ -1,45 +1,26 @@
 """Monitors the ranks of a network's weight matrices during training."""
 
-import logging
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from allennlp_analyze.analysis.measure import select
-from allennlp_analyze.analysis.pipeline import refuse_nothing
-from allennlp_analyze.errors import AnalyzeError, SourceError, UsageError
+from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
-from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
-from allennlp_analyze.linalg.machine import this_machine
-from allennlp_analyze.matrices.finding import find_matrices
-from allennlp_analyze.matrices.matrix import WeightMatrix
-from allennlp_analyze.matrices.modules import table_from_model
-from allennlp_analyze.matrices.surroundings import with_surroundings
-from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
-from allennlp_analyze.monitor.budget import Budget
-from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
-from allennlp_analyze.monitor.measuring import measure_in_time
+from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.monitor.checking import Checker, Choices, Moment
+from allennlp_analyze.monitor.gathering import Gathering, not_now, refuse_unreadable
+from allennlp_analyze.monitor.history import LayerHistory
 from allennlp_analyze.monitor.processes import first_process_says, is_first_process
-from allennlp_analyze.monitor.results import Check, Collapse, Reading
+from allennlp_analyze.monitor.results import Check
+from allennlp_analyze.monitor.run_writer import RunWriter
+from allennlp_analyze.monitor.voice import Voice
 from allennlp_analyze.options.choices import checked, default, laid_over
-from allennlp_analyze.results.layer import LayerResult
-from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.in_memory import is_module, is_scripted, module_source
-from allennlp_analyze.text.lines import one_line
-from allennlp_analyze.text.lists import enumerated
-from allennlp_analyze.text.names import printable
+from allennlp_analyze.sources.in_memory import is_module
+from allennlp_analyze.storage.files import PathLike
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger("allennlp_analyze.monitor")
-
-# Matrices to measure at the same time; on larger machines the other cores load data.
-MAX_JOBS = 8
-_SHARDED = ("FullyShardedDataParallel", "FSDPModule")
-_NAMES_SHOWN = 3
 
 
 class RankMonitor:
@@ -50,8 +31,13 @@ class RankMonitor:
     come first at the next check. `optimizer`, one or a list, supplies the weight decay of a layer
     for the warnings. `penalty` does so for an L2 penalty in the loss: it takes the name of a
     parameter and returns the lambda of lambda * sum w^2, or None. With `stop`, a check requests the
-    end of training once a layer that was healthy has collapsed. With `cuda_device` >= 0 that GPU
-    computes.
+    end of training once a layer that was healthy has collapsed, or a weight is NaN or infinite.
+    With `cuda_device` >= 0 that GPU computes.
+
+    `per_layer` puts the numbers of every layer into `Check.metrics`, not only the worst values and
+    counts. `history` names a file to which every check is appended (`read_run_history` reads it).
+    `updates` also measures what each layer has changed since its last reading, for which the
+    monitor keeps a copy of the weights in float32.
 
     Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for an
     invalid argument, and for a model without layers to monitor.
@@ -68,33 +54,43 @@ class RankMonitor:
         penalty: Optional[Callable[[str], Optional[float]]] = None,
         stop: bool = default("stop"),
         cuda_device: int = Settings.cuda_device,
+        per_layer: bool = default("per_layer"),
+        history: Optional[PathLike] = default("history"),
+        updates: bool = default("updates"),
     ) -> None:
         if not is_module(model):
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
         if penalty is not None and not callable(penalty):
             raise UsageError(f"penalty: {penalty!r:.40} is not a function of a parameter's name")
         self._model = model
-        self._penalty = penalty
         self._stop: bool = checked("stop", stop)
-        self._stopping = False
         self._optimizers: tuple[Any, ...] = ()
         self.optimizer = optimizer
-        cores = this_machine().cores
-        self._jobs = min(cores, MAX_JOBS)
-        self._budget = Budget(checked("max_seconds", max_seconds), cores)
-        self._histories: dict[str, LayerHistory] = {}
-        self._said: set[tuple[str, str]] = set()
         self._checks = 0
-        self._settings = laid_over(
+        self._voice = Voice()
+        settings = laid_over(
             Settings(), {"kinds": kinds, "layers": layers, "cuda_device": cuda_device}
         )
+        solver = gram_spectrum
+        if settings.cuda_device >= 0:
+            solver = cuda_spectrum(settings.cuda_device, self._say_of_device)
+        choices = Choices(
+            settings,
+            solver,
+            checked("max_seconds", max_seconds),
+            self._stop,
+            checked("per_layer", per_layer),
+            checked("updates", updates),
+            penalty,
+        )
+        self._checker = Checker(choices, self._voice)
         try:
-            self._find()
+            refuse_unreadable(model)
+            self._checker.find(model, not_now)
         except SourceError as error:
             raise UsageError(error.text, *error.advice) from None
-        self._solver: GramSolver = gram_spectrum
-        if self._settings.cuda_device >= 0:
-            self._solver = cuda_spectrum(self._settings.cuda_device, self._say_of_device)
+        path = checked("history", history)
+        self._writer = RunWriter(path) if path is not None and is_first_process() else None
 
     @property
     def optimizer(self) -> Any:
@@ -113,21 +109,50 @@ class RankMonitor:
                 raise UsageError(f"optimizer: a {type(one).__name__} has no param_groups")
         self._optimizers = found
 
-    def step(self, epoch: Optional[float] = None) -> Check:
+    def step(
+        self,
+        epoch: Optional[float] = None,
+        step: Optional[int] = None,
+        *,
+        averaged: "Optional[torch.nn.Module]" = None,
+    ) -> Check:
         """Check the layers now; warnings refer to this moment as `epoch`.
 
-        In distributed training only the first process checks. This method never raises: a monitor
-        must not end the training, so an error is logged once.
+        `step` counts the optimizer steps, for the history. `averaged` is a copy of the model with
+        averaged weights (EMA, SWA) that is measured in its place, because it will be saved.
+
+        In distributed training only the first process checks. If parameters are spread over the
+        processes (FSDP2, tensor parallelism), all must call this together, as they put the
+        parameters together; the others get an empty check. This method never raises: a monitor must
+        not end the training, so an error is logged once.
         """
+        try:
+            model = self._model if averaged is None else averaged
+            gathering = Gathering(model)
+        except Exception as error:
+            self._voice.warn_of_failure("the check failed", error)
+            return Check(None, stop=self._checker.is_stopping)
         if not is_first_process():
+            gathering.serve()
             return Check(epoch)
         started = time.perf_counter()
         self._checks += 1
         try:
-            return self._check(None if epoch is None else float(epoch), started)
+            moment = Moment(
+                None if epoch is None else float(epoch),
+                None if step is None else int(step),
+                self._checks,
+                started,
+            )
+            check = self._checker.check(model, gathering, self._model, self._optimizers, moment)
         except Exception as error:
-            self._warn_of_failure("the check failed", error)
-            return Check(None, stop=self._stopping, seconds=time.perf_counter() - started)
+            self._voice.warn_of_failure("the check failed", error)
+            seconds = time.perf_counter() - started
+            return Check(None, stop=self._checker.is_stopping, seconds=seconds)
+        finally:
+            gathering.end()
+        self._write(check)
+        return check
 
     def stops(self, check: Check) -> bool:
         """Whether training should end after `check`; the same on every process.
@@ -143,10 +168,11 @@ class RankMonitor:
         It contains when each layer was healthy and which warnings were given, but not whether the
         end of training was requested: a training that is resumed is meant to continue.
         """
+        histories = self._checker.histories
         return {
             "checks": self._checks,
-            "layers": {name: history.state() for name, history in self._histories.items()},
-            "said": [list(one) for one in sorted(self._said)],
+            "layers": {name: history.state() for name, history in histories.items()},
+            "said": [list(one) for one in sorted(self._voice.said)],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,134 +189,16 @@ class RankMonitor:
             checks = int(state["checks"])
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             raise UsageError("state_dict: not the state of a RankMonitor") from None
-        self._histories, self._said, self._checks = histories, said, checks
-        self._stopping = False
+        self._checker.histories, self._voice.said, self._checks = histories, said, checks
+        self._checker.is_stopping = False
 
-    def _check(self, epoch: Optional[float], started: float) -> Check:
-        when = When("check", self._checks) if epoch is None else When("epoch", epoch)
-        model, found = self._find()
-        matrices = {matrix.name: matrix for matrix in found}
-        self._say_what_is_costly(matrices)
-        done = measure_in_time(
-            matrices, self._settings, self._solver, self._budget, started, self._jobs
-        )
-        readings, invalid, collapses = [], [], []
-        for name in (name for name in matrices if name in done):
-            outcome, seconds = done[name].found, done[name].seconds
-            if isinstance(outcome, LayerResult):
-                reading = _reading(outcome, seconds)
-                readings.append(reading)
-                trouble = self._histories.setdefault(name, LayerHistory()).seen(reading, when)
-                if trouble is not None:
-                    collapses.append(self._collapse(outcome, reading, trouble, model))
-            elif outcome.invalid:
-                invalid.append(name)
-            else:
-                self._warn_once(name, f"{name}: not monitored: {outcome.reason}")
-        self._say_what_is_invalid(invalid)
-        waiting = self._budget.waiting
-        return Check(
-            epoch=epoch,
-            readings=tuple(readings),
-            put_off=tuple(name for name in matrices if name in waiting),
-            invalid=tuple(invalid),
-            collapses=tuple(collapses),
-            stop=self._stopping,
-            seconds=time.perf_counter() - started,
-        )
-
-    def _find(self) -> tuple[Any, list[WeightMatrix]]:
-        """Returns the model without its wrappers, and its selected matrices as they are now.
-
-        Raises `UsageError` or `SourceError` if there are none.
-        """
-        _refuse_sharded(self._model)
-        source, model = module_source(self._model)
-        table = None if is_scripted(model) else table_from_model(model)
-        found, skipped = find_matrices(source, table)
-        matrices = with_surroundings(source, found)
-        chosen = select(matrices, self._settings)
-        refuse_nothing(source.archive, matrices, chosen, skipped)
-        return model, chosen
-
-    def _collapse(
-        self, layer: LayerResult, reading: Reading, trouble: Trouble, model: Any
-    ) -> Collapse:
-        """Warn about `layer`, and request the end of training if `stop` is set."""
-        is_collapse = layer.verdict is trouble.state is Verdict.COLLAPSED
-        if self._stop and is_collapse and trouble.since is not None:
-            self._stopping = True
-        decay, penalty = self._decay(layer.parameter, model), self._penalty_on(layer.parameter)
-        text = printable(sentence(layer, trouble, decay, penalty))
-        logger.warning("%s", text)
-        since = None if trouble.since is None else trouble.since.number
-        return Collapse(reading, since, decay, text)
-
-    def _decay(self, parameter: str, model: Any) -> Optional[float]:
+    def _write(self, check: Check) -> None:
+        if self._writer is None:
+            return
         try:
-            decays = weight_decays(self._optimizers)
-            return decays.get(id(parameters_by_name(model).get(parameter)))
+            self._writer.write(check)
         except Exception as error:
-            self._warn_of_failure("failed to read the weight decay from the optimizer", error)
-            return None
-
-    def _penalty_on(self, parameter: str) -> Optional[float]:
-        try:
-            found = None if self._penalty is None else self._penalty(parameter)
-            return None if found is None else float(found)
-        except Exception as error:
-            self._warn_of_failure("penalty failed", error)
-            return None
-
-    def _say_what_is_costly(self, matrices: Mapping[str, WeightMatrix]) -> None:
-        shapes = {name: matrix.shape for name, matrix in matrices.items()}
-        for name, cost in self._budget.too_costly(shapes).items():
-            self._warn_once(
-                name,
-                f"{name}: not monitored: it takes about {cost:.2g} s; raise max_seconds from"
-                f" {self._budget.max_seconds:g} to {math.ceil(1.2 * cost)}",
-            )
-
-    def _say_what_is_invalid(self, names: Sequence[str]) -> None:
-        """Log one line for all newly invalid layers."""
-        new = [name for name in names if ("invalid", name) not in self._said]
-        self._said.update(("invalid", name) for name in new)
-        if new:
-            shown = enumerated(new, _NAMES_SHOWN)
-            holds = "contains" if len(new) == 1 else "contain"
-            logger.warning("%s", printable(f"{shown}: {holds} NaN or infinity"))
+            self._voice.warn_of_failure("failed to write the history", error)
 
     def _say_of_device(self, line: str) -> None:
-        self._warn_once(line, line)
-
-    def _warn_of_failure(self, what: str, error: Exception) -> None:
-        logger.debug("%s", what, exc_info=True)
-        kind = "" if isinstance(error, AnalyzeError) else f"{type(error).__name__}: "
-        self._warn_once(what, f"{what} ({kind}{one_line(error)}); training continues")
-
-    def _warn_once(self, about: str, line: str) -> None:
-        if ("warned", about) not in self._said:
-            self._said.add(("warned", about))
-            logger.warning("%s", printable(line))
-
-
-def _refuse_sharded(model: Any) -> None:
-    """Raise `UsageError` for a model that is sharded over the processes."""
-    for module in model.modules():
-        if any(base.__name__ in _SHARDED for base in type(module).__mro__):
-            raise UsageError(f"model: {type(module).__name__}: a sharded model cannot be monitored")
-
-
-def _reading(layer: LayerResult, seconds: float) -> Reading:
-    return Reading(
-        layer=layer.name,
-        kind=layer.kind,
-        M=layer.M,
-        verdict=layer.verdict,
-        min_singular_value=layer.min_singular_value,
-        lost=layer.lost_directions,
-        stable_rank=layer.stable_rank,
-        alpha=layer.power_law.alpha if layer.power_law is not None else None,
-        seconds=seconds,
-        start_ratio=layer.evidence.start_ratio if layer.evidence is not None else None,
-    )
+        self._voice.warn_once(line, line)

@@ -21,11 +21,16 @@ def is_first_process() -> bool:
 
 def first_process_says(said: bool) -> bool:
     """Returns the first process's answer on every process; all must call this together."""
+    return bool(first_process_sends(int(said)))
+
+
+def first_process_sends(number: int) -> int:
+    """Returns the first process's number on every process; all must call this together."""
     global _kept
     if not is_distributed():
-        return said
+        return number
     torch = sys.modules["torch"]
     device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-    _kept = torch.tensor(int(said), device=device)
+    _kept = torch.tensor(number, dtype=torch.int64, device=device)
     torch.distributed.broadcast(_kept, src=0)
-    return bool(_kept.item())
+    return int(_kept.item())

@@ -212,7 +212,26 @@ PRESENTING: tuple[Option, ...] = (
         "stop",
         Section.WATCHING,
         MONITORS,
-        "end training once a layer that was healthy has collapsed",
+        "end training once a layer that was healthy has collapsed, or has NaN or infinity",
+    ),
+    switch(
+        "per_layer",
+        Section.WATCHING,
+        MONITORS,
+        "log the numbers of every layer, not only the worst values and counts",
+    ),
+    Option(
+        "history",
+        Values(values.path_text, "a path"),
+        Section.WATCHING,
+        MONITORS,
+        "append every check to this file of JSON lines",
+    ),
+    switch(
+        "updates",
+        Section.WATCHING,
+        MONITORS,
+        "also measure what each layer changed since the last check; keeps a copy of the weights",
     ),
     Option(
         "every",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.lines import excerpt
 
+Whole = Callable[[str], Any]
 MEMORY = "(in memory)"
 STATE_DICT = "state dict"
 # Modules that only wrap another, and the attribute of the inner one. Checkpoints omit the prefix.
@@ -78,8 +79,23 @@ def mapping_source(mapping: Mapping[Any, Any], key: Optional[str] = None) -> Sou
     return dequantized(replace(_source(STATE_DICT, found), key=key))
 
 
-def module_source(model: Any) -> tuple[Source, Any]:
+def unwrapped(model: Any) -> Any:
+    """Returns a torch.nn.Module without the modules that only wrap it."""
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
+    return model
+
+
+def is_spread(tensor: Any) -> bool:
+    """Whether the tensor is a DTensor, of which each process has a part (FSDP2, tensor parallel)."""
+    return any(base.__name__ == "DTensor" for base in type(tensor).__mro__)
+
+
+def module_source(model: Any, whole: Optional[Whole] = None) -> tuple[Source, Any]:
     """Returns the state dict of a torch.nn.Module, and the module without its wrappers.
+
+    `whole` takes the name of a tensor that is spread over processes and returns all of it; it is
+    called when the values are read. Without it such tensors cannot be read.
 
     The weight that a parametrization computes stands in place of the parameter that it is computed
     from, unless a file of the same tensors would say how. A module of transformers has its
@@ -87,8 +103,7 @@ def module_source(model: Any) -> tuple[Source, Any]:
 
     Raises `UsageError` if the module has no parameters.
     """
-    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
-        model = inner
+    model = unwrapped(model)
     name = type(model).__name__
     found = named_tensors(_described(model.state_dict(), _MAX_NESTED, {}))
     if not found.tensors:
@@ -98,7 +113,8 @@ def module_source(model: Any) -> tuple[Source, Any]:
         x: replace(_held(x, weight), is_weight=True)
         for x, weight in _computed(model, found.tensors)
     }
-    tensors = {**source.tensors, **computed}
+    spread = {} if whole is None else _gathered(found.tensors, whole)
+    tensors = {**source.tensors, **spread, **computed}
     source = replace(source, tensors=tensors, config=_configuration(model))
     return dequantized(source), model
 
@@ -111,6 +127,8 @@ def _computed(model: Any, tensors: Mapping[str, Any]) -> Iterator[tuple[str, Any
     for path, module in model.named_modules():
         if type(module).__name__ != "ParametrizationList":
             continue
+        if any(is_spread(parameter) for parameter in module.parameters()):
+            continue  # every process would have to take part
         name = next((x for x in (f"{path}.original", f"{path}.original0") if x in tensors), None)
         steps = [type(step).__name__ for step in module]
         if name is None or (len(steps) == 1 and steps[0] in _STATED):
@@ -123,6 +141,30 @@ def _computed(model: Any, tensors: Mapping[str, Any]) -> Iterator[tuple[str, Any
             continue
         if is_tensor(weight):
             yield name, weight
+
+
+def _gathered(tensors: Mapping[str, Any], whole: Whole) -> dict[str, StoredTensor]:
+    """Returns the spread ones of `tensors`; each is put together when its values are read."""
+    found = {}
+    for name, ref in tensors.items():
+        tensor = getattr(ref, "tensor", None)
+        dtype, shape = str(getattr(tensor, "dtype", "")).rpartition(".")[2], _shape(tensor)
+        if is_spread(tensor) and shape is not None and _why_not(tensor, shape, dtype) is None:
+            found[name] = StoredTensor(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                storage=_torch_identity(name, tensor.to_local(), shape, dtype),
+                load=partial(_whole_values, name, whole, dtype),
+                decode=partial(decode, name=dtype),
+                kind=ref.kind,
+                is_buffer=ref.is_buffer,
+            )
+    return found
+
+
+def _whole_values(name: str, whole: Whole, dtype: str) -> np.ndarray:
+    return _torch_values(name, whole(name), dtype)
 
 
 def _configuration(model: Any) -> Mapping[str, object]:
@@ -217,7 +259,7 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
     dtype = str(tensor.dtype).rpartition(".")[2]
     shape = _shape(tensor)
     reason = None
-    if type(tensor).__name__ == "DTensor":  # of FSDP2
+    if is_spread(tensor):
         tensor, reason = _local(tensor)
     reason = reason or _why_not(tensor, shape, dtype)
     if shape is None or reason is not None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
-from allennlp_analyze.monitor.advice import parameters_by_name, sentence, weight_decays
+from allennlp_analyze.monitor.advice import acting, sentence
 from allennlp_analyze.monitor.history import Trouble, When
+from allennlp_analyze.monitor.parameters import parameters_by_name
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from tests.support.matrices import nearly_lost, with_singular_values
@@ -94,6 +95,10 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 
+def decays_of(optimizers: list[Any]) -> dict[int, Optional[float]]:
+    return {of: found.weight_decay for of, found in acting(optimizers).items()}
+
+
 def small_model() -> Any:
     model = nn.ModuleDict({"a": nn.Embedding(9, 5), "b": nn.Linear(5, 9), "c": nn.LSTM(5, 4)})
     model["b"].weight = model["a"].weight
@@ -107,7 +112,7 @@ def test_the_weight_decay_is_that_of_the_group_which_holds_the_parameter(name: s
         {"params": list(model["a"].parameters()), "weight_decay": 0.25},
         {"params": list(model["c"].parameters()), "weight_decay": 0.0},
     ]
-    decays = weight_decays([getattr(torch.optim, name)(groups, lr=0.1, weight_decay=0.5)])
+    decays = decays_of([getattr(torch.optim, name)(groups, lr=0.1, weight_decay=0.5)])
     parameters = parameters_by_name(model)
     assert set(parameters) == set(model.state_dict())
     assert decays[id(parameters["a.weight"])] == decays[id(parameters["b.weight"])] == 0.25
@@ -120,8 +125,11 @@ def test_several_optimizers_and_those_without_weight_decay() -> None:
     strong = torch.optim.SGD(model["a"].parameters(), lr=0.1, weight_decay=0.5)
     weak = torch.optim.SGD(model["a"].parameters(), lr=0.1, weight_decay=0.1)
     none = torch.optim.Rprop(model["c"].parameters())
-    decays = weight_decays([weak, strong, none])
-    assert decays == {id(model["a"].weight): 0.5}
+    decays = decays_of([weak, strong, none])
+    assert decays.pop(id(model["a"].weight)) == 0.5
+    assert set(decays.values()) == {None}
+    weight = acting([weak, strong, none])[id(model["a"].weight)]
+    assert weight == (0.1, 0.5)
 
 
 def test_multi_optimizer_of_allennlp() -> None:
@@ -139,6 +147,6 @@ def test_multi_optimizer_of_allennlp() -> None:
         optimizers={"default": sgd(0.1), "lstm": sgd(0.3)},
         parameter_groups=[([r"^c\."], {"optimizer_name": "lstm"})],
     )
-    decays = weight_decays([several])
+    decays = decays_of([several])
     assert decays[id(model["a"].weight)] == 0.1
     assert decays[id(model["c"].weight_hh_l0)] == 0.3

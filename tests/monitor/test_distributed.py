@@ -1,5 +1,6 @@
 """The monitor in distributed training: real processes, which talk by gloo."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError
-from tests.support.torch_trainings import TOO_STRONG, epochs, network, sgd
+from allennlp_analyze.monitor.run_history import read_run_history
+from tests.support.torch_trainings import TOO_STRONG, assert_agrees, epochs, network, sgd
 
 torch = pytest.importorskip("torch")
 if not torch.distributed.is_available() or sys.platform == "win32":
@@ -34,7 +36,7 @@ def over_regularized(rank: int, world: int, folder: str) -> None:
     joined(rank, world, folder)
     model = torch.nn.parallel.DistributedDataParallel(network())
     optimizer = sgd(model, TOO_STRONG)
-    monitor = RankMonitor(model, optimizer=optimizer, stop=True)
+    monitor = RankMonitor(model, optimizer=optimizer, stop=True, per_layer=True)
     checks = [monitor.step(0)]
     for epoch in epochs(model, optimizer):
         checks.append(monitor.step(epoch))
@@ -73,33 +75,93 @@ def test_the_first_process_watches_and_all_stop(tmp_path: Path) -> None:
     assert report.layers == analyze(tmp_path / "1.pt").layers
 
 
-def sharded(rank: int, world: int, folder: str) -> None:
+def fully_sharded(model: Any) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (2,))
+    for layer in model:
+        if list(layer.parameters()):
+            fully_shard(layer, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def tensor_parallel(model: Any) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    plan = {"0": ColwiseParallel(), "2": RowwiseParallel()}
+    return parallelize_module(model, init_device_mesh("cpu", (2,)), plan)
+
+
+def spread(rank: int, world: int, folder: str, how: str) -> None:
+    """Train a model of which each process has a part; write down what this process saw."""
     joined(rank, world, folder)
-    said: list[str] = []
-    for shard in sharders():
-        model: Any = shard(network())
-        try:
-            RankMonitor(model)
-        except UsageError as error:
-            said.append(str(error))
+    model = {"fsdp2": fully_sharded, "tensor parallel": tensor_parallel}[how](network())
+    optimizer = sgd(model, TOO_STRONG)
+    monitor = RankMonitor(model, optimizer=optimizer, stop=True, history=f"{folder}/run.jsonl")
+    checks, reports = [monitor.step(0)], []
+    for epoch in epochs(model, optimizer):
+        checks.append(monitor.step(epoch))
+        whole = {name: x.full_tensor() for name, x in model.state_dict().items()}
+        reports.append(analyze(whole) if rank == 0 else None)
+        if monitor.stops(checks[-1]):
+            break
+    if rank == 0:
+        for check, report in zip(checks[1:], reports):
+            assert report is not None
+            assert_agrees(check, report.layers)
+    said = [x.sentence for check in checks for x in check.collapses]
+    (Path(folder) / f"{rank}.json").write_text(
+        json.dumps({"epochs": epoch, "said": said, "readings": len(checks[-1].readings)})
+    )
+    torch.distributed.barrier()
+    os._exit(0)
+
+
+def is_missing(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is None
+    except ModuleNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("how", ["fsdp2", "tensor parallel"])
+def test_all_processes_put_spread_parameters_together(how: str, tmp_path: Path) -> None:
+    if is_missing("torch.distributed.fsdp._fully_shard") or is_missing("torch.distributed.tensor"):
+        pytest.skip("this torch has no fully_shard")
+    torch.multiprocessing.spawn(spread, (2, str(tmp_path), how), nprocs=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first["epochs"] == second["epochs"] < 20
+    assert first["readings"] == 2 and second["readings"] == 0
+    assert first["said"] and not second["said"]
+    assert any(line.endswith("weight decay 0.3 is likely too strong") for line in first["said"])
+    history = read_run_history(tmp_path / "run.jsonl")
+    assert history.layers == ("0", "2") and history.checks[-1].stop
+
+
+def refused(rank: int, world: int, folder: str) -> None:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    joined(rank, world, folder)
+    said = ""
+    try:
+        RankMonitor(FullyShardedDataParallel(network(), device_id=torch.device("cpu")))
+    except UsageError as error:
+        said = str(error)
     (Path(folder) / f"{rank}.json").write_text(json.dumps(said))
     torch.distributed.destroy_process_group()
 
 
-def sharders() -> list[Any]:
-    """What torch shards a model with on a processor."""
-    try:
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
-    except ImportError:
-        return []
-    return [lambda model: fully_shard(model, mesh=init_device_mesh("cpu", (2,)))]
-
-
-def test_sharded_models_are_refused_in_one_line(tmp_path: Path) -> None:
-    if not sharders():
-        pytest.skip("this torch shards no model on a processor")
-    torch.multiprocessing.spawn(sharded, (2, str(tmp_path)), nprocs=2)
-    for rank in (0, 1):
-        (line,) = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert line.endswith("a sharded model cannot be monitored") and "\n" not in line
+def test_fsdp1_is_refused_in_one_line(tmp_path: Path) -> None:
+    if is_missing("torch.distributed.fsdp._fully_shard"):
+        pytest.skip("older torch shards no model on a processor")
+    torch.multiprocessing.spawn(refused, (1, str(tmp_path)), nprocs=1)
+    assert json.loads((tmp_path / "0.json").read_text()) == (
+        "model: FullyShardedDataParallel: its flat shards cannot be monitored; use torch's"
+        " fully_shard (FSDP2), or analyze the checkpoints that it saves"
+    )

@@ -28,7 +28,7 @@ def test_layers_that_hold_nan_are_named_once_and_the_others_measured(
         model[0].weight[2, 3] = math.nan
     for _ in range(2):
         check = monitor.step()
-        assert check.invalid == ("0",) and not check.stop
+        assert check.invalid == ("0",) and check.stop
         assert [x.layer for x in check.readings] == ["2"]
     assert [x.getMessage() for x in caplog.records] == ["0: contains NaN or infinity"]
     with torch.no_grad():

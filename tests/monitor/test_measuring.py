@@ -82,7 +82,7 @@ def test_what_only_wraps_a_model_is_taken_off() -> None:
 
 def test_metrics_are_finite_numbers_by_layer_and_measure() -> None:
     model = network()
-    check = RankMonitor(model).step(1)
+    check = RankMonitor(model, per_layer=True).step(1)
     metrics = check.metrics
     layer = analyze(model).layer("2")
     assert metrics["rank_monitor/2/min_singular_value"] == layer.min_singular_value

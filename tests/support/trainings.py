@@ -107,7 +107,7 @@ def wandb_rows(directory: Path) -> "list[dict[str, Any]]":
 
 PLUGIN = "allennlp_analyze.plugin"
 OURS = "tests.support.rank_monitor_callbacks"
-MONITOR = {"type": "rank_monitor", "kinds": ["linear"]}
+MONITOR = {"type": "rank_monitor", "kinds": ["linear"], "per_layer": True}
 SIGMA_MIN = f"{PREFIX}{ENCODER}/min_singular_value"
 LOST = f"{PREFIX}{ENCODER}/rank_loss_percent"
 
