@@ -68,6 +68,8 @@ class Gathering:
 
     def serve(self) -> None:
         """Take part in what the first process puts together; in the other processes."""
+        if not self.is_needed:
+            return
         by_number = {_number(name): tensor for name, tensor in self._tensors.items()}
         while (number := first_process_sends(_END)) != _END:
             try:
