@@ -34,3 +34,12 @@ def first_process_sends(number: int) -> int:
     _kept = torch.tensor(number, dtype=torch.int64, device=device)
     torch.distributed.broadcast(_kept, src=0)
     return int(_kept.item())
+
+
+def first_process_shares(found: dict[str, float]) -> dict[str, float]:
+    """Returns the first process's numbers on every process; all must call this together."""
+    if not is_distributed():
+        return found
+    shared: list[Any] = [found]
+    sys.modules["torch"].distributed.broadcast_object_list(shared, src=0)
+    return dict(shared[0])

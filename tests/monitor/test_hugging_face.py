@@ -43,6 +43,7 @@ def hugging_face(
 ) -> "tuple[Any, Any]":
     """A trainer that has trained, and its callback."""
     resumed: Optional[str] = choices.pop("resumed", None)
+    extra: dict[str, Any] = choices.pop("arguments", {})
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     if sys.version_info >= (3, 11):
         pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
@@ -56,15 +57,21 @@ def hugging_face(
         disable_tqdm=True,
         logging_steps=STEPS,
         save_strategy="steps",
-        save_steps=STEPS * EPOCHS,
+        **{"save_steps": STEPS * EPOCHS, **extra},
     )
     model = ForTrainer()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=weight_decay)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = transformers.Trainer(
-            model, arguments, train_dataset=examples(), optimizers=(optimizer, None)
+            model,
+            arguments,
+            train_dataset=examples(),
+            eval_dataset=examples()[:32],
+            optimizers=(optimizer, None),
         )
+        if choices.get("monitor") is None:
+            choices = {"per_layer": True, **choices}
         if report:
             choices["log"] = trainer.log
         callback = hugging_face_callback(**choices)
@@ -127,16 +134,63 @@ def test_hugging_face_reports_where_the_trainer_does(tmp_path: Path) -> None:
     assert b"rank_monitor/net.0/min_singular_value" in written
 
 
+def has_state() -> bool:
+    try:
+        from transformers.trainer_callback import ExportableState
+    except ImportError:
+        return False
+    return bool(ExportableState)
+
+
 @pytest.mark.usefixtures("heard")
-def test_hugging_face_begins_anew_when_resumed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("restore", [False, True])
+def test_hugging_face_continues_when_resumed(
+    restore: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hugging_face(tmp_path, TOO_STRONG)
+    """With and without the Trainer's own restoring of callbacks."""
+    if not has_state():
+        pytest.skip("this version of transformers keeps no state of callbacks")
+    before, _ = hugging_face(tmp_path, TOO_STRONG)
+    assert len(warned(caplog)) >= 2
     caplog.clear()
     kept, epochs = str(tmp_path / f"checkpoint-{STEPS * EPOCHS}"), EPOCHS + 1
-    trainer, _ = hugging_face(tmp_path, TOO_STRONG, epochs=epochs, stop=True, resumed=kept)
+    extra = {"restore_callback_states_from_checkpoint": restore}
+    trainer, callback = hugging_face(
+        tmp_path,
+        TOO_STRONG,
+        epochs=epochs,
+        stop=True,
+        resumed=kept,
+        report=True,
+        arguments=extra,
+    )
     assert trainer.state.global_step == STEPS * epochs
-    collapsed = [x.name for x in analyze(trainer.model).layers if x.verdict == "collapsed"]
-    assert len(warned(caplog)) == len(collapsed) > 0
-    for name, line in zip(collapsed, warned(caplog)):
-        assert line.startswith(f"{name}: was already collapsed at the first check")
+    assert any(x.verdict == "collapsed" for x in analyze(trainer.model).layers)
+    assert not warned(caplog)
+    # `log` is not lost, though no checkpoint holds it.
+    assert of_monitor(trainer.state.log_history)[-1]["step"] == STEPS * epochs
+    (current,) = [x for x in trainer.callback_handler.callbacks if hasattr(x, "monitor")]
+    assert current.log == trainer.log and current.monitor.state_dict()["checks"] > EPOCHS
+    assert (current is callback) == (not restore)
+
+
+@pytest.mark.usefixtures("heard")
+def test_hugging_face_can_choose_the_best_model_by_the_monitor(tmp_path: Path) -> None:
+    if not has_state():
+        pytest.skip("older versions have another name for eval_strategy")
+    trainer, _ = hugging_face(
+        tmp_path,
+        TOO_STRONG,
+        arguments={
+            "eval_strategy": "steps",
+            "eval_steps": STEPS,
+            "save_steps": STEPS,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "rank_monitor/max_rank_loss_percent",
+            "greater_is_better": False,
+        },
+    )
+    # The last weights have collapsed; the best ones, which were loaded, have lost nothing.
+    assert of_monitor(trainer.state.log_history)[-1]["rank_monitor/collapsed_layers"] == 2.0
+    assert trainer.state.best_metric == 0.0
+    assert all(layer.lost_directions == 0 for layer in analyze(trainer.model).layers)

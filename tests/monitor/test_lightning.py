@@ -52,6 +52,8 @@ def lightning_trained(
             return torch.optim.SGD(self.parameters(), lr=0.05, weight_decay=weight_decay)
 
     resumed: Optional[str] = choices.pop("resumed", None)
+    others = choices.pop("others", [])
+    choices = {"per_layer": True, **choices}
     callback = choices.pop("callback", None) or lightning_callback(**choices)
     assert isinstance(callback, pl.Callback)
     module = Module()
@@ -61,7 +63,7 @@ def lightning_trained(
             max_epochs=epochs,
             accelerator="cpu",
             logger=pl.loggers.CSVLogger(str(folder), name="", version="log"),
-            callbacks=[callback],
+            callbacks=[callback, *others],
             enable_progress_bar=False,
             enable_model_summary=False,
             accumulate_grad_batches=accumulated,
@@ -171,7 +173,7 @@ def test_lightning_with_a_monitor_of_ones_own(
 ) -> None:
     lightning_of("lightning.pytorch")
     model = network()
-    monitor = RankMonitor(model, layers="0")
+    monitor = RankMonitor(model, layers="0", per_layer=True)
     lightning_trained(tmp_path, HEALTHY, epochs=1, callback=lightning_callback(monitor))
     assert "rank_monitor/0/alpha" in logged(tmp_path)[0]
     assert len(monitor.optimizer) == 1
@@ -182,7 +184,7 @@ def test_lightning_goes_on_without_what_it_cannot_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lightning_of("lightning.pytorch")
-    callback = lightning_callback()
+    callback = lightning_callback(per_layer=True)
     callback.load_state_dict({"layers": "of another version"})
     lightning_trained(tmp_path, HEALTHY, epochs=1, callback=callback)
     assert len(logged(tmp_path)) == 2
@@ -190,6 +192,27 @@ def test_lightning_goes_on_without_what_it_cannot_read(
         "not the state of a RankMonitor; the rank monitor starts without its earlier state"
         in caplog.text
     )
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
+def test_lightning_watches_the_averages_that_will_be_saved(name: str, tmp_path: Path) -> None:
+    callbacks = lightning_of("lightning.pytorch").callbacks
+    if not hasattr(callbacks, name):
+        pytest.skip(f"this version of Lightning has no {name}")
+    choices = {"EMAWeightAveraging": {"decay": 0.99}, "StochasticWeightAveraging": {"swa_lrs": 0.05}}
+    averaging = getattr(callbacks, name)(**choices[name])
+    trainer, module = lightning_trained(tmp_path, HEALTHY, epochs=6, others=[averaging])
+    rows = logged(tmp_path)
+    trainer.save_checkpoint(tmp_path / "final.ckpt")
+    saved = torch.load(tmp_path / "final.ckpt", weights_only=False)["state_dict"]
+    assert_last_numbers(rows[-1], analyze(saved).layers)
+    # At the end Lightning has put the averages into the module.
+    assert_last_numbers(rows[-1], analyze(module).layers)
+    plain, _ = lightning_trained(tmp_path / "plain", HEALTHY, epochs=6)
+    last = logged(tmp_path / "plain")[-1]
+    key = "rank_monitor/net.0/min_singular_value"
+    assert float(rows[-1][key]) != pytest.approx(float(last[key]), rel=1e-4)
 
 
 def test_the_package_that_the_program_uses_is_taken(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ def test_choices_that_make_no_sense(make: Any, package: str) -> None:
         make(every=0)
     with pytest.raises(UsageError, match="^layers, stop: pass this to the RankMonitor"):
         make(RankMonitor(network()), layers="0", stop=True)
+    with pytest.raises(UsageError, match=r"^max_second: unknown argument; did you mean max_seconds"):
+        make(max_second=2)
+    with pytest.raises(UsageError, match="^max_seconds: 0 must be a finite number > 0$"):
+        make(max_seconds=0)
+    with pytest.raises(UsageError, match="^monitor: a Sequential is not a RankMonitor"):
+        make(network())
 
 
 @pytest.mark.parametrize("make, package", BOTH)
@@ -35,7 +41,7 @@ def test_a_callback_can_be_sent_to_other_processes(make: Any, package: str) -> N
         warnings.simplefilter("ignore")
         pytest.importorskip(package)
     sent = pickle.loads(pickle.dumps(make(every=7, layers="net", stop=True)))
-    assert type(sent) is type(make()) and sent.every == 7
+    assert type(sent).__name__ == type(make()).__name__ and sent.every == 7
     given = pickle.loads(pickle.dumps(make(RankMonitor(network()))))
     assert [x.layer for x in given.monitor.step().readings] == ["0", "2"]
 
