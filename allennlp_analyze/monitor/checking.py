@@ -22,6 +22,8 @@ from allennlp_analyze.monitor.gathering import Gathering
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.measuring import Timed, measure_in_time
 from allennlp_analyze.monitor.parameters import Parameters, not_finite, parameters_of
+from allennlp_analyze.monitor.probe_results import ProbeResult
+from allennlp_analyze.monitor.probing import findings, probe_model
 from allennlp_analyze.monitor.results import SPECTRUM, Check, Collapse, Reading
 from allennlp_analyze.monitor.updates import Update, Updates
 from allennlp_analyze.monitor.voice import Voice
@@ -46,6 +48,7 @@ class Choices:
     per_layer: bool
     updates: bool
     penalty: Optional[Callable[[str], Optional[float]]]
+    probe: Any = None
 
     @property
     def is_whole(self) -> bool:
@@ -142,7 +145,38 @@ class Checker:
             seconds=time.perf_counter() - moment.started,
             step=moment.step,
             per_layer=self._choices.per_layer,
+            probe=self._probed(trained, matrices, parameters, bool(optimizers), gathering),
         )
+
+    def _probed(
+        self,
+        model: Any,
+        matrices: Mapping[str, WeightMatrix],
+        parameters: Parameters,
+        has_optimizer: bool,
+        gathering: Gathering,
+    ) -> Optional[ProbeResult]:
+        if self._choices.probe is None:
+            return None
+        if gathering.is_needed:
+            self._voice.warn_once(
+                "probe", "the probe is left out: the parameters are spread over the processes"
+            )
+            return None
+        try:
+            found = probe_model(
+                unwrapped(model),
+                self._choices.probe,
+                list(matrices.values()),
+                parameters,
+                has_optimizer,
+            )
+        except Exception as error:
+            self._voice.warn_of_failure("the probe failed", error)
+            return None
+        for about, line in findings(found):
+            self._voice.warn_once(about, line)
+        return found
 
     def _readings(
         self,

@@ -10,6 +10,7 @@ from allennlp_analyze.linalg.gram import gram_spectrum
 from allennlp_analyze.monitor.checking import Checker, Choices, Moment
 from allennlp_analyze.monitor.gathering import Gathering, not_now, refuse_unreadable
 from allennlp_analyze.monitor.history import LayerHistory
+from allennlp_analyze.monitor.probing import check_probe
 from allennlp_analyze.monitor.processes import first_process_says, is_first_process
 from allennlp_analyze.monitor.results import Check
 from allennlp_analyze.monitor.run_writer import RunWriter
@@ -37,7 +38,10 @@ class RankMonitor:
     `per_layer` puts the numbers of every layer into `Check.metrics`, not only the worst values and
     counts. `history` names a file to which every check is appended (`read_run_history` reads it).
     `updates` also measures what each layer has changed since its last reading, for which the
-    monitor keeps a copy of the weights in float32.
+    monitor keeps a copy of the weights in float32. `probe` is a batch (a tensor, a tuple of
+    arguments, a mapping of keywords, or a function that calls the model) that passes through the
+    network at each check, in evaluation mode: `Check.probe` has what its layers gave out. Training
+    is bit-for-bit identical with and without it.
 
     Warnings go to the logger "allennlp_analyze.monitor", one line each. Raises `UsageError` for an
     invalid argument, and for a model without layers to monitor.
@@ -57,11 +61,14 @@ class RankMonitor:
         per_layer: bool = default("per_layer"),
         history: Optional[PathLike] = default("history"),
         updates: bool = default("updates"),
+        probe: Any = None,
     ) -> None:
         if not is_module(model):
             raise UsageError(f"model: a {type(model).__name__} is not a torch.nn.Module")
         if penalty is not None and not callable(penalty):
             raise UsageError(f"penalty: {penalty!r:.40} is not a function of a parameter's name")
+        if probe is not None:
+            check_probe(probe)
         self._model = model
         self._stop: bool = checked("stop", stop)
         self._optimizers: tuple[Any, ...] = ()
@@ -82,6 +89,7 @@ class RankMonitor:
             checked("per_layer", per_layer),
             checked("updates", updates),
             penalty,
+            probe,
         )
         self._checker = Checker(choices, self._voice)
         try:

@@ -25,8 +25,8 @@ _OF_LAYER = (
     "update",
     "update_stable_rank",
 )
-# The path of a block: up to the last number in a layer's name.
-_BLOCK = re.compile(r"(.*\.)?\d+(?=\.|$)")
+# The path of a block: up to the first number in a layer's path.
+_BLOCK = re.compile(r"(.*?\.)??\d+(?=\.)")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Check:
         blocks: dict[str, list[Reading]] = {}
         for reading in found:
             block = _BLOCK.match(reading.layer)
-            if block is not None and block[0] != reading.layer:
+            if block is not None:
                 blocks.setdefault(block[0], []).append(reading)
         for name, inside in blocks.items():
             values[f"block/{name}/min_null_ratio"] = _least(x.null_ratio for x in inside)
