@@ -18,7 +18,12 @@ from allennlp_analyze.matrices.heads import heads_for, heads_of_layer, heads_of_
 from allennlp_analyze.matrices.kinds import heads_side, infer_kinds, transposed_groups
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleFacts, ModuleTable
-from allennlp_analyze.matrices.names import plain_name, split_name, stands_for, without_torch_wrappers
+from allennlp_analyze.matrices.names import (
+    plain_name,
+    split_name,
+    stands_for,
+    without_torch_wrappers,
+)
 from allennlp_analyze.matrices.not_learned import buffer_by_name, is_gain, why_not_learned
 from allennlp_analyze.matrices.parts import (
     Part,

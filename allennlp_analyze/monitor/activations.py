@@ -50,10 +50,13 @@ class Seen:
 
     def activated(self, name: str, output: Any) -> None:
         """Record the output of an activation, of the last layer with as many units."""
-        for path, units, dimension in reversed(self._last):
-            if dimension < output.dim() and output.shape[dimension] == units:
-                break
-        else:
+        fitting = (
+            (path, dimension)
+            for path, units, dimension in reversed(self._last)
+            if dimension < output.dim() and output.shape[dimension] == units
+        )
+        path, dimension = next(fitting, ("", -1))
+        if dimension < 0:
             return
         rows = _rows(output, dimension)
         dead = saturated = None

@@ -256,9 +256,7 @@ class Checker:
         if not trouble.at_first:  # these are summed up in one line
             self._voice.warn(text)
         since = None if trouble.since is None else trouble.since.number
-        return Collapse(
-            reading, since, reading.weight_decay, text, trouble.state, trouble.at_first
-        )
+        return Collapse(reading, since, reading.weight_decay, text, trouble.state, trouble.at_first)
 
     def _parameters(self, model: Any, optimizers: Sequence[Any]) -> Parameters:
         inner = unwrapped(model)

@@ -111,9 +111,7 @@ class LayerHistory:
             return None
         return reading.rms / self.rms_at_first
 
-    def seen(
-        self, reading: Reading, when: When, is_normalized: bool = False
-    ) -> Optional[Trouble]:
+    def seen(self, reading: Reading, when: When, is_normalized: bool = False) -> Optional[Trouble]:
         """Record a reading. Returns the trouble to warn about now.
 
         Each state is reported once, and again after the layer has recovered. A layer that has

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
-from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.monitor.checking import Checker, Choices, Moment
 from allennlp_analyze.monitor.gathering import Gathering, not_now, refuse_unreadable
 from allennlp_analyze.monitor.history import LayerHistory
@@ -59,7 +59,7 @@ class RankMonitor:
         stop: bool = default("stop"),
         cuda_device: int = Settings.cuda_device,
         per_layer: bool = default("per_layer"),
-        history: Optional[PathLike] = default("history"),
+        history: Optional[PathLike] = None,
         updates: bool = default("updates"),
         probe: Any = None,
     ) -> None:
@@ -78,7 +78,7 @@ class RankMonitor:
         settings = laid_over(
             Settings(), {"kinds": kinds, "layers": layers, "cuda_device": cuda_device}
         )
-        solver = gram_spectrum
+        solver: GramSolver = gram_spectrum
         if settings.cuda_device >= 0:
             solver = cuda_spectrum(settings.cuda_device, self._say_of_device)
         choices = Choices(

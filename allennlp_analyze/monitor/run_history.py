@@ -91,7 +91,10 @@ class RunHistory:
     def of(self, layer: str) -> tuple[tuple[RunCheck, LayerPoint], ...]:
         """Returns the points of one layer, each with its check."""
         return tuple(
-            (check, point) for check in self.checks for point in check.layers if point.layer == layer
+            (check, point)
+            for check in self.checks
+            for point in check.layers
+            if point.layer == layer
         )
 
 

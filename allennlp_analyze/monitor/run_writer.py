@@ -87,8 +87,10 @@ def _is_history(path: Path) -> bool:
         found = json.loads(begun) if begun else {"format": FORMAT}
     except (ValueError, RecursionError):
         # The first line of a training that was killed while it wrote it.
-        return json.dumps({"format": FORMAT}, separators=(",", ":"))[:-1].encode().startswith(
-            begun[:20]
+        return (
+            json.dumps({"format": FORMAT}, separators=(",", ":"))[:-1]
+            .encode()
+            .startswith(begun[:20])
         )
     return isinstance(found, dict) and found.get("format") == FORMAT
 

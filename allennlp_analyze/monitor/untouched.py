@@ -21,7 +21,9 @@ def untouched(model: Any) -> Iterator[None]:
     modes = [module.training for module in modules]
     attributes = [dict(vars(module)) for module in modules]
     buffers = [dict(module._buffers) for module in modules]
-    values = {id(one): one.detach().clone() for own in buffers for one in own.values() if _holds(one)}
+    values = {
+        id(one): one.detach().clone() for own in buffers for one in own.values() if _holds(one)
+    }
     try:
         with _random_states(), _eager():
             for module in modules:

@@ -47,9 +47,7 @@ class Watching:
         """Whether `every` asks for a check after this many steps or batches of training."""
         return self.every is not None and at % self.every == 0
 
-    def _step(
-        self, epoch: float, at: int, step: int, averaged: Any = None
-    ) -> tuple[Check, bool]:
+    def _step(self, epoch: float, at: int, step: int, averaged: Any = None) -> tuple[Check, bool]:
         """Run a check. Returns it, and whether training should end, the same on every process."""
         assert self.monitor is not None
         self._looked_at = at

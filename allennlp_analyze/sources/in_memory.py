@@ -87,7 +87,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def is_spread(tensor: Any) -> bool:
-    """Whether the tensor is a DTensor, of which each process has a part (FSDP2, tensor parallel)."""
+    """Whether it is a DTensor, of which each process has a part (FSDP2, tensor parallel)."""
     return any(base.__name__ == "DTensor" for base in type(tensor).__mro__)
 
 
@@ -147,7 +147,7 @@ def _gathered(tensors: Mapping[str, Any], whole: Whole) -> dict[str, StoredTenso
     """Returns the spread ones of `tensors`; each is put together when its values are read."""
     found = {}
     for name, ref in tensors.items():
-        tensor = getattr(ref, "tensor", None)
+        tensor: Any = getattr(ref, "tensor", None)
         dtype, shape = str(getattr(tensor, "dtype", "")).rpartition(".")[2], _shape(tensor)
         if is_spread(tensor) and shape is not None and _why_not(tensor, shape, dtype) is None:
             found[name] = StoredTensor(

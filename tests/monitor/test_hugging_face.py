@@ -150,7 +150,7 @@ def test_hugging_face_continues_when_resumed(
     """With and without the Trainer's own restoring of callbacks."""
     if not has_state():
         pytest.skip("this version of transformers keeps no state of callbacks")
-    before, _ = hugging_face(tmp_path, TOO_STRONG)
+    hugging_face(tmp_path, TOO_STRONG)
     assert len(warned(caplog)) >= 2
     caplog.clear()
     kept, epochs = str(tmp_path / f"checkpoint-{STEPS * EPOCHS}"), EPOCHS + 1

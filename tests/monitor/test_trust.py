@@ -71,7 +71,9 @@ def test_decay_is_seen_relative_to_the_start_unless_a_normalization_takes_the_sc
     normalized: bool,
 ) -> None:
     """The start is far above the usual ones, so that 0.1% of it would be a usual one."""
-    model = nn.Sequential(nn.Linear(32, 64, bias=False), nn.BatchNorm1d(64) if normalized else nn.ReLU())
+    model = nn.Sequential(
+        nn.Linear(32, 64, bias=False), nn.BatchNorm1d(64) if normalized else nn.ReLU()
+    )
     with torch.no_grad():
         model[0].weight.mul_(1000)
     monitor = RankMonitor(model, stop=True)

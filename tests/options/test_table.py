@@ -90,7 +90,8 @@ def test_the_keywords_of_write_and_of_the_monitor() -> None:
 
     assert keywords(Report.write) == defaults(options_at(Place.WRITE, TABLE))
     of_monitor = keywords(RankMonitor.__init__)
-    del of_monitor["optimizer"], of_monitor["penalty"]  # objects, not values of an option
+    for name in ("optimizer", "penalty", "probe"):  # objects, not values of an option
+        del of_monitor[name]
     assert of_monitor == defaults(options_at(Place.MONITOR, TABLE))
     of_callback = defaults(options_at(Place.CALLBACK, TABLE))
     for callback in (hugging_face_callback, lightning_callback):
