@@ -97,6 +97,7 @@ def assert_logged(found: "dict[str, list[float]]", checks: int, per_layer: bool)
 def test_lightning(
     name: str, per_layer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # its databases need more packages
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
@@ -138,10 +139,13 @@ def test_hugging_face(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
     pytest.importorskip(name, reason=f"needs {name}")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    if name == "mlflow":
+        importlib.import_module("mlflow").set_tracking_uri(f"file:{tmp_path}/mlruns")
     if name == "wandb":
         importlib.import_module("wandb").teardown()  # it keeps the settings of another test
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/mlruns")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
