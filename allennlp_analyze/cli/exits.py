@@ -153,7 +153,7 @@ def _open_missing() -> None:
     """Lead standard streams that the shell closed (`>&-`) to nowhere: Python has None there."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115: as long as the process
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _say(error: object, debug: bool) -> None:

@@ -114,7 +114,7 @@ def _scale(source: Source, layer: str, r: int) -> tuple[float, str]:
 
 
 def _matches(pattern: str, layer: str) -> bool:
-    """Whether PEFT takes `pattern` for the layer: it is a regular expression for the end of its name.
+    """Whether PEFT takes `pattern` for the layer: a regular expression for the end of its name.
 
     One that may take forever is compared as a name.
     """

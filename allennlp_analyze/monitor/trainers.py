@@ -236,7 +236,8 @@ def _check(choices: dict[str, Any]) -> None:
     for name in ("max_seconds", "stop"):
         if name in choices:
             checked(name, choices[name])
-    settings = {name: choices[name] for name in ("layers", "kinds", "cuda_device") if name in choices}
+    own = ("layers", "kinds", "cuda_device")
+    settings: dict[str, Any] = {name: choices[name] for name in own if name in choices}
     laid_over(Settings(), settings)
 
 

@@ -126,9 +126,7 @@ def branch(last: str, norm: str) -> "dict[str, np.ndarray]":
     }
 
 
-@pytest.mark.parametrize(
-    "last, norm", [("linear2", "norm2"), ("output.dense", "output.LayerNorm")]
-)
+@pytest.mark.parametrize("last, norm", [("linear2", "norm2"), ("output.dense", "output.LayerNorm")])
 def test_a_branch_that_is_added_to_a_residual_may_not_decay(last: str, norm: str) -> None:
     """torch's TransformerEncoderLayer and BERT normalize the sum, whose scale is the residual's."""
     report = analyze(branch(last, norm))
