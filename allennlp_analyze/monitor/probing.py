@@ -33,8 +33,10 @@ _ROUTERS = frozenset("gate router wg".split())
 
 
 def check_probe(probe: Any) -> None:
-    """Raises `UsageError` for what is no batch."""
+    """Raises `UsageError` for what is no batch, and where torch is too old to look inside."""
     torch = sys.modules["torch"]
+    if not hasattr(torch, "compile"):
+        raise UsageError(f"probe: needs torch 2.0 or newer, not {torch.__version__}")
     if not (isinstance(probe, (torch.Tensor, Mapping, list, tuple)) or callable(probe)):
         raise UsageError(
             f"probe: a {type(probe).__name__} is no batch; pass a tensor, a tuple of arguments, a"

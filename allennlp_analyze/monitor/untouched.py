@@ -76,8 +76,10 @@ def _random_states() -> Iterator[None]:
 
 
 def _eager() -> Any:
-    """A context without compilation, where this version of torch has one."""
+    """A context without compilation, if anything was compiled: loading the compiler takes long."""
     torch = sys.modules["torch"]
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
     stance = getattr(getattr(torch, "compiler", None), "set_stance", None)
     return contextlib.nullcontext() if stance is None else stance("force_eager")
 
