@@ -26,6 +26,6 @@
     optimizer: { type: 'sgd', lr: 0.5 },
     num_epochs: 6,
     cuda_device: -1,
-    callbacks: [{ type: 'rank_monitor', kinds: ['linear'] }, 'tensorboard'],
+    callbacks: [{ type: 'rank_monitor', kinds: ['linear'], per_layer: true }, 'tensorboard'],
   },
 }

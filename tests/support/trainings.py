@@ -64,9 +64,13 @@ def metrics_of(directory: Path, epoch: "int | None" = None) -> "dict[str, Any]":
 
 
 def watched(numbers: "dict[str, Any]") -> "dict[str, Any]":
-    """The monitor's among them, but for the seconds."""
-    seconds = f"{PREFIX}seconds"
-    return {k: v for k, v in numbers.items() if k.startswith(PREFIX) and k != seconds}
+    """The monitor's numbers of layers among them: those that `numbers_of` has."""
+    measures = ("min_singular_value", "rank_loss_percent", "stable_rank", "alpha")
+    return {
+        k: v
+        for k, v in numbers.items()
+        if k.startswith(PREFIX) and k.rpartition("/")[2] in measures
+    }
 
 
 def tensorboard(directory: Path, part: str) -> "dict[str, list[tuple[int, float]]]":
