@@ -47,6 +47,7 @@ lint: .venv-standalone/installed ## run ruff, mypy and import-linter
 	.venv-standalone/bin/lint-imports
 
 generated: .venv-standalone/installed ## write the files generated from the code: pages of docs/, the schemas
+	.venv-standalone/bin/python -m scripts.tools.make_attributes
 	.venv-standalone/bin/python -m scripts.tools.make_cli_docs
 	.venv-standalone/bin/python -m scripts.tools.make_schemas
 	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs
