@@ -52,6 +52,7 @@ generated: .venv-standalone/installed ## write the files generated from the code
 	.venv-standalone/bin/python -m scripts.tools.make_schemas
 	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs
 	.venv-standalone/bin/python -m scripts.tools.make_figure_docs
+	.venv-standalone/bin/python -m scripts.tools.make_weightwatcher_docs
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
 clean: ## remove all environments
