@@ -129,7 +129,7 @@ def _replace_all(directory: Path, new: Path) -> None:
         (directory / PLOTS).unlink()  # not what it leads to
     shutil.rmtree(directory / PLOTS, ignore_errors=True)
     for name in (JUNIT, PEER_TABLE):  # of the earlier run; the command writes them on request
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             (directory / name).unlink()
     for name in FILES:
         (new / name).replace(directory / name)

@@ -50,7 +50,8 @@ def unpacked(folder: Path) -> Path:
     """The sources of the last commit in a new folder."""
     folder.mkdir(parents=True)
     archive = folder.with_suffix(".tar")
-    run(["git", "archive", "-o", archive, "HEAD"], ROOT)
+    # Wheels record the permissions of files; by default group has those of the owner here.
+    run(["git", "-c", "tar.umask=0022", "archive", "-o", archive, "HEAD"], ROOT)
     return unpack(archive, folder)
 
 
@@ -174,7 +175,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     )
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="work here, and keep it")
     keep = parser.parse_args(argv).keep
-    os.umask(0o022)  # wheels record the permissions of files
+    os.umask(0o022)
     if run(["git", "status", "--porcelain"], ROOT):
         print("warning: changes that are not committed are no part of the release", file=sys.stderr)
     try:
