@@ -118,7 +118,7 @@ def chosen(args: argparse.Namespace, place: Place, table: Table = TABLE) -> Mapp
 
 
 def _checked(option: Option, value: object) -> Any:
-    """Returns the parsed value. Raises `OptionError`, which names what -o may have been meant for."""
+    """Returns the parsed value. Raises `OptionError`, which says what -o is not."""
     try:
         return option.checked(value)
     except OptionError as error:
