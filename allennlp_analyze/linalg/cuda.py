@@ -21,8 +21,8 @@ def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
         import torch
     except ImportError:
         warn(
-            "no GPU: torch is not installed (pip install 'allennlp_analyze[torch]'); computing on the"
-            " CPU"
+            "no GPU: torch is not installed (pip install 'allennlp_analyze[torch]'); computing on"
+            " the CPU"
         )
         return gram_spectrum
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():

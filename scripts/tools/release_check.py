@@ -25,7 +25,11 @@ from scripts.tools.generated import ROOT
 DEMO = "fixtures/ner-small.tar.gz"
 BUILD = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
 # These read the parts of the repository that are not in the wheel.
-TESTS = ("tests/architecture/test_packaging.py", "tests/docs/test_documents.py", "tests/reports/test_csv.py")
+TESTS = (
+    "tests/architecture/test_packaging.py",
+    "tests/docs/test_documents.py",
+    "tests/reports/test_csv.py",
+)
 TOLERANCE = 1e-6  # of numbers, between the versions of numpy and scipy of the two worlds
 
 
