@@ -83,7 +83,7 @@ def _analyze(args: argparse.Namespace) -> int:
 
 
 def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
-    written = [*outcome.written, *_junit(outcome, args)]
+    written = [*outcome.written, *_written_too(outcome, args)]
     if args.json:
         from allennlp_analyze.reports.json import report_text
 
@@ -118,16 +118,21 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
         print(github_annotations(outcome.report), end="")
 
 
-def _junit(outcome: "Outcome", args: argparse.Namespace) -> list[Path]:
-    """Write junit.xml beside the report if it is wanted; returns its path."""
-    if args.annotate != "junit":
-        return []
-    from allennlp_analyze.reports.annotations import JUNIT, junit_xml
-    from allennlp_analyze.storage.files import write_text
+def _written_too(outcome: "Outcome", args: argparse.Namespace) -> list[Path]:
+    """Write the files beside the report that are wanted for other tools; returns their paths."""
+    directory, paths = outcome.written[0].parent, []
+    if args.annotate == "junit":
+        from allennlp_analyze.reports.annotations import JUNIT, junit_xml
+        from allennlp_analyze.storage.files import write_text
 
-    path = outcome.written[0].parent / JUNIT
-    write_text(path, junit_xml(outcome.report))
-    return [path]
+        paths.append(directory / JUNIT)
+        write_text(paths[-1], junit_xml(outcome.report))
+    if args.weightwatcher:
+        from allennlp_analyze.reports.weightwatcher import PEER_TABLE, write_peer_csv
+
+        paths.append(directory / PEER_TABLE)
+        write_peer_csv(outcome.report, paths[-1])
+    return paths
 
 
 class _InstallPlugin(argparse.Action):

@@ -173,6 +173,8 @@ ANALYZING: tuple[Option, ...] = (
         default="",
         metavar="JSON",
         short="o",
+        # As in AllenNLP's commands; `zoo` is none of them, and -o is a directory elsewhere.
+        elsewhere={Place.ZOO: {"short": ""}},
     ),
     Option(
         "include_packages",

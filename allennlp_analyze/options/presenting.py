@@ -131,6 +131,13 @@ PRESENTING: tuple[Option, ...] = (
         metavar=f"{{{','.join(PLOT_FORMATS)}}}",
     ),
     switch(
+        "weightwatcher",
+        Section.OUTPUT,
+        (Place.ANALYZE,),
+        "also write weightwatcher.csv: the layers in the columns of WeightWatcher",
+        material=False,
+    ),
+    switch(
         "json",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE),
