@@ -25,6 +25,8 @@ _STEP = re.compile(
 )
 _EPOCH = re.compile(r"(?<![a-z])(?:epoch|e|ep)[-_=]?(\d+)", re.IGNORECASE)
 _MAX_DIGITS = 18
+# The label of the model at the end, which has no number.
+FINAL = "final"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Found:
-    """The checkpoints of a series in order; `left_out` are other models there, with the reason."""
+    """The checkpoints of a series in order; `left_out` are other models there, with the reason.
+
+    `is_directory`: they are those below the directory `title`.
+    """
 
     title: str
     checkpoints: tuple[Checkpoint, ...]
     left_out: tuple[str, ...] = ()
+    is_directory: bool = False
+
+
+def in_order(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """Sort by the numbers in the labels; the final model comes last."""
+    return tuple(sorted(checkpoints, key=lambda x: (x.label == FINAL, natural(_numbered(x.label)))))
 
 
 def find_series(arguments: Sequence[str]) -> Found:
@@ -94,12 +105,11 @@ def _below(root: Path) -> Found:
         template = _template(label)
         groups.setdefault(template, []).append(path) if "#" in template else unnumbered.append(path)
     members, others = _one_training(root, groups)
-    members.sort(key=lambda path: natural(_numbered(_label(path, root))))
     last = [x for x in unnumbered if _is_final(x, members)]
     left_out = [f"{_label(x, root)}: no number in its name" for x in unnumbered if x not in last]
     checkpoints = [_checkpoint(str(path), _label(path, root)) for path in members]
-    checkpoints += [Checkpoint(str(path), "final") for path in last]
-    return Found(str(root), tuple(checkpoints), (*left_out, *others))
+    checkpoints += [Checkpoint(str(path), FINAL) for path in last]
+    return Found(str(root), in_order(checkpoints), (*left_out, *others), is_directory=True)
 
 
 def _states_of_allennlp(directory: Path) -> Iterator[Path]:
@@ -136,7 +146,7 @@ def _is_final(path: Path, members: Sequence[Path]) -> bool:
 
 
 def _label(path: Path, root: Path) -> str:
-    return path.name if path == root else path.relative_to(root).as_posix()
+    return path.relative_to(root).as_posix()  # "." for the directory itself
 
 
 def _place(label: str) -> int:

@@ -19,11 +19,13 @@ class State:
 
     `null_ratio` is its smallest singular value over that of noise of the same size, `rms` the root
     mean square of its entries, and `rms_ratio` that over the one at the first checkpoint.
-    `spectral_norm` is sigma_max. Numbers are None where the analysis has none.
+    `harmless_directions` are lost, but do not matter. `spectral_norm` is sigma_max. Numbers are
+    None where the analysis has none.
     """
 
     verdict: Verdict
     lost_directions: int
+    harmless_directions: int
     min_singular_value: float
     null_ratio: Optional[float]
     stable_rank: Optional[float]

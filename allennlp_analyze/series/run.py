@@ -15,6 +15,7 @@ from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.series.finding import Checkpoint, Found, find_series
+from allennlp_analyze.series.removed import removed_since, with_removed
 from allennlp_analyze.series.reports.html import write_series_html
 from allennlp_analyze.series.reports.json import write_series_json
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport
@@ -28,6 +29,7 @@ from allennlp_analyze.zoo.engine.processes import EngineLost
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
 from allennlp_analyze.zoo.manifest.names import slugs
 from allennlp_analyze.zoo.manifest.options import Choices
+from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.results import DONE, ModelOutcome
 from allennlp_analyze.zoo.unit import Unit, make_unit
 from allennlp_analyze.zoo.work import RUNNING, analyze_units, engine_for, only_run_of, stopped
@@ -95,10 +97,13 @@ def analyze_found(found: Found, series: SeriesRequest, settings: Settings) -> Se
     started = time.perf_counter()
     root = series.directory
     check_directory(root, (SERIES, PAGE, RUNNING, LOCK), (CHECKPOINTS,))
+    kept_ones = () if series.force else removed_since(root, found)
+    found = with_removed(found, kept_ones)
     units = _units(found.checkpoints, series, settings)
     engine = engine_for(series.workers, None, len(units))
     with only_run_of(root) as token:
         outcomes = {} if series.force else earlier_outcomes(units, retry_failed=False)
+        outcomes.update(_of_removed(units, kept_ones))
         new = tuple(index for index in range(len(units)) if index not in outcomes)
         try:
             analyze_units(units, outcomes, token, engine, series.quiet, "checkpoint")
@@ -107,6 +112,17 @@ def analyze_found(found: Found, series: SeriesRequest, settings: Settings) -> Se
             raise kept from None
         report = _report(found, units, outcomes, settings, time.perf_counter() - started)
         return SeriesOutcome(report, tuple(_write(report, root)), new)
+
+
+def _of_removed(units: Sequence[Unit], removed: Sequence[Checkpoint]) -> dict[int, ModelOutcome]:
+    """Returns the outcomes of checkpoints that a trainer has deleted since."""
+    archives = {checkpoint.archive for checkpoint in removed}
+    found = {
+        index: read_outcome(unit.directory)
+        for index, unit in enumerate(units)
+        if unit.reading.archive in archives
+    }
+    return {index: outcome for index, outcome in found.items() if outcome is not None}
 
 
 def _units(

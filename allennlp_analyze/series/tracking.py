@@ -30,6 +30,7 @@ def measured(layer: LayerResult) -> Measured:
         State(
             verdict=layer.verdict,
             lost_directions=layer.lost_directions,
+            harmless_directions=evidence.harmless_directions if evidence else 0,
             min_singular_value=layer.min_singular_value,
             null_ratio=evidence.null_ratio if evidence else None,
             stable_rank=layer.stable_rank,

@@ -69,7 +69,12 @@ def _counts(report: SeriesReport, index: int) -> tuple[str, str, str, str]:
     known = [(layer, state) for layer, state in states if state is not None]
     if not known:
         return "-", "-", "-", "-"
-    ratios = [(x.null_ratio, layer) for layer, x in known if x.null_ratio is not None]
+    # The smallest value of a layer whose lost direction does not matter says nothing.
+    ratios = [
+        (x.null_ratio, layer)
+        for layer, x in known
+        if x.null_ratio is not None and not x.harmless_directions
+    ]
     smallest, where = min(ratios, default=(None, ""))
     lost = sum(x.lost_directions for _, x in known if x.verdict is not Verdict.NOT_ASSESSED)
     return (

@@ -107,7 +107,7 @@ def series_columns(report: SeriesReport) -> tuple[Column[Track], ...]:
         return NOTHING if track.since is None else printable(report.checkpoints[track.since].label)
 
     return (
-        Column("layer", lambda x: printable(x.layer), "its name", lambda x: x.layer),
+        Column("layer", lambda x: printable(x.layer), "its name", lambda x: x.layer, ""),
         Column("kind", lambda x: x.kind, "kind of layer", style="less"),
         Column("shape", _shape, "rows × columns", lambda x: x.shape[0] * x.shape[1], "number less"),
         _change("σ_min / noise", "null_ratio", "smallest singular value over that of noise"),
