@@ -31,7 +31,7 @@ FINAL = "final"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state of a training. `label` is its path below the directory of the series.
+    """A state of a training. `label` is its path below that of the series, up to its number.
 
     `epoch` and `step` are the numbers in its name, None if it has none.
     """
@@ -179,7 +179,8 @@ def _template(label: str) -> str:
 
 
 def _checkpoint(archive: str, label: str) -> Checkpoint:
-    name = _numbered(label)
+    name, place = _numbered(label), _place(label)
+    label = "/".join(label.split("/")[: place + 1]) or label
     step, epoch = _number(_STEP, name), _number(_EPOCH, name)
     if step is None and epoch is None:
         numbers = re.findall(r"\d+", name)
