@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional, Protocol
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.cli import compare as cli_compare
 from allennlp_analyze.cli import render as cli_render
+from allennlp_analyze.cli import series as cli_series
 from allennlp_analyze.cli import zoo as cli_zoo
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.cli.gate import gate
@@ -50,7 +51,7 @@ class Subcommand(Protocol):
 
 
 SUBCOMMANDS: "dict[str, Subcommand]" = {
-    module.NAME: module for module in (cli_compare, cli_render, cli_zoo)
+    module.NAME: module for module in (cli_compare, cli_render, cli_series, cli_zoo)
 }
 
 
