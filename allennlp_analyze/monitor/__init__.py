@@ -16,7 +16,7 @@ __all__ = [
     "lightning_callback",
     "read_run_history",
 ]
-__getattr__ = lazily(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "RankMonitor": "allennlp_analyze.monitor.monitor",
