@@ -1,4 +1,4 @@
-"""docs/library.md: every snippet runs and says what the command says."""
+"""docs/how-to/library.md: every snippet runs and says what the command says."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "library.md").read_text(encoding="utf-8")
 _SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPETS = _SNIPPET.findall(PAGE)
 
