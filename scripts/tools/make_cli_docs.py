@@ -54,7 +54,7 @@ def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"## {parser.prog}\n"
     if parser.description:
         yield _paragraph(_expanded(parser.description, parser.prog)) + "\n"
-    yield f"```\n{_usage(parser)}\n```\n"
+    yield f"```text\n{_usage(parser)}\n```\n"
     for group in parser._action_groups:
         rows = list(_rows(group, parser.prog))
         if rows:

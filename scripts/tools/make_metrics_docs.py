@@ -67,7 +67,8 @@ def _paragraph(metric: Metric) -> str:
         metric.distrust and f"**When not to trust it:** {metric.distrust}",
     )
     text = re.sub("^the ", "The ", " ".join(filter(None, parts)))
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    filled = textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return re.sub(r"^(?=#)", r"\\", filled, flags=re.MULTILINE)  # a count, not a heading
 
 
 def _table(metrics: list[Metric]) -> Iterator[str]:

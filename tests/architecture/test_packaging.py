@@ -34,6 +34,7 @@ EXTRAS = {
     "test",
     "formats",
     "browser",
+    "docs",
     "lint",
 }
 CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt", "constraints-formats.txt")

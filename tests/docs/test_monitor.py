@@ -9,7 +9,7 @@ from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 PAGE = (ROOT / "docs" / "how-to" / "monitor.md").read_text(encoding="utf-8")
-(SNIPPET,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SNIPPET, _ = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 (LOGGER,) = re.findall(r"to the logger\s+`(.*?)`", PAGE)
 OPTIONS = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGE, re.MULTILINE)
 
