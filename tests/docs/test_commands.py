@@ -121,6 +121,8 @@ def test_the_parsers_know_every_command(page: str, line: str) -> None:
     words = shlex.split(line, comments=True)
     for end in (">", ">>", "|", "||", "&&", "&", "2>", "2>&1", ";"):
         words = words[: words.index(end)] if end in words else words
+    if words[:1] == ["uvx"]:
+        words = words[words.index("allennlp-analyze") :]
     if words[:3] == ["python", "-m", "allennlp_analyze"]:
         words[:3] = ["allennlp-analyze"]
     if words[:2] == ["allennlp", "analyze"]:

@@ -29,10 +29,10 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for snippet in SNIPPETS:
             exec(compile(snippet, "library.md", "exec"), names)
     lines = printed.getvalue().splitlines()
-    # Both are in the transcript of the command at the top of the README.
+    # Both are in what the commands of the README print.
     assert lines[0] in " ".join(README.split())
     kind, n, m, smallest, verdict = lines[1].split()
-    assert re.search(rf"{kind} +{n} x {m} +{float(smallest):.3g} .* {verdict}", README)
+    assert re.search(rf"{kind} +{n} x {m} +\S+ +{float(smallest):.3g} .* {verdict}", README)
     assert verdict == "full_rank"
     assert Path("alpha.pdf").read_bytes().startswith(b"%PDF")
     assert Path("spectrum.png").read_bytes().startswith(b"\x89PNG")
