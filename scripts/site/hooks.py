@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages of files outside docs/, and links that lead to them.
+"""Hooks of mkdocs: pages of files outside docs/, links that lead to them, names of landmarks.
 
 SECURITY.md, CHANGELOG.md and CONTRIBUTING.md stand at the top of the checkout, where readers of
 code look for them; here they are pages of the site, with their links rewritten. The schemas are
@@ -23,6 +23,16 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+_EMPTY_HEAD = re.compile(r"<thead>\s*<tr>\s*(?:<th[^>]*></th>\s*)+</tr>\s*</thead>\s*")
+_EMPTY_TITLE = re.compile(r"<th([^>]*)></th>")
+_TAG = re.compile(r"<[^>]*>")
+# A list of pages, and the title that stands in it.
+_LIST_OF_PAGES = re.compile(
+    r'(?P<start><nav class="md-nav" data-md-level="\d")'
+    r' aria-labelledby="(?P<name>__nav_\w+)_label"'
+    r'(?P<rest>[^>]*>\s*<label class="md-nav__title" for="(?P=name)">(?P<title>.*?)</label>)',
+    re.DOTALL,
+)
 _ELSEWHERE = re.compile(r"[a-z]+:", re.IGNORECASE)
 
 
@@ -90,3 +100,20 @@ def examples_page() -> str:
 def _below(directory: str) -> "list[Path]":
     paths = sorted((ROOT / "examples" / directory).rglob("*"))
     return [path for path in paths if path.suffix in (".py", ".jsonnet") and os.path.isfile(path)]
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Leave out the head of a table without titles; a cell without one is no title."""
+    html = _EMPTY_HEAD.sub("", html)
+    return _EMPTY_TITLE.sub(r"<td\1></td>", html)
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Name what the theme leaves without a name: the search, and the lists of pages."""
+    output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
+    return _LIST_OF_PAGES.sub(_named, output)
+
+
+def _named(found: "re.Match[str]") -> str:
+    title = " ".join(_TAG.sub(" ", found["title"]).split())
+    return f'{found["start"]} aria-label="Pages of {title}"{found["rest"]}'

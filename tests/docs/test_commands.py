@@ -108,7 +108,9 @@ def test_snippets_and_data_can_be_parsed() -> None:
 
 def lines_of_shell() -> "list[tuple[str, str]]":
     """Every command line of the documents, without what is after it in the shell."""
-    found = [(name(p), line) for p, x in of("sh") for line in x.text.replace("\\\n", "").split("\n")]
+    found = [
+        (name(p), line) for p, x in of("sh") for line in x.text.replace("\\\n", "").split("\n")
+    ]
     found += [(name(page), x.typed.replace("\\\n", "")) for page in READ for x in typed(page)]
     for page, block in of("yaml"):  # of CI
         text = re.findall(r"^\s*(?:- )?(?:run: |  )(allennlp-analyze .*)$", block.text, re.M)

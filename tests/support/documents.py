@@ -1,4 +1,4 @@
-"""The fenced blocks of the documents, and a shell that runs those with commands and their output."""
+"""The fenced blocks of the documents, and a shell that runs their commands and keeps the output."""
 
 import os
 import re
