@@ -19,7 +19,12 @@ _PATH = re.compile(
 )
 _MODULE = re.compile(r"(?<![\w./-])((?:allennlp_analyze|scripts|tests)(?:\.[A-Za-z_]\w*)+)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
-FOREIGN = {"--nthreads", "--nworkers", "--show-missing"}  # of Dask and coverage
+# Of Dask, coverage and uv.
+FOREIGN = {
+    *("--host", "--no-dashboard", "--nthreads", "--nworkers", "--port"),
+    "--show-missing",
+    *("--from", "--python"),
+}
 
 
 def of_documents(pattern: "re.Pattern[str]") -> Iterator[tuple[Path, str]]:
