@@ -90,7 +90,7 @@ def shell(typed: list[str], directory: Path) -> list[str]:
         start_new_session=True,
     )
     try:
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=600)
     finally:
         if process.poll() is None or "&" in script:
             try:
