@@ -54,7 +54,7 @@ generated: .venv-standalone/installed ## write the files generated from the code
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
 docs: .venv-standalone/installed ## build the documentation site into build/site, without a network
-	NO_MKDOCS_2_WARNING=1 .venv-standalone/bin/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 .venv-standalone/bin/python -m mkdocs build --strict
 
 clean: ## remove all environments
 	rm -rf .venv .venv-standalone .venv-formats build/urllib3-1.26

@@ -40,6 +40,20 @@ def browser() -> Iterator[Any]:
         yield started
 
 
+def test_a_dead_link_a_dead_anchor_and_a_lost_page_are_errors(tmp_path: Path) -> None:
+    documents, config = tmp_path / "docs", tmp_path / "mkdocs.yml"
+    documents.mkdir()
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    (rules,) = re.findall(r"^validation:\n(?:  .*\n)+", settings, re.MULTILINE)
+    config.write_text(f"site_name: x\n{rules}nav: [index.md]\n")
+    for text, code in (("# A", 0), ("[a](b.md)", 1), ("[a](#b)", 1)):
+        (documents / "index.md").write_text(text)
+        assert build(tmp_path / "built", "-f", str(config)).returncode == code, text
+    (documents / "index.md").write_text("# A")
+    (documents / "lost.md").write_text("# B")
+    assert build(tmp_path / "built", "-f", str(config)).returncode == 1
+
+
 def test_every_document_is_a_page(site: Path) -> None:
     sources = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
     built = {path.relative_to(site) for path in site.rglob("*.html")}

@@ -1,5 +1,6 @@
 """Builds the documentation site as `make docs` does, and serves it on this machine."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from typing import Any, Optional
 from tests.support.commands import ROOT
 
 
-def build(directory: Path) -> "subprocess.CompletedProcess[str]":
-    """Build the site into `directory`; warnings are errors."""
+def build(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Build the site into `directory` by the command of `make docs`."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (command,) = re.findall(r"/python (-m mkdocs .*)$", makefile, re.MULTILINE)
     return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(directory)],
+        [sys.executable, *command.split(), "-d", str(directory), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
