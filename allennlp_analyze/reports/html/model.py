@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any, Union
 
-from allennlp_analyze.reports.html.experts import group_data
+from allennlp_analyze.metrics.exponent import is_conclusive
+from allennlp_analyze.reports.html.anchors import anchors_of
+from allennlp_analyze.reports.html.experts import PAGE_ROWS, group_data
 from allennlp_analyze.reports.html.page import Page, fact_labels, facts, page_of
+from allennlp_analyze.reports.html.reasons import sentence_of
+from allennlp_analyze.reports.html.records import record_data
 from allennlp_analyze.reports.html.reference import reference_section
-from allennlp_analyze.reports.html.spectra import spectrum_data
+from allennlp_analyze.reports.html.spectra import Points, spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
 from allennlp_analyze.reports.json import report_id
@@ -16,7 +20,10 @@ from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
-SCRIPTS = ("parts.js", "chart.js", "page.js")
+SCRIPTS = ("parts.js", "chart.js", "saving.js", "page.js")
+# Of more layers a page has fewer points each, so that a browser can still hold it.
+MANY_LAYERS = 2000
+FEW_POINTS = Points(values=48, curve=24)
 # CSS classes of the bars for layers with each verdict.
 BAR_STYLES = {
     Verdict.FULL_RANK: "blue",
@@ -36,13 +43,17 @@ def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
 
 def html_page(report: ModelReport) -> str:
     """Returns the page as escaped text without references to other files."""
-    page = page_of(report)
+    anchors = anchors_of(report.layers)
+    page = page_of(report, anchors)
+    points = Points() if len(report.layers) <= MANY_LAYERS else FEW_POINTS
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
         "facts": fact_labels(page.terms),
         "groups": group_data(report.layers, page.columns),
-        "layers": [_layer_data(layer, page) for layer in report.layers],
+        "page_rows": PAGE_ROWS,
+        "records": record_data(report),
+        "layers": [_layer_data(layer, page, points) for layer in report.layers],
     }
     return render_template(
         "report.html",
@@ -54,19 +65,26 @@ def html_page(report: ModelReport) -> str:
     )
 
 
-def _layer_data(layer: LayerResult, page: Page) -> dict[str, Any]:
+def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any]:
+    evidence = layer.evidence
+    is_hidden = evidence is not None and layer.verdict is Verdict.HIDDEN
     return {
         "name": printable(layer.name),
         "kind": layer.kind,
         "verdict": layer.verdict.value,
+        "why": printable(sentence_of(layer)),
         "M": layer.M,
         "Q": layer.Q,
         "sigma_min": layer.min_singular_value,
         "sigma_max": layer.max_singular_value,
+        "null_ratio": evidence.null_ratio if evidence else None,
         "alpha": layer.power_law.alpha if layer.power_law else None,
-        "loss": layer.lost_percent,
+        "is_conclusive": is_conclusive(layer),
+        "lost": layer.lost_directions,
+        "harmless": evidence.harmless_directions if evidence else 0,
+        "hidden": evidence.hidden_directions if evidence and is_hidden else 0,
         "sort": sort_keys(page.columns, layer),
         "facts": facts(layer, page.terms),
         "warnings": [printable(warning) for warning in layer.warnings],
-        **spectrum_data(layer),
+        **spectrum_data(layer, points),
     }
