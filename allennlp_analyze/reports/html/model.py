@@ -1,7 +1,7 @@
 """Writes report.html: the whole report as one self-contained page."""
 
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from allennlp_analyze.metrics.exponent import is_conclusive
 from allennlp_analyze.reports.html.anchors import anchors_of
@@ -17,6 +17,7 @@ from allennlp_analyze.reports.json import report_id
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict
 from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
@@ -67,7 +68,6 @@ def html_page(report: ModelReport) -> str:
 
 def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any]:
     evidence = layer.evidence
-    is_hidden = evidence is not None and layer.verdict is Verdict.HIDDEN
     return {
         "name": printable(layer.name),
         "kind": layer.kind,
@@ -80,11 +80,25 @@ def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any
         "null_ratio": evidence.null_ratio if evidence else None,
         "alpha": layer.power_law.alpha if layer.power_law else None,
         "is_conclusive": is_conclusive(layer),
-        "lost": layer.lost_directions,
-        "harmless": evidence.harmless_directions if evidence else 0,
-        "hidden": evidence.hidden_directions if evidence and is_hidden else 0,
+        "lost": _lost_data(layer),
         "sort": sort_keys(page.columns, layer),
         "facts": facts(layer, page.terms),
         "warnings": [printable(warning) for warning in layer.warnings],
         **spectrum_data(layer, points),
     }
+
+
+def _lost_data(layer: LayerResult) -> Optional[tuple[int, str, str]]:
+    """Returns how many of the last directions a figure shades, their label and their style."""
+    evidence = layer.evidence
+    counts = {"lost": layer.lost_directions}
+    if evidence is not None:
+        counts["harmless"] = evidence.harmless_directions
+        if layer.verdict is Verdict.HIDDEN:
+            counts["hidden"] = evidence.hidden_directions
+    total = sum(counts.values())
+    if not total:
+        return None
+    parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    label = f"{parts} of {count(layer.M, 'direction')}"
+    return total, label, "red" if layer.lost_directions else "grey"

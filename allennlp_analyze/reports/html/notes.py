@@ -78,8 +78,10 @@ def _item(found: Found, anchors: Anchors, finding: Finding) -> Item:
     layer, entry = found.layer, found.entry
     name, sentence = layer.name, sentence_of(layer)
     if isinstance(entry, ExpertGroup):
-        (number,) = (n for n, x in zip(entry.numbers, entry.layers) if x is layer)
-        name, sentence = entry.name, f"{about_experts(entry)}. Expert {number}: {sentence}"
+        (place,) = (i for i, x in enumerate(entry.layers) if x is layer)
+        name = entry.name
+        sentence = f"{about_experts(entry)}. Expert {entry.numbers[place]}: {sentence}"
+        entry = entry.places[place]
     return Item(
         anchors.of(entry),
         short_text(name),

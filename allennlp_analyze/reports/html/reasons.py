@@ -3,6 +3,7 @@
 from typing import Optional
 
 from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import NEAR_SHARE, Verdict
 
@@ -26,13 +27,12 @@ def why(layer: LayerResult) -> str:
         )
         return f"{near}; {reason}." if reason else f"{near}."
     reason = reason or f"{layer.lost_directions} of {layer.M} directions are lost"
-    return f"{reason}. {_limit(layer)}" if layer.lost_directions else f"{reason}."
+    return f"{reason}. {_lost(layer)}" if layer.lost_directions else f"{reason}."
 
 
 def sentence_of(layer: LayerResult) -> str:
     """Returns the verdict on `layer` and why it has it."""
-    words = layer.verdict.words
-    return f"{words[0].upper()}{words[1:]}: {why(layer)}"
+    return f"{_capital(layer.verdict.words)}: {why(layer)}"
 
 
 def facts_of(layer: LayerResult) -> Facts:
@@ -48,6 +48,7 @@ def facts_of(layer: LayerResult) -> Facts:
         return tuple(found)
     found.append(("limit", text(evidence.limit, 3)))
     found.append(("σ_min over the null", text(evidence.null_ratio, 3)))
+    found.append(("weights over a usual start", text(evidence.start_ratio, 3)))
     if evidence.noise_floor is not None:
         found.append(("noise floor", text(evidence.noise_floor, 3)))
     if evidence.base_lost is not None:
@@ -72,7 +73,7 @@ def _not_assessed(layer: LayerResult) -> str:
 def _ratio(layer: LayerResult) -> str:
     ratio = layer.evidence.null_ratio if layer.evidence is not None else None
     smallest = f"the smallest singular value is {text(layer.min_singular_value, 3)}"
-    if ratio is None:
+    if not ratio:
         return smallest
     return (
         f"{smallest}, {text(ratio, 2)} of the median for random entries of the same size and"
@@ -80,9 +81,20 @@ def _ratio(layer: LayerResult) -> str:
     )
 
 
-def _limit(layer: LayerResult) -> str:
-    limit = layer.evidence.limit if layer.evidence is not None else None
+def _lost(layer: LayerResult) -> str:
+    """Returns what makes the lost directions lost: the limit, or the size of all weights."""
+    evidence = layer.evidence
+    if evidence is None or layer.max_singular_value == 0:
+        return _capital(f"{_ratio(layer)}.")
+    if any(finding.cause is Cause.DECAYED for finding in evidence.findings):
+        return (
+            f"The weights are {text(evidence.start_ratio, 2)} of the smallest usual initialization."
+        )
     ratio = _ratio(layer)
-    if not limit:
-        return f"{ratio[0].upper()}{ratio[1:]}."
-    return f"Singular values up to {text(limit, 3)} count as lost; {ratio}."
+    if not evidence.limit:
+        return _capital(f"{ratio}.")
+    return f"Singular values up to {text(evidence.limit, 3)} count as lost; {ratio}."
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

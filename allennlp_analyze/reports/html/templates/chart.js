@@ -150,13 +150,17 @@ const chart = (() => {
     const columns = [...new Set(points.flatMap(mark => mark.x).map(x => Math.round(px(x))))].sort((a, b) => a - b);
     const room = new Map(columns.map((at, i) => [at, Math.max(0, Math.min(at - area.left - SIZE, area.right - at - SIZE,
       ...[columns[i - 1], columns[i + 1]].filter(other => other !== undefined).map(other => Math.abs(other - at) / 2 - SIZE)))]));
-    const taken = new Map();
-    return (x, y) => {
-      const column = Math.round(px(x)), key = `${column} ${Math.round(py(y) / (2 * SIZE))}`;
-      const number = taken.get(key) ?? 0, places = 1 + 2 * Math.floor(room.get(column) / (2 * SIZE + 1));
-      taken.set(key, number + 1);
-      const place = number % places;
-      return (place % 2 ? 1 : -1) * Math.ceil(place / 2) * (2 * SIZE + 1);
+    const taken = new Map();  // the heights of the points at each place beside a column, in bins
+    const bin = y => Math.floor(y / (2 * SIZE));
+    const isFree = (place, y) => [-1, 0, 1].every(off => (taken.get(`${place} ${bin(y) + off}`) ?? []).every(other => Math.abs(other - y) >= 2 * SIZE));
+    return (x, value) => {
+      const column = Math.round(px(x)), y = py(value), places = 1 + 2 * Math.floor(room.get(column) / (2 * SIZE + 1));
+      const aside = number => (number % 2 ? 1 : -1) * Math.ceil(number / 2) * (2 * SIZE + 1);
+      let number = 0;
+      while (number < places - 1 && !isFree(`${column} ${aside(number)}`, y)) number++;
+      const key = `${column} ${aside(number)} ${bin(y)}`;
+      taken.set(key, [...(taken.get(key) ?? []), y]);
+      return aside(number);
     };
   }
 

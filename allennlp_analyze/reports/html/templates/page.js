@@ -130,13 +130,11 @@
     });
   }
 
-  // The directions that are lost, hidden by rounding, or lost without harm: always the last ones.
+  // The directions that are lost are always the last ones.
   function lostBand(layer) {
-    const parts = [[layer.lost, "lost"], [layer.harmless, "harmless"], [layer.hidden, "hidden"]].filter(([count]) => count);
-    if (!parts.length) return [];
-    const count = parts.reduce((sum, [of]) => sum + of, 0);
-    const style = layer.lost ? "red" : "grey";
-    return [{type: "band", from: layer.M - count + 0.5, to: layer.M + 0.5, style, label: `${parts.map(part => part.join(" ")).join(", ")} of ${several(layer.M, "direction")}`}];
+    if (!layer.lost) return [];
+    const [count, label, style] = layer.lost;
+    return [{type: "band", from: layer.M - count + 0.5, to: layer.M + 0.5, style, label}];
   }
 
   function valuesFigure(layer) {
