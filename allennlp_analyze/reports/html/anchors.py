@@ -1,4 +1,4 @@
-"""Makes the anchors of layers: identifiers that follow from the names, so that links to them last."""
+"""Makes the anchors of layers: identifiers that follow from the names, so that links last."""
 
 import string
 from collections import Counter

@@ -73,20 +73,21 @@ _TEXTS = {
     ),
     Verdict.NEAR_COLLAPSE: (
         "Close to losing rank",
-        f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random matrix"
-        " of the same size, at the level of the layer's bulk: a direction is nearly lost.",
+        f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random"
+        " matrix of the same size, at the level of the layer's bulk: a direction is nearly lost.",
         "Monitor it over the next checkpoints; lower weight decay if it keeps falling.",
     ),
     Verdict.DEAD_UNITS: (
         "Dead or copied units",
-        "Some units have no weights, or the same as others, so the layer is narrower than it looks.",
+        "Some units have no weights, or the same as others, so the layer is narrower than it"
+        " looks.",
         "They can be removed without a change. In training, lower the learning rate or the weight"
         " decay, or use an activation that does not die.",
     ),
     Verdict.HIDDEN: (
         "Hidden",
-        "The smallest directions are as small as what rounding or quantization leaves of a lost one,"
-        " so these weights cannot tell whether they are lost.",
+        "The smallest directions are as small as what rounding or quantization leaves of a lost"
+        " one, so these weights cannot tell whether they are lost.",
         "Analyze the weights as they were trained, before they were rounded or quantized.",
     ),
 }

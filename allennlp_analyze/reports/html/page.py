@@ -8,9 +8,9 @@ from typing import Any
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.html.anchors import Anchors
 from allennlp_analyze.reports.html.cards import Card, cards_of
 from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
-from allennlp_analyze.reports.html.anchors import Anchors
 from allennlp_analyze.reports.html.findings import REMARK
 from allennlp_analyze.reports.html.notes import Note, notes
 from allennlp_analyze.reports.html.table import Row

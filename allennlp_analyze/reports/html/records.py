@@ -1,4 +1,4 @@
-"""The entries of report.json in a page, packed, and how the columns of layers.csv follow from them."""
+"""The entries of report.json in a page, packed, and how the columns of layers.csv follow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
