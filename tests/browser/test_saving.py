@@ -1,4 +1,4 @@
-"""What a reader takes from report.html in a real browser: CSV, JSON and SVG, as the run writes them."""
+"""What a reader takes from report.html in a real browser: CSV, JSON and SVG, as the run has them."""
 
 import csv
 import io
@@ -147,7 +147,8 @@ def test_a_saved_figure_stands_alone_and_is_for_paper(page: Opened, folder: Path
         """() => { const all = document.querySelector("svg").getBoundingClientRect();
         return [...document.querySelectorAll("text")].filter(text => {
             const box = text.getBoundingClientRect();
-            return box.right > all.right + 1 || box.bottom > all.bottom + 1 || box.left < all.left - 1;
+            return box.right > all.right + 1 || box.left < all.left - 1
+                || box.bottom > all.bottom + 1;
         }).map(text => text.textContent); }"""
     )
     assert outside == []

@@ -15,7 +15,7 @@ const chart = (() => {
   const HEIGHT = 0.6;  // of the width
   const MARGIN = {left: 30, right: 12, top: 12, bottom: 46};
   const LETTER = 7;  // about the width of a letter
-  const SIZE = 5;  // the radius of a point
+  const SIZE = 5, SMALL = 4;  // the radius of a point, and of those beside each other
   const THIN = 4;  // the least width of a band
   let drawn = 0;
 
@@ -122,7 +122,7 @@ const chart = (() => {
     },
     points(mark, {spec, area, px, py, group, beside}) {
       mark.x.forEach((x, i) => {
-        const at = {class: `point ${mark.style}`, cx: round(px(x) + beside(x, mark.y[i])), cy: round(py(mark.y[i])), r: mark.size ?? SIZE};
+        const at = {class: `point ${mark.style}`, cx: round(px(x) + beside(x, mark.y[i])), cy: round(py(mark.y[i])), r: mark.size ?? (spec.spread ? SMALL : SIZE)};
         const point = make("circle", at, group);
         if (mark.names) make("title", {}, point, mark.names[i]);
         if (!mark.open) return;
@@ -133,8 +133,8 @@ const chart = (() => {
       });
     },
     band(mark, {spec, area, px, py, group}) {
-      const width = Math.max(THIN, px(mark.to) - px(mark.from)), x = Math.min(px(mark.to), area.right) - width;
-      make("rect", {class: `band ${mark.style}`, x: round(x), y: area.top, width: round(width), height: area.bottom - area.top}, group);
+      const end = Math.min(px(mark.to), area.right), width = Math.max(THIN, end - px(mark.from));
+      make("rect", {class: `band ${mark.style}`, x: round(end - width), y: area.top, width: round(width), height: area.bottom - area.top}, group);
     },
     vline(mark, {spec, area, px, py, group}) {
       make("path", {class: `line ${mark.style}`, d: `M${round(px(mark.at))} ${area.top}V${area.bottom}`}, group);
@@ -144,18 +144,18 @@ const chart = (() => {
     },
   };
 
-  // Returns a function that moves points at one x sideways, so that none covers another.
+  // Returns a function that moves points at one x sideways, so that they do not cover each other.
   function spreading({spec, area, px, py}) {
     const points = spec.marks.filter(mark => mark.type === "points");
     const columns = [...new Set(points.flatMap(mark => mark.x).map(x => Math.round(px(x))))].sort((a, b) => a - b);
-    const room = new Map(columns.map((at, i) => [at, Math.max(0, Math.min(at - area.left - SIZE, area.right - at - SIZE,
-      ...[columns[i - 1], columns[i + 1]].filter(other => other !== undefined).map(other => Math.abs(other - at) / 2 - SIZE)))]));
+    const room = new Map(columns.map((at, i) => [at, Math.max(0, Math.min(at - area.left - SMALL, area.right - at - SMALL,
+      ...[columns[i - 1], columns[i + 1]].filter(other => other !== undefined).map(other => Math.abs(other - at) / 2 - SMALL)))]));
     const taken = new Map();  // the heights of the points at each place beside a column, in bins
-    const bin = y => Math.floor(y / (2 * SIZE));
-    const isFree = (place, y) => [-1, 0, 1].every(off => (taken.get(`${place} ${bin(y) + off}`) ?? []).every(other => Math.abs(other - y) >= 2 * SIZE));
+    const bin = y => Math.floor(y / (2 * SMALL));
+    const isFree = (place, y) => [-1, 0, 1].every(off => (taken.get(`${place} ${bin(y) + off}`) ?? []).every(other => Math.abs(other - y) >= 2 * SMALL));
     return (x, value) => {
-      const column = Math.round(px(x)), y = py(value), places = 1 + 2 * Math.floor(room.get(column) / (2 * SIZE + 1));
-      const aside = number => (number % 2 ? 1 : -1) * Math.ceil(number / 2) * (2 * SIZE + 1);
+      const column = Math.round(px(x)), y = py(value), places = 1 + 2 * Math.floor(room.get(column) / (2 * SMALL + 1));
+      const aside = number => (number % 2 ? 1 : -1) * Math.ceil(number / 2) * (2 * SMALL + 1);
       let number = 0;
       while (number < places - 1 && !isFree(`${column} ${aside(number)}`, y)) number++;
       const key = `${column} ${aside(number)} ${bin(y)}`;

@@ -265,6 +265,8 @@
   // A second click on the same link does not change the address.
   document.addEventListener("click", event => { if (event.target.closest?.("a[href^='#layer-'], a[href^='#experts-']")) setTimeout(follow); });
   follow();
+  // Browsers take the focus away when they have scrolled to the place of the address.
+  addEventListener("load", () => setTimeout(follow));
 
   // The contents mark the part that is read.
   const links = new Map([...document.querySelectorAll(".contents a")].map(link => [document.querySelector(link.hash), link]));
