@@ -1,4 +1,4 @@
-"""What a reader takes from report.html in a real browser: CSV, JSON and SVG, as the run has them."""
+"""What a reader takes from report.html in a real browser: CSV, JSON and SVG as the run has them."""
 
 import csv
 import io
