@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allennlp_analyze import analyze
 from allennlp_analyze.analysis.summary import summarize
 from allennlp_analyze.reports.html.experts import PAGE_ROWS
 from allennlp_analyze.reports.html.model import write_html
@@ -260,6 +261,25 @@ def test_only_tables_scroll_sideways(browser: Any, path: Path, width: int) -> No
     with opened(browser, path, width) as found:
         found.page.locator("tr[data-index='0'] button.open").click()
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_adapter_alone_has_no_empty_tables(browser: Any, tmp_path: Path) -> None:
+    name = f"base_model.{'model.' * 6}layers.0.self_attn.q_proj"
+    factors = {f"{name}.lora_A.weight": (8, 30), f"{name}.lora_B.weight": (20, 8)}
+    rng = np.random.default_rng(0)
+    report = analyze({key: rng.standard_normal(shape) for key, shape in factors.items()})
+    path = write_html(report, tmp_path / "report.html")
+    with opened(browser, path, 375) as found:
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 375
+        assert found.page.get_by_role("link").all_text_contents() == [
+            "Skip to the results",
+            "Findings",
+            "Skipped",
+            "How",
+        ]
+        titles = found.page.locator("h2:visible").all_text_contents()
+        assert titles == ["Findings", "Skipped tensors", "What was analyzed, and how"]
+        assert name in found.texts(".findings strong")
 
 
 def test_printed_without_controls(page: Opened) -> None:
