@@ -146,21 +146,26 @@ const chart = (() => {
 
   // Returns a function that moves points at one x sideways, so that they do not cover each other.
   function spreading({spec, area, px, py}) {
-    const points = spec.marks.filter(mark => mark.type === "points");
+    const step = 2 * SMALL + 1, points = spec.marks.filter(mark => mark.type === "points");
     const columns = [...new Set(points.flatMap(mark => mark.x).map(x => Math.round(px(x))))].sort((a, b) => a - b);
-    const room = new Map(columns.map((at, i) => [at, Math.max(0, Math.min(at - area.left - SMALL, area.right - at - SMALL,
-      ...[columns[i - 1], columns[i + 1]].filter(other => other !== undefined).map(other => Math.abs(other - at) / 2 - SMALL)))]));
-    const taken = new Map();  // the heights of the points at each place beside a column, in bins
+    // The places beside each column, the nearest first: half of the way to the next column is its own.
+    const places = new Map(columns.map((at, i) => {
+      const before = i ? (at - columns[i - 1]) / 2 : at - area.left, after = i < columns.length - 1 ? (columns[i + 1] - at) / 2 : area.right - at;
+      const left = Math.max(0, Math.floor((Math.min(before, at - area.left) - SMALL) / step)), right = Math.max(0, Math.floor((after - SMALL) / step));
+      const found = Array.from({length: left + right + 1}, (_, n) => ({aside: (n - left) * step, heights: new Map()}));
+      return [at, found.sort((one, other) => Math.abs(one.aside) - Math.abs(other.aside))];
+    }));
     const bin = y => Math.floor(y / (2 * SMALL));
-    const isFree = (place, y) => [-1, 0, 1].every(off => (taken.get(`${place} ${bin(y) + off}`) ?? []).every(other => Math.abs(other - y) >= 2 * SMALL));
+    const distance = ({heights}, y) => Math.min(2 * SMALL, ...[-1, 0, 1].flatMap(off => heights.get(bin(y) + off) ?? []).map(other => Math.abs(other - y)));
     return (x, value) => {
-      const column = Math.round(px(x)), y = py(value), places = 1 + 2 * Math.floor(room.get(column) / (2 * SMALL + 1));
-      const aside = number => (number % 2 ? 1 : -1) * Math.ceil(number / 2) * (2 * SMALL + 1);
-      let number = 0;
-      while (number < places - 1 && !isFree(`${column} ${aside(number)}`, y)) number++;
-      const key = `${column} ${aside(number)} ${bin(y)}`;
-      taken.set(key, [...(taken.get(key) ?? []), y]);
-      return aside(number);
+      const y = py(value), beside = places.get(Math.round(px(x)));
+      let best = beside[0];
+      for (const place of beside) {
+        if (distance(place, y) > distance(best, y)) best = place;
+        if (distance(best, y) === 2 * SMALL) break;
+      }
+      best.heights.set(bin(y), [...(best.heights.get(bin(y)) ?? []), y]);
+      return best.aside;
     };
   }
 

@@ -97,7 +97,7 @@
     return chart({
       title: "Aspect ratio Q against α", marks, width: WIDE, spread: true,
       alt: `Scatter plot of ${several(fitted.length, "layer")}; Q from ${short(least(ratios))} to ${short(highQ)}, α from ${short(least(alphas))} to ${short(highA)}.`,
-      x: {label: "Q = N / M", min: logQ ? 0.8 : 0.6, max: logQ ? highQ * 1.3 : highQ + 0.4, log: logQ},
+      x: {label: "Q = N / M", min: logQ ? 0.5 : 0.6, max: logQ ? highQ * 1.3 : highQ + 0.4, log: logQ},
       y: {label: "α", min: logA ? Math.min(1.5, least(alphas)) / 1.1 : 0, max: logA ? highA * 1.3 : Math.max(7, highA * 1.1), log: logA},
       note: new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
     });
