@@ -75,7 +75,7 @@ def test_warnings_say_what_to_do(page: str) -> None:
     assert "1 matrix with NaN or infinity" in text
     assert "Close to losing rank: 1 layer" in text
     assert "Dead or copied units: 1 layer" in text
-    assert "some zeros Dead units: 10 of 40 directions, dead inputs 30, 31, 32" in text
+    assert "some zeros Collapsed: 10 of 40 directions, dead inputs 30, 31, 32" in text
     assert "Such layers have no part in the verdict on the model" in text
 
 
