@@ -234,6 +234,10 @@ def test_a_link_from_outside_opens_its_layer(browser: Any, path: Path) -> None:
     with opened(browser, path) as found:
         found.page.goto(f"{path.as_uri()}#layer-orthogonal~20of~2017")
         found.page.locator("tr[data-index='2'] + tr.detail").wait_for()
+        # A zoo knows the places of layers; the address becomes that of the name.
+        found.page.goto(f"{path.as_uri()}#row-0")
+        found.page.locator("tr[data-index='0'] + tr.detail").wait_for()
+        assert found.page.evaluate("location.hash") == "#layer-encoder.collapsed"
         found.requests[1:] = []
 
 
