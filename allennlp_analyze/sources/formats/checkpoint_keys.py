@@ -4,7 +4,8 @@ from typing import Optional
 
 from allennlp_analyze.text.words import words_of
 
-# Keys that hold a model; it keeps its own names if nothing else in the file is one.
+# Keys that hold a model; it keeps its own names if nothing else in the file is one. Where a format
+# has several of them, the first holds the model.
 WRAPPERS = frozenset(
     "state_dict model_state_dict model_state model module net network weights params model_weights"
     " params_ema state_dict_ema model_ema ema_state_dict ema_model ema".split()

@@ -13,64 +13,9 @@ import pytest
 from safetensors.numpy import save
 
 from allennlp_analyze.sources.download.hub import Address, address_of
-from tests.support.hub_server import HubServer
+from tests.support.hub_server import HubServer, Opener
 
 pytest.importorskip("huggingface_hub")
-
-# What the library is told by its environment counts only when it is imported.
-OPEN = """
-import json, sys
-from allennlp_analyze.errors import AnalyzeError
-from allennlp_analyze.sources.opening import open_source
-
-for line in sys.stdin:
-    archive, choices = json.loads(line)
-    try:
-        with open_source(archive, **choices) as source:
-            about = {
-                "names": list(source.tensors),
-                "warnings": [x for x in source.warnings if "config.json" not in x],
-                "sums": {n: float(t.values().sum()) for n, t in source.tensors.items()},
-                "config": source.config, "vocabulary": source.vocabulary,
-                "archive": source.archive, "file": source.weights_file,
-            }
-    except AnalyzeError as error:
-        about = {"error": str(error), "exit": error.exit_code}
-    print(json.dumps(about), flush=True)
-"""
-
-
-class Opener:
-    """A process that opens what it is given, with the Hub at `server`."""
-
-    def __init__(self, server: HubServer, cache: Path, **environment: str) -> None:
-        kept = {key: x for key, x in os.environ.items() if not key.lower().endswith("_proxy")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", OPEN],
-            env={
-                **kept,
-                "HF_ENDPOINT": server.url("").rstrip("/"),
-                "HF_HOME": str(cache / "hf"),
-                "ALLENNLP_CACHE_ROOT": str(cache),
-                "HF_HUB_ETAG_TIMEOUT": "5",
-                **environment,
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, archive: str, **choices: Any) -> dict[str, Any]:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps([archive, choices]) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
 
 
 @pytest.fixture(scope="module")
