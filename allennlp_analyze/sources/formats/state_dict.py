@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.formats.checkpoint_keys import WRAPPERS, is_copy, why_not_model
+from allennlp_analyze.sources.formats.checkpoint_keys import MODEL_KEYS, is_copy, why_not_model
 from allennlp_analyze.sources.formats.contents import Holders
 from allennlp_analyze.sources.formats.keyed import keys_of, under_key
 from allennlp_analyze.sources.formats.pickled_modules import (
@@ -162,7 +162,7 @@ class _Collector:
         models = [(name, x) for name, x in models if name not in copies]
         refs = [ref for _, x in entries if (ref := tensor_of(x)) is not None]
         has_matrices = any(len(ref.shape) > 1 for ref in refs)
-        single = len(models) == 1 and models[0][0] in WRAPPERS and not has_matrices
+        single = len(models) == 1 and models[0][0] in MODEL_KEYS and not has_matrices
         for name, value in entries:
             path = _joined(prefix, name)
             if name in other:

@@ -94,8 +94,14 @@ def test_the_optimizer_is_no_part_of_the_model(tmp_path: Path) -> None:
         matrices, skipped = find_matrices(source)
     assert [matrix.name for matrix in matrices] == ["weight"]
     reasons = {one.parameter: one.reason for one in skipped}
-    assert reasons["optim.state.weight.exp_avg"] == "state of the optimizer"
+    assert reasons["optim.state.weight.exp_avg"] == "of the optimizer, not of the model"
     assert reasons["ema.weight"] == "beside the model, under ema"
+
+
+def test_a_module_may_be_called_opt(tmp_path: Path) -> None:
+    flat = {"opt.weight": torch.randn(4, 3), "head.weight": torch.randn(3, 4)}
+    tensors = read_distributed(saved(tmp_path / "c", flat) / ".metadata").tensors
+    assert list(tensors) == list(flat)
 
 
 def test_two_processes(tmp_path: Path) -> None:
