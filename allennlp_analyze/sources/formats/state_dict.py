@@ -163,6 +163,10 @@ class _Collector:
         refs = [ref for _, x in entries if (ref := tensor_of(x)) is not None]
         has_matrices = any(len(ref.shape) > 1 for ref in refs)
         single = len(models) == 1 and models[0][0] in MODEL_KEYS and not has_matrices
+        if single and refs:
+            # The model's own names must not be those of what stands beside it.
+            inside = {name for name, _ in parts_of(unwrapped(models[0][1]))}
+            single = not any(name in inside and tensor_of(x) is not None for name, x in entries)
         for name, value in entries:
             path = _joined(prefix, name)
             if name in other:

@@ -1,5 +1,6 @@
 """Directories of torch.distributed.checkpoint, saved by one process and by two."""
 
+import argparse
 import os
 import pickle
 import random
@@ -302,3 +303,28 @@ def test_zero_model_states_of_deepspeed(tmp_path: Path) -> None:
         assert np.array_equal(
             source.tensors["layer.weight"].values(), module["layer.weight"].numpy()
         )
+
+
+def test_a_checkpoint_of_megatron(tmp_path: Path) -> None:
+    """A file of torch.save with the model in dictionaries by name, as Megatron-LM lays it out."""
+    path = tmp_path / "iter_0000100" / "mp_rank_00" / "model_optim_rng.pt"
+    path.parent.mkdir(parents=True)
+    query = torch.randn(60, 20)
+    encoder = {"layers.0.self_attention.query_key_value.weight": query}
+    torch.save(
+        {
+            "args": argparse.Namespace(num_layers=1),
+            "checkpoint_version": 3.0,
+            "iteration": 100,
+            "model": {"language_model": {"encoder": encoder}},
+            "optimizer": {"optimizer": {"state": {0: {"exp_avg": query + 1}}, "param_groups": [{}]}},
+            "opt_param_scheduler": {"max_lr": 1e-4},
+            "rng_state": [{"torch_rng_state": torch.zeros(10, dtype=torch.uint8)}],
+        },
+        path,
+    )
+    with open_source(str(tmp_path)) as source:
+        (tensor,) = source.tensors.values()
+    assert tensor.name == f"language_model.encoder.{next(iter(encoder))}"
+    assert np.array_equal(tensor.values(), query.numpy())
+    assert {one.reason for one in source.left_out} >= {"of the optimizer, not of the model"}
