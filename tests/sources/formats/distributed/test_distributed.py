@@ -317,7 +317,9 @@ def test_a_checkpoint_of_megatron(tmp_path: Path) -> None:
             "checkpoint_version": 3.0,
             "iteration": 100,
             "model": {"language_model": {"encoder": encoder}},
-            "optimizer": {"optimizer": {"state": {0: {"exp_avg": query + 1}}, "param_groups": [{}]}},
+            "optimizer": {
+                "optimizer": {"state": {0: {"exp_avg": query + 1}}, "param_groups": [{}]}
+            },
             "opt_param_scheduler": {"max_lr": 1e-4},
             "rng_state": [{"torch_rng_state": torch.zeros(10, dtype=torch.uint8)}],
         },
