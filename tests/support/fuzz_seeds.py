@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import save
 
 from allennlp_analyze.analysis.journal import finished_layers, open_journal
+from allennlp_analyze.errors import SourceError
 from allennlp_analyze.matrices.adapters import find_adapters
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.reference.table import read_reference
@@ -240,7 +241,7 @@ def _repositories() -> "list[Files]":
     """The names of a repository's files, one a line, and those of its files that decide."""
     parts = {"unet": ["diffusers", "UNet"], "vae": ["diffusers", "VAE"]}
     modules = [{"path": ""}, {"path": "2_Dense"}]
-    pipeline = b"model_index.json\nunet/model.safetensors\nvae/a.bin\nvae/b.bin\nx.gguf"
+    pipeline = b"model_index.json\nunet/model.safetensors\nvae/a.bin\nx.gguf"
     return [
         {"names": pipeline, "model_index.json": json.dumps(parts).encode()},
         {
@@ -263,7 +264,10 @@ def _choose_files(directory: Path) -> object:
             path.write_bytes(b"x")
         return path
 
-    return Repository(names, get, lambda line: None).choose(None, None)
+    try:
+        return Repository(names, get, lambda line: None).choose(None, None)
+    except OSError as error:  # a name that is a directory, too: `hub` turns the client's errors
+        raise SourceError(str(error)) from None
 
 
 def readers() -> "Mapping[str, Reader]":
