@@ -97,7 +97,9 @@ def _chosen(listing: Listing) -> tuple[str, str]:
         name, reason = listing.unread[0]
         raise SourceError(f"contains no weights file that is read: {excerpt(name)} {reason}")
     if not weights:
-        raise SourceError("contains no weights file (weights.th)")
+        raise SourceError(
+            "contains no weights file (weights.th, model.safetensors or another file of a model)"
+        )
     raise _several(weights)
 
 
