@@ -15,7 +15,6 @@ import torch
 from safetensors.numpy import save
 
 from allennlp_analyze.analysis.journal import finished_layers, open_journal
-from allennlp_analyze.errors import SourceError
 from allennlp_analyze.matrices.adapters import find_adapters
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.reference.table import read_reference
@@ -259,15 +258,9 @@ def _choose_files(directory: Path) -> object:
     def get(name: str) -> Path:
         assert name in names and ".." not in name.split("/") and not name.startswith("/")
         path = directory / name
-        if len(name) < 200 and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"x")
-        return path
+        return path if len(name) < 200 and path.is_file() else directory / "names"
 
-    try:
-        return Repository(names, get, lambda line: None).choose(None, None)
-    except OSError as error:  # a name that is a directory, too: `hub` turns the client's errors
-        raise SourceError(str(error)) from None
+    return Repository(names, get, lambda line: None).choose(None, None)
 
 
 def readers() -> "Mapping[str, Reader]":
