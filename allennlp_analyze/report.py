@@ -10,7 +10,7 @@ import io
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from allennlp_analyze.analysis.request import Writing
 from allennlp_analyze.analysis.writing import write_alone
@@ -116,12 +116,13 @@ class Report(ModelReport):
         self,
         directory: Union[str, "os.PathLike[str]"],
         *,
-        plots: bool = Writing.plots,
-        plot_format: str = Writing.plot_format,
+        plots: Optional[bool] = Writing.plots,
+        plot_format: Optional[str] = Writing.plot_format,
         force: bool = Writing.force,
     ) -> tuple[Path, ...]:
         """Write the same files as the command and return their paths.
 
+        With `plots` or a `plot_format` (png, svg or pdf), the figures are drawn, too.
         A directory that holds a report is refused without `force`, and one where another run is
         writing is always refused. Raises `OptionError` for an invalid value, `OutputError` if
         nothing can be written there.

@@ -17,6 +17,7 @@ from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.errors import Advice, AnalyzeError, Message, OptionError, OutputError
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.options.choices import check_fields, default
+from allennlp_analyze.options.figures import figure_format
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory, make_directory, write_text
@@ -45,7 +46,7 @@ from allennlp_analyze.zoo.manifest.reading import (
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
-from allennlp_analyze.zoo.reports.plots import PLOTS, write_zoo_plots
+from allennlp_analyze.zoo.reports.plots import PLOTS, remove_zoo_plots, write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
 from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import (
@@ -73,8 +74,10 @@ DIED = "the process that analyzed it died; it may have run out of memory"
 class ZooRequest:
     """Which models to analyze and where to write.
 
-    `manifest` is the argument of `read_manifest`. `limits`, `building`, `plots` (of each model) and
-    `plot_format` apply to all models; the options of a model in the manifest take precedence.
+    `manifest` is the argument of `read_manifest`. `limits`, `building`, `model_plots` (the figures
+    of each model) and `plot_format` apply to all models; the options of a model in the manifest
+    take precedence. `plots` are the figures over all models, also drawn if `model_plots` or a
+    `plot_format` is given.
     Without `quiet`, a terminal shows the progress. With `resume`, finished models are kept; with
     `retry_failed`, failed ones are also retried; `force` starts over. `workers` None means one
     process per core. `dask` is the address of a scheduler on whose cluster the models are analyzed.
@@ -90,12 +93,14 @@ class ZooRequest:
     dask: Optional[str] = default("dask")
     limits: Limits = field(default_factory=Limits)
     building: Building = field(default_factory=Building)
-    plots: bool = False
-    plot_format: str = default("plot_format")
+    plots: Optional[bool] = default("plots")
+    model_plots: bool = default("model_plots")
+    plot_format: Optional[str] = default("plot_format")
     quiet: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
+        figure_format(self.plots, self.plot_format)
         if self.dask is not None and self.workers is not None:
             raise OptionError(
                 "workers",
@@ -104,6 +109,11 @@ class ZooRequest:
             )
         if self.force and (self.resume or self.retry_failed):
             raise OptionError("force", "starts over; omit it to resume")
+
+    @property
+    def figures(self) -> Optional[str]:
+        """The format of the figures over all models, or None if none are drawn."""
+        return figure_format(self.plots or self.model_plots or None, self.plot_format)
 
 
 @dataclass(frozen=True)
@@ -142,13 +152,13 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
             raise _stopped(stop, root, len(outcomes), len(units)) from None
         report = _report(manifest, units, outcomes, zoo, settings)
         report = replace(report, seconds=time.perf_counter() - started)
-        return ZooOutcome(report, tuple(_write(report, root, zoo.plot_format)))
+        return ZooOutcome(report, tuple(_write(report, root, zoo.figures)))
 
 
 def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit]:
     """Returns the units of all models in the manifest, after checking them."""
     shared = Choices(
-        settings, zoo.limits, zoo.building, plots=zoo.plots, plot_format=zoo.plot_format
+        settings, zoo.limits, zoo.building, plots=zoo.model_plots, plot_format=zoo.plot_format
     )
     directory = zoo.directory.absolute() / MODELS
     chosen = [
@@ -192,7 +202,8 @@ def _engine(zoo: ZooRequest, models: int) -> Engine:
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:
     """Check before any work that the zoo can be written and replaces none by accident."""
-    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), (MODELS, PLOTS))
+    folders = (MODELS, PLOTS) if zoo.figures else (MODELS,)
+    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), folders)
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
         raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
@@ -312,14 +323,19 @@ def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
     return {
         **plain(settings),
         "build_model": zoo.building.build_model,
-        "plots": zoo.plots,
+        "plots": zoo.figures is not None,
+        "model_plots": zoo.model_plots,
         "timeout": zoo.limits.timeout,
         "max_unpacked_size": zoo.limits.max_unpacked_size,
     }
 
 
-def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
-    """Write the numbers, then the page, then the figures; yields each path once it is written."""
+def _write(report: ZooReport, root: Path, figures: Optional[str]) -> Iterator[Path]:
+    """Write the numbers, then the page, then the figures; yields each path once it is written.
+
+    Figures of an earlier run are removed, because they show other numbers.
+    """
+    remove_zoo_plots(root)
     write_zoo_json(report, root / ZOO)
     yield root / ZOO
     write_zoo_layers(report, root, root / LAYERS)
@@ -327,5 +343,6 @@ def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
     write_zoo_models(report, root / MODELS_TABLE)
     yield root / MODELS_TABLE
     yield write_zoo_html(report, root / PAGE)
-    write_zoo_plots(report, root, plot_format)
-    yield root / PLOTS
+    if figures is not None:
+        write_zoo_plots(report, root, figures)
+        yield root / PLOTS

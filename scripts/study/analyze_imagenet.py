@@ -105,6 +105,7 @@ def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
         resume=request.resume,
         retry_failed=request.resume,
         workers=request.workers,
+        plots=True,
         limits=Limits(timeout=request.timeout),
         quiet=request.quiet,
     )

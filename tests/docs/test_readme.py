@@ -22,7 +22,7 @@ def test_transcript_is_what_the_command_prints(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     archive = str(ROOT / "fixtures" / "ner-small.tar.gz")
-    assert main([archive, "--output-dir", str(tmp_path), "--no-plots"]) == 0
+    assert main([archive, "--output-dir", str(tmp_path)]) == 0
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     shown = printed[: next(i for i, line in enumerate(printed) if line.startswith("Written"))]
     assert shown[0].startswith("Healthy") and len(shown) > 40

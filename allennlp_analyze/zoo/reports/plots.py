@@ -1,11 +1,13 @@
 """Plots the linear layers of a zoo's counted models by group."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.options.names import PLOT_FORMATS
 from allennlp_analyze.reports.figures.file import Caption, save_figure
 from allennlp_analyze.reports.figures.layers import (
     ALPHA_LINES,
@@ -289,6 +291,18 @@ def write_zoo_plots(
             if progress is not None:
                 progress()
     return written
+
+
+def remove_zoo_plots(directory: Union[str, Path]) -> None:
+    """Remove the figures that `write_zoo_plots` wrote in any format, and plots/ if it is empty."""
+    plots = Path(directory) / PLOTS
+    if plots.is_symlink():
+        return
+    with contextlib.suppress(OSError):  # it is checked before, and written with its own errors
+        for name, _, _ in ZOO_PLOTS:
+            for fmt in PLOT_FORMATS:
+                (plots / f"{name}.{fmt}").unlink(missing_ok=True)
+        plots.rmdir()
 
 
 def new_zoo_figure() -> "Figure":
