@@ -125,6 +125,14 @@ PRESENTING: tuple[Option, ...] = (
         (Place.ZOO,),
         "also draw the figures of every model, which may take longer than its analysis",
     ),
+    switch(
+        "claims",
+        Section.OUTPUT,
+        (Place.ZOO,),
+        "also show the claims of the study of 2018, tested on these models (zoo.json always has"
+        " them)",
+        material=False,
+    ),
     Option(
         "plot_format",
         Values(values.one_of(PLOT_FORMATS), ", ".join(PLOT_FORMATS)),

@@ -77,7 +77,7 @@ class ZooRequest:
     `manifest` is the argument of `read_manifest`. `limits`, `building`, `model_plots` (the figures
     of each model) and `plot_format` apply to all models; the options of a model in the manifest
     take precedence. `plots` are the figures over all models, also drawn if `model_plots` or a
-    `plot_format` is given.
+    `plot_format` is given. With `claims`, page and terminal have the claims of the 2018 study.
     Without `quiet`, a terminal shows the progress. With `resume`, finished models are kept; with
     `retry_failed`, failed ones are also retried; `force` starts over. `workers` None means one
     process per core. `dask` is the address of a scheduler on whose cluster the models are analyzed.
@@ -96,6 +96,7 @@ class ZooRequest:
     plots: Optional[bool] = default("plots")
     model_plots: bool = default("model_plots")
     plot_format: Optional[str] = default("plot_format")
+    claims: bool = default("claims")
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -304,6 +305,7 @@ def _report(
         summary=summarize_zoo(models),
         trainer_files=manifest.trainer_files,
         unread=manifest.unread,
+        shows_claims=zoo.claims,
     )
 
 

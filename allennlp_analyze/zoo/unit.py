@@ -219,7 +219,8 @@ def _done(report: ModelReport, unit: Unit) -> ModelOutcome:
         DONE,
         unit.digest,
         sha256=report.source.sha256,
-        weights=weights_digest(report.layers),
+        # Models of adapters alone have no layers to tell them apart.
+        weights=weights_digest(report.layers) if report.layers else None,
         resolved=report.source.resolved,
         model_type=report.source.model_type,
         summary=report.summary,

@@ -106,6 +106,7 @@ def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
         retry_failed=request.resume,
         workers=request.workers,
         plots=True,
+        claims=True,
         limits=Limits(timeout=request.timeout),
         quiet=request.quiet,
     )

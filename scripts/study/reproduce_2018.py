@@ -126,6 +126,7 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
         retry_failed=not study.force,
         workers=study.workers,
         plots=True,
+        claims=True,
         limits=Limits(timeout=study.timeout),
         quiet=study.quiet,
     )

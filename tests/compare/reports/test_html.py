@@ -181,7 +181,9 @@ def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
 def test_every_layer_opens_in_a_browser(make: Any, tmp_path: Path) -> None:
     path = write_compare_html(make(), tmp_path / "compare.html")
     with chromium() as browser, opened(browser, path) as found:
-        buttons = found.page.locator("table.pairs button.open")
+        for group in found.page.locator("tr.group button.open").all():
+            group.click()
+        buttons = found.page.locator("table.pairs tr[data-index] button.open")
         for index in range(buttons.count()):
             buttons.nth(index).click()
         assert found.page.locator("tr.detail").count() == buttons.count() > 0
