@@ -188,7 +188,8 @@ def folded_words(comparison: ModelComparison) -> str:
     farthest = max((pair.moved or 0.0 for pair in folded), default=0.0)
     if not farthest:
         return f"{layers} that did not change"
-    return f"{layers} with the same verdict whose singular values moved by {percent(farthest)} or less"
+    moved = f"whose singular values moved by {percent(farthest)} or less"
+    return f"{layers} with the same verdict {moved}"
 
 
 def short_labels(labels: Sequence[str]) -> list[str]:

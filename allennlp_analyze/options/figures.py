@@ -13,5 +13,7 @@ def figure_format(plots: Optional[bool], plot_format: Optional[str]) -> Optional
     figures that are not to be drawn.
     """
     if plots is False and plot_format is not None:
-        raise OptionError("plot_format", "plots are switched off, so nothing is drawn; omit one of the two")
+        raise OptionError(
+            "plot_format", "plots are switched off, so nothing is drawn; omit one of the two"
+        )
     return (plot_format or PLOT_FORMATS[0]) if plots or plot_format else None

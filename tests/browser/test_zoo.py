@@ -79,7 +79,8 @@ def test_with_and_without_javascript_the_rows_are_the_same(
 def test_columns_sort(browser: Any, states: Path) -> None:
     summaries = [m.outcome.summary for m in STATES.models]
     with opened(browser, states) as page:
-        assert names(page) == [m.name for m in STATES.models]
+        worst = ["broken", "invalid", "collapsed", "near", "healthy", "small", "square", "again"]
+        assert names(page) == worst
         for label, keys in {
             "σ_min": [s and s.min_singular_value for s in summaries],
             "α": [s and s.median_alpha for s in summaries],
@@ -93,7 +94,6 @@ def test_columns_sort(browser: Any, states: Path) -> None:
             assert head(page, label).get_attribute("aria-sort") == "ascending"
             assert sort(page, label) == in_order(STATES, keys, descending=True)
             assert page.page.locator("#models thead th:not([aria-sort=none])").count() == 1
-        worst = ["broken", "invalid", "collapsed", "near", "healthy", "small", "square", "again"]
         assert sort(page, "verdict") == worst
 
 
@@ -101,7 +101,7 @@ def test_filters(browser: Any, states: Path) -> None:
     with opened(browser, states) as page:
         count = page.page.locator("#count")
         page.page.locator("#filter-group").select_option(label="two (4)")
-        assert names(page) == [m.name for m in STATES.models if m.group == "two"]
+        assert names(page) == ["broken", "collapsed", "small", "square"]
         assert count.text_content() == "4 of 8 models"
         sort(page, "σ_min")
         assert names(page) == ["collapsed", "small", "square", "broken"]

@@ -277,7 +277,12 @@ def test_jobs_alone_do_not_matter_to_the_reports() -> None:
 def test_a_switch_can_be_on_off_or_neither() -> None:
     parser = main.make_parser()
     assert isinstance(parser, argparse.ArgumentParser)
-    cases = ([], None), (["--plots"], True), (["--no-plots"], False), (["--plots", "--no-plots"], False)
+    cases = (
+        ([], None),
+        (["--plots"], True),
+        (["--no-plots"], False),
+        (["--plots", "--no-plots"], False),
+    )
     for arguments, plots in cases:
         args = parser.parse_args(["x", *arguments])
         assert chosen(args, Place.ANALYZE).get("plots") is plots
@@ -287,7 +292,7 @@ def test_a_switch_can_be_on_off_or_neither() -> None:
 
 def test_a_format_of_figures_says_that_they_are_drawn() -> None:
     parser = main.make_parser()
-    cases: "list[tuple[list[str], Any]]" = [
+    cases: list[tuple[list[str], Any]] = [
         ([], None),
         (["--plots"], "png"),
         (["--plot-format", "svg"], "svg"),

@@ -91,9 +91,13 @@ def test_what_stands_around_the_table() -> None:
     assert "sigma_min: smallest singular value" in text
     shape = "Not comparable, because the shape changed (1): sized: 7 x 5 in A, 6 x 5 in B"
     assert shape in joined and "1 layer changed shape (not comparable)" in joined
-    worse = "Worse in B than in A, worst first (2): gone.weight: contains NaN or infinity: NaN at 0, 0"
+    worse = (
+        "Worse in B than in A, worst first (2): gone.weight: contains NaN or infinity: NaN at 0, 0"
+    )
     assert f"{worse} dead: full rank -> collapsed" in joined
-    places = [text.index(part) for part in ("B is worse", "Worse in B", "Not comparable", "\nlayer ")]
+    places = [
+        text.index(part) for part in ("B is worse", "Worse in B", "Not comparable", "\nlayer ")
+    ]
     assert places == sorted(places)
     assert "Matched by order and shape (1): renamed = new_name" in joined
     assert (

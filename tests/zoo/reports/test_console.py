@@ -90,7 +90,7 @@ def test_below_the_table_stand_failures_duplicates_claims_totals_and_files() -> 
     assert "Smallest singular value: 0, in zeros of mixed." in text
     assert text.endswith(f"Written: {' '.join(FILES)}")
     places = [
-        text.index(part) for part in ("Duplicates", "Failed", "Claims", "8 models", "Written")
+        text.index(part) for part in ("Failed", "Verdicts", "Duplicates", "8 models", "Claims", "Written")
     ]
     assert places == sorted(places)
 
@@ -110,12 +110,16 @@ def test_of_many_models_the_worst_come_first() -> None:
     assert "Failed (6):" in text and "60 models: 54 analyzed, 6 failed, 1 duplicate." in text
 
 
-def test_as_many_as_fit_are_in_the_order_of_the_manifest() -> None:
-    zoo = many_models()
-    few = make_zoo(zoo.models[-MAX_ROWS:])
-    rows = printed(few, io.StringIO()).splitlines()[1 : MAX_ROWS + 1]
-    assert [row.split("  ")[0] for row in rows] == [model.name for model in few.models]
-    assert "Not shown" not in printed(few, io.StringIO())
+def test_the_claims_are_shown_on_request_and_verdicts_have_their_sentences() -> None:
+    zoo = sample_zoo()
+    text = unwrapped(replace(zoo, shows_claims=False))
+    assert "Claims" not in text and zoo.claims[0].claim not in text
+    assert "Verdicts, worst first (2):" in text
+    for model in zoo.counted:
+        summary = model.outcome.summary
+        assert summary is not None
+        shown = f"{model.name}: {verdict_sentence(model)}" in text
+        assert shown == (summary.verdict == "collapsed")
 
 
 def test_many_failures_and_duplicates_are_counted_not_listed() -> None:
