@@ -17,6 +17,7 @@ from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
 from tests.support.browser import chromium, opened
 from tests.support.commands import SMALL
+from tests.support.compared_models import INVALID, dead, healthy, model
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.report_factory import gaussian, make_layer, make_report
 
@@ -157,6 +158,83 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
         table.locator("tr[data-index='9'] button.open").click()
         assert details.count() == 1
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def every_change() -> ComparisonReport:
+    """One layer of each change, one only in A, one with NaN in B; files of the same name."""
+    a = [healthy("healthy"), healthy("worse"), dead("recovered", 4), healthy("encoder.grown" * 9)]
+    b = [
+        healthy("healthy"),
+        dead("worse", 3),
+        healthy("recovered"),
+        dead("encoder.grown" * 9, 2, rows=60),
+    ]
+    a += [healthy("resized"), healthy("gone")]
+    b.append(healthy("resized", rows=60))
+    names = "runs/before/model.pt", "runs/after/model.pt"
+    return compare_models(
+        model(*a, label=names[0]), [model(*b, label=names[1], skipped=(INVALID,))]
+    )
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
+def test_for_everyone(scheme: str, width: int, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path, width, color_scheme=scheme) as found:
+        page = found.page
+        page.locator("table.pairs button.open").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        clipped = "e => e.scrollWidth > e.clientWidth + 1"
+        assert not [x for x in page.locator(".wide").all() if x.evaluate(clipped)]
+        violations = axe.Axe().run(page).response["violations"]
+        assert [(v["id"], n["html"][:200]) for v in violations for n in v["nodes"]] == []
+        arrows = page.locator("table.pairs > thead button").evaluate_all(
+            "all => all.map(e => getComputedStyle(e, '::after').content)"
+        )
+        assert all("↕" in arrow for arrow in arrows)
+
+
+def test_which_is_a_and_which_is_b_is_said_everywhere(tmp_path: Path) -> None:
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path) as found:
+        page = found.page
+        assert page.title() == "Comparison: A: before/model.pt and B: after/model.pt"
+        heading = " ".join(page.locator("h1").text_content().split())
+        assert heading == "A before/model.pt against B after/model.pt"
+        heads = [text.strip() for text in found.texts("table.pairs thead th")]
+        assert {"σ_min A", "σ_min B", "lost % A", "lost % B"} <= set(heads)
+        page.locator("table.pairs button.open").first.click()
+        legends = found.texts("tr.detail .legend li")
+        assert legends == ["A: before/model.pt (20)", "B: after/model.pt (20)"] * 2
+        assert found.texts("tr.detail thead th") == [
+            "A: before/model.pt", "B: after/model.pt", "B − A", "B / A",
+        ]  # fmt: skip
+        for link in page.locator("nav.contents a").all():
+            assert page.locator(link.get_attribute("href")).count() == 1
+
+
+def test_what_got_worse_is_first_and_a_changed_shape_has_its_reason(tmp_path: Path) -> None:
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path) as found:
+        assert [" ".join(text.split()) for text in found.texts(".findings h4")] == [
+            "invalid b.weight", "collapsed worse", f"collapsed {'encoder.grown' * 9}",
+        ]  # fmt: skip
+        rows = found.page.locator("table.pairs > tbody > tr")
+        changes = [row.locator(".mark").all_text_contents() for row in rows.all()]
+        assert [x for of in changes for x in of] == [
+            "collapsed",
+            "collapsed",
+            "incomparable",
+            "recovered",
+            "same",
+        ]
+        assert "the shape changed from 40 x 20 to 60 x 20" in rows.nth(2).text_content()
+        fold = rows.nth(4)
+        assert fold.text_content().strip() == "1 layer that did not change"
+        assert not rows.nth(5).is_visible()
+        fold.get_by_role("button").press("Enter")
+        assert rows.nth(5).is_visible() and "healthy" in rows.nth(5).text_content()
 
 
 def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_names_are_shortened_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_figure_of_a_layer_has_no_title() -> None:
     """Its file, its caption, or the page says which layer it is."""
-    texts = [text.get_text() for text in layer_figure(make_layer(gaussian(40, 30), "some name")).texts]
+    texts = [
+        text.get_text() for text in layer_figure(make_layer(gaussian(40, 30), "some name")).texts
+    ]
     assert not [text for text in texts if "some name" in text or "verdict" in text]
 
 

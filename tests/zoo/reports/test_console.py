@@ -9,6 +9,7 @@ import pytest
 
 from allennlp_analyze.text.names import display_width
 from allennlp_analyze.zoo.reports.console import MAX_NAMED, MAX_ROWS, print_zoo
+from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import CLAIM_VERDICTS, ZooReport
 from tests.reports.test_console import Terminal
 from tests.support.report_factory import ODD_NAMES
@@ -90,7 +91,8 @@ def test_below_the_table_stand_failures_duplicates_claims_totals_and_files() -> 
     assert "Smallest singular value: 0, in zeros of mixed." in text
     assert text.endswith(f"Written: {' '.join(FILES)}")
     places = [
-        text.index(part) for part in ("Failed", "Verdicts", "Duplicates", "8 models", "Claims", "Written")
+        text.index(part)
+        for part in ("Failed", "Verdicts", "Duplicates", "8 models", "Claims", "Written")
     ]
     assert places == sorted(places)
 

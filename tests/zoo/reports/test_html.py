@@ -149,7 +149,9 @@ def test_models_come_first_the_worst_first_with_their_sentences() -> None:
     report = every_state()
     sentence = "Collapsed: 1 of 2 judged layers has lost rank; smallest singular value of the 2: 0."
     models = [
-        replace(m, outcome=replace(m.outcome, summary=replace(m.outcome.summary, sentence=sentence)))
+        replace(
+            m, outcome=replace(m.outcome, summary=replace(m.outcome.summary, sentence=sentence))
+        )
         if m.name == "collapsed"
         else m
         for m in report.models
