@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import Any, Union
 
-from allennlp_analyze.compare.reports.page import (
-    columns,
-    compare_page_of,
-    measures,
-    notes,
-)
+from allennlp_analyze.compare.reports.page import compare_page_of
+from allennlp_analyze.compare.reports.pairs import columns, measures, notes
 from allennlp_analyze.compare.results import ComparisonReport, LayerPair, ModelComparison
 from allennlp_analyze.reports.html.spectra import outline_data
 from allennlp_analyze.reports.html.table import sort_keys

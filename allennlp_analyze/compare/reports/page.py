@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable
 
+from allennlp_analyze.compare.reports.pairs import arrow, columns, size_text
 from allennlp_analyze.compare.results import (
     CHANGES,
-    TABLE_ORDER,
     ComparedModel,
     ComparisonReport,
     LayerPair,
@@ -14,20 +13,16 @@ from allennlp_analyze.compare.results import (
     Unmatched,
 )
 from allennlp_analyze.compare.wording import (
-    cause_line,
     cause_lines,
     folded_words,
     short_labels,
 )
-from allennlp_analyze.metrics.catalogue import CATALOGUE
-from allennlp_analyze.metrics.metric import Metric, PageColumn
-from allennlp_analyze.reports.html.page import title_of_column, without_word
+from allennlp_analyze.reports.html.page import without_word
 from allennlp_analyze.reports.html.table import Row, table_row
-from allennlp_analyze.reports.terms import NOTHING, text
-from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.reports.terms import NOTHING
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.columns import Column
-from allennlp_analyze.text.counts import count, percent
+from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import first_lines
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -44,7 +39,6 @@ MARKS = {
 }
 # The first of these that any candidate has marks the page.
 WORST_FIRST = (Verdict.INVALID.value, *MARKS.values())
-MEASURE_LABELS = {metric.names[0]: metric.label for metric in CATALOGUE if metric.compared}
 TERMS = (
     (
         "moved",
@@ -177,109 +171,6 @@ def models_of(report: ComparisonReport) -> tuple[Model, ...]:
     return tuple(_model(of, model, name) for (of, model), name in zip(models, names))
 
 
-def columns(letter: str) -> tuple[Column[LayerPair], ...]:
-    """Returns the columns of the table of pairs for the candidate `letter`."""
-    return (
-        Column("layer", _name, "name in A", style=""),
-        Column(
-            "change",
-            lambda pair: pair.change,
-            f"how the layer changed from A to {letter}",
-            lambda pair: TABLE_ORDER.index(pair.change),
-            "verdict",
-        ),
-        Column(
-            "moved",
-            lambda pair: percent(pair.moved) if pair.same_size else NOTHING,
-            "distance of the singular values, in percent of A's",
-            lambda pair: pair.moved,
-        ),
-        *_numbers(letter),
-        Column("kind", _kind, "what the layer does", style="less"),
-        Column(
-            "N × M",
-            lambda pair: _size(pair.baseline.shape),
-            "the size in A",
-            lambda pair: pair.baseline.N * pair.baseline.M,
-            "number less",
-        ),
-        Column(
-            "shape",
-            lambda pair: text(pair.ks_distance, 2),
-            "Kolmogorov-Smirnov distance, independent of scale",
-            lambda pair: pair.ks_distance,
-            "number less",
-        ),
-    )
-
-
-def measures(pair: LayerPair) -> list[list[str]]:
-    """Returns for each measure its label, both numbers, the difference and the ratio."""
-    found = [
-        ["verdict", pair.baseline.verdict.words, pair.candidate.verdict.words, "", ""],
-        ["N × M", _size(pair.baseline.shape), _size(pair.candidate.shape), "", ""],
-    ]
-    return found + [
-        [
-            MEASURE_LABELS[name],
-            text(value.baseline),
-            text(value.candidate),
-            text(value.difference),
-            text(value.ratio),
-        ]
-        for name, value in pair.differences.items()
-    ]
-
-
-def notes(pair: LayerPair, letter: str) -> list[str]:
-    """Returns further notes on a pair."""
-    line = cause_line(pair)
-    lines = [] if line is None else [f"A {_arrow('->')} {letter}: {_arrow(line)}."]
-    if pair.matched_by != "name":
-        lines.append(f"Matched by {pair.matched_by}: in {letter} it is {pair.candidate.name}.")
-    if not pair.same_size:
-        lines.append(
-            f"Not comparable: {pair.incomparable}, so the singular values cannot be compared one by"
-            " one."
-        )
-    lines += [f"Warning in {letter} only: {warning}" for warning in pair.new_warnings]
-    lines += [f"Warning in A only: {warning}" for warning in pair.gone_warnings]
-    return [printable(line) for line in lines]
-
-
-def _name(pair: LayerPair) -> str:
-    return printable(pair.baseline.name)
-
-
-def _kind(pair: LayerPair) -> str:
-    return pair.baseline.kind
-
-
-def _size(shape: tuple[int, int]) -> str:
-    return f"{max(shape)} × {min(shape)}"
-
-
-def _numbers(letter: str) -> Iterator[Column[LayerPair]]:
-    """Yields a column for A and one for the candidate, for each number in the table."""
-    for metric in CATALOGUE:
-        if metric.page is not None and metric.page.compared:
-            yield _number_column(metric, metric.page, "A", lambda pair: pair.baseline)
-            yield _number_column(metric, metric.page, letter, lambda pair: pair.candidate)
-
-
-def _number_column(
-    metric: Metric, column: PageColumn, name: str, side: Callable[[LayerPair], LayerResult]
-) -> Column[LayerPair]:
-    percent = " %" if column.percent else ""
-    return Column(
-        f"{column.title}{percent} {name}",
-        lambda pair: text(metric.read(side(pair)), column.digits),
-        f"{title_of_column(metric)}: in {name}",
-        lambda pair: metric.read(side(pair)),
-        "number less",
-    )
-
-
 def _model(letter: str, model: ComparedModel, name: str) -> Model:
     summary = model.report.summary
     return Model(
@@ -333,12 +224,12 @@ def _worse(comparison: ModelComparison) -> Iterator[Change]:
     changes += [x.change for x in comparison.worst_first if x.change in ("collapsed", "worse")]
     for change, one in zip(changes[:LISTED], comparison.worse):
         mark = MARKS.get(change, change)
-        yield Change(printable(one.layer), mark, change, printable(_arrow(one.reason)))
+        yield Change(printable(one.layer), mark, change, printable(arrow(one.reason)))
 
 
 def _listings(comparison: ModelComparison) -> list[Listing]:
     name = comparison.letter
-    causes = [_arrow(line) for line in cause_lines(comparison.pairs)]
+    causes = [arrow(line) for line in cause_lines(comparison.pairs)]
     lists = {
         CAUSES.format(name): causes,
         "Warnings": list(comparison.warnings),
@@ -355,12 +246,8 @@ def _listing(title: str, lines: Sequence[str]) -> Listing:
     return Listing(f"{title} ({len(lines)})", tuple(shown), is_open)
 
 
-def _arrow(text: str) -> str:
-    return text.replace("->", "→")
-
-
 def _unmatched(unmatched: Unmatched) -> str:
     layer = unmatched.layer
     reason = f"; skipped there: {unmatched.reason}" if unmatched.reason else ""
     name = shorten(printable(layer.name), 2 * NAME_WIDTH) or NOTHING
-    return f"{name}: {layer.kind}, {_size(layer.shape)}, {layer.verdict.words}{reason}"
+    return f"{name}: {layer.kind}, {size_text(layer.shape)}, {layer.verdict.words}{reason}"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
-from allennlp_analyze.compare.reports.page import MARKS, MEASURE_LABELS, compare_page_of
+from allennlp_analyze.compare.reports.page import MARKS, compare_page_of
+from allennlp_analyze.compare.reports.pairs import MEASURE_LABELS
 from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
 from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
