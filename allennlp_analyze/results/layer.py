@@ -290,7 +290,7 @@ class ToolInfo:
 class Summary:
     """The model in a few numbers. Means skip layers without the number.
 
-    `verdict` is INVALID if a matrix contains NaN or infinity; `n_invalid` counts such matrices.
+    `verdict` is INVALID if a tensor contains NaN or infinity; `n_invalid` counts such tensors.
     Otherwise it is the worst of the `n_judged` layers that multiply activations, or NOT_ASSESSED if
     `judged_percent` of the model's weights, embeddings included, is too little. The `n_assessed`
     layers are the linear ones with Q > MIN_Q, as in the 2018 study; `max_rank_loss_percent` is the

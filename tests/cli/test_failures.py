@@ -243,7 +243,7 @@ def test_a_matrix_with_nan_makes_the_model_invalid_and_the_rest_goes_on(
     torch.save({name: torch.from_numpy(m) for name, m in state.items()}, tmp_path / "model.pth")
     assert main([str(tmp_path / "model.pth"), "--output-dir", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "Invalid: 2 matrices contain NaN or infinity (b.weight: 2 entries are not" in printed
+    assert "Invalid: 2 weights contain NaN or infinity (b.weight: 2 entries are not" in printed
     assert "Invalid: c.weight: 1 entry is not finite; the first is infinity at row 0" in printed
     report = read_report(tmp_path / "out")
     assert report["summary"]["verdict"] == "invalid"
