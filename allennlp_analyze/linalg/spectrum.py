@@ -102,7 +102,7 @@ def spectrum(
     limits = tolerances(values, matrix.shape, dtype, loose)
     intact = gram is not None and _lost_digits(gram.eigenvalues) == 0
     kept = gram.matrix if gram is not None and intact else None
-    faint = faint_rows(entries, float(np.linalg.norm(values)))
+    faint = faint_rows(entries, float(np.linalg.norm(values / values[0]) * values[0]))
     return Spectrum(values, std, limits, method, kept, scale, faint)
 
 
