@@ -119,7 +119,11 @@ def test_filters(browser: Any, states: Path) -> None:
 
 
 def test_pages_turn_by_keyboard(browser: Any, many_path: Path) -> None:
-    everything = [m.name for m in MANY.models]
+    manifest = [m.name for m in MANY.models]
+    lost = [round_to_4(m.outcome.lost_percent) or 0.0 for m in MANY.models]
+    severity = [m.outcome.summary.verdict.severity or 0 for m in MANY.models]
+    order = sorted(range(len(lost)), key=lambda i: (-severity[i], -lost[i]))
+    everything = [manifest[i] for i in order]
     with opened(browser, many_path) as page:
         place = page.page.locator("#place")
         assert names(page) == everything[:PAGE_ROWS]
@@ -137,7 +141,7 @@ def test_pages_turn_by_keyboard(browser: Any, many_path: Path) -> None:
         sigmas = [round_to_4(m.outcome.summary.min_singular_value) for m in MANY.models]
         assert sort(page, "σ_min") == in_order(MANY, sigmas)[:PAGE_ROWS]
         page.page.get_by_label("Name", exact=True).fill("model-00004")
-        assert sorted(names(page)) == everything[40:50]
+        assert sorted(names(page)) == manifest[40:50]
         assert not page.page.locator("#pages").is_visible()
         page.page.get_by_label("Name", exact=True).fill("")
         page.page.locator("#filter-group").select_option(label="other groups (20)")

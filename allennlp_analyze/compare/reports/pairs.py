@@ -96,6 +96,7 @@ def _kind(pair: LayerPair) -> str:
 
 
 def size_text(shape: tuple[int, int]) -> str:
+    """Returns N × M."""
     return f"{max(shape)} × {min(shape)}"
 
 
@@ -121,4 +122,5 @@ def _number_column(
 
 
 def arrow(text: str) -> str:
+    """Returns `text` with real arrows."""
     return text.replace("->", "→")

@@ -183,6 +183,7 @@ def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
     notes = [texts.setdefault(row.note, len(texts)) for row in rows]
     return {
         "columns": [[column.form, column.style] for column in COLUMNS],
+        "group_column": [column.title for column in COLUMNS].index("group"),
         "states": list(STATES.items()),
         "nothing": NOTHING,
         "digits": DIGITS,

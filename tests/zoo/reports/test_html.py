@@ -164,7 +164,7 @@ def test_models_come_first_the_worst_first_with_their_sentences() -> None:
     heads = re.findall(r'<tr><th scope="row">(?:<a [^>]*>)?([a-z]+)', page.split('id="models"')[1])
     assert heads[:8] == order
     headings = re.findall(r"<h2[^>]*>([^<(]+?) ?[<(]", page)
-    assert headings[0] == "Models" and headings[-1] == "The study&#39;s claims"
+    assert headings[0] == "Models" and headings[-1] == "The study's claims"
     assert headings.index("Failed") < headings.index("Key numbers")
 
 

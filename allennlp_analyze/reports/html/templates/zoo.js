@@ -5,7 +5,7 @@
   const {columns, rows, states, texts} = data;
   // A row of data: the name, the link to the report, then a value for each column.
   const NAME = 0, LINK = 1, FIRST = 2;
-  const GROUP = FIRST + columns.findIndex(([form]) => form === "text");
+  const GROUP = FIRST + data.group_column;
   const STATE = FIRST + columns.findIndex(([form]) => form === "state");
   const LOST = FIRST + columns.findIndex(([form]) => form === "percent");
   const WIDE = Math.max(280, Math.min(520, innerWidth - 64));
