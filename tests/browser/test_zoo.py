@@ -120,9 +120,10 @@ def test_filters(browser: Any, states: Path) -> None:
 
 def test_pages_turn_by_keyboard(browser: Any, many_path: Path) -> None:
     manifest = [m.name for m in MANY.models]
-    lost = [round_to_4(m.outcome.lost_percent) or 0.0 for m in MANY.models]
-    severity = [m.outcome.summary.verdict.severity or 0 for m in MANY.models]
-    order = sorted(range(len(lost)), key=lambda i: (-severity[i], -lost[i]))
+    lost = [round_to_4(m.outcome.lost_percent) for m in MANY.models]
+    severity = [m.outcome.summary.verdict.severity for m in MANY.models]
+    none_last = [[-1 if x is None else x for x in of] for of in (severity, lost)]
+    order = sorted(range(len(lost)), key=lambda i: [-of[i] for of in none_last])
     everything = [manifest[i] for i in order]
     with opened(browser, many_path) as page:
         place = page.page.locator("#place")
@@ -188,7 +189,7 @@ def test_hostile_names_stay_text(browser: Any, tmp_path: Path) -> None:
         assert page.page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.page.locator("script").count() == 2
         shown = names(page)
-        assert shown[0] == printable(ODD_NAMES[0]) and shown[11] == "(no name)"
+        assert printable(ODD_NAMES[0]) in shown and "(no name)" in shown
         drawn = (
             page.page.locator("#figures").inner_html() + page.page.locator("#models").inner_html()
         )
