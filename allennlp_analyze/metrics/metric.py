@@ -6,12 +6,13 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.results.attribute import read_key
 from allennlp_analyze.results.layer import LayerResult, PowerLaw
 
 # Kinds of values: a number; a whole number that every layer has; one that may be missing; text.
 FLOAT, WHOLE, COUNT, TEXT = "float", "whole", "count", "text"
 
-# Units as spelled in docs/metrics.md.
+# Units as spelled in docs/reference/metrics.md.
 WEIGHTS = "Units: weights."
 EIGENVALUES = "Units: weights²."
 LOGARITHM = "log of weights²."
@@ -78,13 +79,13 @@ class Metric:
 
     Written: `kind` is FLOAT, WHOLE, COUNT or TEXT; `nullable` says that it may be null although it
     is not computed here; `schema` has further keywords of JSON Schema. `columns` are its names in
-    layers.csv and data frames; by default the key with an underscore for the dot. If it is not
-    `in_report`, it is only shown.
+    layers.csv and data frames; by default the key with an underscore for the dot. An attribute of
+    layers has the same name, or one of `attributes`. If it is not `in_report`, it is only shown.
 
     Explained: `description` is one ASCII sentence for schemas and column titles. `label`, `formula`
-    and `meaning` are the texts of the page. docs/metrics.md has them under `section`, with its
-    `unit` and, in Markdown, `details`, the case in which it is `undefined`, its `source`, what
-    `agrees` with it, and when to `distrust` it.
+    and `meaning` are the texts of the page. docs/reference/metrics.md has them under `section`,
+    with its `unit` and, in Markdown, `details`, the case in which it is `undefined`, its `source`,
+    what `agrees` with it, and when to `distrust` it.
 
     Shown: as a `term` of the page, and in columns of the terminal and the page. `compare` compares
     the `compared` ones; `size_free` ones have a difference for layers of different sizes, too.
@@ -98,6 +99,7 @@ class Metric:
     nullable: bool = False
     schema: Mapping[str, Any] = field(default_factory=dict)
     columns: Optional[tuple[str, ...]] = None
+    attributes: tuple[str, ...] = ()
     in_report: bool = True
     label: str = ""
     formula: str = ""
@@ -129,9 +131,4 @@ class Metric:
         """Returns the value of `layer`, or None if it or its object is undefined."""
         if self.compute is not None:
             return layer.metrics.get(self.key)
-        found: Any = layer
-        for part in self.key.split("."):
-            if found is None:
-                return None
-            found = found[part] if isinstance(found, Mapping) else getattr(found, part)
-        return found
+        return read_key(layer, self.key)

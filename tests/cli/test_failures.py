@@ -53,6 +53,28 @@ def test_usage_errors_exit_2(arguments: "list[str]") -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("arguments", [["zoo", "models"], ["compare", "a", "b"]])
+@pytest.mark.parametrize("given", [["-o", "out"], ["-oout"], ["-o", "out{1}"]])
+def test_a_short_option_for_the_directory_is_told_the_long_one(
+    arguments: "list[str]", given: "list[str]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *given])
+    assert ended.value.code == 2
+    said = f"unrecognized arguments: {' '.join(given)}; did you mean --output-dir?\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_overrides_that_look_like_a_directory_name_the_option_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([str(SMALL), "-o", "out"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --overrides: 'out' is not JSON, such as {\"model\": {...}}; the directory for the"
+        " reports is --output-dir\n"
+    )
+
+
 def test_unwritable_output_is_found_out_before_the_archive_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("missing.tar.gz", "--output-dir", str(tmp_path / "file" / "out"))

@@ -18,7 +18,7 @@ from allennlp_analyze.storage.zip_directory import checked_zip
 from allennlp_analyze.text.lines import excerpt
 
 TAIL_BYTES = 48
-DOCS = "docs/formats.md says how"
+DOCS = "docs/reference/formats.md says how"
 SAVE = f"save its weights as .safetensors ({DOCS})"
 ORIGINAL = f"use the weights that it was made from, or {SAVE}"
 
