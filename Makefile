@@ -5,7 +5,7 @@
 .PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated docs release-check clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
-OPTIONS ?= --force
+OPTIONS ?= --force --plots
 # More processes than the two cores of CI: many tests wait for other processes.
 PYTEST_OPTIONS ?= -q -n 3
 COVERAGE ?= --cov --cov-report=

@@ -17,7 +17,11 @@ from allennlp_analyze.compare.results import (
     Unmatched,
     letter,
 )
-from allennlp_analyze.compare.wording import comparison_sentence, comparison_warnings
+from allennlp_analyze.compare.wording import (
+    comparison_sentence,
+    comparison_warnings,
+    evidence_line,
+)
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.distances import ks_distance, spectral_distance
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
@@ -98,6 +102,7 @@ def _compare(
         missing=missing,
         added=added,
         new_invalid=new_invalid,
+        worse=tuple(_worse(pairs, new_invalid)),
         failures=tuple(_failures(pairs, missing, new_invalid, name, allowed)),
         warnings=tuple(comparison_warnings(baseline, report, name)),
         sentence=comparison_sentence(name, pairs, missing, added, new_invalid),
@@ -123,6 +128,23 @@ def _unmatched(
     return tuple(found)
 
 
+def _worst_first(pairs: Sequence[LayerPair]) -> list[LayerPair]:
+    return sorted(pairs, key=lambda pair: pair.place)
+
+
+def _invalid(new_invalid: Sequence[Skipped]) -> Iterator[Failure]:
+    for tensor in new_invalid:
+        yield Failure(tensor.parameter, f"contains NaN or infinity: {tensor.reason}")
+
+
+def _worse(pairs: Sequence[LayerPair], new_invalid: Sequence[Skipped]) -> Iterator[Failure]:
+    """Yields what changed for the worse, with the evidence; the worst first."""
+    yield from _invalid(new_invalid)
+    for pair in _worst_first(pairs):
+        if pair.change in ("collapsed", "worse"):
+            yield Failure(pair.baseline.name, evidence_line(pair))
+
+
 def _failures(
     pairs: Sequence[LayerPair],
     missing: Sequence[Unmatched],
@@ -130,12 +152,11 @@ def _failures(
     name: str,
     allowed: float,
 ) -> Iterator[Failure]:
-    for pair in pairs:
+    yield from _invalid(new_invalid)
+    for pair in _worst_first(pairs):
         reason = _why_failed(pair, allowed) if pair.baseline.verdict.is_judgement else None
         if reason is not None:
             yield Failure(pair.baseline.name, reason)
-    for tensor in new_invalid:
-        yield Failure(tensor.parameter, f"contains NaN or infinity: {tensor.reason}")
     for gone in missing:
         if gone.layer.verdict.is_judgement and not gone.invalid:
             reason = f": skipped there ({gone.reason})" if gone.reason else ""

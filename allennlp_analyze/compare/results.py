@@ -11,7 +11,11 @@ from allennlp_analyze.results.verdict import Verdict
 
 MATCHED_BY = ("name", "name without prefix", "order and shape")
 # How a layer changed, from bad to good.
-CHANGES = ("collapsed", "worse", "same", "better", "recovered")
+CHANGES = ("collapsed", "worse", "incomparable", "same", "better", "recovered")
+# The order of tables: what changed for the worse, what else changed, and the rest.
+TABLE_ORDER = ("collapsed", "worse", "incomparable", "recovered", "better", "same")
+# Of the layers that are the same, so many that moved most are shown.
+MOST_MOVED = 10
 
 
 def letter(index: int) -> str:
@@ -77,6 +81,19 @@ class LayerPair:
         return (self.baseline.N, self.baseline.M) == (self.candidate.N, self.candidate.M)
 
     @property
+    def incomparable(self) -> str:
+        """Why the singular values cannot be compared one by one; "" if they can."""
+        if self.same_size:
+            return ""
+        before, after = self.baseline, self.candidate
+        return f"the shape changed from {before.N} x {before.M} to {after.N} x {after.M}"
+
+    @property
+    def moved(self) -> Optional[float]:
+        """`spectral_distance`, or None if the sizes differ."""
+        return self.spectral_distance if self.same_size else None
+
+    @property
     def differences(self) -> dict[str, Difference]:
         """All of `MEASURES`; those that depend on a size that differs have no difference."""
         return {name: self.measure(name) for name in MEASURES}
@@ -101,7 +118,8 @@ class LayerPair:
         """One of `CHANGES`.
 
         "collapsed" and "recovered" describe the verdict, "worse" and "better" its other steps or,
-        without such a step, the share of lost directions (`lost_percent`).
+        without such a step, the share of lost directions (`lost_percent`). If the size differs, a
+        layer without a step for the worse or better is "incomparable".
         """
         before, after = self.baseline.verdict, self.candidate.verdict
         if after.is_worse_than(before):
@@ -109,7 +127,18 @@ class LayerPair:
         if before.is_worse_than(after):
             return "recovered" if before is Verdict.COLLAPSED else "better"
         lost = self.measure("lost_percent").difference or 0.0
-        return "worse" if lost > 0 else "better" if lost < 0 else "same"
+        if lost > 0:
+            return "worse"
+        if not self.same_size:
+            return "incomparable"
+        return "better" if lost < 0 else "same"
+
+    @property
+    def place(self) -> tuple[int, float, float, float]:
+        """The sort key of tables: `TABLE_ORDER`, the worst verdict, the most lost, the farthest."""
+        lost = self.measure("lost_percent").difference or 0.0
+        severity = self.candidate.verdict.severity or 0
+        return TABLE_ORDER.index(self.change), -severity, -lost, -(self.moved or 0.0)
 
     @property
     def cause_changed(self) -> bool:
@@ -163,8 +192,9 @@ class ModelComparison:
 
     `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
-    candidate's tensors with NaN or infinity that the baseline does not have. `failures` list what
-    got worse than allowed, `warnings` what makes the two models hard to compare.
+    candidate's tensors with NaN or infinity that the baseline does not have. `worse` lists what
+    changed for the worse, with the evidence, and `failures` what got worse than allowed, both
+    with the worst first; `warnings` say what makes the two models hard to compare.
     """
 
     letter: str
@@ -173,6 +203,7 @@ class ModelComparison:
     missing: tuple[Unmatched, ...]
     added: tuple[Unmatched, ...]
     new_invalid: tuple[Skipped, ...]
+    worse: tuple[Failure, ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     sentence: str
@@ -184,10 +215,22 @@ class ModelComparison:
         return {change: found[change] for change in CHANGES}
 
     @property
-    def largest(self) -> tuple[LayerPair, ...]:
-        """Pairs whose singular values moved, the farthest first."""
-        moved = [pair for pair in self.pairs if pair.spectral_distance]
-        return tuple(sorted(moved, key=lambda pair: -(pair.spectral_distance or 0.0)))
+    def worst_first(self) -> tuple[LayerPair, ...]:
+        """The pairs in the order of tables; equal ones are in the baseline's."""
+        return tuple(sorted(self.pairs, key=lambda pair: pair.place))
+
+    @property
+    def shown(self) -> tuple[LayerPair, ...]:
+        """The pairs that changed, and the `MOST_MOVED` others that moved most, the worst first."""
+        changed = [pair for pair in self.worst_first if pair.change != "same"]
+        moved = [pair for pair in self.worst_first if pair.change == "same" and pair.moved]
+        return (*changed, *moved[:MOST_MOVED])
+
+    @property
+    def folded(self) -> tuple[LayerPair, ...]:
+        """The pairs that are not in `shown`, in the order of tables."""
+        shown = {id(pair) for pair in self.shown}
+        return tuple(pair for pair in self.worst_first if id(pair) not in shown)
 
 
 @dataclass(frozen=True)

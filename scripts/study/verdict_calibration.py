@@ -238,7 +238,7 @@ def draw_power(path: Path, draws: int, random: np.random.Generator) -> None:
         ax.set_ylabel("found, in % of matrices")
     panels[0, 0].invert_xaxis()
     panels[1, 1].legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=200)
 
 
 def main(argv: Optional[list[str]] = None) -> int:

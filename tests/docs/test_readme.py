@@ -25,7 +25,7 @@ def test_the_commands_at_the_top_begin_with_the_verdict_that_is_shown(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     archive = str(ROOT / "fixtures" / "ner-small.tar.gz")
-    assert main([archive, "--output-dir", str(tmp_path), "--no-plots"]) == 0
+    assert main([archive, "--output-dir", str(tmp_path)]) == 0
     printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     sentence = "\n".join(printed[: printed.index("")])
     assert sentence.startswith("Healthy: all 30 judged layers")
