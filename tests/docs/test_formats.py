@@ -1,4 +1,4 @@
-"""The table of formats in docs/reference/formats.md: a row for each, and in it a test of its library."""
+"""The table of formats in docs/reference/: a row for each, and in it a test of its library."""
 
 import ast
 import re
