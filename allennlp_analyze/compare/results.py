@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.results.delta import Delta
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
 
@@ -150,6 +151,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LayerDelta:
+    """The change of the layer `name` of the baseline; its counterpart is `candidate`.
+
+    `delta` is None if it was not measured, for this `reason`. `is_adapter` says that an adapter
+    (LoRA) of the candidate makes the change to the baseline's layer.
+    """
+
+    name: str
+    candidate: str
+    delta: Optional[Delta]
+    reason: Optional[str] = None
+    is_adapter: bool = False
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """A report and the user's argument for it."""
 
@@ -164,7 +180,9 @@ class ModelComparison:
     `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
     candidate's tensors with NaN or infinity that the baseline does not have. `failures` list what
-    got worse than allowed, `warnings` what makes the two models hard to compare.
+    got worse than allowed, `warnings` what makes the two models hard to compare. `deltas` are the
+    changes of the weights of all pairs, and those by adapters, with `deltas_sentence` about them;
+    None if they were not asked for.
     """
 
     letter: str
@@ -176,6 +194,8 @@ class ModelComparison:
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     sentence: str
+    deltas: Optional[tuple[LayerDelta, ...]] = None
+    deltas_sentence: Optional[str] = None
 
     @property
     def counts(self) -> dict[str, int]:

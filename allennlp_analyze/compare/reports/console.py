@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TextIO
 
+from allennlp_analyze.compare.reports.deltas import DELTA_COLUMNS, DELTA_LEGEND, farthest_moved
 from allennlp_analyze.compare.results import (
     MATCHED_BY,
     ComparedModel,
@@ -88,9 +89,32 @@ def _print_candidate(
         print_wrapped(console, f"Not shown: {count(hidden, 'layer')} that changed less{see}.")
     for line in _notes(comparison, show_all):
         print_wrapped(console, line)
+    _print_deltas(console, comparison, show_all, how_to_see_all)
     counts = comparison.counts
     style = next((CHANGE_STYLES[c] for c in ("collapsed", "worse") if counts[c]), "")
     print_wrapped(console, comparison.sentence, "bold red" if comparison.new_invalid else style)
+
+
+def _print_deltas(
+    console: "Console", comparison: ModelComparison, show_all: bool, how_to_see_all: str
+) -> None:
+    """Print a table of the changes of the weights, if they were measured, and a sentence."""
+    if comparison.deltas is None:
+        return
+    shown = list(comparison.deltas)
+    if not show_all and len(shown) > MANY:
+        shown = farthest_moved(shown, MOST_MOVED)
+    if shown:
+        console.print()
+        print_table(console, DELTA_COLUMNS, shown, [change.name for change in shown])
+        print_wrapped(console, DELTA_LEGEND)
+        console.print()
+    hidden = len(comparison.deltas) - len(shown)
+    if hidden:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        print_wrapped(console, f"Not shown: {count(hidden, 'change')} of less{see}.")
+    print_wrapped(console, comparison.deltas_sentence or "")
+    console.print()
 
 
 def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:

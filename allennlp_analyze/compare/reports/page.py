@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Callable
+from typing import Callable, Optional
 
+from allennlp_analyze.compare.reports.deltas import DeltaTable, delta_table
 from allennlp_analyze.compare.results import (
     CHANGES,
     ComparedModel,
@@ -100,6 +101,7 @@ class Section:
     columns: tuple[Column[LayerPair], ...]
     rows: tuple[Row, ...]
     listings: tuple[Listing, ...]
+    deltas: Optional[DeltaTable] = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ def _section(comparison: ModelComparison) -> Section:
             table_row(pair.baseline, shown, pair, MARKS[pair.change]) for pair in comparison.pairs
         ),
         listings=tuple(_listings(comparison)),
+        deltas=delta_table(comparison),
     )
 
 
