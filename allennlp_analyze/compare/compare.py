@@ -17,7 +17,11 @@ from allennlp_analyze.compare.results import (
     Unmatched,
     letter,
 )
-from allennlp_analyze.compare.wording import comparison_sentence, comparison_warnings
+from allennlp_analyze.compare.wording import (
+    adapters_sentence,
+    comparison_sentence,
+    comparison_warnings,
+)
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.distances import ks_distance, spectral_distance
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
@@ -84,6 +88,9 @@ def _compare(
     matches = match_layers(baseline.layers, report.layers, {*left_out, *new_left_out})
     pairs = tuple(_pair(baseline.layers[i], report.layers[j], how) for i, j, how in matches)
     missing = _unmatched(baseline.layers, {i for i, _, _ in matches}, new_left_out)
+    sentence = None
+    if report.adapters and not report.layers:
+        missing, sentence = (), adapters_sentence(name, len(report.adapters))
     added = _unmatched(report.layers, {j for _, j, _ in matches}, left_out)
     was_invalid = {tensor.parameter for tensor in baseline.skipped if tensor.invalid}
     new_invalid = tuple(
@@ -100,7 +107,7 @@ def _compare(
         new_invalid=new_invalid,
         failures=tuple(_failures(pairs, missing, new_invalid, name, allowed)),
         warnings=tuple(comparison_warnings(baseline, report, name)),
-        sentence=comparison_sentence(name, pairs, missing, added, new_invalid),
+        sentence=sentence or comparison_sentence(name, pairs, missing, added, new_invalid),
     )
 
 

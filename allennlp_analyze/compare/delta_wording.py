@@ -7,6 +7,9 @@ from allennlp_analyze.compare.results import LayerDelta
 from allennlp_analyze.results.delta import Delta, Edge, Movement
 from allennlp_analyze.text.counts import count, percent
 
+# A smaller rest is not given as a number.
+SHOWN_REST = 1e-4
+
 
 def delta_sentence(change: LayerDelta) -> str:
     """Returns one sentence about the change of a layer."""
@@ -33,9 +36,10 @@ def _rest(change: LayerDelta, delta: Delta) -> str:
         return ""
     if change.is_adapter or delta.share == 1.0:
         return "; the rest is unchanged"
-    rest = percent(1 - delta.share)
+    rest = 1 - delta.share
+    size = f" ({percent(rest)} of the change)" if rest >= SHOWN_REST else ""
     what = "noise" if delta.edge_source is Edge.BULK else "within rounding"
-    return f"; the rest ({rest} of the change) is {what}"
+    return f"; the rest{size} is {what}"
 
 
 def _types(delta: Delta) -> str:

@@ -105,7 +105,6 @@ def _print_deltas(
     if not show_all and len(shown) > MANY:
         shown = farthest_moved(shown, MOST_MOVED)
     if shown:
-        console.print()
         print_table(console, DELTA_COLUMNS, shown, [change.name for change in shown])
         print_wrapped(console, DELTA_LEGEND)
         console.print()

@@ -111,12 +111,14 @@ DELTA_COLUMNS: tuple[Column[LayerDelta], ...] = (
         "left",
         "largest angle between the leading output directions of A and B, in degrees",
         _turned(lambda t: t.left_angles[-1]),
+        "{:.1f}".format,
         drop=5,
     ),
     _column(
         "right",
         "largest angle between the leading input directions of A and B, in degrees",
         _turned(lambda t: t.right_angles[-1]),
+        "{:.1f}".format,
         drop=4,
     ),
     _column(
