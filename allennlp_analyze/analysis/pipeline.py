@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
+from allennlp_analyze.analysis.attention import attention_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
@@ -235,6 +236,7 @@ def analyze_source(
         ),
         warnings=(*notes, *other_findings(layers), *notes_on_alpha(layers)),
         adapters=adapters,
+        attention=attention_logits(source, chosen),
     )
 
 

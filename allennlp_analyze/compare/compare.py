@@ -7,6 +7,7 @@ from typing import Optional
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.measure import select
 from allennlp_analyze.analysis.summary import summarize
+from allennlp_analyze.compare.growth import attention_growth
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.compare.results import (
     ComparedModel,
@@ -108,6 +109,7 @@ def _compare(
         failures=tuple(_failures(pairs, missing, new_invalid, name, allowed)),
         warnings=tuple(comparison_warnings(baseline, report, name)),
         sentence=sentence or comparison_sentence(name, pairs, missing, added, new_invalid),
+        attention=attention_growth(baseline, report, pairs),
     )
 
 

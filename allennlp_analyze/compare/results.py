@@ -166,6 +166,35 @@ class LayerDelta:
 
 
 @dataclass(frozen=True)
+class AttentionGrowth:
+    """A block of attention in both models: the largest possible logit of each head."""
+
+    name: str
+    candidate_name: str
+    baseline: tuple[float, ...]
+    candidate: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[Optional[float], ...]:
+        """Candidate divided by baseline for each head; None if the baseline is 0."""
+        return tuple(
+            _finite(after / before) if before else None
+            for before, after in zip(self.baseline, self.candidate)
+        )
+
+    @property
+    def largest_head(self) -> int:
+        """The head that grew most."""
+        ratios = self.ratios
+        return max(range(len(ratios)), key=lambda head: ratios[head] or 0.0)
+
+    @property
+    def largest_ratio(self) -> Optional[float]:
+        """How much that head grew."""
+        return self.ratios[self.largest_head]
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """A report and the user's argument for it."""
 
@@ -180,7 +209,8 @@ class ModelComparison:
     `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
     candidate's tensors with NaN or infinity that the baseline does not have. `failures` list what
-    got worse than allowed, `warnings` what makes the two models hard to compare. `deltas` are the
+    got worse than allowed, `warnings` what makes the two models hard to compare. `attention` are
+    the blocks of attention of both. `deltas` are the
     changes of the weights of all pairs, and those by adapters, with `deltas_sentence` about them;
     None if they were not asked for.
     """
@@ -194,6 +224,7 @@ class ModelComparison:
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     sentence: str
+    attention: tuple[AttentionGrowth, ...] = ()
     deltas: Optional[tuple[LayerDelta, ...]] = None
     deltas_sentence: Optional[str] = None
 

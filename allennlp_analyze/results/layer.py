@@ -8,6 +8,7 @@ from typing import Optional, Union
 import numpy as np
 
 from allennlp_analyze.results.adapter import AdapterResult
+from allennlp_analyze.results.attention import AttentionLogits
 from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.reference import ReferenceComparison
@@ -347,4 +348,5 @@ class ModelReport:
     warnings: tuple[str, ...] = ()
     reference: Optional[ReferenceComparison] = None
     adapters: tuple[AdapterResult, ...] = ()
+    attention: tuple[AttentionLogits, ...] = ()
     files: tuple[FileState, ...] = field(default=(), repr=False, compare=False)

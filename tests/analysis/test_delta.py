@@ -83,11 +83,11 @@ def test_angles_and_intruders_are_those_of_whole_decompositions(
     assert turned.intruder_dimensions == np.count_nonzero(cosines < 0.5)
 
 
-@pytest.mark.parametrize("k", [0, 1, 3, 8])
-@pytest.mark.parametrize("shape", [(64, 64), (200, 100), (100, 400)])
+@pytest.mark.parametrize("k", [0, 3])
+@pytest.mark.parametrize("shape", [(64, 64), (120, 60), (60, 200)])
 def test_planted_directions_are_counted(shape: "tuple[int, int]", k: int) -> None:
     rng, wrong = np.random.default_rng(5), 0
-    for _ in range(10):
+    for _ in range(5):
         a = 0.05 * rng.standard_normal(shape)
         delta = change(a, a + planted_change(shape, k, 1.5, rng))
         wrong += delta.n_directions != k

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TextIO
 
+from allennlp_analyze.compare.growth import growth_lines
 from allennlp_analyze.compare.reports.deltas import DELTA_COLUMNS, DELTA_LEGEND, farthest_moved
 from allennlp_analyze.compare.results import (
     MATCHED_BY,
@@ -177,6 +178,7 @@ def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
         notes += titled_lines(f"Matched by {how}", renamed, most)
     notes += titled_lines(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
     notes += titled_lines(f"Only in {name}, not in A", map(_unmatched, comparison.added), most)
+    notes += growth_lines(comparison.attention, name)
     invalid = [f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid]
     return notes + titled_lines(f"Invalid in {name}", invalid, most)
 

@@ -6,6 +6,7 @@ from typing import Any, Union
 
 from allennlp_analyze.compare.delta_wording import delta_sentence
 from allennlp_analyze.compare.results import (
+    AttentionGrowth,
     ComparedModel,
     ComparisonReport,
     Difference,
@@ -84,9 +85,14 @@ def _candidate(comparison: ModelComparison) -> dict[str, Any]:
             {"parameter": tensor.parameter, "shape": list(tensor.shape), "reason": tensor.reason}
             for tensor in comparison.new_invalid
         ],
+        "attention": [_growth(block) for block in comparison.attention],
         "deltas_sentence": comparison.deltas_sentence,
         "deltas": None if comparison.deltas is None else list(map(_delta, comparison.deltas)),
     }
+
+
+def _growth(block: AttentionGrowth) -> dict[str, Any]:
+    return {**plain(block), "ratios": plain(block.ratios)}
 
 
 def _delta(change: LayerDelta) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Callable, Optional
 
+from allennlp_analyze.compare.growth import growth_lines
 from allennlp_analyze.compare.reports.deltas import DeltaTable, delta_table
 from allennlp_analyze.compare.results import (
     CHANGES,
@@ -271,6 +272,7 @@ def _listings(comparison: ModelComparison) -> list[Listing]:
         f"With NaN or infinity in {name}, not in A": [
             f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid
         ],
+        "Attention": growth_lines(comparison.attention, name),
         f"Only in A, not in {name}": [_unmatched(layer) for layer in comparison.missing],
         f"Only in {name}, not in A": [_unmatched(layer) for layer in comparison.added],
     }
