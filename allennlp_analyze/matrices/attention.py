@@ -92,7 +92,7 @@ def _place(matrix: WeightMatrix) -> Optional[tuple[str, str]]:
     if leaf in _SIDES:
         return module, _SIDES[leaf]
     parents, _, own = looked_through(module).rpartition(".")
-    named = own.startswith("attn_") or is_attention(f"{parents}.x")
+    named = own.startswith("attn_") or is_attention(parents)
     return (parents, _SIDES[own]) if own in _SIDES and named else None
 
 
