@@ -48,6 +48,7 @@ def guarded(action: Callable[[], int], subject: str, debug: bool = False) -> int
     An error becomes one line. `subject` is the user's argument, used in the message for unexpected
     errors; `debug` adds the traceback.
     """
+    _open_missing()
     try:
         with _terminating():
             _check_address_space()
@@ -146,6 +147,13 @@ def finish(code: int) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _open_missing() -> None:
+    """Lead standard streams that the shell closed (`>&-`) to nowhere: Python has None there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _say(error: object, debug: bool) -> None:

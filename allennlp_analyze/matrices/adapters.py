@@ -9,6 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.options.patterns import ORDINARY_NAME, compiled
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 
@@ -16,6 +17,8 @@ from allennlp_analyze.sources.tensor import StoredTensor
 _DOWN = re.compile(
     r"(?P<layer>.+)\.(?:lora_A(?:\.(?P<adapter>[^.]+))?\.weight|lora_embedding_A(?:\.[^.]+)?"
     r"|lora(?:_linear_layer)?\.down\.weight|lora_down\.weight)"
+    # of the attention processors of older diffusers: processor.to_q_lora.down.weight
+    r"|(?P<processor>.+\.(?:to_[qkv]|to_out|add_[kv]_proj))_lora\.down\.weight"
 )
 _UP = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"), ("down", "up"))
 _MAGNITUDES = ("lora_magnitude_vector", "lora_magnitude_vector.weight", "dora_scale")
@@ -66,7 +69,7 @@ def _found(source: Source) -> Iterator[Adapter]:
         up = _up(name, tensors) if match else None
         if match is None or up is None or not _fit(down, up):
             continue
-        layer = match["layer"]
+        layer = match["layer"] or match["processor"]
         others = [f"{layer}.alpha"] if f"{layer}.alpha" in tensors else []
         others += [f"{layer}.{leaf}" for leaf in _MAGNITUDES if f"{layer}.{leaf}" in tensors]
         scale, why = _scale(source, layer, down.shape[0])
@@ -110,10 +113,23 @@ def _scale(source: Source, layer: str, r: int) -> tuple[float, str]:
     return 1.0, "alpha is not known: taken as r"
 
 
+def _matches(pattern: str, layer: str) -> bool:
+    """Whether PEFT takes `pattern` for the layer: a regular expression for the end of its name.
+
+    One that may take forever is compared as a name.
+    """
+    if layer == pattern or layer.endswith(f".{pattern}"):
+        return True
+    try:
+        return len(layer) <= ORDINARY_NAME and bool(compiled(rf"(.*\.)?({pattern})$").match(layer))
+    except (ValueError, re.error):
+        return False
+
+
 def _pattern(config: Mapping[str, Any], key: str, layer: str) -> Optional[float]:
     """PEFT's exception for a layer whose name ends in (or matches) one of the pattern's keys."""
     patterns = config.get(key)
     for name, value in patterns.items() if isinstance(patterns, Mapping) else ():
-        if isinstance(value, (int, float)) and (layer == name or layer.endswith(f".{name}")):
+        if isinstance(value, (int, float)) and _matches(name, layer):
             return float(value)
     return None

@@ -22,6 +22,8 @@ _QKV_NAMES = frozenset("c_attn qkv_proj Wqkv wqkv query_key_value qkv qkv_linear
 _GATE_UP_NAMES = frozenset(("gate_up_proj", "gate_up"))
 # llama.cpp has the three in turn, whatever the model has them in elsewhere.
 _IN_TURN = "attn_qkv"
+# ChatGLM has gate and up in one, under a name that other models have for up alone.
+_GLM_UP, _GLM_DOWN = "dense_h_to_4h", "dense_4h_to_h"
 # Models that have the three blocks of each head together, or of each group of heads.
 _BY_HEAD = frozenset(("gpt_neox", "bloom", "persimmon", "gpt_neox_japanese"))
 _BY_GROUP = frozenset(("falcon", "RefinedWeb", "RefinedWebModel", "internlm2"))
@@ -96,6 +98,8 @@ def fused_blocks(
         return _stacked_experts(shape, config)
     if own in _GATE_UP_NAMES:
         return _gate_and_up(module, shape, shapes)
+    if own == _GLM_UP:
+        return _gate_and_up_of_glm(module, shape, shapes)
     if own in (*COMPRESSIONS, *EXPANSIONS):
         return latent_blocks(own, shape, config)
     if own in _QKV_NAMES or own == _IN_TURN:
@@ -171,6 +175,15 @@ def _gate_and_up(
     if shape[0] % 2 or (down is not None and tuple(down[1:]) != (shape[0] // 2,)):
         return ()
     return in_turn(GATE_UP, (shape[0] // 2,) * 2, True)
+
+
+def _gate_and_up_of_glm(
+    module: str, shape: Sequence[int], shapes: Mapping[str, Sequence[int]]
+) -> tuple[Block, ...]:
+    down = shapes.get(f"{module[: -len(_GLM_UP)]}{_GLM_DOWN}.weight")
+    if down is None or len(down) != 2 or shape[0] != 2 * down[1] or shape[1] != down[0]:
+        return ()
+    return in_turn(GATE_UP, (down[1],) * 2, True)
 
 
 def is_stacked_expert(name: str) -> bool:

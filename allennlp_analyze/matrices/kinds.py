@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
+from allennlp_analyze.matrices.fused import is_stacked_expert
 from allennlp_analyze.matrices.names import joined, looked_through, split_name, stands_for
 from allennlp_analyze.matrices.vocabularies import table_sizes
 from allennlp_analyze.sources.source import Source
@@ -173,6 +174,8 @@ def _kind(model: _Model, name: str) -> str:
         return _kernel_kind(model, owner, leaf, len(shape))
     if layout == INPUTS_LAST:
         shape = (shape[0], shape[-1], *shape[1:-1])
+    if is_stacked_expert(name):
+        return "linear"
     if leaf != "weight":
         return bare_parameter_kind(leaf, is_attention(module), is_experts(module))
     bias = model.bias(owner)

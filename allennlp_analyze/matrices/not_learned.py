@@ -79,12 +79,12 @@ def _are_sinusoids(tensor: StoredTensor) -> bool:
     class token; one scale for all values is allowed.
     """
     shape = tensor.shape
-    if len(shape) < 2 or shape[-1] % 2 or math.prod(shape) != math.prod(shape[-2:]):
+    if len(shape) < 2 or shape[-1] % 2 or max(shape[:-1]) != math.prod(shape[:-1]):
         return False
     values = _values(tensor)
     if values is None or not np.isfinite(values).all():
         return False
-    rows = values.reshape(shape[-2:])
+    rows = values.reshape(-1, shape[-1])
     rows = rows[np.any(rows != 0, axis=1)]
     width = shape[-1]
     groups = [rows] if width % 4 else [rows, rows.reshape(-1, width // 2)]

@@ -6,7 +6,9 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
+from allennlp_analyze.matrices.kinds import is_attention, is_experts
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.matrices.names import looked_through, split_name
 from allennlp_analyze.sources.source import Source
@@ -14,17 +16,25 @@ from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTen
 from allennlp_analyze.text.words import words_of
 
 _NORM_WORDS = frozenset("norm norms ln bn layernorm batchnorm groupnorm rmsnorm".split())
+# The last words of the name of a layer whose outputs are classes.
+_HEADS = frozenset("classifier classifiers logits head".split())
+# A normalization whose gains are all below this scales its inputs to nothing.
+_NO_GAIN = 1e-3
 # Gains of more normalizations of one size would not tell more.
 _MOST_GAINS = 256
 
 
 @dataclass(frozen=True)
 class _Norm:
-    """A normalization: its path, its gain, whether it subtracts the mean over its outputs."""
+    """A normalization: its path, its gain, whether it subtracts the mean over its outputs.
+
+    `is_batch`: it has statistics of batches, and so stands right behind a layer.
+    """
 
     path: str
     gain: StoredTensor
     is_layer: bool
+    is_batch: bool
 
     @property
     def size(self) -> int:
@@ -44,20 +54,26 @@ def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[
     for matrix, size in zip(matrices, inputs):
         if matrix.kind != "embedding":
             taken[size] = taken.get(size, 0) + 1
+    given = [m.shape[0] if first else m.shape[1] for m, first in zip(matrices, sides)]
+    untaken = [
+        taken.get(outputs, 0) == (own == outputs and matrix.kind != "embedding")
+        for matrix, own, outputs in zip(matrices, inputs, given)
+    ]
+    heads = _heads(matrices, given, untaken)
     found = []
-    for matrix, first, each, own in zip(matrices, sides, channels, inputs):
-        outputs = matrix.shape[0] if first else matrix.shape[1]
-        others = taken.get(outputs, 0) - (own == outputs and matrix.kind != "embedding")
+    for i, (matrix, first, each, own, outputs) in enumerate(
+        zip(matrices, sides, channels, inputs, given)
+    ):
         module = looked_through(split_name(matrix.parameter)[0])
-        after = _after(norms, module, outputs)
+        after = _after(norms, module, outputs, matrix.kind)
         found.append(
             replace(
                 matrix,
                 surroundings=Surroundings(
                     outputs_first=first,
                     columns_per_input=each,
-                    is_last=matrix.kind in ("linear", "convolution") and others == 0,
-                    is_normalized=after is not None,
+                    is_last=i in heads,
+                    is_normalized=after is not None and _scales(after),
                     in_layer_norm=_in_layer_norm(norms, module, outputs),
                     gains=tuple(n.gain for n in norms if n.is_layer and n.size == own)[
                         :_MOST_GAINS
@@ -66,6 +82,50 @@ def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[
             )
         )
     return found
+
+
+def _heads(
+    matrices: Sequence[WeightMatrix], outputs: Sequence[int], untaken: Sequence[bool]
+) -> frozenset[int]:
+    """Returns the indices of the layers whose outputs may be those of the network.
+
+    No other layer has as many inputs. If every layer could feed another one (3 classes of points
+    with 3 coordinates), it is the one that is called so, or has the fewest outputs. Queries, keys
+    and values, and experts, have outputs that some operation takes.
+    """
+    able = [
+        i
+        for i, matrix in enumerate(matrices)
+        if matrix.kind in ("linear", "convolution") and not _is_inner(matrix)
+    ]
+    found = {i for i in able if untaken[i]} or {i for i in able if _is_called_head(matrices[i])}
+    if not found and able:
+        fewest = min(outputs[i] for i in range(len(outputs)) if matrices[i].kind != "embedding")
+        narrowest = [i for i, size in enumerate(outputs) if size == fewest]
+        if len(narrowest) == 1:
+            found = {i for i in narrowest if i in able}
+    return frozenset(found)
+
+
+def _is_inner(matrix: WeightMatrix) -> bool:
+    module = looked_through(split_name(matrix.parameter)[0])
+    return is_attention(module) or any(
+        is_experts(module.rsplit(".", up)[0]) for up in range(min(3, module.count(".") + 1))
+    )
+
+
+def _is_called_head(matrix: WeightMatrix) -> bool:
+    module = looked_through(split_name(matrix.parameter)[0])
+    return bool(_HEADS & set(words_of(module.rpartition(".")[2])[-1:]))
+
+
+def _scales(norm: _Norm) -> bool:
+    """Whether the gain of a normalization lets anything through."""
+    try:
+        values = np.asarray(norm.gain.values(), np.float64)
+    except TensorError:
+        return False
+    return bool((np.abs(values) >= _NO_GAIN).any())
 
 
 def _norms(source: Source) -> Iterable[_Norm]:
@@ -84,13 +144,16 @@ def _norms(source: Source) -> Iterable[_Norm]:
         bias = places.get((path, "beta" if leaf == "gamma" else "bias"))
         has_statistics = (path, "running_mean") in places
         if has_statistics or bias is not None or words & _NORM_WORDS:
-            yield _Norm(seen, tensor, bias is not None and not has_statistics)
+            yield _Norm(seen, tensor, bias is not None and not has_statistics, has_statistics)
 
 
-def _after(norms: Iterable[_Norm], module: str, outputs: int) -> Optional[_Norm]:
+def _after(norms: Iterable[_Norm], module: str, outputs: int, kind: str) -> Optional[_Norm]:
     """The normalization of the outputs of `module`: the next one beside it, or of the same number.
 
-    Only the names and sizes are known, so the network's order of computation is a guess.
+    Only the names and sizes are known, so the network's order of computation is a guess. In a block
+    of a transformer, a LayerNorm stands before a Linear, or behind the sum of its outputs and the
+    residual, which does not become larger with them: only one of the same name (`q_proj`, `q_norm`)
+    takes its outputs alone.
     """
     parent, _, own = module.rpartition(".")
     for norm in norms:
@@ -101,7 +164,9 @@ def _after(norms: Iterable[_Norm], module: str, outputs: int) -> Optional[_Norm]
             if int(name) == int(own) + 1:
                 return norm
         elif own.isdigit() == name.isdigit() and _digits(own) == _digits(name):
-            return norm
+            is_alone = norm.is_batch or kind == "convolution" or not _block(module)
+            if is_alone or words_of(own)[:1] == words_of(name)[:1]:
+                return norm
     return None
 
 

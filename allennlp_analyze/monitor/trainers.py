@@ -4,15 +4,18 @@ import logging
 import math
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
+from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor.monitor import RankMonitor
 from allennlp_analyze.monitor.results import Check
-from allennlp_analyze.options.choices import checked
+from allennlp_analyze.options.choices import checked, laid_over
+from allennlp_analyze.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +90,11 @@ class _Watching:
     def __init__(
         self, monitor: Optional[RankMonitor], every: Optional[int], choices: dict[str, Any]
     ) -> None:
+        if monitor is not None and not isinstance(monitor, RankMonitor):
+            raise UsageError(f"monitor: a {type(monitor).__name__} is not a RankMonitor")
         if monitor is not None and choices:
             raise UsageError(f"{', '.join(choices)}: pass this to the RankMonitor instead")
+        _check(choices)
         self.monitor = self._given = monitor
         self.every: Optional[int] = checked("every", every)
         self._choices = choices
@@ -215,6 +221,24 @@ class _Lightning(_Watching):
 def _batches_of(trainer: Any) -> int:
     """Returns the number of batches of the training, including those before it was resumed."""
     return int(trainer.fit_loop.total_batch_idx) + 1
+
+
+def _check(choices: dict[str, Any]) -> None:
+    """Raise `UsageError` for what `RankMonitor` would not take once training starts."""
+    known = set(signature(RankMonitor).parameters) - {"model"}
+    unknown = [name for name in choices if name not in known]
+    if unknown:
+        near = get_close_matches(unknown[0], known, 1)
+        raise UsageError(
+            f"{unknown[0]}: RankMonitor has no such keyword"
+            + (f"; did you mean {near[0]}?" if near else "")
+        )
+    for name in ("max_seconds", "stop"):
+        if name in choices:
+            checked(name, choices[name])
+    own = ("layers", "kinds", "cuda_device")
+    settings: dict[str, Any] = {name: choices[name] for name in own if name in choices}
+    laid_over(Settings(), settings)
 
 
 def _made(events: type, base: type, *arguments: Any) -> Any:

@@ -51,6 +51,8 @@ def test_the_product_is_measured_without_being_formed(
         ({"lora_alpha": 16}, 2.0),
         ({"lora_alpha": 16, "use_rslora": True}, 16 / math.sqrt(8)),
         ({"lora_alpha": 16, "alpha_pattern": {"q_proj": 4}}, 0.5),
+        ({"lora_alpha": 16, "alpha_pattern": {r"^base_model\..*\.q_pro.": 4}}, 0.5),
+        ({"lora_alpha": 16, "alpha_pattern": {"(a+)+q_proj": 4}}, 2.0),
         ({}, 1.0),
     ],
 )
@@ -66,6 +68,8 @@ def test_convolutions_dora_and_diffusers() -> None:
     tensors = {
         "conv.lora_down.weight": random(4, 6, 3, 3),
         "conv.lora_up.weight": random(10, 4, 1, 1),
+        "attn.processor.to_k_lora.down.weight": random(2, 12),
+        "attn.processor.to_k_lora.up.weight": random(8, 2),
         "attn.to_q.lora.down.weight": random(2, 12),
         "attn.to_q.lora.up.weight": random(8, 2),
         "mlp.lora_A.default.weight": random(2, 12),
@@ -77,13 +81,14 @@ def test_convolutions_dora_and_diffusers() -> None:
     assert {name: a.shape for name, a in found.items()} == {
         "conv": (10, 54),
         "attn.to_q": (8, 12),
+        "attn.processor.to_k": (8, 12),
         "mlp": (8, 12),
     }
     assert "DoRA" in found["mlp"].scale_source
     assert not report.layers
     assert {s.parameter for s in report.skipped} == set(tensors)
     assert report.summary.verdict == "full_rank"
-    assert "3 adapters of rank up to 4 use" in report.summary.sentence
+    assert "4 adapters of rank up to 4 use" in report.summary.sentence
 
 
 def test_what_is_no_adapter_is_a_layer_as_before() -> None:

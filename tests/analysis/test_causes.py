@@ -103,6 +103,45 @@ def test_a_small_layer_before_a_normalization_is_fine() -> None:
     assert analyze({"conv.0.weight": w}).summary.verdict == "collapsed"
 
 
+def test_a_head_may_have_as_many_classes_as_the_first_layer_has_inputs() -> None:
+    head = random(3, 128, seed=2)
+    head -= head.mean(axis=0) * (1 - 1e-4)
+    tensors = {"a.weight": random(64, 3), "b.weight": random(128, 64, seed=1), "c.weight": head}
+    assert findings(tensors, "c") == [("softmax", 1, ())]
+
+
+def test_no_softmax_takes_keys_or_experts() -> None:
+    w = random(32, 96)
+    w -= w.mean(axis=0) * (1 - 1e-7)
+    for name in ("layers.0.self_attn.k_proj", "layers.0.mlp.experts.1.w3"):
+        assert findings({f"{name}.weight": w}, name) == [("unexplained", 1, ())]
+
+
+def branch(last: str, norm: str) -> "dict[str, np.ndarray]":
+    """The end of a block, which decayed away, and a LayerNorm that its name stands beside."""
+    return {
+        f"layers.0.{last}.weight": 1e-10 * random(64, 256),
+        f"layers.0.{norm}.weight": np.ones(64),
+        f"layers.0.{norm}.bias": np.zeros(64),
+    }
+
+
+@pytest.mark.parametrize("last, norm", [("linear2", "norm2"), ("output.dense", "output.LayerNorm")])
+def test_a_branch_that_is_added_to_a_residual_may_not_decay(last: str, norm: str) -> None:
+    """torch's TransformerEncoderLayer and BERT normalize the sum, whose scale is the residual's."""
+    report = analyze(branch(last, norm))
+    assert report.summary.verdict == "collapsed"
+    assert findings(branch(last, norm), f"layers.0.{last}") == [("decayed", 64, ())]
+    own = findings(branch("q_proj", "q_norm"), "layers.0.q_proj")
+    assert own == [("small_but_normalized", 0, ())]
+
+
+def test_a_normalization_without_gain_saves_nothing() -> None:
+    w = 1e-13 * random(64, 256)
+    norm = {"conv.1.weight": np.full(64, 1e-13), "conv.1.bias": np.zeros(64)}
+    assert findings({"conv.0.weight": w, **norm}, "conv.0") == [("decayed", 64, ())]
+
+
 def test_dead_channels_are_followed_through_a_kernel() -> None:
     pytest.importorskip("torch")
     first, second = random(32, 16, 3, 3), random(48, 32, 3, 3, seed=1)

@@ -62,6 +62,12 @@ def test_standard_output_on_a_full_disk(name: str, folder: Path) -> None:
 
 
 @unix_only
+def test_closed_standard_streams(folder: Path) -> None:
+    done = shell(f"COMMAND {COMMANDS['analyze']} >&-", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shell("COMMAND missing.th >&- 2>&-", folder).returncode == 2
+
+
 def test_standard_error_on_a_full_disk_leaves_the_exit_code(folder: Path) -> None:
     assert shell("COMMAND missing.th 2> /dev/full", folder).returncode == 2
     assert shell("COMMAND render missing > /dev/full 2> /dev/full", folder).returncode == 1

@@ -209,3 +209,20 @@ def test_dbrx_has_its_experts_one_below_the_other() -> None:
     found = parts(tensors, config)
     assert len(found) == 9
     np.testing.assert_array_equal(found[f"{name}.v1[2]"], experts[2])
+
+
+def test_chatglm_has_gate_and_up_under_the_name_of_one() -> None:
+    name = "layers.0.mlp.dense_"
+    gate, up = random(FFN, H), random(FFN, H) + 1
+    both = {f"{name}h_to_4h.weight": np.vstack([gate, up]), f"{name}4h_to_h.weight": random(H, FFN)}
+    found = parts(both, {"model_type": "chatglm"})
+    np.testing.assert_array_equal(found[f"{name}h_to_4h[gate]"], gate)
+    np.testing.assert_array_equal(found[f"{name}h_to_4h[up]"], up)
+    whole = {**both, f"{name}4h_to_h.weight": random(H, 2 * FFN)}  # of GPT-NeoX
+    assert f"{name}h_to_4h" in parts(whole, {"model_type": "gpt_neox"})
+
+
+def test_stacked_experts_are_linear_layers() -> None:
+    source = numpy_source({"blocks.0.ffn.experts.mlp.w1": random(3 * FFN, H)})
+    matrices, _ = find_matrices(source)
+    assert {matrix.kind for matrix in matrices} == {"linear"}

@@ -39,7 +39,13 @@ QUARTERS = np.concatenate([np.tile(HALVES[:7], (7, 1)), np.repeat(HALVES[:7], 7,
 
 @pytest.mark.parametrize(
     "table",
-    [HALVES, IN_TURN, HALVES[None] * 0.3, QUARTERS, np.vstack([np.zeros((1, 64)), QUARTERS])],
+    [
+        HALVES,
+        IN_TURN[:, None],
+        HALVES[None] * 0.3,
+        QUARTERS,
+        np.vstack([np.zeros((1, 64)), QUARTERS]),
+    ],
     ids=["halves", "in turn", "scaled", "of an image", "with a class token"],
 )
 @pytest.mark.parametrize("name", ["pe", "net.positional_encoding", "decoder_pos_embed"])

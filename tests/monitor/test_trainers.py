@@ -27,6 +27,14 @@ def test_choices_that_make_no_sense(make: Any, package: str) -> None:
         make(every=0)
     with pytest.raises(UsageError, match="^layers, stop: pass this to the RankMonitor"):
         make(RankMonitor(network()), layers="0", stop=True)
+    with pytest.raises(UsageError, match="^max_second: .* did you mean max_seconds"):
+        make(max_second=2)
+    with pytest.raises(UsageError, match="^max_seconds: -1"):
+        make(max_seconds=-1)
+    with pytest.raises(UsageError, match="^layers: "):
+        make(layers="(")
+    with pytest.raises(UsageError, match="^monitor: a Sequential is not a RankMonitor"):
+        make(network())
 
 
 @pytest.mark.parametrize("make, package", BOTH)
