@@ -242,8 +242,7 @@ class LayerResult:
 class Skipped:
     """A skipped tensor and the reason; `invalid` marks a tensor with NaN or infinity.
 
-    `weights` is the number of weights that could not be judged for this reason, 0 for what is no
-    weight matrix (a bias, a buffer).
+    `weights` is the number of weights not judged for this reason, 0 for what is no weight matrix.
     """
 
     parameter: str
@@ -294,8 +293,7 @@ class Summary:
     `verdict` is INVALID if a matrix contains NaN or infinity; `n_invalid` counts such matrices.
     Otherwise it is the worst of the `n_judged` layers that multiply activations, or NOT_ASSESSED if
     `judged_percent` of the model's weights, embeddings included, is too little. The `n_assessed`
-    layers are the linear ones with Q > MIN_Q, as in the 2018 study; `max_rank_loss_percent` is the
-    largest `lost_percent` of these.
+    layers are the linear ones with Q > MIN_Q; `max_rank_loss_percent` is their largest loss.
     """
 
     verdict: Verdict
