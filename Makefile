@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated clean
+.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated release-check clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force
@@ -47,11 +47,16 @@ lint: .venv-standalone/installed ## run ruff, mypy and import-linter
 	.venv-standalone/bin/lint-imports
 
 generated: .venv-standalone/installed ## write the files generated from the code: pages of docs/, the schemas
+	.venv-standalone/bin/python -m scripts.tools.make_attributes
 	.venv-standalone/bin/python -m scripts.tools.make_cli_docs
 	.venv-standalone/bin/python -m scripts.tools.make_schemas
 	.venv-standalone/bin/python -m scripts.tools.make_metrics_docs
 	.venv-standalone/bin/python -m scripts.tools.make_figure_docs
+	.venv-standalone/bin/python -m scripts.tools.make_weightwatcher_docs
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
+
+release-check: .venv-standalone/installed ## build wheel and sdist twice, install and run the wheel in fresh environments (minutes)
+	.venv-standalone/bin/python -m scripts.tools.release_check
 
 clean: ## remove all environments
 	rm -rf .venv .venv-standalone .venv-formats build/urllib3-1.26

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Layer", "RankMonitor", "Report", "__version__", "analyze", "load"]
 # Imported on first use: importing numpy and the readers would slow down --help.
-__getattr__ = lazily(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "Layer": "allennlp_analyze.report",
@@ -22,7 +22,3 @@ __getattr__ = lazily(
         "load": "allennlp_analyze.api",
     },
 )
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -10,7 +10,7 @@ import io
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from allennlp_analyze.analysis.request import Writing
 from allennlp_analyze.analysis.writing import write_alone
@@ -99,9 +99,13 @@ class Report(ModelReport):
         """Returns the contents of report.json."""
         return to_json_dict(self)
 
-    def to_dataframe(self) -> "pandas.DataFrame":
-        """Returns one row per layer with the columns of layers.csv. Raises `ImportError`."""
-        return to_frame(self)
+    def to_dataframe(self, names: Optional[str] = None) -> "pandas.DataFrame":
+        """Returns one row per layer with the columns of layers.csv.
+
+        With `names="weightwatcher"` it has the columns of WeightWatcher's data frame instead.
+        Raises `ImportError` without pandas, `UsageError` for other `names`.
+        """
+        return to_frame(self, names)
 
     def plot(self, kind: str = PLOTS[0]) -> "Figure":
         """Returns a new figure of the model; `kind` is one of `PLOTS`. Raises `UsageError`."""

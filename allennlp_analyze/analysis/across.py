@@ -36,8 +36,9 @@ def follow_dead_units(
         if not units:
             continue
         for other in _takers(matrices, i):
-            if other.name in found and _are_dead(other, units):
-                found[other.name] = _with_dead_inputs(found[other.name], units, matrix.name)
+            if other.name in found and _are_dead(other, units, _sizes(matrix)[0]):
+                each = max(_places(other, _sizes(matrix)[0]), 1)
+                found[other.name] = _with_dead_inputs(found[other.name], units, matrix.name, each)
                 break
     return tuple(found[layer.name] for layer in layers)
 
@@ -52,7 +53,16 @@ def _takers(matrices: Sequence[WeightMatrix], i: int) -> Iterator[WeightMatrix]:
     outputs = _sizes(matrices[i])[0]
     order = [*matrices[i + 1 :], *matrices[:i]]
     right = [m for m in order if _sizes(m)[1] == outputs and m.kind != "embedding"]
+    if matrices[i].kind == "convolution":
+        # A flattened image has all places of a channel, then those of the next.
+        right += [m for m in order if m.kind == "linear" and _places(m, outputs) > 1]
     yield from right[:MOST_TRIED]
+
+
+def _places(matrix: WeightMatrix, channels: int) -> int:
+    """The number of inputs for each channel of a flattened image, 0 if they do not fit."""
+    inputs = _sizes(matrix)[1]
+    return inputs // channels if inputs % channels == 0 else 0
 
 
 def _sizes(matrix: WeightMatrix) -> tuple[int, int]:
@@ -62,7 +72,8 @@ def _sizes(matrix: WeightMatrix) -> tuple[int, int]:
     return outputs, inputs // matrix.surroundings.columns_per_input
 
 
-def _are_dead(matrix: WeightMatrix, units: Sequence[int]) -> bool:
+def _are_dead(matrix: WeightMatrix, units: Sequence[int], of: int) -> bool:
+    """Whether the columns of `units`, out of `of`, have no weights."""
     try:
         of_rows, of_columns = lengths(Entries(matrix.stored(), matrix.decode))
     except TensorError:
@@ -70,23 +81,23 @@ def _are_dead(matrix: WeightMatrix, units: Sequence[int]) -> bool:
     if matrix.shape[0] < matrix.shape[1]:
         of_rows, of_columns = of_columns, of_rows
     of_inputs = of_columns if matrix.surroundings.outputs_first else of_rows
-    each = matrix.surroundings.columns_per_input
-    of_units = np.sqrt(np.sum(of_inputs.reshape(-1, each) ** 2, axis=1))
+    of_units = np.sqrt(np.sum(of_inputs.reshape(of, -1) ** 2, axis=1))
     return bool((of_units[list(units)] <= DEAD_SHARE * np.median(of_units)).all())
 
 
-def _with_dead_inputs(layer: LayerResult, units: tuple[int, ...], source: str) -> LayerResult:
+def _with_dead_inputs(
+    layer: LayerResult, units: tuple[int, ...], source: str, each: int
+) -> LayerResult:
+    """Returns `layer` with the finding that the inputs of `units`, `each` for one, are dead."""
     evidence = layer.evidence
-    if evidence is None or any(f.cause is Cause.DEAD_INPUTS for f in evidence.findings):
+    if evidence is None:
         return layer
-    finding = Finding(
-        Cause.DEAD_INPUTS,
-        0,
-        is_harmless=False,
-        units=units,
-        is_lost=False,
-        note=f"the dead units of {source}",
-    )
-    findings = (*evidence.findings, finding)
+    known = [f for f in evidence.findings if f.cause is Cause.DEAD_INPUTS]
+    inputs = tuple(unit * each + place for unit in units for place in range(each))
+    if any(f.is_lost or f.note or f.units != inputs for f in known):
+        return layer
+    note = f"the dead units of {source}" + (f", {each} inputs for each" if each > 1 else "")
+    finding = Finding(Cause.DEAD_INPUTS, 0, False, units=units, is_lost=False, note=note)
+    findings = (*(f for f in evidence.findings if f not in known), finding)
     reason = "; ".join(in_words(one, layer.M) for one in findings)
     return replace(layer, evidence=replace(evidence, findings=findings, reason=reason))

@@ -47,21 +47,24 @@ class _Side:
 
 
 def find_causes(
-    matrix: WeightMatrix, judged: Judged, known: Optional[Known] = None
+    matrix: WeightMatrix,
+    judged: Judged,
+    known: Optional[Known] = None,
+    faint: Sequence[int] = (),
 ) -> tuple[Finding, ...]:
     """Returns the findings on `matrix`: groups of directions with a cause each.
 
     Every lost direction is in one group. Weak directions are in one only if a cause explains them.
     `known` is the Gram matrix of the side of the smaller dimension (of a square, its columns).
-    Without it the entries are read again, if there are lost or weak directions. Raises
-    `TensorError`.
+    Without it the entries are read again, if there are lost or weak directions. `faint` are dead
+    units of the side of the larger dimension, which lose no direction. Raises `TensorError`.
     """
     m = min(matrix.shape)
     if judged.start_ratio == 0:
         return (Finding(Cause.ZERO, m, False),)
     if judged.has_decayed:
         return (_decayed(matrix, m),)
-    found: list[Finding] = []
+    found: list[Finding] = list(_without_loss(matrix, faint))
     if judged.has_spikes:
         found.append(Finding(Cause.SPIKES_GREW, 0, True, is_lost=False))
     if judged.is_hidden:
@@ -76,6 +79,35 @@ def find_causes(
         cause = Cause.BULK_SUNK if judged.is_sunk else Cause.UNEXPLAINED
         explained.append(Finding(cause, left, cause.is_harmless))
     return (*found, *explained)
+
+
+def _without_loss(matrix: WeightMatrix, units: Sequence[int]) -> Iterator[Finding]:
+    """Yields a finding on dead `units` of the longer side; an embedding has unused rows, always."""
+    rows, columns = matrix.shape
+    around = matrix.surroundings
+    is_output = (rows > columns) == around.outputs_first
+    if not units or matrix.kind == "embedding":
+        return
+    if is_output and around.is_last and matrix.kind == "linear":
+        cause = Cause.UNUSED_ROWS
+    else:
+        cause = Cause.DEAD_OUTPUTS if is_output else Cause.DEAD_INPUTS
+    each = 1 if is_output else around.columns_per_input
+    named, note = _named(np.asarray(units), each)
+    if note == "":
+        yield Finding(cause, 0, cause.is_harmless, units=named, is_lost=False)
+
+
+def _named(units: np.ndarray, each: int) -> tuple[tuple[int, ...], str]:
+    """Returns the channels whose `each` columns are all in `units`, or the columns and a note."""
+    note = ""
+    if each > 1:
+        channels, columns = np.unique(units // each, return_counts=True)
+        if (columns == each).all():
+            units = channels
+        else:
+            note = "columns of the unfolded kernel"
+    return tuple(int(unit) for unit in units), note
 
 
 def _decayed(matrix: WeightMatrix, m: int) -> Finding:
@@ -160,21 +192,8 @@ def _about_units(matrix: WeightMatrix, side: _Side, units: np.ndarray, evidence:
     else:
         cause = Cause.DEAD_OUTPUTS if side.is_output else Cause.DEAD_INPUTS
     each = 1 if side.is_output else matrix.surroundings.columns_per_input
-    named, note = units, ""
-    if each > 1:
-        channels, columns = np.unique(units // each, return_counts=True)
-        if (columns == each).all():
-            named = channels
-        else:
-            note = "columns of the unfolded kernel"
-    return Finding(
-        cause,
-        len(units),
-        cause.is_harmless,
-        evidence,
-        tuple(int(unit) for unit in named),
-        note=note,
-    )
+    named, note = _named(units, each)
+    return Finding(cause, len(units), cause.is_harmless, evidence, named, note=note)
 
 
 def _energy(side: _Side, axes: np.ndarray) -> float:

@@ -37,6 +37,7 @@ from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
 from allennlp_analyze.matrices.surroundings import with_surroundings
+from allennlp_analyze.matrices.vectors import with_invalid_vectors
 from allennlp_analyze.options.choices import material
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
@@ -220,7 +221,8 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
-    everything_skipped = (*skipped, *found.skipped, *not_measured)
+    vectors = with_invalid_vectors(source, skipped)
+    everything_skipped = (*vectors, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),

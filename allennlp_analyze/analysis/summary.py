@@ -7,6 +7,7 @@ from typing import Callable, Optional, TypeVar
 
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.results.adapter import AdapterResult
+from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.layer import LayerResult, Skipped, Summary
 from allennlp_analyze.results.verdict import (
     JUDGED_KINDS,
@@ -108,16 +109,29 @@ def _is_within_another(layer: LayerResult, analyzed: Collection[tuple[str, Optio
 
 
 def other_findings(layers: Sequence[LayerResult]) -> tuple[str, ...]:
-    """Returns a line if layers that have no part in the verdict have lost rank."""
+    """Returns lines on what the verdict on the model does not say.
+
+    Layers outside the verdict that have lost rank, and dead units that lose no direction.
+    """
     found = [
         layer
         for layer in layers
         if layer.kind not in JUDGED_KINDS and layer.verdict.is_worse_than(Verdict.FULL_RANK)
     ]
-    if not found:
-        return ()
-    named = enumerated([f"{x.name} ({x.kind}, {x.verdict})" for x in found], NAMED)
-    return (f"outside the verdict, not at full rank: {named}",)
+    lines = []
+    if found:
+        named = enumerated([f"{x.name} ({x.kind}, {x.verdict})" for x in found], NAMED)
+        lines.append(f"outside the verdict, not at full rank: {named}")
+    dead = [(x.name, _dead_without_loss(x)) for x in layers]
+    named = enumerated([f"{name} ({units})" for name, units in dead if units], NAMED)
+    if named:
+        lines.append(f"dead units that lose no direction: {named}")
+    return tuple(lines)
+
+
+def _dead_without_loss(layer: LayerResult) -> int:
+    findings = layer.evidence.findings if layer.evidence else ()
+    return sum(len(x.units) for x in findings if x.cause is Cause.DEAD_OUTPUTS and not x.count)
 
 
 def _verdict(
@@ -145,7 +159,7 @@ def _layers(number: int) -> str:
 def _invalid_sentence(invalid: Sequence[Skipped], others: str) -> str:
     first = f"{invalid[0].parameter}: {invalid[0].reason}"
     word, many = _word(Verdict.INVALID), len(invalid)
-    which = "a matrix contains" if many == 1 else f"{many} matrices contain"
+    which = "a weight contains" if many == 1 else f"{many} weights contain"
     return f"{word}: {which} NaN or infinity ({first}). The others: {others}"
 
 

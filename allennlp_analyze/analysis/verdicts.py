@@ -16,7 +16,7 @@ UNITS = frozenset(
     (Cause.DEAD_OUTPUTS, Cause.DEAD_INPUTS, Cause.COPIED_OUTPUTS, Cause.COPIED_INPUTS)
 )
 # Dead and copied units are the verdict as long as they are fewer than this share of the directions.
-MOST_UNITS = 0.5
+MOST_UNITS = 0.25
 NAMED_UNITS = 12
 
 
@@ -36,7 +36,7 @@ def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence
             lost, start_ratio=judged.start_ratio, noise_floor=floor
         )
     known = None if found.gram is None else Known(found.gram, found.scale, float(values[-1]))
-    findings = find_causes(matrix, judged, known)
+    findings = find_causes(matrix, judged, known, found.faint)
     verdict, evidence = decided(judged, findings, m)
     return verdict, replace(evidence, noise_floor=floor)
 

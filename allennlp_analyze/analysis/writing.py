@@ -10,12 +10,14 @@ from pathlib import Path
 from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, only_writer
 from allennlp_analyze.analysis.request import Writing
 from allennlp_analyze.errors import Advice, Message, OutputError
+from allennlp_analyze.reports.annotations import JUNIT
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.reports.figures.plots import FIGURES_PER_MODEL, write_plots
 from allennlp_analyze.reports.html.model import PAGE, write_html
 from allennlp_analyze.reports.json import write_json
 from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz import write_npz
+from allennlp_analyze.reports.weightwatcher import PEER_TABLE
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.storage.files import TEMPORARY_SUFFIX, check_directory, make_directory
 from allennlp_analyze.storage.locks import LOCK
@@ -126,6 +128,9 @@ def _replace_all(directory: Path, new: Path) -> None:
     if (directory / PLOTS).is_symlink():
         (directory / PLOTS).unlink()  # not what it leads to
     shutil.rmtree(directory / PLOTS, ignore_errors=True)
+    for name in (JUNIT, PEER_TABLE):  # of the earlier run; the command writes them on request
+        with contextlib.suppress(OSError):
+            (directory / name).unlink()
     for name in FILES:
         (new / name).replace(directory / name)
 

@@ -8,6 +8,7 @@ from allennlp_analyze.text.lines import one_line
 
 if TYPE_CHECKING:
     from allennlp_analyze.results.layer import ModelReport
+    from allennlp_analyze.series.results import SeriesReport
     from allennlp_analyze.zoo.results import ZooReport
 
 FAILED = 3
@@ -31,6 +32,25 @@ def gate_of_zoo(report: "ZooReport", fail_on: str) -> int:
         if model.outcome.summary is not None and fails(model.outcome.summary.verdict, fail_on)
     ]
     return name_failed(found, "models")
+
+
+def gate_of_series(report: "SeriesReport", fail_on: str) -> int:
+    """Returns the exit code of a series: 3 if a layer fails at the last checkpoint, or the model.
+
+    A layer that was so from the first checkpoint on fails, too.
+    """
+    from allennlp_analyze.results.failing import fails
+    from allennlp_analyze.series.wording import trouble
+
+    found = [
+        f"{track.layer}: {trouble(track, report)}"
+        for track in report.went_wrong
+        if fails(track.last.verdict, fail_on)
+    ]
+    last = report.last
+    if not found and last is not None and last.verdict and fails(last.verdict, fail_on):
+        found = [f"{last.label}: {one_line(last.sentence)}"]
+    return name_failed(found, "layers")
 
 
 def name_failed(lines: Sequence[str], what: str) -> int:

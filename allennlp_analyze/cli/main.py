@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional, Protocol
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.cli import compare as cli_compare
 from allennlp_analyze.cli import render as cli_render
+from allennlp_analyze.cli import series as cli_series
 from allennlp_analyze.cli import zoo as cli_zoo
 from allennlp_analyze.cli.exits import finish, guarded
 from allennlp_analyze.cli.gate import gate
@@ -50,7 +51,7 @@ class Subcommand(Protocol):
 
 
 SUBCOMMANDS: "dict[str, Subcommand]" = {
-    module.NAME: module for module in (cli_compare, cli_render, cli_zoo)
+    module.NAME: module for module in (cli_compare, cli_render, cli_series, cli_zoo)
 }
 
 
@@ -83,7 +84,7 @@ def _analyze(args: argparse.Namespace) -> int:
 
 
 def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
-    written = [*outcome.written, *_junit(outcome, args)]
+    written = [*outcome.written, *_written_too(outcome, args)]
     if args.json:
         from allennlp_analyze.reports.json import report_text
 
@@ -118,16 +119,21 @@ def _print(outcome: "Outcome", args: argparse.Namespace) -> None:
         print(github_annotations(outcome.report), end="")
 
 
-def _junit(outcome: "Outcome", args: argparse.Namespace) -> list[Path]:
-    """Write junit.xml beside the report if it is wanted; returns its path."""
-    if args.annotate != "junit":
-        return []
-    from allennlp_analyze.reports.annotations import JUNIT, junit_xml
-    from allennlp_analyze.storage.files import write_text
+def _written_too(outcome: "Outcome", args: argparse.Namespace) -> list[Path]:
+    """Write the files beside the report that are wanted for other tools; returns their paths."""
+    directory, paths = outcome.written[0].parent, []
+    if args.annotate == "junit":
+        from allennlp_analyze.reports.annotations import JUNIT, junit_xml
+        from allennlp_analyze.storage.files import write_text
 
-    path = outcome.written[0].parent / JUNIT
-    write_text(path, junit_xml(outcome.report))
-    return [path]
+        paths.append(directory / JUNIT)
+        write_text(paths[-1], junit_xml(outcome.report))
+    if args.weightwatcher:
+        from allennlp_analyze.reports.weightwatcher import PEER_TABLE, write_peer_csv
+
+        paths.append(directory / PEER_TABLE)
+        write_peer_csv(outcome.report, paths[-1])
+    return paths
 
 
 class _InstallPlugin(argparse.Action):

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Union
 
 from allennlp_analyze.cli.exits import EXIT_CODES
 from allennlp_analyze.cli.wording import flag
+from allennlp_analyze.errors import Advice, OptionError
 from allennlp_analyze.options.option import Option, Place, Section, Table, options_at
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
@@ -29,6 +30,7 @@ SEVERAL = (
     "; one model at a time: `allennlp-analyze compare A B` compares models,"
     " `allennlp-analyze zoo DIRECTORY` analyzes many"
 )
+OUTPUT = flag(TABLE["directory"])
 # AllenNLP adds this option to its own subcommands.
 OF_ALLENNLP = "include_packages"
 
@@ -49,6 +51,8 @@ class Parser(argparse.ArgumentParser):
         if not unknown:
             return SEVERAL if any(action.dest == "archive" for action in self._actions) else ""
         known = [name for action in self._actions for name in action.option_strings]
+        if unknown[0].startswith("-o") and OUTPUT in known:
+            return f"; did you mean {OUTPUT}?"
         close = difflib.get_close_matches(unknown[0], known, 1)
         return f"; did you mean {close[0]}?" if close else ""
 
@@ -107,7 +111,18 @@ def chosen(args: argparse.Namespace, place: Place, table: Table = TABLE) -> Mapp
     options = options_at(place, table)
     given = {name: getattr(args, name) for name in options}
     values = {
-        name: option.default if given[name] is None else option.checked(given[name])
+        name: option.default if given[name] is None else _checked(option, given[name])
         for name, option in options.items()
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _checked(option: Option, value: object) -> Any:
+    """Returns the parsed value. Raises `OptionError`, which says what -o is not."""
+    try:
+        return option.checked(value)
+    except OptionError as error:
+        if option.short != "o":
+            raise
+        meant = Advice("directory", "the directory for the reports is {}")
+        raise OptionError(error.option, error.reason, meant) from None

@@ -20,7 +20,10 @@ def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
     try:
         import torch
     except ImportError:
-        warn("no GPU: torch is not installed; computing on the CPU")
+        warn(
+            "no GPU: torch is not installed (pip install 'allennlp_analyze[torch]'); computing on"
+            " the CPU"
+        )
         return gram_spectrum
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
         warn(f"no GPU: there is no CUDA device {index}; computing on the CPU")

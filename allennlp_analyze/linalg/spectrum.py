@@ -8,6 +8,7 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.linalg.deflation import deflated
+from allennlp_analyze.linalg.faint import faint_rows
 from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum
 from allennlp_analyze.linalg.low_rank import all_values
 from allennlp_analyze.linalg.refine import smallest_singular_values
@@ -43,7 +44,8 @@ class Spectrum:
 
     `entry_std` is the standard deviation of the matrix's entries, in the units of the weights;
     `method` is "gram" or "svd". `gram` is the Gram matrix of `scale` times the matrix, if its
-    smallest eigenvalues are exact enough for their vectors, else None.
+    smallest eigenvalues are exact enough for their vectors, else None. `faint` are the indices of
+    dead rows (of columns, if there are more columns), see `linalg.faint`.
     """
 
     singular_values: np.ndarray = field(repr=False)
@@ -52,6 +54,7 @@ class Spectrum:
     method: str
     gram: Optional[np.ndarray] = field(default=None, repr=False)
     scale: float = 1.0
+    faint: tuple[int, ...] = ()
 
 
 def spectrum(
@@ -98,9 +101,9 @@ def spectrum(
     std = _entry_std(total, scale, values, entries.size)
     limits = tolerances(values, matrix.shape, dtype, loose)
     intact = gram is not None and _lost_digits(gram.eigenvalues) == 0
-    return Spectrum(
-        values, std, limits, method, gram.matrix if gram is not None and intact else None, scale
-    )
+    kept = gram.matrix if gram is not None and intact else None
+    faint = faint_rows(entries, float(np.linalg.norm(values / values[0]) * values[0]))
+    return Spectrum(values, std, limits, method, kept, scale, faint)
 
 
 def _lost_digits(eigenvalues: np.ndarray) -> int:

@@ -220,7 +220,7 @@ class _Finder:
 
     def _layer_name(self, parameter: str) -> str:
         layer = parameter[: -len(".weight")] if parameter.endswith(".weight") else parameter
-        return parameter if layer in self.source.tensors else layer
+        return parameter if not layer or layer in self.source.tensors else layer
 
     def _part_name(self, name: str, parameter: str, label: Optional[str]) -> str:
         config = self.source.config

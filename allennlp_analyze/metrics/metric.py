@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.results.attribute import read_key
 from allennlp_analyze.results.layer import LayerResult, PowerLaw
 
 # Kinds of values: a number; a whole number that every layer has; one that may be missing; text.
@@ -78,8 +79,8 @@ class Metric:
 
     Written: `kind` is FLOAT, WHOLE, COUNT or TEXT; `nullable` says that it may be null although it
     is not computed here; `schema` has further keywords of JSON Schema. `columns` are its names in
-    layers.csv and data frames; by default the key with an underscore for the dot. If it is not
-    `in_report`, it is only shown.
+    layers.csv and data frames; by default the key with an underscore for the dot. An attribute of
+    layers has the same name, or one of `attributes`. If it is not `in_report`, it is only shown.
 
     Explained: `description` is one ASCII sentence for schemas and column titles. `label`, `formula`
     and `meaning` are the texts of the page. docs/metrics.md has them under `section`, with its
@@ -98,6 +99,7 @@ class Metric:
     nullable: bool = False
     schema: Mapping[str, Any] = field(default_factory=dict)
     columns: Optional[tuple[str, ...]] = None
+    attributes: tuple[str, ...] = ()
     in_report: bool = True
     label: str = ""
     formula: str = ""
@@ -129,9 +131,4 @@ class Metric:
         """Returns the value of `layer`, or None if it or its object is undefined."""
         if self.compute is not None:
             return layer.metrics.get(self.key)
-        found: Any = layer
-        for part in self.key.split("."):
-            if found is None:
-                return None
-            found = found[part] if isinstance(found, Mapping) else getattr(found, part)
-        return found
+        return read_key(layer, self.key)

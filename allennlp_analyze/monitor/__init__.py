@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
 
 __all__ = ["RankMonitor", "hugging_face_callback", "lightning_callback"]
-__getattr__ = lazily(
+__getattr__, __dir__ = lazily(
     __name__,
     {
         "RankMonitor": "allennlp_analyze.monitor.monitor",

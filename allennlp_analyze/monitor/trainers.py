@@ -266,4 +266,5 @@ def _first_of(packages: tuple[str, ...], what: str) -> Any:
     broken = [error for error in failures if not isinstance(error, ModuleNotFoundError)]
     if broken:
         raise UsageError(f"{what}: failed to import {root} ({broken[0]})")
-    raise UsageError(f"{what}: {root} is not installed; pip install {root}")
+    what_to_install = "'allennlp_analyze[lightning]'" if root == "lightning" else root
+    raise UsageError(f"{what}: {root} is not installed; pip install {what_to_install}")

@@ -93,7 +93,7 @@ ANALYZING: tuple[Option, ...] = (
         "jobs",
         COUNT,
         Section.MACHINE,
-        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.LIBRARY),
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.SERIES, Place.LIBRARY),
         "analyze N layers at a time",
         default_says="one per core",
         metavar="N",
@@ -131,7 +131,7 @@ ANALYZING: tuple[Option, ...] = (
         "key",
         Values(values.text_of, "a key, or a path of keys with dots"),
         Section.WEIGHTS,
-        ONE_MODEL,
+        (*ONE_MODEL, Place.SERIES),
         "read only the state dict under this key of a weights file, such as `ema` or"
         " `models.generator`",
         metavar="NAME",
@@ -180,6 +180,8 @@ ANALYZING: tuple[Option, ...] = (
         default="",
         metavar="JSON",
         short="o",
+        # As in AllenNLP's commands; `zoo` is none of them, and -o is a directory elsewhere.
+        elsewhere={Place.ZOO: {"short": ""}},
     ),
     Option(
         "include_packages",

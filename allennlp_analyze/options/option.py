@@ -14,6 +14,7 @@ class Place(enum.Enum):
     ANALYZE = "allennlp-analyze"
     COMPARE = "allennlp-analyze compare"
     ZOO = "allennlp-analyze zoo"
+    SERIES = "allennlp-analyze series"
     RENDER = "allennlp-analyze render"
     MANIFEST = "the options in a manifest"
     LIBRARY = "the keywords of allennlp_analyze.analyze"
@@ -26,8 +27,8 @@ class Place(enum.Enum):
 Places = tuple[Place, ...]
 # The places of most options: analysis of one model, of many, and comparison.
 ONE_MODEL = (Place.ANALYZE, Place.MANIFEST, Place.LIBRARY)
-EVERY_MODEL = (Place.ANALYZE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
-EVERYWHERE = (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.MANIFEST, Place.LIBRARY)
+EVERY_MODEL = (Place.ANALYZE, Place.ZOO, Place.SERIES, Place.MANIFEST, Place.LIBRARY)
+EVERYWHERE = (*EVERY_MODEL, Place.COMPARE)
 # An option of these places is one of every command.
 COMMANDS = tuple(place for place in Place if place.value.startswith(Place.ANALYZE.value))
 MONITORS = (Place.MONITOR, Place.CALLBACK, Place.ALLENNLP)

@@ -1,7 +1,7 @@
 """The options that say what is checked, written, shown and watched, each defined once."""
 
 from allennlp_analyze.options import values
-from allennlp_analyze.options.common import COUNT, FILE, switch
+from allennlp_analyze.options.common import COUNT, FILE, SWITCH, switch
 from allennlp_analyze.options.names import (
     ANNOTATIONS,
     FAIL_ON,
@@ -30,11 +30,17 @@ PRESENTING: tuple[Option, ...] = (
         "fail_on",
         Values(values.one_of(FAIL_ON), ", ".join(FAIL_ON)),
         Section.CHECK,
-        (Place.ANALYZE, Place.ZOO),
+        (Place.ANALYZE, Place.ZOO, Place.SERIES),
         "exit with 3 if a layer that counts, or the model, has this verdict or a worse one, and"
         " name it on standard error",
         metavar=f"{{{','.join(FAIL_ON)}}}",
         material=False,
+        elsewhere={
+            Place.SERIES: {
+                "help": "exit with 3 if a layer that counts, or the model, has this verdict or a"
+                " worse one at the last checkpoint; with --watch, end the watch then"
+            }
+        },
     ),
     Option(
         "annotate",
@@ -60,7 +66,7 @@ PRESENTING: tuple[Option, ...] = (
         "directory",
         Values(values.path, "a path"),
         Section.OUTPUT,
-        (Place.ANALYZE, Place.COMPARE, Place.ZOO),
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.SERIES),
         "directory for the reports",
         default_says="analysis/<archive name>",
         metavar="DIR",
@@ -68,6 +74,7 @@ PRESENTING: tuple[Option, ...] = (
         material=False,
         elsewhere={
             Place.ZOO: {"default_says": "analysis/<manifest name>"},
+            Place.SERIES: {"default_says": "analysis/<directory name>-series"},
             Place.COMPARE: {
                 "help": "write compare.json and the page compare.html into this directory",
                 "default_says": "",
@@ -77,11 +84,12 @@ PRESENTING: tuple[Option, ...] = (
     switch(
         "force",
         Section.OUTPUT,
-        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.WRITE),
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.SERIES, Place.WRITE),
         "replace an existing report in the directory",
         material=False,
         elsewhere={
             Place.ZOO: {"help": "replace an existing zoo in the directory"},
+            Place.SERIES: {"help": "analyze every checkpoint again, not only what is new"},
             Place.COMPARE: {"help": "replace an existing comparison in the directory"},
         },
     ),
@@ -131,11 +139,21 @@ PRESENTING: tuple[Option, ...] = (
         metavar=f"{{{','.join(PLOT_FORMATS)}}}",
     ),
     switch(
+        "weightwatcher",
+        Section.OUTPUT,
+        (Place.ANALYZE,),
+        "also write weightwatcher.csv: the layers in the columns of WeightWatcher",
+        material=False,
+    ),
+    switch(
         "json",
         Section.OUTPUT,
-        (Place.ANALYZE, Place.COMPARE),
+        (Place.ANALYZE, Place.COMPARE, Place.SERIES),
         "print report.json instead of the table",
-        elsewhere={Place.COMPARE: {"help": "print the comparison as JSON instead of the table"}},
+        elsewhere={
+            Place.COMPARE: {"help": "print the comparison as JSON instead of the table"},
+            Place.SERIES: {"help": "print series.json instead of the table"},
+        },
         material=False,
     ),
     switch(
@@ -149,13 +167,14 @@ PRESENTING: tuple[Option, ...] = (
     switch(
         "quiet",
         Section.OUTPUT,
-        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.LIBRARY),
+        (Place.ANALYZE, Place.COMPARE, Place.ZOO, Place.SERIES, Place.LIBRARY),
         "print only the verdict on the model",
         short="q",
         material=False,
         elsewhere={
             Place.COMPARE: {"help": "print only errors (and JSON if requested)"},
             Place.ZOO: {"help": "print only errors"},
+            Place.SERIES: {"help": "print only the verdict on the training"},
             Place.LIBRARY: {"default": True, "help": "show no progress"},
         },
     ),
@@ -186,7 +205,7 @@ PRESENTING: tuple[Option, ...] = (
         "workers",
         COUNT,
         Section.WORKERS,
-        (Place.ZOO,),
+        (Place.ZOO, Place.SERIES),
         "processes on this machine, one model each; a model starts when its estimated size fits"
         " into memory",
         default_says="one per core",
@@ -199,6 +218,26 @@ PRESENTING: tuple[Option, ...] = (
         (Place.ZOO,),
         "analyze on the Dask cluster with this scheduler, such as tcp://host:8786",
         metavar="ADDRESS",
+    ),
+    Option(
+        "watch",
+        SWITCH,
+        Section.WORKERS,
+        (Place.SERIES,),
+        "wait for new checkpoints, and say at once what went wrong; end it with Ctrl-C",
+        default=False,
+        material=False,
+    ),
+    Option(
+        "interval",
+        Values(values.positive(), "seconds"),
+        Section.WORKERS,
+        (Place.SERIES,),
+        "with --watch: look this often; a checkpoint is analyzed once its files have not changed"
+        " for as long",
+        default=10.0,
+        metavar="SECONDS",
+        material=False,
     ),
     Option(
         "max_seconds",

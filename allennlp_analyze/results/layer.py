@@ -9,6 +9,7 @@ import numpy as np
 
 from allennlp_analyze.results.adapter import AdapterResult
 from allennlp_analyze.results.attention import AttentionLogits
+from allennlp_analyze.results.attributes import LayerAttributes
 from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.reference import ReferenceComparison
@@ -110,23 +111,14 @@ class PowerLaw:
     comparisons: Optional[dict[str, Comparison]] = None
 
 
-class _Scalar:
-    """An attribute of a layer that is one of its `metrics`, of the same name."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._key = name
-
-    def __get__(self, layer: "LayerResult", owner: Optional[type] = None) -> Optional[float]:
-        return layer.metrics.get(self._key)
-
-
 @dataclass(frozen=True)
-class LayerResult:
+class LayerResult(LayerAttributes):
     """All measurements of one matrix W (N x M, N >= M).
 
     `singular_values` (M,) are float64 and descending. `shape` is the shape of the matrix in the
-    model (rows x columns). `metrics` are the catalogue's scalars of the spectrum, by key; the
-    well-known ones are also attributes. An undefined number is None, never NaN.
+    model (rows x columns). `metrics` are the catalogue's scalars of the spectrum, by key. Every
+    number is an attribute, too, named like its column in layers.csv: `alpha` is `power_law.alpha`,
+    `mp_lambda_plus` is `marchenko_pastur.lambda_plus`. An undefined number is None, never NaN.
     """
 
     name: str
@@ -150,16 +142,6 @@ class LayerResult:
     warnings: tuple[str, ...] = ()
     evidence: Optional[Evidence] = None
     uncertainty: Optional[AlphaUncertainty] = None
-
-    condition_number = _Scalar()
-    frobenius_norm = _Scalar()
-    stable_rank = _Scalar()
-    effective_rank = _Scalar()
-    entropy = _Scalar()
-    log_norm = _Scalar()
-    log_spectral_norm = _Scalar()
-    alpha_weighted = _Scalar()
-    log_alpha_norm = _Scalar()
 
     @property
     def M(self) -> int:
@@ -290,7 +272,7 @@ class ToolInfo:
 class Summary:
     """The model in a few numbers. Means skip layers without the number.
 
-    `verdict` is INVALID if a matrix contains NaN or infinity; `n_invalid` counts such matrices.
+    `verdict` is INVALID if a tensor contains NaN or infinity; `n_invalid` counts such tensors.
     Otherwise it is the worst of the `n_judged` layers that multiply activations, or NOT_ASSESSED if
     `judged_percent` of the model's weights, embeddings included, is too little. The `n_assessed`
     layers are the linear ones with Q > MIN_Q; `max_rank_loss_percent` is their largest loss.

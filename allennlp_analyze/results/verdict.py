@@ -37,7 +37,7 @@ class Verdict(str, Enum):
     other. (`<` compares the
     strings.) `words` is the text for a layer, `model_words` that for a whole model.
 
-    DEAD_UNITS: the lost directions are those of dead units, and most units live. HIDDEN: rounding
+    DEAD_UNITS: the lost directions are those of dead units, fewer than a quarter. HIDDEN: rounding
     to the stored precision hides the smallest directions, so nobody can tell. UNTRAINED and
     CONCENTRATED are said of adapters, and of models that are adapters. INVALID applies only to
     models: a matrix with NaN or infinity is not a layer of a report.

@@ -8,4 +8,4 @@ if TYPE_CHECKING:
     from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 
 __all__ = ["ZooRequest", "run_zoo"]
-__getattr__ = lazily(__name__, dict.fromkeys(__all__, "allennlp_analyze.zoo.run"))
+__getattr__, __dir__ = lazily(__name__, dict.fromkeys(__all__, "allennlp_analyze.zoo.run"))

@@ -1,38 +1,26 @@
 """Runs a zoo: analyzes each model as its own unit, in parallel and resumable, and reports all."""
 
-import contextlib
-import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, TypeVar
+from typing import Optional, TypeVar
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits
-from allennlp_analyze.errors import Advice, AnalyzeError, Message, OptionError, OutputError
-from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.errors import Advice, OptionError, OutputError
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.storage.files import check_directory, make_directory, write_text
-from allennlp_analyze.storage.locks import LOCK, only_run
-from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.storage.files import check_directory
+from allennlp_analyze.storage.locks import LOCK
 from allennlp_analyze.text.redaction import redacted_url
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.earlier import earlier_outcomes
-from allennlp_analyze.zoo.engine.dask import Dask
 from allennlp_analyze.zoo.engine.processes import (
-    Engine,
     EngineLost,
-    Processes,
-    WorkerDied,
-    completed,
-    estimated_bytes,
 )
 from allennlp_analyze.zoo.manifest.reading import (
     Choices,
@@ -46,27 +34,17 @@ from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
 from allennlp_analyze.zoo.reports.plots import PLOTS, write_zoo_plots
-from allennlp_analyze.zoo.results import DONE, FAILED, ModelOutcome, ZooModel, ZooReport
+from allennlp_analyze.zoo.results import DONE, ModelOutcome, ZooModel, ZooReport
 from allennlp_analyze.zoo.summary import summarize_zoo
-from allennlp_analyze.zoo.unit import (
-    Returned,
-    Token,
-    Unit,
-    analyze_anywhere,
-    failure,
-    kept,
-    make_unit,
-    receive,
-)
+from allennlp_analyze.zoo.unit import Unit, make_unit
+from allennlp_analyze.zoo.work import RUNNING, analyze_units, engine_for, only_run_of, stopped
 
 ZOO, LAYERS, MODELS_TABLE, PAGE = "zoo.json", "zoo.csv", "zoo-models.csv", "index.html"
 MODELS = "models"
-RUNNING = ".zoo-running"
 GO_ON_OR_ANEW = (
     Advice("resume", "use {} to continue it", switch=True),
     Advice("force", "or {} to start over", switch=True),
 )
-DIED = "the process that analyzed it died; it may have run out of memory"
 
 
 @dataclass(frozen=True)
@@ -133,13 +111,13 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     root = zoo.directory
     units = _units(manifest, zoo, settings)
     _check_output(root, zoo)
-    engine = _engine(zoo, len(units))
-    with _only_run(root) as token:
+    engine = engine_for(zoo.workers, zoo.dask, len(units))
+    with only_run_of(root) as token:
         outcomes = {} if zoo.force else earlier_outcomes(units, zoo.retry_failed)
         try:
-            _analyze(units, outcomes, token, engine, zoo.quiet)
+            analyze_units(units, outcomes, token, engine, zoo.quiet)
         except (KeyboardInterrupt, EngineLost) as stop:
-            raise _stopped(stop, root, len(outcomes), len(units)) from None
+            raise stopped(stop, root, len(outcomes), len(units)) from None
         report = _report(manifest, units, outcomes, zoo, settings)
         report = replace(report, seconds=time.perf_counter() - started)
         return ZooOutcome(report, tuple(_write(report, root, zoo.plot_format)))
@@ -184,82 +162,12 @@ def _absolute(path: Text) -> Text:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def _engine(zoo: ZooRequest, models: int) -> Engine:
-    if zoo.dask is not None:
-        return Dask(zoo.dask)
-    return Processes(max(1, min(zoo.workers or this_machine().cores, models)))
-
-
 def _check_output(root: Path, zoo: ZooRequest) -> None:
     """Check before any work that the zoo can be written and replaces none by accident."""
     check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), (MODELS, PLOTS))
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
         raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
-
-
-@contextlib.contextmanager
-def _only_run(root: Path) -> Iterator[Token]:
-    """Lock the directory against other runs; yields the token by which workers recognize it."""
-    make_directory(root)
-    token = Token(root.absolute() / RUNNING, secrets.token_hex(16))
-    with only_run(root, partial(_process, token.path)):
-        write_text(token.path, json.dumps({"process": os.getpid(), "token": token.secret}))
-        try:
-            yield token
-        finally:
-            with contextlib.suppress(OSError):
-                token.path.unlink()
-
-
-def _process(path: Path) -> Optional[int]:
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["process"])
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
-        return None
-
-
-def _analyze(
-    units: Sequence[Unit],
-    outcomes: dict[int, ModelOutcome],
-    token: Token,
-    engine: Engine,
-    quiet: bool,
-) -> None:
-    """Analyze every unit without an outcome and add its outcome."""
-    missing = [index for index in range(len(units)) if index not in outcomes]
-    if not missing:
-        return
-    todo = [units[index] for index in missing]
-    sizes = [estimated_bytes(unit.reading.archive, unit.settings) for unit in todo]
-    work = partial(analyze_anywhere, token)
-    results = completed(work, todo, sizes, engine)
-    failed = 0
-    bar = progress_bar("model", len(units), quiet=quiet, done=len(outcomes))
-    with contextlib.closing(results), bar as progress:
-        for place, result in results:
-            outcome = _received(todo[place], result)
-            outcomes[missing[place]] = outcome
-            failed += outcome.status == FAILED
-            progress.advance(note=f"{failed} failed" if failed else "")
-
-
-def _received(unit: Unit, result: Callable[[], Returned]) -> ModelOutcome:
-    try:
-        return receive(result(), unit)
-    except WorkerDied:
-        reason = DIED
-    except Exception as error:  # from the connection to the worker; the other models must continue
-        reason = f"unexpected {type(error).__name__}: {error}"
-    return kept(failure(unit.digest, reason), unit.directory)
-
-
-def _stopped(stop: BaseException, root: Path, done: int, models: int) -> BaseException:
-    kept = f"{done} of {models} models are done and kept in {root}"
-    advice = Advice("resume", "run the same command with {} to continue", switch=True)
-    if isinstance(stop, AnalyzeError):
-        return type(stop)(f"{stop.text}; {kept}", *stop.advice, advice)
-    return type(stop)(Message(kept, (advice,)))
 
 
 def _report(

@@ -22,6 +22,7 @@ SCHEMAS = ROOT / "allennlp_analyze" / "data" / "schemas"
 REPORT = SCHEMAS / "report.schema.json"
 COMPARISON = SCHEMAS / "compare.schema.json"
 ZOO = SCHEMAS / "zoo.schema.json"
+SERIES = SCHEMAS / "series.schema.json"
 UNITS = {WEIGHTS: "the weights", EIGENVALUES: "the eigenvalues of W^T W (weights squared)"}
 TYPES = {FLOAT: "number", WHOLE: "integer", COUNT: "integer", TEXT: "string"}
 
@@ -134,6 +135,7 @@ def main(argv: Optional[list[str]] = None) -> int:
                 (REPORT, report_schema()),
                 (COMPARISON, comparison_schema()),
                 (ZOO, zoo_schema()),
+                (SERIES, _read(SERIES)),
             )
         },
         argv,

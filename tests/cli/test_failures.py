@@ -53,6 +53,28 @@ def test_usage_errors_exit_2(arguments: "list[str]") -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("arguments", [["zoo", "models"], ["compare", "a", "b"]])
+@pytest.mark.parametrize("given", [["-o", "out"], ["-oout"], ["-o", "out{1}"]])
+def test_a_short_option_for_the_directory_is_told_the_long_one(
+    arguments: "list[str]", given: "list[str]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *given])
+    assert ended.value.code == 2
+    said = f"unrecognized arguments: {' '.join(given)}; did you mean --output-dir?\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_overrides_that_look_like_a_directory_name_the_option_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([str(SMALL), "-o", "out"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --overrides: 'out' is not JSON, such as {\"model\": {...}}; the directory for the"
+        " reports is --output-dir\n"
+    )
+
+
 def test_unwritable_output_is_found_out_before_the_archive_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("missing.tar.gz", "--output-dir", str(tmp_path / "file" / "out"))
@@ -243,7 +265,7 @@ def test_a_matrix_with_nan_makes_the_model_invalid_and_the_rest_goes_on(
     torch.save({name: torch.from_numpy(m) for name, m in state.items()}, tmp_path / "model.pth")
     assert main([str(tmp_path / "model.pth"), "--output-dir", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "Invalid: 2 matrices contain NaN or infinity (b.weight: 2 entries are not" in printed
+    assert "Invalid: 2 weights contain NaN or infinity (b.weight: 2 entries are not" in printed
     assert "Invalid: c.weight: 1 entry is not finite; the first is infinity at row 0" in printed
     report = read_report(tmp_path / "out")
     assert report["summary"]["verdict"] == "invalid"

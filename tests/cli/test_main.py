@@ -201,6 +201,15 @@ def test_bare_weights_files_in_every_format(tmp_path: Path) -> None:
         assert layer["min_singular_value"] == pytest.approx(expected, rel=1e-9)
 
 
+def test_files_for_other_tools_are_of_the_run_that_wrote_the_report(tmp_path: Path) -> None:
+    command = [str(SMALL), "--layers", "_l0$", "--no-plots", "-q", "--output-dir", str(tmp_path)]
+    other = {"junit.xml", "weightwatcher.csv"}
+    assert main([*command, "--annotate", "junit", "--weightwatcher"]) == 0
+    assert other <= {path.name for path in tmp_path.iterdir()}
+    assert main([*command, "--force"]) == 0
+    assert not other & {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize(
     ("archive", "name"),
     [

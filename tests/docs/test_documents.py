@@ -11,7 +11,7 @@ from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("allennlp_analyze/**/*.md")]
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("allennlp_analyze/**/*.md")]
 )
 _LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 _PATH = re.compile(

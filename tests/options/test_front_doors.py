@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
 from allennlp_analyze.analysis.request import Building, Limits
-from allennlp_analyze.cli import compare, main, zoo
+from allennlp_analyze.cli import compare, main, series, zoo
 from allennlp_analyze.cli.options import chosen
 from allennlp_analyze.cli.wording import flag
 from allennlp_analyze.errors import OptionError, UsageError
@@ -51,13 +51,20 @@ BAD: "dict[str, tuple[str, str]]" = {
     "reference": (" ", "' ' is empty"),
     "workers": ("0", "'0' is not a number >= 1"),
     "dask": ("", "'' is empty"),
+    "interval": ("0", "'0' must be a finite number > 0"),
 }
 COMMANDS = {
     Place.ANALYZE: (main.make_parser, ["model.tar.gz"]),
     Place.COMPARE: (compare.make_parser, ["a.tar.gz", "b.tar.gz"]),
     Place.ZOO: (zoo.make_parser, ["zoo.yaml"]),
+    Place.SERIES: (series.make_parser, ["run"]),
 }
-SUBCOMMAND = {Place.ANALYZE: [], Place.COMPARE: ["compare"], Place.ZOO: ["zoo"]}
+SUBCOMMAND = {
+    Place.ANALYZE: [],
+    Place.COMPARE: ["compare"],
+    Place.ZOO: ["zoo"],
+    Place.SERIES: ["series"],
+}
 OFFERED = [(place, name) for place in COMMANDS for name in options_at(place, TABLE) if name in BAD]
 
 

@@ -14,6 +14,7 @@ from allennlp_analyze.analysis.request import Building, Limits, Reading, Writing
 from allennlp_analyze.cli import main, zoo
 from allennlp_analyze.options.option import COMMANDS, Option, Place, options_at
 from allennlp_analyze.options.table import OPTIONS, TABLE
+from allennlp_analyze.series.run import SeriesRequest
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.options import Choices
 from allennlp_analyze.zoo.run import ZooRequest
@@ -23,7 +24,7 @@ MODULES = {
     **{Place(module.make_parser().prog): module for module in main.SUBCOMMANDS.values()},
 }
 # Fields that are no option: what the user names without one, and dataclasses of other fields.
-NAMED = {"archive", "manifest", "limits", "building", "settings"}
+NAMED = {"archive", "manifest", "paths", "limits", "building", "settings"}
 
 
 def keywords(function: Any) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def test_every_option_is_there_once_and_its_default_is_a_value_of_its_own() -> N
         (Writing(Path("x")), Place.ANALYZE),
         (ZooRequest("x", Path("x")), Place.ZOO),
         (Choices(), Place.ZOO),
+        (SeriesRequest(("x",), Path("x")), Place.SERIES),
     ],
     ids=lambda x: type(x).__name__,
 )

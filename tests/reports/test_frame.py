@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import Report, analyze
+from allennlp_analyze.errors import UsageError
 from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, make_report, odd_report
 
@@ -50,6 +51,22 @@ def test_types_are_the_same_for_every_model() -> None:
         assert full[column].dtype == "Int64"
     for column in ("alpha", "Q", "min_singular_value", "tolerance_rounding"):
         assert full[column].dtype == np.float64
+
+
+def test_columns_of_weightwatcher_have_the_same_types_for_every_model() -> None:
+    full = analyze(SMALL).to_dataframe(names="weightwatcher")
+    odd = Report.of(odd_report()).to_dataframe(names="weightwatcher")
+    none = Report.of(make_report()).to_dataframe(names="weightwatcher")
+    assert list(full.dtypes) == list(odd.dtypes) == list(none.dtypes)
+    assert (len(full), len(none)) == (36, 0) and list(none.columns) == list(full.columns)
+    assert full["num_pl_spikes"].dtype == "Int64" and full["alpha"].dtype == np.float64
+
+
+def test_other_names_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        analyze({"a.weight": np.eye(3)}).to_dataframe(names="ww")
+    said = "names: 'ww' is no set of column names; choose from weightwatcher"
+    assert str(caught.value) == said
 
 
 def test_names_are_as_they_are() -> None:

@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ MATRICES = 6
 # Seconds that `make torture` takes; without it some events of each kind of run are enough.
 TORTURE = float(os.environ.get("TORTURE", "0"))
 EVENTS_IN_CI = 5
+# Kinds of runs that share the time.
+KINDS = 4
 # The last events replace the reports, which is where a mixture could arise.
 LATE = 14
 QUIET = ("--quiet", "--no-plots", "--jobs", "1")
@@ -70,7 +73,7 @@ def events(total: int, seed: int) -> "Iterator[int]":
         yield from sorted({*rng.sample(late, EVENTS_IN_CI - 1), rng.choice(numbers[:-LATE])})
         return
     rng.shuffle(numbers)
-    until = time.monotonic() + TORTURE / 3
+    until = time.monotonic() + TORTURE / KINDS
     while time.monotonic() < until:
         yield from (number for number in numbers if time.monotonic() < until)
 
@@ -166,9 +169,42 @@ def test_a_zoo_that_is_killed_anywhere(tmp_path: Path) -> None:
     print(f"zoo: {kills} kills at {total} events, {kept} layers kept")
 
 
-def finished(out: Path) -> "dict[str, int]":
+def test_a_series_that_is_killed_anywhere(tmp_path: Path) -> None:
+    """The same command again goes on; a journal may be that of the run before."""
+    names = ("step-1.safetensors", "step-2.safetensors")
+    for size, name in enumerate(names, 1):
+        model(tmp_path / "run" / name, size)
+    out = tmp_path / "out"
+    arguments = ("series", tmp_path / "run", "--output-dir", out, "--quiet", "--workers", "1")
+    code, total, said = run_killed(tmp_path / "work", out, 0, *arguments)
+    assert code == 0, said
+
+    def story() -> "dict[str, Any]":
+        contents = json.loads((out / "series.json").read_text())
+        for one in (contents, *contents["checkpoints"]):
+            del one["seconds"]
+        page = (out / "series.html").read_text()
+        return {**contents, "page": re.sub(r"<dt>seconds</dt><dd>[^<]+", "", page)}
+
+    expected = story(), {name: numbers(out / "checkpoints" / name) for name in names}
+    kills = kept = 0
+    for at in events(total, seed=3):
+        shutil.rmtree(out, ignore_errors=True)
+        run_killed(tmp_path / "work", out, at, *arguments)
+        kills += 1
+        before = finished(out, "checkpoints")
+        code, _, said = run_killed(tmp_path / "work", out, 0, *arguments)
+        assert code == 0, (at, said)
+        assert (story(), {x: numbers(out / "checkpoints" / x) for x in names}) == expected, at
+        for name, times in before.items():
+            kept += MATRICES
+            assert (out / "checkpoints" / name / "report.json").stat().st_mtime_ns == times
+    print(f"series: {kills} kills at {total} events, {kept} layers kept")
+
+
+def finished(out: Path, folder: str = "models") -> "dict[str, int]":
     """When the reports of the models with an outcome were written."""
-    found = out.glob("models/*/outcome.json")
+    found = out.glob(f"{folder}/*/outcome.json")
     return {path.parent.name: (path.parent / "report.json").stat().st_mtime_ns for path in found}
 
 

@@ -261,6 +261,7 @@ POWER_LAW = (
         "Standard error of alpha.",
         schema=_FROM_ZERO,
         columns=("alpha_sigma",),
+        attributes=("sigma",),
         label="standard error of alpha",
         formula="(α − 1) / √n",
         meaning="From the n eigenvalues of the tail.",

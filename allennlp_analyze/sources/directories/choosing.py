@@ -95,7 +95,9 @@ def _chosen(listing: Listing) -> str:
         name, reason = listing.unread[0]
         raise SourceError(f"contains no weights file that is read: {excerpt(name)} {reason}")
     if not weights:
-        raise SourceError("contains no weights file (weights.th)")
+        raise SourceError(
+            "contains no weights file (weights.th, model.safetensors or another file of a model)"
+        )
     raise _several(weights)
 
 

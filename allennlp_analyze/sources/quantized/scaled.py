@@ -1,7 +1,7 @@
 """Codes of 8 bits, float8 or int8, with a scale for the tensor, each row or each block."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Optional
 
@@ -41,7 +41,8 @@ def scaled(tensor: StoredTensor, tensors: Tensors, config: Mapping[str, Any]) ->
         names += _SCALES_OF_FLOATS if is_float else ("SCB", "scale")
     found = beside(tensors, module, *names)
     if not found:
-        return None
+        stated = section(config) if is_float and len(tensor.shape) > 1 else {}
+        return Group(tensor.name, (), partial(_without_scales, names)) if stated else None
     used, scale = next(iter(found.items()))
     more = beside(tensors, module, f"{leaf}_zero_point", "weight_format")
     zero, layout = more.get(f"{leaf}_zero_point"), more.get("weight_format")
@@ -55,6 +56,11 @@ def scaled(tensor: StoredTensor, tensors: Tensors, config: Mapping[str, Any]) ->
     shape = tensor.shape if len(tensor.shape) > 2 and not is_stack else None
     make = partial(_scaled, tensor, scale, zero, is_stack, stated)
     return Group(tensor.name, others, make, shape)
+
+
+def _without_scales(names: Sequence[str]) -> Weight:
+    """A float8 weight alone, of a model whose configuration says that it is quantized."""
+    raise UnfitError(f"quantized, but its scales ({' or '.join(names)}) are missing")
 
 
 def _scb(codes: StoredTensor, scale: StoredTensor, layout: Optional[StoredTensor]) -> Weight:

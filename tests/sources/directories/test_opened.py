@@ -16,6 +16,8 @@ from allennlp_analyze.sources.source import Source
 pytestmark = pytest.mark.newest_python
 save_file = pytest.importorskip("safetensors.numpy").save_file
 
+OF_A_MODEL = " (weights.th, model.safetensors or another file of a model)"
+
 
 def model(directory: Path, scale: float = 1, name: str = "model.safetensors") -> Path:
     directory.mkdir(parents=True, exist_ok=True)
@@ -219,7 +221,7 @@ def test_directories_of_formats_that_are_not_read(
 
 
 def test_an_empty_directory_says_so(tmp_path: Path) -> None:
-    assert refused(tmp_path) == f"{tmp_path}: contains no weights file (weights.th)"
+    assert refused(tmp_path) == f"{tmp_path}: contains no weights file{OF_A_MODEL}"
     assert "is not a directory of several models; remove part" in refused(
         model(tmp_path) / "model.safetensors", "x"
     )

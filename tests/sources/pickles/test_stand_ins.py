@@ -215,45 +215,6 @@ def test_what_runs_code_is_refused_even_where_it_is_not_used(module: str, name: 
         unpickle(f"c{module}\n{name}\n.".encode())
 
 
-def member(owner: bytes, *names: bytes) -> bytes:
-    """What Python 3.11.0 to 3.11.3 writes for a member of an enumeration."""
-    return b"\x80\x02" + called("builtins", "getattr", owner, *names) + b"."
-
-
-def test_a_member_of_an_enumeration_is_inert() -> None:
-    """Other versions of Python write another form, so it is written by hand here."""
-    found = unpickle(member(b"cmine\nColour\n", text("RED"))).value
-    assert type(found).__name__ == "Inert"
-
-
-@pytest.mark.parametrize(
-    "owner, names",
-    [
-        (text("a"), [text("b")]),
-        (b"cmine\nColour\n)R", [text("RED")]),
-        (b"ctorch._utils\n_rebuild_tensor\n", [text("RED")]),
-        (b"cbuiltins\ngetattr\n", [text("RED")]),
-        (b"cmine\nColour\n", [text("__globals__")]),
-        (b"cmine\nColour\n", [text("_RED")]),
-        (b"cmine\nColour\n", [text("os")]),
-        (b"cmine\nColour\n", [text("system")]),
-        (b"cmine\nColour\n", [text("RED.x")]),
-        (b"cmine\nColour\n", [text("RED"), b"N"]),
-        (b"cmine\nColour\n", []),
-        (b"cmine\nColour\n", [b"K\x01"]),
-    ],
-)
-def test_any_other_attribute_is_refused(owner: bytes, names: "list[bytes]") -> None:
-    with pytest.raises(CheckpointError, match="asks for builtins.getattr, with which"):
-        unpickle(member(owner, *names))
-
-
-def test_a_member_of_an_enumeration_cannot_be_called() -> None:
-    pickled = member(b"cmine\nColour\n", text("RED"))[:-1] + b")R."
-    with pytest.raises(CheckpointError, match="calls a disallowed object"):
-        unpickle(pickled)
-
-
 def test_a_long_name_is_refused() -> None:
     with pytest.raises(CheckpointError, match="more than 1000 characters"):
         unpickle(b"\x80\x04" + text("m" * 900) + text("n" * 200) + b"\x93.")

@@ -53,6 +53,11 @@ CASES: "dict[str, tuple[dict[str, Any], dict[str, Any], str]]" = {
     "float8 with a table that does not fit": (
         {"weight": FLOAT, "weight_scale_inv": np.ones((3, 5), np.float32)}, {}, "3 x 5",
     ),
+    "float8 without the scales that the configuration promises": (
+        {"weight": FLOAT},
+        {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}},
+        "or scale) are missing",
+    ),
     "blocks larger than the matrix": (
         {"weight": FLOAT, "weight_scale_inv": np.ones((2, 2), np.float32)},
         {"quantization_config": {"weight_block_size": [HUGE, HUGE]}},

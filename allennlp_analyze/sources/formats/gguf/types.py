@@ -10,7 +10,7 @@ import numpy as np
 # Turns a one-dimensional uint8 array of whole blocks into float32 numbers, in their order.
 Dequantize = Callable[[np.ndarray], np.ndarray]
 
-NEEDS_GGUF = "needs the package gguf (pip install '.[gguf]')"
+NEEDS_GGUF = "needs the package gguf (pip install 'allennlp_analyze[gguf]')"
 
 
 @dataclass(frozen=True)

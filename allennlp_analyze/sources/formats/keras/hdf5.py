@@ -16,7 +16,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_DEPTH = 64
 MAX_CHUNK_BYTES = 1 << 28
 MAX_ATTRIBUTE_BYTES = 16 * 2**20
-NEEDS_H5PY = "needs the package h5py (pip install '.[keras]')"
+NEEDS_H5PY = "needs the package h5py (pip install 'allennlp_analyze[keras]')"
 # gzip, shuffle, fletcher32 and lzf, which h5py has in itself.
 _FILTERS = frozenset((1, 2, 3, 32000))
 _PIECE_BYTES = 1 << 22

@@ -113,7 +113,8 @@ def test_without_the_package_tensors_are_skipped_with_the_reason(
     types.why_not.cache_clear()
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert {s["parameter"]: s["reason"] for s in report["skipped"]} == {
-        "blk.0.attn_q.weight": "GGUF's type Q4_0 needs the package gguf (pip install '.[gguf]')",
+        "blk.0.attn_q.weight": "GGUF's type Q4_0 needs the package gguf"
+        " (pip install 'allennlp_analyze[gguf]')",
         "odd.weight": "GGUF's type 99 is not supported",
     }
     assert [layer["name"] for layer in report["layers"]] == ["blk.0.attn_k"]

@@ -60,5 +60,6 @@ def test_without_the_package_the_error_says_what_to_install(
     with pytest.raises(CheckpointError) as caught:
         read_weights(tmp_path / "m.h5", "m.h5")
     assert str(caught.value) == (
-        "m.h5: is an HDF5 file, which needs the package h5py (pip install '.[keras]')"
+        "m.h5: is an HDF5 file, which needs the package h5py"
+        " (pip install 'allennlp_analyze[keras]')"
     )

@@ -1,0 +1,1 @@
+"""The reports of a series: JSON, terminal and page."""

@@ -1,0 +1,187 @@
+"""The texts of a series' page: sentence, findings, checkpoints and layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
+from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
+from allennlp_analyze.reports.html.table import VERDICT, Cell, Row, short_text
+from allennlp_analyze.reports.terms import NOTHING, text
+from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
+from allennlp_analyze.series.wording import lines_of_recovery, series_sentence, trouble
+from allennlp_analyze.text.columns import Column
+from allennlp_analyze.text.links import link_target
+from allennlp_analyze.text.names import printable
+
+# Entries of the lists on the page; series.json has all.
+LISTED = 200
+DIGITS = 3
+TERMS = (
+    (
+        "σ_min over noise",
+        "σ_min / median of σ_min for independent entries",
+        "How much of its weakest direction a layer has kept. Near 1 at the start of a training;"
+        " far below, the direction is lost.",
+    ),
+    (
+        "lost",
+        "by the rule of the verdict",
+        "Directions that the layer cannot use any more, without those that do not matter.",
+    ),
+    (
+        "rms over start",
+        "rms(W) / rms(W of the first checkpoint)",
+        "How the size of all weights together has changed: weight decay shrinks it.",
+    ),
+    (
+        "since",
+        "",
+        "The first checkpoint from which on the layer has been as bad as at the end, or worse.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A row of the table of checkpoints; `link` leads to its own page."""
+
+    label: str
+    link: Optional[str]
+    mark: str
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A layer that went wrong: `severity` is a class of the page."""
+
+    layer: str
+    text: str
+    severity: str
+
+
+@dataclass(frozen=True)
+class SeriesPage:
+    """All texts of the page except the numbers over time."""
+
+    title: str
+    mark: str
+    sentence: str
+    troubles: tuple[Trouble, ...]
+    n_troubles: int
+    recovered: tuple[str, ...]
+    checkpoints: tuple[CheckpointRow, ...]
+    columns: tuple[Column[Track], ...]
+    rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
+    how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    terms: tuple[tuple[str, str, str], ...] = TERMS
+
+
+def series_page_of(report: SeriesReport, tracks: Sequence[Track]) -> SeriesPage:
+    """Returns the texts of the page; those from files are made printable."""
+    last = report.last
+    shown = series_columns(report)
+    return SeriesPage(
+        title=printable(report.title) or "(no name)",
+        mark=(last.verdict if last and last.verdict else Verdict.NOT_ASSESSED).value,
+        sentence=printable(series_sentence(report)),
+        troubles=tuple(_trouble(track, report) for track in report.went_wrong[:LISTED]),
+        n_troubles=len(report.went_wrong),
+        recovered=tuple(map(printable, list(lines_of_recovery(report))[:LISTED])),
+        checkpoints=tuple(map(_checkpoint, report.checkpoints)),
+        columns=shown,
+        rows=tuple(_row(track, shown) for track in tracks),
+        left_out=tuple(map(printable, report.left_out[:LISTED])),
+        how=_how(report),
+    )
+
+
+def series_columns(report: SeriesReport) -> tuple[Column[Track], ...]:
+    """Returns the columns of the table of layers; the first one is the name."""
+
+    def since(track: Track) -> str:
+        return NOTHING if track.since is None else printable(report.checkpoints[track.since].label)
+
+    return (
+        Column("layer", lambda x: printable(x.layer), "its name", lambda x: x.layer, ""),
+        Column("kind", lambda x: x.kind, "kind of layer", style="less"),
+        Column("shape", _shape, "rows × columns", lambda x: x.shape[0] * x.shape[1], "number less"),
+        _change("σ_min / noise", "null_ratio", "smallest singular value over that of noise"),
+        _change("lost", "lost_directions", "lost directions"),
+        _change("stable rank", "stable_rank", "‖W‖²_F / σ_max²", "number less"),
+        _change("α", "alpha", "power-law exponent", "number less"),
+        _change("rms / start", "rms_ratio", "size of the weights over that at the start"),
+        Column("since", since, "since when it is so", lambda x: x.since, "less"),
+        Column(
+            VERDICT,
+            lambda x: x.last.verdict.words,
+            "at the last checkpoint",
+            lambda x: x.last.verdict.severity,
+            VERDICT,
+        ),
+    )
+
+
+def _change(title: str, name: str, meaning: str, style: str = "number") -> Column[Track]:
+    def shown(track: Track) -> str:
+        known = [x for x in track.states if x is not None]
+        first, last = (_number(x, name) for x in (known[0], known[-1]))
+        return (
+            text(last, DIGITS) if first == last else f"{text(first, DIGITS)} → {text(last, DIGITS)}"
+        )
+
+    return Column(
+        title, shown, f"{meaning}, at first and at last", lambda x: _number(x.last, name), style
+    )
+
+
+def _number(state: State, name: str) -> Optional[float]:
+    value: Optional[float] = getattr(state, name)
+    return value
+
+
+def _shape(track: Track) -> str:
+    return f"{track.shape[0]} × {track.shape[1]}"
+
+
+def _row(track: Track, columns: Sequence[Column[Track]]) -> Row:
+    cells = [
+        Cell(x.text(track), x.style, track.last.verdict.value if x.style == VERDICT else None)
+        for x in columns[1:]
+    ]
+    return Row(short_text(track.layer), printable(track.layer), tuple(cells))
+
+
+def _trouble(track: Track, report: SeriesReport) -> Trouble:
+    verdict = track.last.verdict
+    serious = verdict is Verdict.COLLAPSED
+    words = printable(trouble(track, report))
+    return Trouble(printable(track.layer), words, "serious" if serious else "caution")
+
+
+def _checkpoint(checkpoint: SeriesCheckpoint) -> CheckpointRow:
+    done = checkpoint.verdict is not None
+    return CheckpointRow(
+        printable(checkpoint.label),
+        link_target(f"{checkpoint.directory}/{MODEL_PAGE}") if done else None,
+        checkpoint.verdict.value if checkpoint.verdict else "failed",
+        checkpoint.verdict.model_words if checkpoint.verdict else "failed",
+        printable(checkpoint.sentence if done else checkpoint.reason or ""),
+    )
+
+
+def _how(report: SeriesReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    facts = {
+        "checkpoints": f"{len(report.checkpoints):,}",
+        "layers": f"{len(report.tracks):,}",
+        "seconds": text(report.seconds, 4),
+    }
+    return (
+        ("Series", pairs(facts)),
+        ("Versions", versions(report.tool)),
+        ("Settings of all checkpoints", settings_pairs(report.settings)),
+    )

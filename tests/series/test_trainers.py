@@ -1,0 +1,109 @@
+"""The checkpoints of real trainers are found in the order in which they were written."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allennlp_analyze.series.finding import Found, find_series
+from allennlp_analyze.series.run import SeriesRequest, run_series
+from allennlp_analyze.settings import Settings
+from tests.support.torch_trainings import examples, network, one_thread
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+STEPS = (2, 4, 6, 8, 10)
+
+
+class ForTrainer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x: Any, labels: Any) -> Any:
+        outputs = self.net(x)
+        return {"loss": nn.functional.mse_loss(outputs, labels), "logits": outputs}
+
+
+def analyzed(found: Found, tmp_path: Path) -> "list[str]":
+    """The labels of the series, each of which can be analyzed."""
+    report = run_series(
+        SeriesRequest((found.title,), tmp_path / "out", workers=1), Settings()
+    ).report
+    assert report.failed == () and report.left_out == found.left_out
+    assert all(None not in track.states for track in report.tracks) and report.tracks
+    return [x.label for x in report.checkpoints]
+
+
+def test_hugging_face(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    if sys.version_info >= (3, 11):
+        pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
+    arguments = transformers.TrainingArguments(
+        str(tmp_path / "run"),
+        max_steps=10,
+        per_device_train_batch_size=32,
+        report_to=[],
+        disable_tqdm=True,
+        save_strategy="steps",
+        save_steps=2,
+    )
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore")
+        transformers.Trainer(ForTrainer(), arguments, train_dataset=examples()).train()
+    found = find_series([str(tmp_path / "run")])
+    assert [x.step for x in found.checkpoints] == list(STEPS)
+    assert analyzed(found, tmp_path) == [f"checkpoint-{n}" for n in STEPS]
+
+
+def test_lightning(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning")
+
+    class Module(pl.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            return nn.functional.mse_loss(self.net(batch["x"]), batch["labels"])
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.05)
+
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore")
+        pl.Trainer(
+            max_steps=10,
+            accelerator="cpu",
+            logger=pl.loggers.CSVLogger(str(tmp_path / "run")),
+            callbacks=[
+                pl.callbacks.ModelCheckpoint(every_n_train_steps=2, save_top_k=-1, save_last=True)
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        ).fit(Module(), torch.utils.data.DataLoader(examples(), batch_size=32))
+    found = find_series([str(tmp_path / "run")])
+    assert [x.step for x in found.checkpoints] == list(STEPS)
+    assert [x.partition(": ")[0].rpartition("/")[2] for x in found.left_out] == ["last.ckpt"]
+    assert len(analyzed(found, tmp_path)) == 5
+
+
+def test_allennlp(tmp_path: Path) -> None:
+    """A directory of `allennlp train`, which keeps every state."""
+    pytest.importorskip("allennlp", reason="AllenNLP is not installed in this environment")
+    from tests.support.trainings import overriding, train
+
+    run = tmp_path / "run"
+    run.mkdir()
+    keeping = {"trainer.checkpointer": {"keep_most_recent_by_count": 99}, "trainer.num_epochs": 3}
+    train(run, *overriding(keeping, callbacks=[]))
+    (directory,) = {path.parent for path in run.rglob("model_state_e*.th")}
+    found = find_series([str(directory)])
+    assert [x.epoch for x in found.checkpoints] == list(range(1, len(found.checkpoints) + 1))
+    assert len(found.checkpoints) == 3
+    labels = analyzed(found, tmp_path)
+    assert all(label.startswith("model_state_e") for label in labels)
