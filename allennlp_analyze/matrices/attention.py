@@ -97,7 +97,7 @@ def _place(matrix: WeightMatrix) -> Optional[tuple[str, str]]:
 
 
 def _block(source: Source, name: str, query: WeightMatrix, key: WeightMatrix) -> AttentionBlock:
-    rows = [max_outputs(matrix) for matrix in (query, key)]
+    rows = [_outputs(matrix) for matrix in (query, key)]
     heads = _heads(source, query, rows[0], rows[1])
     norms = [head_norm(source, name, side) for side in ("q", "k")]
     if heads is None and norms[0] is not None:
@@ -118,7 +118,7 @@ def _block(source: Source, name: str, query: WeightMatrix, key: WeightMatrix) ->
     return AttentionBlock(name, query, key, heads, scale, gain, norms[0], norms[1])
 
 
-def max_outputs(matrix: WeightMatrix) -> int:
+def _outputs(matrix: WeightMatrix) -> int:
     """The number of outputs of `matrix`."""
     return matrix.shape[0] if matrix.surroundings.outputs_first else matrix.shape[1]
 
