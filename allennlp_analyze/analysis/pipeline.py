@@ -221,15 +221,14 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
-    vectors = with_invalid_vectors(source, skipped)
-    everything_skipped = (*vectors, *found.skipped, *not_measured)
+    left_out = (*with_invalid_vectors(source, skipped), *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
         settings=_settings_of_report(settings, base),
         layers=layers,
-        skipped=everything_skipped,
-        summary=summarize(layers, everything_skipped, adapters),
+        skipped=left_out,
+        summary=summarize(layers, left_out, adapters),
         timing=Timing(
             startup=startup,
             read=read,
