@@ -3,7 +3,7 @@
     python -m scripts.study.verdict_calibration [--draws N] [--figure FILE]
                                                 [--only TABLE] [--entries KIND]
 
-Three tables in Markdown on standard output (docs/verdict.md quotes them):
+Three tables in Markdown on standard output (docs/explanation/verdict.md quotes them):
 
 1. the null law against simulated matrices of five kinds of entries, each with its own law: the
    largest deviation of the median of the smallest singular values, in percent, and how far the law

@@ -160,7 +160,7 @@ def test_names_and_points_lead_to_the_reports(browser: Any, tmp_path: Path) -> N
         assert page.page.title() == "collapsed"
         page.page.go_back()
         page.page.locator("circle.opens", has_text="near: layer").dispatch_event("click")
-        page.page.wait_for_url(re.compile(r"report\.html#layer-0$"))
+        page.page.wait_for_url(re.compile(r"report\.html#row-0$"))
         assert page.page.title() == "near"
         page.requests[1:] = []
 

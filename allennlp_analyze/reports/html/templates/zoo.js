@@ -14,7 +14,7 @@
   // ---- figures
   // A point links to its layer in the report on its model.
   function opening(mark) {
-    return {...mark, open: i => { location.href = `${rows[mark.models[i]][LINK]}#layer-${mark.layers[i]}`; }};
+    return {...mark, open: i => { location.href = `${rows[mark.models[i]][LINK]}#row-${mark.layers[i]}`; }};
   }
 
   function figure(spec) {
