@@ -23,7 +23,7 @@ def noise_edge(values: np.ndarray, n: int) -> float:
 
     `values` (M,) are singular values above 0, descending, of a matrix with the larger dimension
     `n`: noise with independent entries plus at most M / 2 stronger directions. M is at least
-    MIN_VALUES. docs/compare.md has the measured error rates.
+    MIN_VALUES. docs/how-to/compare.md has the measured error rates.
     """
     ascending = (values[::-1] / values[0]) ** 2
     beyond = 0

@@ -82,6 +82,6 @@ class RoundingNoise:
 
         The largest root of a row's sum plus that of a column's (Bandeira & van Handel 2016,
         theorem 1.1); for equal variances s^2 it is the Marchenko-Pastur edge s (sqrt N + sqrt M).
-        docs/compare.md says how near rounding comes to it.
+        docs/how-to/compare.md says how near rounding comes to it.
         """
         return math.sqrt(self.largest_row) + math.sqrt(float(self.columns.max()))

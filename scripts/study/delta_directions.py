@@ -2,7 +2,7 @@
 
     python -m scripts.study.delta_directions [--draws N] [--only TABLE]
 
-Two tables in Markdown on standard output (docs/compare.md quotes them):
+Two tables in Markdown on standard output (docs/how-to/compare.md quotes them):
 
 1. `planted`: k directions in Gaussian noise, the weakest of them 1.5 or 2 times the edge
    s (sqrt N + sqrt M): the share of draws in which more, and in which fewer, are counted;
