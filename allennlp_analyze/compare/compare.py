@@ -7,6 +7,7 @@ from typing import Optional
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.measure import select
 from allennlp_analyze.analysis.summary import summarize
+from allennlp_analyze.compare.growth import attention_growth
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.compare.results import (
     ComparedModel,
@@ -18,6 +19,7 @@ from allennlp_analyze.compare.results import (
     letter,
 )
 from allennlp_analyze.compare.wording import (
+    adapters_sentence,
     comparison_sentence,
     comparison_warnings,
     evidence_line,
@@ -88,6 +90,9 @@ def _compare(
     matches = match_layers(baseline.layers, report.layers, {*left_out, *new_left_out})
     pairs = tuple(_pair(baseline.layers[i], report.layers[j], how) for i, j, how in matches)
     missing = _unmatched(baseline.layers, {i for i, _, _ in matches}, new_left_out)
+    sentence = None
+    if report.adapters and not report.layers:
+        missing, sentence = (), adapters_sentence(name, len(report.adapters))
     added = _unmatched(report.layers, {j for _, j, _ in matches}, left_out)
     was_invalid = {tensor.parameter for tensor in baseline.skipped if tensor.invalid}
     new_invalid = tuple(
@@ -105,7 +110,8 @@ def _compare(
         worse=tuple(_worse(pairs, new_invalid)),
         failures=tuple(_failures(pairs, missing, new_invalid, name, allowed)),
         warnings=tuple(comparison_warnings(baseline, report, name)),
-        sentence=comparison_sentence(name, pairs, missing, added, new_invalid),
+        sentence=sentence or comparison_sentence(name, pairs, missing, added, new_invalid),
+        attention=attention_growth(baseline, report, pairs),
     )
 
 

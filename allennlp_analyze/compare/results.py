@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.results.delta import Delta
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
 
@@ -179,6 +180,50 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LayerDelta:
+    """The change of the layer `name` of the baseline; its counterpart is `candidate`.
+
+    `delta` is None if it was not measured, for this `reason`. `is_adapter` says that an adapter
+    (LoRA) of the candidate makes the change to the baseline's layer.
+    """
+
+    name: str
+    candidate: str
+    delta: Optional[Delta]
+    reason: Optional[str] = None
+    is_adapter: bool = False
+
+
+@dataclass(frozen=True)
+class AttentionGrowth:
+    """A block of attention in both models: the largest possible logit of each head."""
+
+    name: str
+    candidate_name: str
+    baseline: tuple[float, ...]
+    candidate: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[Optional[float], ...]:
+        """Candidate divided by baseline for each head; None if the baseline is 0."""
+        return tuple(
+            _finite(after / before) if before else None
+            for before, after in zip(self.baseline, self.candidate)
+        )
+
+    @property
+    def largest_head(self) -> int:
+        """The head that grew most."""
+        ratios = self.ratios
+        return max(range(len(ratios)), key=lambda head: ratios[head] or 0.0)
+
+    @property
+    def largest_ratio(self) -> Optional[float]:
+        """How much that head grew."""
+        return self.ratios[self.largest_head]
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """A report and the user's argument for it."""
 
@@ -194,7 +239,9 @@ class ModelComparison:
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
     candidate's tensors with NaN or infinity that the baseline does not have. `worse` lists what
     changed for the worse, with the evidence, and `failures` what got worse than allowed, both
-    with the worst first; `warnings` say what makes the two models hard to compare.
+    with the worst first; `warnings` say what makes the two models hard to compare. `attention` are
+    the blocks of attention of both. `deltas` are the changes of the weights of all pairs, and those
+    by adapters, with `deltas_sentence` about them; None if they were not asked for.
     """
 
     letter: str
@@ -207,6 +254,9 @@ class ModelComparison:
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     sentence: str
+    attention: tuple[AttentionGrowth, ...] = ()
+    deltas: Optional[tuple[LayerDelta, ...]] = None
+    deltas_sentence: Optional[str] = None
 
     @property
     def counts(self) -> dict[str, int]:

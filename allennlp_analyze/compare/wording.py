@@ -101,6 +101,14 @@ def comparison_sentence(
     return f"{name} differs from A: {'; '.join(counts)}."
 
 
+def adapters_sentence(name: str, number: int) -> str:
+    """Returns the sentence on a model that has `number` adapters and no layers."""
+    return (
+        f"{name} has {count(number, 'adapter')} (LoRA) and no layers: only their change of the"
+        " layers of A can be measured."
+    )
+
+
 _VERBS = {
     "collapsed": "collapsed",
     "worse": "got worse",

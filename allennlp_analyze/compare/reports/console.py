@@ -4,10 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TextIO
 
+from allennlp_analyze.compare.growth import growth_lines
+from allennlp_analyze.compare.reports.deltas import DELTA_COLUMNS, DELTA_LEGEND, farthest_moved
 from allennlp_analyze.compare.results import (
     MATCHED_BY,
+    MOST_MOVED,
     ComparedModel,
     ComparisonReport,
+    LayerDelta,
     LayerPair,
     ModelComparison,
     Unmatched,
@@ -17,7 +21,7 @@ from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
-from allennlp_analyze.text.counts import percent
+from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.lists import titled_lines
 from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import print_table
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_NAMED = 10
+# More changes than these are not all shown.
+MANY_CHANGES = 30
 CHANGE_STYLES = {
     "collapsed": "bold red",
     "worse": "red",
@@ -93,6 +99,30 @@ def _print_candidate(
         see = f"; {how_to_see_all}" if how_to_see_all else ""
         console.print()
         print_wrapped(console, f"Not shown: {folded_words(comparison)}{see}.")
+    if comparison.deltas is not None:
+        console.print()
+        _print_deltas(console, comparison, comparison.deltas, show_all, how_to_see_all)
+
+
+def _print_deltas(
+    console: "Console",
+    comparison: ModelComparison,
+    deltas: Sequence[LayerDelta],
+    show_all: bool,
+    how_to_see_all: str,
+) -> None:
+    """Print a sentence about the changes of the weights, and a table of them."""
+    print_wrapped(console, comparison.deltas_sentence or "")
+    shown = list(deltas)
+    if not show_all and len(shown) > MANY_CHANGES:
+        shown = farthest_moved(shown, MOST_MOVED)
+    if shown:
+        print_table(console, DELTA_COLUMNS, shown, [change.name for change in shown])
+        print_wrapped(console, DELTA_LEGEND)
+    hidden = len(deltas) - len(shown)
+    if hidden:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        print_wrapped(console, f"Not shown: {count(hidden, 'change')} of less{see}.")
 
 
 def _columns(name: str) -> tuple[Column[LayerPair], ...]:
@@ -148,7 +178,8 @@ def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
         notes += titled_lines(f"Matched by {how}", renamed, most)
     notes += titled_lines(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
     added = map(_unmatched, comparison.added)
-    return notes + titled_lines(f"Only in {name}, not in A", added, most)
+    notes += titled_lines(f"Only in {name}, not in A", added, most)
+    return notes + growth_lines(comparison.attention, name)
 
 
 def _size(layer: LayerResult) -> str:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Optional
 
+from allennlp_analyze.compare.growth import growth_lines
+from allennlp_analyze.compare.reports.deltas import DeltaTable, delta_table
 from allennlp_analyze.compare.reports.pairs import arrow, columns, size_text
 from allennlp_analyze.compare.results import (
     CHANGES,
@@ -121,6 +124,7 @@ class Section:
     folded_rows: tuple[Row, ...]
     folded: str
     listings: tuple[Listing, ...]
+    deltas: Optional[DeltaTable] = None
 
     @property
     def letter(self) -> str:
@@ -204,6 +208,7 @@ def _section(comparison: ModelComparison, model: Model) -> Section:
         folded_rows=rows(comparison.folded, **{"data-member": "0", "class": "member"}),
         folded=folded_words(comparison),
         listings=tuple(_listings(comparison)),
+        deltas=delta_table(comparison),
     )
 
 
@@ -234,6 +239,7 @@ def _listings(comparison: ModelComparison) -> list[Listing]:
         CAUSES.format(name): causes,
         "Warnings": list(comparison.warnings),
         "Worse than allowed": [f"{f.layer}: {f.reason}" for f in comparison.failures],
+        "Attention": growth_lines(comparison.attention, name),
         f"Only in A, not in {name}": [_unmatched(layer) for layer in comparison.missing],
         f"Only in {name}, not in A": [_unmatched(layer) for layer in comparison.added],
     }
