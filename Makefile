@@ -2,10 +2,10 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated release-check clean
+.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated docs release-check clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
-OPTIONS ?= --force
+OPTIONS ?= --force --plots
 # More processes than the two cores of CI: many tests wait for other processes.
 PYTEST_OPTIONS ?= -q -n 3
 COVERAGE ?= --cov --cov-report=
@@ -58,6 +58,9 @@ generated: .venv-standalone/installed ## write the files generated from the code
 release-check: .venv-standalone/installed ## build wheel and sdist twice, install and run the wheel in fresh environments (minutes)
 	.venv-standalone/bin/python -m scripts.tools.release_check
 
+docs: .venv-standalone/installed ## build the documentation site into build/site, without a network
+	NO_MKDOCS_2_WARNING=1 .venv-standalone/bin/python -m mkdocs build --strict
+
 clean: ## remove all environments
 	rm -rf .venv .venv-standalone .venv-formats build/urllib3-1.26
 
@@ -70,7 +73,7 @@ build/urllib3-1.26/installed: .venv-standalone/installed
 	@scripts/tools/make_venv.sh .venv 3.10 constraints.txt test
 
 .venv-standalone/installed: constraints-standalone.txt $(MAKE_VENV)
-	@scripts/tools/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser
+	@scripts/tools/make_venv.sh .venv-standalone standalone constraints-standalone.txt test,lint,browser,docs
 
 .venv-formats/installed: constraints-formats.txt .venv-standalone/installed $(MAKE_VENV)
 	@scripts/tools/make_venv.sh .venv-formats standalone constraints-formats.txt test,formats .venv-standalone

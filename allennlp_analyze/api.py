@@ -72,13 +72,13 @@ def analyze(
     tensors of any floating type on any device, or numpy arrays. A wrapped checkpoint ("state_dict"
     and so on) is unwrapped. Tensors are read in place, one at a time.
 
-    The keywords are the command's options (see docs/cli.md): those from `kinds` to `cuda_device`
-    are the fields of `Settings`, but for `base`: the model that training started from, of the same
-    types as `model`. Layers are judged by what they have lost since, and adapters are set beside
-    its weights. The keywords from `weights_file` to `include_packages` say how to read a path or
-    URL, and are an error for other models, but for `key`, which picks one of several state dicts of
-    a mapping, too. `reference` names published numbers, or a file of them,
-    to compare with. Without `quiet`, a terminal shows the progress.
+    The keywords are the command's options (see docs/reference/cli.md): those from `kinds` to
+    `cuda_device` are the fields of `Settings`, but for `base`: the model that training started
+    from, of the same types as `model`. Layers are judged by what they have lost since, and adapters
+    are set beside its weights. The keywords from `weights_file` to `include_packages` say how to
+    read a path or URL, and are an error for other models, but for `key`, which picks one of several
+    state dicts of a mapping, too. `reference` names published numbers, or a file of them, to
+    compare with. Without `quiet`, a terminal shows the progress.
 
     Raises `UsageError` for an invalid model or option, and `SourceError` if the model cannot be
     read or contains no weight matrix.

@@ -1,4 +1,4 @@
-"""The callbacks under the name that docs/monitor.md teaches; they live in `monitor.trainers`."""
+"""The callbacks of trainers, under the name that users import; they live in `monitor.trainers`."""
 
 from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
 

@@ -120,12 +120,13 @@ class Report(ModelReport):
         self,
         directory: Union[str, "os.PathLike[str]"],
         *,
-        plots: bool = Writing.plots,
-        plot_format: str = Writing.plot_format,
+        plots: Optional[bool] = Writing.plots,
+        plot_format: Optional[str] = Writing.plot_format,
         force: bool = Writing.force,
     ) -> tuple[Path, ...]:
         """Write the same files as the command and return their paths.
 
+        With `plots` or a `plot_format` (png, svg or pdf), the figures are drawn, too.
         A directory that holds a report is refused without `force`, and one where another run is
         writing is always refused. Raises `OptionError` for an invalid value, `OutputError` if
         nothing can be written there.

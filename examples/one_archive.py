@@ -11,7 +11,7 @@ from allennlp_analyze.errors import AnalyzeError
 archive, directory = sys.argv[1:]
 try:
     report = analyze(archive)  # a path or a URL; nothing in it is executed
-    written = report.write(directory, plots=False)
+    written = report.write(directory)
 except AnalyzeError as error:  # one line that says what to do
     sys.exit(f"error: {error}")
 

@@ -34,7 +34,7 @@ def report() -> Report:
 @pytest.fixture(scope="module")
 def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("written") / "library"
-    report.write(directory)
+    report.write(directory, plots=True)
     return directory
 
 

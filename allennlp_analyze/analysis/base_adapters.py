@@ -8,20 +8,13 @@ import numpy as np
 
 from allennlp_analyze.analysis.adapters import matrix_of
 from allennlp_analyze.errors import TensorError
+from allennlp_analyze.linalg.leading import MOST_DIMENSIONS, TOP, changed_by, intruders, leading
 from allennlp_analyze.matrices.adapters import Adapter
 from allennlp_analyze.matrices.counterparts import counterparts
-from allennlp_analyze.results.adapter import INTRUDER_COSINE, AdapterResult, BesideBase
+from allennlp_analyze.results.adapter import AdapterResult, BesideBase
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.text.counts import count
-
-# The largest singular vectors of W + delta that may be intruders, as in arXiv 2410.21228.
-TOP = 10
-# Up to this smaller dimension all singular vectors are computed at once.
-DENSE = 64
-# An SVD of a larger matrix takes minutes.
-MOST_DIMENSIONS = 8192
-_SEED = 2018
 
 
 def beside_base(
@@ -34,11 +27,7 @@ def beside_base(
 
     `config` is the adapter's own: PEFT's `fan_in_fan_out` says that W is stored inputs x outputs.
     """
-    weights = {
-        name.removesuffix(".weight"): tensor
-        for name, tensor in base.tensors.items()
-        if len(tensor.shape) > 1 and tensor.unsupported is None
-    }
+    weights = weights_by_layer(base)
     pairs = counterparts((result.name for result in results), weights)
     by_name = {adapter.name: adapter for adapter in adapters}
     inputs_first = config.get("fan_in_fan_out") is True
@@ -62,6 +51,27 @@ def beside_base(
     return tuple(compared), tuple(warnings)
 
 
+def weights_by_layer(base: Source) -> dict[str, StoredTensor]:
+    """Returns the tensors that an adapter may change, by the names of their layers."""
+    return {
+        name.removesuffix(".weight"): tensor
+        for name, tensor in base.tensors.items()
+        if len(tensor.shape) > 1 and tensor.unsupported is None
+    }
+
+
+def weights_of(adapter: Adapter, tensor: StoredTensor, inputs_first: bool) -> Optional[np.ndarray]:
+    """Returns the values (outputs, inputs) that `adapter` changes; None if the shapes do not fit.
+
+    `inputs_first` says that the tensor is stored inputs x outputs. Raises `TensorError` if it
+    cannot be read or contains NaN or infinity.
+    """
+    weights = matrix_of(tensor)
+    if weights.shape != adapter.shape or (inputs_first and len(set(weights.shape)) == 1):
+        weights = weights.T
+    return weights if weights.shape == adapter.shape else None
+
+
 def _in_words(found: BesideBase) -> str:
     size = "the base weights are 0"
     if found.relative_norm is not None:
@@ -75,46 +85,26 @@ def _beside(
     adapter: Adapter, result: AdapterResult, tensor: StoredTensor, inputs_first: bool
 ) -> Optional[BesideBase]:
     """Raises `TensorError` if the weights cannot be read or contain NaN or infinity."""
-    weights = matrix_of(tensor)
-    if weights.shape != adapter.shape or (inputs_first and len(set(weights.shape)) == 1):
-        weights = weights.T
-    if weights.shape != adapter.shape:
+    weights = weights_of(adapter, tensor, inputs_first)
+    if weights is None:
         return None
     norm = float(np.linalg.norm(weights))
-    intruders = None
     top = min(TOP, *weights.shape)
-    if min(weights.shape) <= MOST_DIMENSIONS:
-        intruders = _intruders(adapter, weights, top) if norm and result.delta_norm else 0
     return BesideBase(
         parameter=tensor.name,
         weight_norm=norm,
         relative_norm=result.delta_norm / norm if norm else None,
-        intruder_dimensions=intruders,
+        intruder_dimensions=_intruders(adapter, weights) if norm and result.delta_norm else 0,
         n_top=top,
     )
 
 
-def _intruders(adapter: Adapter, weights: np.ndarray, top: int) -> int:
-    """The number of intruders among the `top` largest left singular vectors of W + delta."""
-    before = np.linalg.svd(weights, full_matrices=False)[0]
-    after = _largest_vectors(adapter, weights, top)
-    nearest = np.max(np.abs(before.T @ after), axis=0)
-    return int((nearest < INTRUDER_COSINE).sum())
-
-
-def _largest_vectors(adapter: Adapter, weights: np.ndarray, top: int) -> np.ndarray:
-    """The `top` largest left singular vectors (outputs, top) of W + delta."""
+def _intruders(adapter: Adapter, weights: np.ndarray) -> Optional[int]:
+    """The number of intruders among the largest left singular vectors of W + delta."""
+    if min(weights.shape) > MOST_DIMENSIONS:
+        return None
     up, down = adapter.scale * matrix_of(adapter.up), matrix_of(adapter.down)
-    if min(weights.shape) <= DENSE:
-        found: np.ndarray = np.linalg.svd(weights + up @ down, full_matrices=False)[0][:, :top]
-        return found
-    from scipy.sparse.linalg import LinearOperator, svds
-
-    changed = LinearOperator(
-        weights.shape,
-        matvec=lambda v: weights @ v + up @ (down @ v),
-        rmatvec=lambda v: weights.T @ v + down.T @ (up.T @ v),
-        dtype=np.float64,
-    )
-    start = np.random.default_rng(_SEED).standard_normal(min(weights.shape))
-    return np.asarray(svds(changed, k=top, v0=start, return_singular_vectors="u")[0])
+    before, after = leading(weights), leading(changed_by(weights, up, down))
+    if before is None or after is None:
+        return None
+    return intruders(weights, before.left, after.left)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
+from allennlp_analyze.analysis.attention import attention_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
@@ -220,15 +221,14 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
-    vectors = with_invalid_vectors(source, skipped)
-    everything_skipped = (*vectors, *found.skipped, *not_measured)
+    left_out = (*with_invalid_vectors(source, skipped), *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
         settings=_settings_of_report(settings, base),
         layers=layers,
-        skipped=everything_skipped,
-        summary=summarize(layers, everything_skipped, adapters),
+        skipped=left_out,
+        summary=summarize(layers, left_out, adapters),
         timing=Timing(
             startup=startup,
             read=read,
@@ -237,6 +237,7 @@ def analyze_source(
         ),
         warnings=(*notes, *other_findings(layers), *notes_on_alpha(layers)),
         adapters=adapters,
+        attention=attention_logits(source, chosen),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Optional
 
 from allennlp_analyze.options.choices import check_fields, default
+from allennlp_analyze.options.figures import figure_format
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.text.links import url_path
 
@@ -52,16 +53,26 @@ class Building:
 
 @dataclass(frozen=True)
 class Writing:
-    """Where to write the reports, whether to replace existing ones, and which figures to draw."""
+    """Where to write the reports, whether to replace existing ones, and which figures to draw.
+
+    Without `plots` (None), figures are drawn only if `plot_format` is given. Raises `OptionError`
+    for a format of figures that are not to be drawn.
+    """
 
     directory: Path
     force: bool = default("force")
     resume: bool = default("resume")
-    plots: bool = default("plots")
-    plot_format: str = default("plot_format")
+    plots: Optional[bool] = default("plots")
+    plot_format: Optional[str] = default("plot_format")
 
     def __post_init__(self) -> None:
         check_fields(self)
+        figure_format(self.plots, self.plot_format)
+
+    @property
+    def figures(self) -> Optional[str]:
+        """The format of the figures, or None if none are drawn."""
+        return figure_format(self.plots, self.plot_format)
 
 
 def archive_name(archive: str) -> str:

@@ -44,7 +44,7 @@ def check_output(writing: Writing) -> None:
     Raises `OutputError` if they cannot, or if they would replace existing reports without `force`.
     """
     directory = writing.directory
-    check_directory(directory, (*FILES, JOURNAL, LOCK), (PLOTS,) if writing.plots else ())
+    check_directory(directory, (*FILES, JOURNAL, LOCK), (PLOTS,) if writing.figures else ())
     finished = finished_layers(directory)
     if writing.force or (writing.resume and finished):
         return
@@ -112,8 +112,8 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
         shutil.rmtree(new, ignore_errors=True)
     written = [directory / name for name in (REPORT, TABLE, VALUES, PAGE)]
     numbers = time.perf_counter()
-    if writing.plots:
-        _draw_plots(report, writing, quiet)
+    if writing.figures is not None:
+        _draw_plots(report, directory, writing.figures, quiet)
         written.append(directory / PLOTS)
     timing = replace(report.timing, write=numbers - started, plots=time.perf_counter() - numbers)
     report = replace(report, timing=timing)
@@ -144,14 +144,13 @@ def _sweep(directory: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _draw_plots(report: ModelReport, writing: Writing, quiet: bool) -> None:
+def _draw_plots(report: ModelReport, directory: Path, fmt: str, quiet: bool) -> None:
     """Draw into a temporary directory and move it in when all plots are there."""
-    directory = writing.directory
     drawn = directory / f"{DRAWN}{os.getpid()}"
     try:
         figures = len(report.layers) + FIGURES_PER_MODEL
         with progress_bar("plots", figures, quiet=quiet) as bar:
-            write_plots(report, drawn, writing.plot_format, bar.advance)
+            write_plots(report, drawn, fmt, bar.advance)
         (drawn / PLOTS).replace(directory / PLOTS)
     except OSError as error:
         raise OutputError(f"{directory / PLOTS}: {error.strerror or error}") from None

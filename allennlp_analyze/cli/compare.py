@@ -72,8 +72,14 @@ def _execute(args: argparse.Namespace) -> int:
     if directory is not None:
         _check_output(directory, args.force)
     limits = laid_over(Limits(), choices)
-    baseline, *others = compared_models(args.models, settings, limits, args.quiet)
+    baseline, *others = compared_models(
+        args.models, settings, limits, args.quiet, needs_weights=choices["delta"]
+    )
     report = compare_models(baseline, others, choices["allow_rank_loss"])
+    if choices["delta"]:
+        from allennlp_analyze.compare.deltas import with_deltas
+
+        report = with_deltas(report, args.models, settings, limits, args.quiet)
     written = [] if directory is None else _write(report, directory)
     _print(report, written, args)
     return _gate(report) if args.fail_on_collapse else 0

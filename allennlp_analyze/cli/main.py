@@ -37,7 +37,7 @@ hard rank, a power-law fit of the spectrum and Marchenko-Pastur statistics."""
 
 
 class Subcommand(Protocol):
-    """A module of a subcommand: what `SUBCOMMANDS` and docs/cli.md need of it."""
+    """A module of a subcommand: what `SUBCOMMANDS` and docs/reference/cli.md need of it."""
 
     NAME: str
     HELP: str

@@ -89,8 +89,10 @@ def add_option(container: Container, option: Option) -> None:
     """Add one option; its value stays text, which `chosen` checks."""
     names = [f"-{option.short}"] if option.short else []
     how: dict[str, Any] = {"metavar": option.metavar or None}
-    if option.values.switch:
-        how = {"action": "store_false" if option.negative else "store_true"}
+    if option.negatable:
+        how = {"action": argparse.BooleanOptionalAction}
+    elif option.values.switch:
+        how = {"action": "store_true"}
     elif option.values.repeated:
         how["action"] = "append"
     container.add_argument(

@@ -38,8 +38,8 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
     parser.add_argument(
         "manifest",
         metavar="MANIFEST",
-        help="a YAML or CSV file of models (docs/manifests.md), a directory of archives, a glob, or"
-        " one of allennlp-2018, allennlp-public, torchvision-2018",
+        help="a YAML or CSV file of models (docs/reference/manifests.md), a directory of archives,"
+        " a glob, or one of allennlp-2018, allennlp-public, torchvision-2018",
     )
     add_options(parser, Place.ZOO, GROUPS, table)
     return parser

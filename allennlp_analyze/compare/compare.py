@@ -7,6 +7,7 @@ from typing import Optional
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.measure import select
 from allennlp_analyze.analysis.summary import summarize
+from allennlp_analyze.compare.growth import attention_growth
 from allennlp_analyze.compare.matching import match_layers
 from allennlp_analyze.compare.results import (
     ComparedModel,
@@ -17,7 +18,12 @@ from allennlp_analyze.compare.results import (
     Unmatched,
     letter,
 )
-from allennlp_analyze.compare.wording import comparison_sentence, comparison_warnings
+from allennlp_analyze.compare.wording import (
+    adapters_sentence,
+    comparison_sentence,
+    comparison_warnings,
+    evidence_line,
+)
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.distances import ks_distance, spectral_distance
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
@@ -84,6 +90,9 @@ def _compare(
     matches = match_layers(baseline.layers, report.layers, {*left_out, *new_left_out})
     pairs = tuple(_pair(baseline.layers[i], report.layers[j], how) for i, j, how in matches)
     missing = _unmatched(baseline.layers, {i for i, _, _ in matches}, new_left_out)
+    sentence = None
+    if report.adapters and not report.layers:
+        missing, sentence = (), adapters_sentence(name, len(report.adapters))
     added = _unmatched(report.layers, {j for _, j, _ in matches}, left_out)
     was_invalid = {tensor.parameter for tensor in baseline.skipped if tensor.invalid}
     new_invalid = tuple(
@@ -98,9 +107,11 @@ def _compare(
         missing=missing,
         added=added,
         new_invalid=new_invalid,
+        worse=tuple(_worse(pairs, new_invalid)),
         failures=tuple(_failures(pairs, missing, new_invalid, name, allowed)),
         warnings=tuple(comparison_warnings(baseline, report, name)),
-        sentence=comparison_sentence(name, pairs, missing, added, new_invalid),
+        sentence=sentence or comparison_sentence(name, pairs, missing, added, new_invalid),
+        attention=attention_growth(baseline, report, pairs),
     )
 
 
@@ -123,6 +134,23 @@ def _unmatched(
     return tuple(found)
 
 
+def _worst_first(pairs: Sequence[LayerPair]) -> list[LayerPair]:
+    return sorted(pairs, key=lambda pair: pair.place)
+
+
+def _invalid(new_invalid: Sequence[Skipped]) -> Iterator[Failure]:
+    for tensor in new_invalid:
+        yield Failure(tensor.parameter, f"contains NaN or infinity: {tensor.reason}")
+
+
+def _worse(pairs: Sequence[LayerPair], new_invalid: Sequence[Skipped]) -> Iterator[Failure]:
+    """Yields what changed for the worse, with the evidence; the worst first."""
+    yield from _invalid(new_invalid)
+    for pair in _worst_first(pairs):
+        if pair.change in ("collapsed", "worse"):
+            yield Failure(pair.baseline.name, evidence_line(pair))
+
+
 def _failures(
     pairs: Sequence[LayerPair],
     missing: Sequence[Unmatched],
@@ -130,12 +158,11 @@ def _failures(
     name: str,
     allowed: float,
 ) -> Iterator[Failure]:
-    for pair in pairs:
+    yield from _invalid(new_invalid)
+    for pair in _worst_first(pairs):
         reason = _why_failed(pair, allowed) if pair.baseline.verdict.is_judgement else None
         if reason is not None:
             yield Failure(pair.baseline.name, reason)
-    for tensor in new_invalid:
-        yield Failure(tensor.parameter, f"contains NaN or infinity: {tensor.reason}")
     for gone in missing:
         if gone.layer.verdict.is_judgement and not gone.invalid:
             reason = f": skipped there ({gone.reason})" if gone.reason else ""

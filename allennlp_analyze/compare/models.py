@@ -7,7 +7,7 @@ from allennlp_analyze.analysis.pipeline import analyze_archive
 from allennlp_analyze.analysis.request import Limits, Reading
 from allennlp_analyze.compare.compare import restricted
 from allennlp_analyze.compare.results import ComparedModel
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, SourceError, UsageError
 from allennlp_analyze.reports.loader import REPORT, load_report
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
@@ -17,16 +17,26 @@ from allennlp_analyze.text.redaction import redacted_url
 
 
 def compared_models(
-    names: Sequence[str], settings: Settings, limits: Limits, quiet: bool = True
+    names: Sequence[str],
+    settings: Settings,
+    limits: Limits,
+    quiet: bool = True,
+    needs_weights: bool = False,
 ) -> list[ComparedModel]:
     """Returns a report for each of `names`, with only the layers that `settings` select.
 
     A name is the output directory of an analysis, its report.json, or anything that
     `analyze_archive` opens. An archive is analyzed with `settings` and within `limits`, only once
-    if it is given twice. Reports are read, and paths are checked, before any analysis starts.
-    Raises `UsageError` or `SourceError`.
+    if it is given twice. Reports are read, and paths are checked, before any analysis starts;
+    a report is refused if the comparison `needs_weights`. Raises `UsageError` or `SourceError`.
     """
     reports = {name: _stored_report(name) for name in dict.fromkeys(names)}
+    for name, report in reports.items():
+        if report is not None and needs_weights:
+            raise UsageError(
+                f"{name}: is a report, which has no weights",
+                Advice("delta", "{} needs the archives", switch=True),
+            )
     found = {}
     for name, report in reports.items():
         if report is None:

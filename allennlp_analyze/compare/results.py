@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
+from allennlp_analyze.results.delta import Delta
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped, ToolInfo
 from allennlp_analyze.results.verdict import Verdict
 
 MATCHED_BY = ("name", "name without prefix", "order and shape")
 # How a layer changed, from bad to good.
-CHANGES = ("collapsed", "worse", "same", "better", "recovered")
+CHANGES = ("collapsed", "worse", "incomparable", "same", "better", "recovered")
+# The order of tables: what changed for the worse, what else changed, and the rest.
+TABLE_ORDER = ("collapsed", "worse", "incomparable", "recovered", "better", "same")
+# Of the layers that are the same, so many that moved most are shown.
+MOST_MOVED = 10
 
 
 def letter(index: int) -> str:
@@ -77,6 +82,19 @@ class LayerPair:
         return (self.baseline.N, self.baseline.M) == (self.candidate.N, self.candidate.M)
 
     @property
+    def incomparable(self) -> str:
+        """Why the singular values cannot be compared one by one; "" if they can."""
+        if self.same_size:
+            return ""
+        before, after = self.baseline, self.candidate
+        return f"the shape changed from {before.N} x {before.M} to {after.N} x {after.M}"
+
+    @property
+    def moved(self) -> Optional[float]:
+        """`spectral_distance`, or None if the sizes differ."""
+        return self.spectral_distance if self.same_size else None
+
+    @property
     def differences(self) -> dict[str, Difference]:
         """All of `MEASURES`; those that depend on a size that differs have no difference."""
         return {name: self.measure(name) for name in MEASURES}
@@ -101,7 +119,8 @@ class LayerPair:
         """One of `CHANGES`.
 
         "collapsed" and "recovered" describe the verdict, "worse" and "better" its other steps or,
-        without such a step, the share of lost directions (`lost_percent`).
+        without such a step, the share of lost directions (`lost_percent`). If the size differs, a
+        layer without a step for the worse or better is "incomparable".
         """
         before, after = self.baseline.verdict, self.candidate.verdict
         if after.is_worse_than(before):
@@ -109,7 +128,18 @@ class LayerPair:
         if before.is_worse_than(after):
             return "recovered" if before is Verdict.COLLAPSED else "better"
         lost = self.measure("lost_percent").difference or 0.0
-        return "worse" if lost > 0 else "better" if lost < 0 else "same"
+        if lost > 0:
+            return "worse"
+        if not self.same_size:
+            return "incomparable"
+        return "better" if lost < 0 else "same"
+
+    @property
+    def place(self) -> tuple[int, float, float, float]:
+        """The sort key of tables: `TABLE_ORDER`, the worst verdict, the most lost, the farthest."""
+        lost = self.measure("lost_percent").difference or 0.0
+        severity = self.candidate.verdict.severity or 0
+        return TABLE_ORDER.index(self.change), -severity, -lost, -(self.moved or 0.0)
 
     @property
     def cause_changed(self) -> bool:
@@ -150,6 +180,50 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LayerDelta:
+    """The change of the layer `name` of the baseline; its counterpart is `candidate`.
+
+    `delta` is None if it was not measured, for this `reason`. `is_adapter` says that an adapter
+    (LoRA) of the candidate makes the change to the baseline's layer.
+    """
+
+    name: str
+    candidate: str
+    delta: Optional[Delta]
+    reason: Optional[str] = None
+    is_adapter: bool = False
+
+
+@dataclass(frozen=True)
+class AttentionGrowth:
+    """A block of attention in both models: the largest possible logit of each head."""
+
+    name: str
+    candidate_name: str
+    baseline: tuple[float, ...]
+    candidate: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[Optional[float], ...]:
+        """Candidate divided by baseline for each head; None if the baseline is 0."""
+        return tuple(
+            _finite(after / before) if before else None
+            for before, after in zip(self.baseline, self.candidate)
+        )
+
+    @property
+    def largest_head(self) -> int:
+        """The head that grew most."""
+        ratios = self.ratios
+        return max(range(len(ratios)), key=lambda head: ratios[head] or 0.0)
+
+    @property
+    def largest_ratio(self) -> Optional[float]:
+        """How much that head grew."""
+        return self.ratios[self.largest_head]
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """A report and the user's argument for it."""
 
@@ -163,8 +237,11 @@ class ModelComparison:
 
     `pairs` and `missing` (layers of the baseline without a counterpart) are in the baseline's
     order, `added` (layers of the candidate without one) in the candidate's. `new_invalid` are the
-    candidate's tensors with NaN or infinity that the baseline does not have. `failures` list what
-    got worse than allowed, `warnings` what makes the two models hard to compare.
+    candidate's tensors with NaN or infinity that the baseline does not have. `worse` lists what
+    changed for the worse, with the evidence, and `failures` what got worse than allowed, both
+    with the worst first; `warnings` say what makes the two models hard to compare. `attention` are
+    the blocks of attention of both. `deltas` are the changes of the weights of all pairs, and those
+    by adapters, with `deltas_sentence` about them; None if they were not asked for.
     """
 
     letter: str
@@ -173,9 +250,13 @@ class ModelComparison:
     missing: tuple[Unmatched, ...]
     added: tuple[Unmatched, ...]
     new_invalid: tuple[Skipped, ...]
+    worse: tuple[Failure, ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     sentence: str
+    attention: tuple[AttentionGrowth, ...] = ()
+    deltas: Optional[tuple[LayerDelta, ...]] = None
+    deltas_sentence: Optional[str] = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -184,10 +265,22 @@ class ModelComparison:
         return {change: found[change] for change in CHANGES}
 
     @property
-    def largest(self) -> tuple[LayerPair, ...]:
-        """Pairs whose singular values moved, the farthest first."""
-        moved = [pair for pair in self.pairs if pair.spectral_distance]
-        return tuple(sorted(moved, key=lambda pair: -(pair.spectral_distance or 0.0)))
+    def worst_first(self) -> tuple[LayerPair, ...]:
+        """The pairs in the order of tables; equal ones are in the baseline's."""
+        return tuple(sorted(self.pairs, key=lambda pair: pair.place))
+
+    @property
+    def shown(self) -> tuple[LayerPair, ...]:
+        """The pairs that changed, and the `MOST_MOVED` others that moved most, the worst first."""
+        changed = [pair for pair in self.worst_first if pair.change != "same"]
+        moved = [pair for pair in self.worst_first if pair.change == "same" and pair.moved]
+        return (*changed, *moved[:MOST_MOVED])
+
+    @property
+    def folded(self) -> tuple[LayerPair, ...]:
+        """The pairs that are not in `shown`, in the order of tables."""
+        shown = {id(pair) for pair in self.shown}
+        return tuple(pair for pair in self.worst_first if id(pair) not in shown)
 
 
 @dataclass(frozen=True)

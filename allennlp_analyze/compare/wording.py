@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from allennlp_analyze.compare.results import LayerPair, Unmatched
+from allennlp_analyze.compare.results import LayerPair, ModelComparison, Unmatched
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.text.counts import count, percent
 
@@ -81,19 +81,32 @@ def comparison_sentence(
                 f"{count(len(found[change]), 'layer')} {verb} ({_named(found[change])})"
             )
     worse = bool(new_invalid or found["collapsed"] or found["worse"])
-    counts = [f"{_are(len(missing))} missing"] if missing else []
+    resized = [pair for pair in pairs if pair.change == "incomparable"]
+    counts = [f"{count(len(resized), 'layer')} changed shape (not comparable)"] if resized else []
+    counts += [f"{_are(len(missing))} missing"] if missing else []
     counts += [f"{_are(len(added))} new"] if added else []
     if findings:
         opening = "worse than" if worse else "better than"
         return f"{name} is {opening} A: {'; '.join([*findings, *counts])}."
-    counts.insert(0, f"no layer got worse or better ({len(pairs)} compared)")
-    moved = [pair for pair in pairs if pair.spectral_distance != 0.0]
+    compared = len(pairs) - len(resized)
+    if not compared:
+        return f"{name} cannot be compared with A: {'; '.join(counts)}."
+    counts.insert(0, f"no layer got worse or better ({compared} compared)")
+    moved = [pair for pair in pairs if pair.same_size and pair.moved != 0.0]
     if not moved and len(counts) == 1:
         return f"{name} has the spectra of A: {count(len(pairs), 'layer')}, none changed."
     if moved:
-        farthest = max(moved, key=lambda pair: pair.spectral_distance or 0.0)
+        farthest = max(moved, key=lambda pair: pair.moved or 0.0)
         counts.append(f"the singular values moved most in {_moved(farthest)}")
     return f"{name} differs from A: {'; '.join(counts)}."
+
+
+def adapters_sentence(name: str, number: int) -> str:
+    """Returns the sentence on a model that has `number` adapters and no layers."""
+    return (
+        f"{name} has {count(number, 'adapter')} (LoRA) and no layers: only their change of the"
+        " layers of A can be measured."
+    )
 
 
 _VERBS = {
@@ -105,7 +118,7 @@ _VERBS = {
 
 
 def _moved(pair: LayerPair) -> str:
-    distance = pair.spectral_distance
+    distance = pair.moved
     return pair.baseline.name + ("" if distance is None else f", by {percent(distance)}")
 
 
@@ -137,9 +150,25 @@ def cause_line(pair: LayerPair) -> Optional[str]:
 
 
 def cause_lines(pairs: Sequence[LayerPair]) -> list[str]:
-    """Returns a line for each pair of which verdict or lost directions changed."""
-    lines = ((pair.baseline.name, cause_line(pair)) for pair in pairs)
+    """Returns a line for each pair of which verdict or causes changed, but not for the worse."""
+    others = [pair for pair in pairs if pair.change not in ("collapsed", "worse")]
+    lines = ((pair.baseline.name, cause_line(pair)) for pair in others)
     return [f"{name}: {line}" for name, line in lines if line is not None]
+
+
+def evidence_line(pair: LayerPair) -> str:
+    """Returns verdicts and causes of a pair that changed for the worse, and its numbers."""
+    before, after = pair.baseline, pair.candidate
+    line = cause_line(pair)
+    smallest = [f"{layer.min_singular_value:.3g}" for layer in (before, after)]
+    parts = [
+        line or f"{before.verdict.words} -> {after.verdict.words}",
+        f"smallest singular value {' -> '.join(smallest)}",
+    ]
+    if pair.measure("lost_percent").difference:
+        lost = [f"{layer.lost_directions} of {layer.M}" for layer in (before, after)]
+        parts.append(f"directions lost {' -> '.join(lost)}")
+    return "; ".join(parts)
 
 
 def verdict_in_words(layer: LayerResult) -> str:
@@ -158,3 +187,28 @@ def _why(pair: LayerPair) -> str:
         if causes:
             return f"; cause{where}: {', '.join(causes)}"
     return ""
+
+
+def folded_words(comparison: ModelComparison) -> str:
+    """Returns how many layers a table folds, and what can be said of all of them."""
+    folded = comparison.folded
+    layers = count(len(folded), "layer")
+    farthest = max((pair.moved or 0.0 for pair in folded), default=0.0)
+    if not farthest:
+        return f"{layers} that did not change"
+    moved = f"whose singular values moved by {percent(farthest)} or less"
+    return f"{layers} with the same verdict {moved}"
+
+
+def short_labels(labels: Sequence[str]) -> list[str]:
+    """Returns the ends of paths or URLs, as long as it takes to tell them apart.
+
+    Equal ones stay equal: they are the same model.
+    """
+    parts = [[part for part in label.split("/") if part] or [label] for label in labels]
+    different = {tuple(of) for of in parts}
+    longest = max(map(len, parts))
+    for length in range(1, longest + 1):
+        if len({tuple(of[-length:]) for of in different}) == len(different):
+            break
+    return ["/".join(of[-length:]) for of in parts]

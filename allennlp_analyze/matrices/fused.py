@@ -5,7 +5,7 @@ model's config.json says how many heads there are; without it, only shapes that 
 are divided.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -48,11 +48,23 @@ def model_type_of(config: Mapping[str, Any]) -> Optional[str]:
     return named if isinstance(named, str) else None
 
 
+def config_nodes(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yields a config.json, and the parts of it that describe a model in it."""
+    for node in (config, *(config.get(name) for name in _CONTAINERS)):
+        if isinstance(node, Mapping):
+            yield node
+
+
+def is_query_key_value(name: str) -> bool:
+    """Whether the name of a parameter says that it holds query, key and value."""
+    module, leaf = split_name(name)
+    own = _last(looked_through(module))
+    return leaf == "in_proj_weight" or (leaf == "weight" and own in (*_QKV_NAMES, _IN_TURN))
+
+
 def heads_of(config: Mapping[str, Any]) -> Optional[Heads]:
     """Returns the heads that a config.json of transformers describes, or None."""
-    for node in (config, *(config.get(name) for name in _CONTAINERS)):
-        if not isinstance(node, Mapping):
-            continue
+    for node in config_nodes(config):
         queries = positive(node, "num_attention_heads", "n_head", "num_heads", "n_heads")
         hidden = positive(node, "hidden_size", "n_embd", "d_model", "n_embed")
         size = positive(node, "head_dim", "kv_channels", "d_kv")

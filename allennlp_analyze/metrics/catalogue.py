@@ -1,7 +1,7 @@
 """The catalogue of metrics: every number of a layer once, in the order of report.json.
 
 It is read by report.json and its schema, layers.csv, data frames, the tables of the terminal and
-the page, the page's terms, `compare`, and docs/metrics.md. A new scalar is a function of
+the page, the page's terms, `compare`, and docs/reference/metrics.md. A new scalar is a function of
 `SpectrumFacts` and an entry here; `make generated` writes the derived files.
 """
 

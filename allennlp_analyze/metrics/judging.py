@@ -1,8 +1,8 @@
 """The rule that decides which directions of a layer are lost or weak, for every shape.
 
-docs/verdict.md gives the reasons and the error rates, which scripts/study/verdict_calibration.py
-measures. All limits but DECAYED_SHARE and SUNK_SHARE are ratios of singular values of one matrix,
-so the unit of the weights does not matter.
+docs/explanation/verdict.md gives the reasons and the error rates, which
+scripts/study/verdict_calibration.py measures. All limits but DECAYED_SHARE and SUNK_SHARE are
+ratios of singular values of one matrix, so the unit of the weights does not matter.
 """
 
 import math
@@ -142,7 +142,7 @@ class _Ratios:
 
     def __init__(self, values: np.ndarray, entry_std: float, n: int, m: int) -> None:
         self.values, self.n, self.m, self.std = values, n, m, entry_std
-        # Of Gaussian entries: a layer does not tell its kind. docs/verdict.md has the difference.
+        # Of Gaussian entries: a layer does not tell its kind (docs/explanation/verdict.md).
         self.null = entry_std * null_quantiles(n, m)
         self.ratios = values / self.null
         # Of the bulk above each direction, at its middle: spikes and lost directions both lower

@@ -39,13 +39,16 @@ def quantiles(probabilities: np.ndarray, n: int, m: int) -> np.ndarray:
     return np.asarray(np.interp(probabilities, cumulative / cumulative[-1], x))
 
 
-def tracy_widom_threshold(sigma: float, n: int, m: int) -> float:
-    """Eigenvalue that pure noise exceeds in 1% of draws (Johnstone 2001, theorem 1.1)."""
+def tracy_widom_threshold(sigma: float, n: int, m: int, quantile: float = TRACY_WIDOM_99) -> float:
+    """Eigenvalue that pure noise exceeds in 1% of draws (Johnstone 2001, theorem 1.1).
+
+    Another `quantile` of the Tracy-Widom law is for another share of draws.
+    """
     if n < 2:
         return edges(sigma, n, m)[1]
     root_n, root_m = math.sqrt(n - 1), math.sqrt(m)
     width = (root_n + root_m) * (1 / root_n + 1 / root_m) ** (1 / 3)
-    return float(sigma**2 * ((root_n + root_m) ** 2 + TRACY_WIDOM_99 * width))
+    return float(sigma**2 * ((root_n + root_m) ** 2 + quantile * width))
 
 
 def bulk_sigma(eigenvalues: np.ndarray, n: int) -> float:

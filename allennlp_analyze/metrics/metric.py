@@ -12,7 +12,7 @@ from allennlp_analyze.results.layer import LayerResult, PowerLaw
 # Kinds of values: a number; a whole number that every layer has; one that may be missing; text.
 FLOAT, WHOLE, COUNT, TEXT = "float", "whole", "count", "text"
 
-# Units as spelled in docs/metrics.md.
+# Units as spelled in docs/reference/metrics.md.
 WEIGHTS = "Units: weights."
 EIGENVALUES = "Units: weights²."
 LOGARITHM = "log of weights²."
@@ -83,9 +83,9 @@ class Metric:
     layers has the same name, or one of `attributes`. If it is not `in_report`, it is only shown.
 
     Explained: `description` is one ASCII sentence for schemas and column titles. `label`, `formula`
-    and `meaning` are the texts of the page. docs/metrics.md has them under `section`, with its
-    `unit` and, in Markdown, `details`, the case in which it is `undefined`, its `source`, what
-    `agrees` with it, and when to `distrust` it.
+    and `meaning` are the texts of the page. docs/reference/metrics.md has them under `section`,
+    with its `unit` and, in Markdown, `details`, the case in which it is `undefined`, its `source`,
+    what `agrees` with it, and when to `distrust` it.
 
     Shown: as a `term` of the page, and in columns of the terminal and the page. `compare` compares
     the `compared` ones; `size_free` ones have a difference for layers of different sizes, too.

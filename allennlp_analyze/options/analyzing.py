@@ -33,6 +33,13 @@ ANALYZING: tuple[Option, ...] = (
     ),
     switch("split_gates", Section.SELECTION, EVERYWHERE, "also analyze gates of LSTMs and GRUs"),
     switch("split_heads", Section.SELECTION, EVERYWHERE, "also analyze each head of attention"),
+    switch(
+        "delta",
+        Section.SELECTION,
+        (Place.COMPARE,),
+        "also measure the change of the weights, W_B - W_A, of every layer (slower; needs the"
+        " archives, not reports)",
+    ),
     Option(
         "loose_tolerance",
         NOT_NEGATIVE,

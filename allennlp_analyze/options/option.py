@@ -68,7 +68,8 @@ class Values:
 class Option:
     """One option; `name` is the name of its field and its keyword.
 
-    `flag` is its name on the command line, without dashes, if it differs from `name`.
+    `flag` is its name on the command line, without dashes, if it differs from `name`. A `negatable`
+    switch also has `--no-NAME`; its default is None, neither on nor off.
     `default_says` describes a default that needs words. An option that is not `material` does not
     change the reports. `elsewhere` has the fields that differ at some entry points.
     """
@@ -83,17 +84,13 @@ class Option:
     metavar: str = ""
     flag: str = ""
     short: str = ""
+    negatable: bool = False
     material: bool = True
     elsewhere: Mapping[Place, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def at(self, place: Place) -> "Option":
         """Returns the option as this entry point has it."""
         return replace(self, **self.elsewhere.get(place, {}))
-
-    @property
-    def negative(self) -> bool:
-        """Whether the flag switches off something that is on by default."""
-        return self.values.switch and self.default is True and bool(self.flag)
 
     @property
     def described(self) -> str:

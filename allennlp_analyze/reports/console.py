@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional, TextIO
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric
+from allennlp_analyze.reports.attention import attention_lines
 from allennlp_analyze.reports.experts import finding_line
 from allennlp_analyze.reports.terms import INTERVAL, interval
 from allennlp_analyze.results.experts import Entry, ExpertGroup, expert_groups, table_entries
@@ -203,6 +204,7 @@ def _attention(report: ModelReport) -> list[str]:
     """Returns what a reader must know beside the verdict, the worst first."""
     lines = _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
     lines += _findings(report)
+    lines += attention_lines(report.attention)
     return lines + [f"Warning: {warning}" for warning in report.warnings]
 
 

@@ -31,7 +31,7 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
     """Returns the report as plain dicts, lists, strings and finite numbers, or None.
 
     The layout is that of report.schema.json. Numbers keep their full precision. Only a model with
-    experts has `expert_groups`.
+    experts has `expert_groups`, and one with blocks of attention `attention`.
     """
     return {**_parts(report), "skipped": plain(report.skipped)}
 
@@ -52,6 +52,7 @@ def _parts(report: ModelReport) -> dict[str, Any]:
         "adapters": plain(report.adapters),
         "id": report_id(report.layers),
         **({"expert_groups": groups} if groups else {}),
+        **({"attention": plain(report.attention)} if report.attention else {}),
     }
 
 

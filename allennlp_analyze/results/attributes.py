@@ -10,7 +10,7 @@ from allennlp_analyze.results.attribute import Attribute
 class LayerAttributes:
     """The numbers of a layer under the names that they have in layers.csv and data frames.
 
-    docs/metrics.md explains each. An undefined one is None.
+    docs/reference/metrics.md explains each. An undefined one is None.
     """
 
     condition_number = Attribute[Optional[float]]("metrics.condition_number")

@@ -8,6 +8,7 @@ from typing import Optional, Union
 import numpy as np
 
 from allennlp_analyze.results.adapter import AdapterResult
+from allennlp_analyze.results.attention import AttentionLogits
 from allennlp_analyze.results.attributes import LayerAttributes
 from allennlp_analyze.results.evidence import Evidence
 from allennlp_analyze.results.files import FileState
@@ -223,8 +224,7 @@ class LayerResult(LayerAttributes):
 class Skipped:
     """A skipped tensor and the reason; `invalid` marks a tensor with NaN or infinity.
 
-    `weights` is the number of weights that could not be judged for this reason, 0 for what is no
-    weight matrix (a bias, a buffer).
+    `weights` is the number of weights not judged for this reason, 0 for what is no weight matrix.
     """
 
     parameter: str
@@ -275,8 +275,7 @@ class Summary:
     `verdict` is INVALID if a tensor contains NaN or infinity; `n_invalid` counts such tensors.
     Otherwise it is the worst of the `n_judged` layers that multiply activations, or NOT_ASSESSED if
     `judged_percent` of the model's weights, embeddings included, is too little. The `n_assessed`
-    layers are the linear ones with Q > MIN_Q, as in the 2018 study; `max_rank_loss_percent` is the
-    largest `lost_percent` of these.
+    layers are the linear ones with Q > MIN_Q; `max_rank_loss_percent` is their largest loss.
     """
 
     verdict: Verdict
@@ -329,4 +328,5 @@ class ModelReport:
     warnings: tuple[str, ...] = ()
     reference: Optional[ReferenceComparison] = None
     adapters: tuple[AdapterResult, ...] = ()
+    attention: tuple[AttentionLogits, ...] = ()
     files: tuple[FileState, ...] = field(default=(), repr=False, compare=False)

@@ -1,7 +1,8 @@
 """The verdicts on a layer or a model, and the limits that texts quote.
 
-The rule is in `metrics.judging`, the search for causes in `analysis.causes`; docs/verdict.md
-explains both. The command's help quotes limits from here, so numpy is not imported.
+The rule is in `metrics.judging`, the search for causes in `analysis.causes`;
+docs/explanation/verdict.md explains both. The command's help quotes limits from here, so numpy is
+not imported.
 """
 
 import math

@@ -23,7 +23,9 @@ from allennlp_analyze.sources.digests import check_sha256, sha256_of
 from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, choose_member
 from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE, list_weights
 from allennlp_analyze.sources.directories.opened import model_at, open_directory, read_parts
+from allennlp_analyze.sources.directories.remote import Chosen
 from allennlp_analyze.sources.download.cache import evict, fetch, is_url
+from allennlp_analyze.sources.download.hub import Snapshot, address_of, fetch_repository
 from allennlp_analyze.sources.formats.gguf.splits import parts_of
 from allennlp_analyze.sources.formats.registry import head as first_bytes
 from allennlp_analyze.sources.formats.registry import read_weights
@@ -61,12 +63,25 @@ def open_source(
     `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
     """
     sha256 = checked("sha256", sha256)
-    path = fetch(archive, quiet, timeout)
+    address = address_of(archive)
+    if address is None:
+        fetched = Snapshot(fetch(archive, quiet, timeout), Chosen(part=part))
+    else:
+        fetched = fetch_repository(
+            archive,
+            address,
+            part,
+            weights_file,
+            _is_elsewhere(weights_file),
+            quiet,
+            timeout,
+        )
+    path = fetched.path
     if sha256 is not None:
         check_sha256(path, archive, sha256)
     with workspace() as directory:
         opening = _Opening(
-            archive, directory, weights_file, part, quiet, max_unpacked_size, timeout, key
+            archive, directory, weights_file, fetched.chosen, quiet, max_unpacked_size, timeout, key
         )
         try:
             source = dequantized(opening.open(path))
@@ -85,7 +100,7 @@ class _Opening:
         archive: str,
         directory: Path,
         weights_file: Optional[str],
-        part: Optional[str],
+        chosen: Chosen,
         quiet: bool,
         max_unpacked_size: int,
         timeout: float,
@@ -97,8 +112,9 @@ class _Opening:
         self._is_url = is_url(archive)
         self._name = url_path(archive) if self._is_url else archive
         self._directory = directory
-        self._weights_file = weights_file
-        self._part = part
+        self._weights_file = weights_file or chosen.weights_file
+        self._part = chosen.part
+        self._chosen = chosen
         self._outside = _outside_weights(weights_file, quiet, timeout)
         self._max_unpacked_size = max_unpacked_size
         self._files: dict[Path, FileState] = {}
@@ -117,7 +133,8 @@ class _Opening:
             if self._is_url_outside:
                 evict(self._outside)
         elif isinstance(error, (DamagedError, CheckpointError)) and self._is_url:
-            evict(path)
+            for file in self._chosen.weights or (path,):
+                evict(file)
 
     def open(self, path: Path) -> Source:
         self._fetched = path if self._is_url else None
@@ -149,7 +166,8 @@ class _Opening:
                 f"{self._archive}: is an index of several files; download all of them and pass"
                 " their directory"
             )
-        is_alone = self._is_url  # a download has nothing beside it
+        # Beside the download of one file there is nothing.
+        is_alone = self._is_url and not self._chosen.weights
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
         weights = self._read(path, self._archive)
@@ -210,7 +228,10 @@ class _Opening:
                 chosen, weights = read_parts(model.parts, self._weights_file, self._read_part)
         if self._outside is not None:
             chosen, weights = self._outside, self._read(self._outside, str(self._outside))
-        warnings = (*model.contents.warnings, *opened.warnings, *model.warnings)
+        warnings = (
+            *(*self._chosen.warnings, *model.contents.warnings),
+            *(*opened.warnings, *model.warnings),
+        )
         contents = replace(model.contents, warnings=warnings)
         return self._source(path, contents, str(chosen), weights)
 
@@ -285,6 +306,13 @@ def _settings(path: Path) -> Mapping[str, object]:
         return parse_config(path.read_bytes())[0]
     except OSError:
         return {}
+
+
+def _is_elsewhere(weights_file: Optional[str]) -> bool:
+    """Whether the weights file is a URL or on disk, not in the archive."""
+    return weights_file is not None and (
+        is_url(weights_file) or os.path.isfile(os.path.expanduser(weights_file))
+    )
 
 
 def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:

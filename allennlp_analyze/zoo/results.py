@@ -6,7 +6,7 @@ from typing import Optional
 from allennlp_analyze.results.evidence import Cause
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.layer import Summary, ToolInfo
-from allennlp_analyze.results.verdict import MIN_Q, Verdict
+from allennlp_analyze.results.verdict import JUDGED_KINDS, MIN_Q, Verdict
 
 # The states of a model's analysis.
 DONE, FAILED = "done", "failed"
@@ -100,6 +100,12 @@ class ModelOutcome:
     files: tuple[FileState, ...] = field(default=(), repr=False)
     reports: tuple[tuple[str, Optional[int]], ...] = field(default=(), repr=False)
     worst_layer: Optional[WorstLayer] = None
+
+    @property
+    def lost_percent(self) -> Optional[float]:
+        """The largest share of directions that one of the layers behind the verdict has lost."""
+        judged = (x for x in self.layers if x.kind in JUDGED_KINDS and x.verdict.is_judgement)
+        return max((x.rank_loss_percent for x in judged), default=None)
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,8 @@ class ZooReport:
     """The analysis of all models of a zoo, from which every report of the zoo is written.
 
     `summary` is the result of `summary.summarize_zoo`; reports that need it cannot be written
-    without it. `trainer_files` and `unread` are those of the manifest: what was passed over.
+    without it. `trainer_files` and `unread` are those of the manifest: what was passed over. The
+    page and the terminal have `claims` only if `shows_claims`.
     """
 
     tool: ToolInfo
@@ -212,6 +219,7 @@ class ZooReport:
     summary: Optional[ZooSummary] = None
     trainer_files: int = 0
     unread: tuple[str, ...] = ()
+    shows_claims: bool = False
 
     @property
     def counted(self) -> tuple[ZooModel, ...]:

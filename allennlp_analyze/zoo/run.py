@@ -12,6 +12,7 @@ from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.errors import Advice, OptionError, OutputError
 from allennlp_analyze.options.choices import check_fields, default
+from allennlp_analyze.options.figures import figure_format
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory
@@ -33,7 +34,7 @@ from allennlp_analyze.zoo.manifest.reading import (
 from allennlp_analyze.zoo.reports.csv import write_zoo_layers, write_zoo_models
 from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
-from allennlp_analyze.zoo.reports.plots import PLOTS, write_zoo_plots
+from allennlp_analyze.zoo.reports.plots import PLOTS, remove_zoo_plots, write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, ModelOutcome, ZooModel, ZooReport
 from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import Unit, make_unit
@@ -51,8 +52,10 @@ GO_ON_OR_ANEW = (
 class ZooRequest:
     """Which models to analyze and where to write.
 
-    `manifest` is the argument of `read_manifest`. `limits`, `building`, `plots` (of each model) and
-    `plot_format` apply to all models; the options of a model in the manifest take precedence.
+    `manifest` is the argument of `read_manifest`. `limits`, `building`, `model_plots` (the figures
+    of each model) and `plot_format` apply to all models; the options of a model in the manifest
+    take precedence. `plots` are the figures over all models, also drawn if `model_plots` or a
+    `plot_format` is given. With `claims`, page and terminal have the claims of the 2018 study.
     Without `quiet`, a terminal shows the progress. With `resume`, finished models are kept; with
     `retry_failed`, failed ones are also retried; `force` starts over. `workers` None means one
     process per core. `dask` is the address of a scheduler on whose cluster the models are analyzed.
@@ -68,12 +71,15 @@ class ZooRequest:
     dask: Optional[str] = default("dask")
     limits: Limits = field(default_factory=Limits)
     building: Building = field(default_factory=Building)
-    plots: bool = False
-    plot_format: str = default("plot_format")
+    plots: Optional[bool] = default("plots")
+    model_plots: bool = default("model_plots")
+    plot_format: Optional[str] = default("plot_format")
+    claims: bool = default("claims")
     quiet: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
+        figure_format(self.plots, self.plot_format)
         if self.dask is not None and self.workers is not None:
             raise OptionError(
                 "workers",
@@ -82,6 +88,11 @@ class ZooRequest:
             )
         if self.force and (self.resume or self.retry_failed):
             raise OptionError("force", "starts over; omit it to resume")
+
+    @property
+    def figures(self) -> Optional[str]:
+        """The format of the figures over all models, or None if none are drawn."""
+        return figure_format(self.plots or self.model_plots or None, self.plot_format)
 
 
 @dataclass(frozen=True)
@@ -120,13 +131,13 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
             raise stopped(stop, root, len(outcomes), len(units)) from None
         report = _report(manifest, units, outcomes, zoo, settings)
         report = replace(report, seconds=time.perf_counter() - started)
-        return ZooOutcome(report, tuple(_write(report, root, zoo.plot_format)))
+        return ZooOutcome(report, tuple(_write(report, root, zoo.figures)))
 
 
 def _units(manifest: Manifest, zoo: ZooRequest, settings: Settings) -> list[Unit]:
     """Returns the units of all models in the manifest, after checking them."""
     shared = Choices(
-        settings, zoo.limits, zoo.building, plots=zoo.plots, plot_format=zoo.plot_format
+        settings, zoo.limits, zoo.building, plots=zoo.model_plots, plot_format=zoo.plot_format
     )
     directory = zoo.directory.absolute() / MODELS
     chosen = [
@@ -164,7 +175,8 @@ def _absolute(path: Text) -> Text:
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:
     """Check before any work that the zoo can be written and replaces none by accident."""
-    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), (MODELS, PLOTS))
+    folders = (MODELS, PLOTS) if zoo.figures else (MODELS,)
+    check_directory(root, (ZOO, LAYERS, MODELS_TABLE, PAGE, RUNNING, LOCK), folders)
     begun = (root / ZOO).exists() or (root / MODELS).exists()
     if begun and not (zoo.force or zoo.resume or zoo.retry_failed):
         raise OutputError(f"{root}: a zoo already exists", *GO_ON_OR_ANEW)
@@ -201,6 +213,7 @@ def _report(
         summary=summarize_zoo(models),
         trainer_files=manifest.trainer_files,
         unread=manifest.unread,
+        shows_claims=zoo.claims,
     )
 
 
@@ -220,14 +233,19 @@ def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
     return {
         **plain(settings),
         "build_model": zoo.building.build_model,
-        "plots": zoo.plots,
+        "plots": zoo.figures is not None,
+        "model_plots": zoo.model_plots,
         "timeout": zoo.limits.timeout,
         "max_unpacked_size": zoo.limits.max_unpacked_size,
     }
 
 
-def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
-    """Write the numbers, then the page, then the figures; yields each path once it is written."""
+def _write(report: ZooReport, root: Path, figures: Optional[str]) -> Iterator[Path]:
+    """Write the numbers, then the page, then the figures; yields each path once it is written.
+
+    Figures of an earlier run are removed, because they show other numbers.
+    """
+    remove_zoo_plots(root)
     write_zoo_json(report, root / ZOO)
     yield root / ZOO
     write_zoo_layers(report, root, root / LAYERS)
@@ -235,5 +253,6 @@ def _write(report: ZooReport, root: Path, plot_format: str) -> Iterator[Path]:
     write_zoo_models(report, root / MODELS_TABLE)
     yield root / MODELS_TABLE
     yield write_zoo_html(report, root / PAGE)
-    write_zoo_plots(report, root, plot_format)
-    yield root / PLOTS
+    if figures is not None:
+        write_zoo_plots(report, root, figures)
+        yield root / PLOTS

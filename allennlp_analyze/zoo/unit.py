@@ -67,7 +67,8 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
         "version": VERSION,
         "archive": entry.archive,
         "sha256": entry.sha256,
-        "choices": material(choices),
+        # A format matters only if there are figures.
+        "choices": material(replace(choices, plot_format=choices.figures)),
         "files": [_facts(x) for x in (entry.archive, choices.weights_file, choices.reference)],
     }
     return Unit(
@@ -84,8 +85,8 @@ def make_unit(entry: ZooEntry, choices: Choices, directory: Path, resume: bool =
             directory,
             force=True,
             resume=resume,
-            plots=choices.plots,
-            plot_format=choices.plot_format,
+            plots=choices.figures is not None,
+            plot_format=choices.figures,
         ),
         choices.building,
         choices.settings,
@@ -218,7 +219,8 @@ def _done(report: ModelReport, unit: Unit) -> ModelOutcome:
         DONE,
         unit.digest,
         sha256=report.source.sha256,
-        weights=weights_digest(report.layers),
+        # Models of adapters alone have no layers to tell them apart.
+        weights=weights_digest(report.layers) if report.layers else None,
         resolved=report.source.resolved,
         model_type=report.source.model_type,
         summary=report.summary,

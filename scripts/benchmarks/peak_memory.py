@@ -25,6 +25,15 @@ BLOCK_ROWS = 4096
 MIB = 2**20
 # The promised limit: this, plus two M x M matrices in float64 for each layer being measured.
 PROMISED_MIB = 300
+# What the interpreter of --weightwatcher-python runs on the same file.
+PEER = """
+import sys, safetensors.torch, torch, weightwatcher
+(weight,) = safetensors.torch.load_file(sys.argv[1]).values()
+layer = torch.nn.Linear(*weight.shape[::-1], bias=False)
+layer.weight.data = weight
+details = weightwatcher.WeightWatcher(model=torch.nn.Sequential(layer)).analyze()
+sys.exit(len(details) != 1)
+"""
 
 
 @dataclass(frozen=True)
@@ -78,12 +87,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=1024)
+    parser.add_argument(
+        "--weightwatcher-python", metavar="PYTHON", help="measure WeightWatcher, too, which it has"
+    )
     args = parser.parse_args(argv)
+    peer = None
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.safetensors"
         write_safetensors(path, args.rows, args.columns)
         command = [sys.executable, "-m", "allennlp_analyze", str(path), "--output-dir", directory]
         peak = watch(command)
+        if args.weightwatcher_python:
+            peer = watch([args.weightwatcher_python, "-c", PEER, str(path)])
         megabytes = path.stat().st_size / 1e6
     smaller = min(args.rows, args.columns)
     promised = PROMISED_MIB + 2 * 8 * smaller**2 / MIB
@@ -91,6 +106,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         f"{args.rows} x {args.columns} float32, {megabytes:.0f} MB on disk: {peak.seconds:.0f} s,"
         f" at most {peak.anonymous_mib:.0f} MiB of anonymous memory (promised: {promised:.0f})"
     )
+    if peer is not None:
+        print(f"weightwatcher: {peer.seconds:.0f} s, at most {peer.anonymous_mib:.0f} MiB")
     return 0 if peak.anonymous_mib <= promised else 1
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = "page.html"
 CHECKOUT = FOLDER.parent.parent
-DOCUMENT = CHECKOUT / "docs" / "rank-collapse.md"
+DOCUMENT = CHECKOUT / "docs" / "explanation" / "rank-collapse.md"
 # Sections of the document with more information, by anchor.
 SECTIONS = (
     ("The Marchenko-Pastur law, and why Q > 1", "the-marchenko-pastur-law-and-why-q--1"),

@@ -1,4 +1,4 @@
-"""Draw the theory figures of docs/rank-collapse.md, in a few seconds and without training.
+"""Draw the theory figures of docs/explanation/rank-collapse.md, in seconds and without training.
 
     python -m scripts.rank_collapse.theory [--output-dir DIR]
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIGURES = Path(__file__).resolve().parent.parent.parent / "docs" / "figures"
+FIGURES = Path(__file__).resolve().parent.parent.parent / "docs" / "explanation" / "figures"
 RATIOS = (1.0, MIN_Q, 2.0, 10.0)
 COLUMNS_OF_W = 400
 BINS = 40
@@ -218,7 +218,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         default=FIGURES,
         metavar="DIR",
-        help="directory for the figures (docs/figures)",
+        help="directory for the figures (docs/explanation/figures)",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -105,6 +105,8 @@ def analyze_imagenet(request: ImageNetRequest) -> ImageNet:
         resume=request.resume,
         retry_failed=request.resume,
         workers=request.workers,
+        plots=True,
+        claims=True,
         limits=Limits(timeout=request.timeout),
         quiet=request.quiet,
     )

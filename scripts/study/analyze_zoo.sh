@@ -11,4 +11,4 @@ if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
     manifest=$1
     shift
 fi
-exec "${PYTHON:-python}" -m allennlp_analyze zoo "$manifest" --retry-failed "$@"
+exec "${PYTHON:-python}" -m allennlp_analyze zoo "$manifest" --retry-failed --claims --plots "$@"

@@ -3,9 +3,9 @@
     python -m scripts.study.quantization_floor [--repeats N]
 
 Matrices with planted losses (1, an eighth, half of their directions are zero) are rounded to each
-scheme. The table in Markdown on standard output (docs/verdict.md quotes it) has how often the
-smallest singular value, and the largest of the lost ones, is above the floor, and the largest ratio
-of both. With the default of 10 repeats it takes about two minutes.
+scheme. The table in Markdown on standard output (docs/explanation/verdict.md quotes it) has how
+often the smallest singular value, and the largest of the lost ones, is above the floor, and the
+largest ratio of both. With the default of 10 repeats it takes about two minutes.
 """
 
 import argparse

@@ -125,6 +125,8 @@ def allennlp_sections(study: Study, entries: Sequence[ZooEntry]) -> Iterator[Cla
         resume=not study.force,
         retry_failed=not study.force,
         workers=study.workers,
+        plots=True,
+        claims=True,
         limits=Limits(timeout=study.timeout),
         quiet=study.quiet,
     )

@@ -2,9 +2,10 @@
 
     python -m scripts.study.uncertainty_coverage [--draws N] [--seed N]
 
-Prints the tables of docs/uncertainty.md: how often the 95% interval has the true alpha, how often a
-true power law gets p <= 0.1 (it should be at most one in ten), how often other laws do (the more,
-the better), and how alpha and its fixed-aspect estimate depend on the shape of a random matrix.
+Prints the tables of docs/explanation/uncertainty.md: how often the 95% interval has the true alpha,
+how often a true power law gets p <= 0.1 (it should be at most one in ten), how often other laws do
+(the more, the better), and how alpha and its fixed-aspect estimate depend on the shape of a random
+matrix.
 """
 
 import argparse

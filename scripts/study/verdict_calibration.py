@@ -3,7 +3,7 @@
     python -m scripts.study.verdict_calibration [--draws N] [--figure FILE]
                                                 [--only TABLE] [--entries KIND]
 
-Three tables in Markdown on standard output (docs/verdict.md quotes them):
+Three tables in Markdown on standard output (docs/explanation/verdict.md quotes them):
 
 1. the null law against simulated matrices of five kinds of entries, each with its own law: the
    largest deviation of the median of the smallest singular values, in percent, and how far the law
@@ -238,7 +238,7 @@ def draw_power(path: Path, draws: int, random: np.random.Generator) -> None:
         ax.set_ylabel("found, in % of matrices")
     panels[0, 0].invert_xaxis()
     panels[1, 1].legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=200)
 
 
 def main(argv: Optional[list[str]] = None) -> int:

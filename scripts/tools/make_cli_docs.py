@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the parsers, and the options in docs/manifests.md from their table.
+"""Write docs/reference/cli.md from the parsers, and the options in manifests.md from their table.
 
     python -m scripts.tools.make_cli_docs [--check]
 
@@ -17,8 +17,8 @@ from allennlp_analyze.options.option import Place, Table, options_at
 from allennlp_analyze.options.table import TABLE
 from scripts.tools.generated import ROOT, write_or_check
 
-PAGE = ROOT / "docs" / "cli.md"
-MANIFESTS = ROOT / "docs" / "manifests.md"
+PAGE = ROOT / "docs" / "reference" / "cli.md"
+MANIFESTS = ROOT / "docs" / "reference" / "manifests.md"
 WIDTH = 100
 HEADER = """# The command line
 
@@ -54,7 +54,7 @@ def _section(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"## {parser.prog}\n"
     if parser.description:
         yield _paragraph(_expanded(parser.description, parser.prog)) + "\n"
-    yield f"```\n{_usage(parser)}\n```\n"
+    yield f"```text\n{_usage(parser)}\n```\n"
     for group in parser._action_groups:
         rows = list(_rows(group, parser.prog))
         if rows:

@@ -1,4 +1,4 @@
-"""List the figures in docs/reports.md and docs/zoo.md, from the tables that the commands draw.
+"""List the figures in reference/reports.md and how-to/zoo.md, from the tables of the commands.
 
     python -m scripts.tools.make_figure_docs [--check]
 
@@ -15,7 +15,10 @@ from typing import Optional
 
 from scripts.tools.generated import ROOT, write_or_check
 
-PAGES = {"model": ROOT / "docs" / "reports.md", "zoo": ROOT / "docs" / "zoo.md"}
+PAGES = {
+    "model": ROOT / "docs" / "reference" / "reports.md",
+    "zoo": ROOT / "docs" / "how-to" / "zoo.md",
+}
 
 
 def make_pages() -> dict[Path, str]:

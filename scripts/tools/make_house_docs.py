@@ -1,4 +1,4 @@
-"""Draw the packages, by layer, with every import between them: docs/house.md and docs/house.svg.
+"""Draw the packages, by layer, with every import between them: docs/explanation/house.*.
 
     python -m scripts.tools.make_house_docs [--check]
 
@@ -19,14 +19,14 @@ from xml.sax.saxutils import escape
 from scripts.tools.generated import ROOT, write_or_check
 
 PACKAGE = "allennlp_analyze"
-PAGE = ROOT / "docs" / "house.md"
-PICTURE = ROOT / "docs" / "house.svg"
+PAGE = ROOT / "docs" / "explanation" / "house.md"
+PICTURE = ROOT / "docs" / "explanation" / "house.svg"
 HEADER = """# The house
 
 <!-- Made by scripts/tools/make_house_docs.py from pyproject.toml, docstrings and imports. -->
 
 Each package has one job, and imports only from the layers below its own. `make lint` checks this
-with import-linter; `make generated` draws this page. [CONTRIBUTING.md](../CONTRIBUTING.md) says
+with import-linter; `make generated` draws this page. [CONTRIBUTING.md](../../CONTRIBUTING.md) says
 where to add new code.
 
 ![The packages by layer, and their imports](house.svg)

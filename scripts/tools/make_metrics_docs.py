@@ -1,4 +1,4 @@
-"""Write what docs/metrics.md says of single metrics, from their catalogue.
+"""Write what docs/reference/metrics.md says of single metrics, from their catalogue.
 
     python -m scripts.tools.make_metrics_docs [--check]
 
@@ -21,7 +21,7 @@ from allennlp_analyze.reports.csv import COMPARISON, columns, rows
 from allennlp_analyze.results.layer import TOLERANCES
 from scripts.tools.generated import ROOT, write_or_check
 
-PAGE = ROOT / "docs" / "metrics.md"
+PAGE = ROOT / "docs" / "reference" / "metrics.md"
 WIDTH = 104
 ARCHIVE = "fixtures/ner-small.tar.gz"
 LAYER = "encoder._module.weight_ih_l0"
@@ -67,7 +67,8 @@ def _paragraph(metric: Metric) -> str:
         metric.distrust and f"**When not to trust it:** {metric.distrust}",
     )
     text = re.sub("^the ", "The ", " ".join(filter(None, parts)))
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    filled = textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return re.sub(r"^(?=#)", r"\\", filled, flags=re.MULTILINE)  # a count, not a heading
 
 
 def _table(metrics: list[Metric]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze import Report, analyze
+from tests.support.html_elements import words
 
 pytestmark = pytest.mark.newest_python
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -118,4 +119,6 @@ def test_they_are_in_every_file_and_come_back(tmp_path: Path) -> None:
         loaded.adapters[0].singular_values, report.adapters[0].singular_values
     )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "Adapter of q" in page
+    text = words(page)
+    assert f"1 adapter: {loaded.adapters[0].verdict.words}" in text
+    assert f"q {loaded.adapters[0].reason}. norm {loaded.adapters[0].delta_norm:.3g}" in text

@@ -133,11 +133,11 @@ def test_other_jobs_and_plots_do_not_change_what_is_resumed(
     archive: Path, tmp_path: Path, uninterrupted: "dict[str, Any]"
 ) -> None:
     out = tmp_path / "out"
-    running = Running(tmp_path / "tmp", str(archive), "--output-dir", str(out), "--quiet")
+    arguments = (str(archive), "--output-dir", str(out), "--quiet", "--plots")
+    running = Running(tmp_path / "tmp", *arguments)
     running.wait_until((out / "report.json").exists)  # now it draws
     running.end(signal.SIGKILL)
     assert lines(out) == MATRICES + 2
-    arguments = (str(archive), "--output-dir", str(out), "--quiet")
     assert Running(tmp_path / "tmp", *arguments, "--resume").ended() == (0, "")
     found = contents(out)
     assert len([name for name in found if name.startswith("plots/layers/")]) == MATRICES

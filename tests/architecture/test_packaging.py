@@ -33,6 +33,7 @@ EXTRAS = {
     "test",
     "formats",
     "browser",
+    "docs",
     "lint",
 }
 CONSTRAINTS = ("constraints.txt", "constraints-standalone.txt", "constraints-formats.txt")
@@ -99,7 +100,7 @@ def test_the_wheel_says_what_the_package_is(wheel):
     assert found["Requires-Python"].replace(" ", "") == ">=3.9"
     assert found["License"] == "Apache-2.0"
     assert found["Summary"] and found["Description-Content-Type"] == "text/markdown"
-    assert found.get_payload().startswith("# allennlp_analyze\n")
+    assert found.get_payload().startswith("# allennlp-analyze\n")
 
 
 def test_the_wheel_requires_what_pyproject_says(wheel):

@@ -79,7 +79,8 @@ def test_with_and_without_javascript_the_rows_are_the_same(
 def test_columns_sort(browser: Any, states: Path) -> None:
     summaries = [m.outcome.summary for m in STATES.models]
     with opened(browser, states) as page:
-        assert names(page) == [m.name for m in STATES.models]
+        worst = ["broken", "invalid", "collapsed", "near", "healthy", "small", "square", "again"]
+        assert names(page) == worst
         for label, keys in {
             "σ_min": [s and s.min_singular_value for s in summaries],
             "α": [s and s.median_alpha for s in summaries],
@@ -93,7 +94,6 @@ def test_columns_sort(browser: Any, states: Path) -> None:
             assert head(page, label).get_attribute("aria-sort") == "ascending"
             assert sort(page, label) == in_order(STATES, keys, descending=True)
             assert page.page.locator("#models thead th:not([aria-sort=none])").count() == 1
-        worst = ["broken", "invalid", "collapsed", "near", "healthy", "small", "square", "again"]
         assert sort(page, "verdict") == worst
 
 
@@ -101,7 +101,7 @@ def test_filters(browser: Any, states: Path) -> None:
     with opened(browser, states) as page:
         count = page.page.locator("#count")
         page.page.locator("#filter-group").select_option(label="two (4)")
-        assert names(page) == [m.name for m in STATES.models if m.group == "two"]
+        assert names(page) == ["broken", "collapsed", "small", "square"]
         assert count.text_content() == "4 of 8 models"
         sort(page, "σ_min")
         assert names(page) == ["collapsed", "small", "square", "broken"]
@@ -119,7 +119,12 @@ def test_filters(browser: Any, states: Path) -> None:
 
 
 def test_pages_turn_by_keyboard(browser: Any, many_path: Path) -> None:
-    everything = [m.name for m in MANY.models]
+    manifest = [m.name for m in MANY.models]
+    lost = [round_to_4(m.outcome.lost_percent) for m in MANY.models]
+    severity = [m.outcome.summary.verdict.severity for m in MANY.models]
+    none_last = [[-1 if x is None else x for x in of] for of in (severity, lost)]
+    order = sorted(range(len(lost)), key=lambda i: [-of[i] for of in none_last])
+    everything = [manifest[i] for i in order]
     with opened(browser, many_path) as page:
         place = page.page.locator("#place")
         assert names(page) == everything[:PAGE_ROWS]
@@ -137,7 +142,7 @@ def test_pages_turn_by_keyboard(browser: Any, many_path: Path) -> None:
         sigmas = [round_to_4(m.outcome.summary.min_singular_value) for m in MANY.models]
         assert sort(page, "σ_min") == in_order(MANY, sigmas)[:PAGE_ROWS]
         page.page.get_by_label("Name", exact=True).fill("model-00004")
-        assert sorted(names(page)) == everything[40:50]
+        assert sorted(names(page)) == manifest[40:50]
         assert not page.page.locator("#pages").is_visible()
         page.page.get_by_label("Name", exact=True).fill("")
         page.page.locator("#filter-group").select_option(label="other groups (20)")
@@ -160,7 +165,7 @@ def test_names_and_points_lead_to_the_reports(browser: Any, tmp_path: Path) -> N
         assert page.page.title() == "collapsed"
         page.page.go_back()
         page.page.locator("circle.opens", has_text="near: layer").dispatch_event("click")
-        page.page.wait_for_url(re.compile(r"report\.html#layer-0$"))
+        page.page.wait_for_url(re.compile(r"report\.html#row-0$"))
         assert page.page.title() == "near"
         page.requests[1:] = []
 
@@ -184,7 +189,7 @@ def test_hostile_names_stay_text(browser: Any, tmp_path: Path) -> None:
         assert page.page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.page.locator("script").count() == 2
         shown = names(page)
-        assert shown[0] == printable(ODD_NAMES[0]) and shown[11] == "(no name)"
+        assert printable(ODD_NAMES[0]) in shown and "(no name)" in shown
         drawn = (
             page.page.locator("#figures").inner_html() + page.page.locator("#models").inner_html()
         )

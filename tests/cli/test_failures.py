@@ -115,7 +115,7 @@ def test_a_file_in_place_of_the_figures_is_found_out_before_the_archive_is_read(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "plots").write_text("mine")
     argument = str(tmp_path) if command else str(tmp_path / "damaged.tar.gz")
-    assert main([*command, argument, "--output-dir", str(tmp_path / "out")]) == 1
+    assert main([*command, argument, "--output-dir", str(tmp_path / "out"), "--plots"]) == 1
     assert f"{tmp_path / 'out' / 'plots'}: is a file, not a directory" in capsys.readouterr().err
     assert (tmp_path / "out" / "plots").read_text() == "mine"
 
@@ -127,7 +127,7 @@ def test_a_failing_plot_loses_no_numbers(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("allennlp_analyze.analysis.writing.write_plots", full)
-    assert main([str(SMALL), "--output-dir", str(tmp_path)]) == 1
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--plots"]) == 1
     assert "No space left" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "journal.jsonl",

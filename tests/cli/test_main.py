@@ -20,7 +20,7 @@ run = partial(run_module, "allennlp_analyze")
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("small") / "out"
-    assert main([str(SMALL), "--output-dir", str(directory), "--quiet"]) == 0
+    assert main([str(SMALL), "--output-dir", str(directory), "--quiet", "--plots"]) == 0
     return directory
 
 
@@ -63,7 +63,7 @@ def test_console_shows_each_layer_and_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    assert main([str(SMALL), "--output-dir", str(tmp_path / "out"), "--no-plots"]) == 0
+    assert main([str(SMALL), "--output-dir", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "Healthy: all 30 judged layers" in " ".join(shown.out.split())
     assert "report.json" in shown.out
@@ -130,13 +130,15 @@ def test_existing_report_is_kept_without_force(
     assert "a report already exists" in error
     assert "--force" in error
     assert (tmp_path / "report.json").read_bytes() == before
-    assert main([*arguments, "--force", "--layers", "_l0$"]) == 0
+    assert main([*arguments, "--force", "--layers", "_l0$", "--plots"]) == 0
     layers = read_report(tmp_path)["layers"]
     assert isinstance(layers, list)
     assert {layer["kind"] for layer in layers} == {"recurrent"}
     drawn = list((tmp_path / "plots" / "layers").iterdir())
     assert len(drawn) == len(layers) == 2, "plots of the earlier run are gone"
     assert {path.suffix for path in drawn} == {".png"}
+    assert main([*arguments, "--force"]) == 0
+    assert not (tmp_path / "plots").exists()
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

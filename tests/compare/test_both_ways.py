@@ -49,7 +49,7 @@ def assert_no_difference(comparison: ModelComparison, report: ModelReport) -> No
             assert difference.ratio in (1, None)
             assert (difference.difference is None) == (difference.baseline is None)
     assert not comparison.missing and not comparison.added and not comparison.failures
-    assert not comparison.largest
+    assert not comparison.worse and not comparison.shown
     assert comparison.sentence == (
         f"B has the spectra of A: {len(report.layers)} layers, none changed."
         if len(report.layers) > 1
@@ -60,7 +60,7 @@ def assert_no_difference(comparison: ModelComparison, report: ModelReport) -> No
 
 OPPOSITE = {
     "collapsed": "recovered", "recovered": "collapsed",
-    "worse": "better", "better": "worse", "same": "same",
+    "worse": "better", "better": "worse", "same": "same", "incomparable": "incomparable",
 }  # fmt: skip
 
 

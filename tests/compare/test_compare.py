@@ -197,8 +197,42 @@ def test_the_largest_change_comes_first() -> None:
     a = [healthy(f"l{i}", i) for i in range(4)]
     b = [replace(x, singular_values=f * x.singular_values) for x, f in zip(a, (1, 1.1, 3, 0.5))]
     comparison = compared(model(*a), model(*b))
-    assert [pair.baseline.name for pair in comparison.largest] == ["l2", "l3", "l1"]
+    assert [pair.baseline.name for pair in comparison.shown] == ["l2", "l3", "l1"]
     assert "moved most in l2, by 200%" in comparison.sentence
+
+
+def test_what_changed_for_the_worse_comes_first_the_worst_first() -> None:
+    a = [dead("gained", 3), healthy("still"), *(healthy(name) for name in "dim less more".split())]
+    b = [healthy("gained"), healthy("still"), weak("dim"), dead("less", 2), dead("more", 5)]
+    b[1] = replace(b[1], singular_values=1.1 * b[1].singular_values)
+    same, same_there = healthy("same"), healthy("same")
+    comparison = compared(model(same, *a), model(same_there, *b, skipped=(INVALID,)))
+    names = [pair.baseline.name for pair in comparison.worst_first]
+    assert names == ["more", "less", "dim", "gained", "still", "same"]
+    assert [pair.baseline.name for pair in comparison.folded] == ["same"]
+    assert [one.layer for one in comparison.worse] == ["b.weight", "more", "less", "dim"]
+    assert "directions lost 0 of 20 -> 5 of 20" in comparison.worse[1].reason
+    assert "full rank -> near collapse" in comparison.worse[3].reason
+    assert failures(comparison) == ["b.weight", "more", "less", "dim"]
+
+
+def test_a_changed_shape_is_not_comparable_unless_the_verdict_got_worse() -> None:
+    a = [healthy("grown"), healthy("worse"), dead("lost", 5), dead("gained", 5)]
+    b = [healthy("grown", 1, 50, 20), dead("worse", 2, rows=60), dead("lost", 6, rows=60)]
+    b.append(dead("gained", 4, rows=60))
+    comparison = compared(model(*a), model(*b))
+    changes = {pair.baseline.name: pair.change for pair in comparison.pairs}
+    assert changes == {
+        "grown": "incomparable", "worse": "collapsed", "lost": "worse", "gained": "incomparable",
+    }  # fmt: skip
+    reasons = {pair.incomparable for pair in comparison.pairs}
+    assert reasons == {f"the shape changed from 40 x 20 to {n} x 20" for n in (50, 60)}
+    assert all(pair.moved is None for pair in comparison.pairs)
+    assert failures(comparison) == ["worse", "lost"]
+    assert "2 layers changed shape (not comparable)" in comparison.sentence
+    only = compared(model(a[0]), model(b[0]))
+    assert only.sentence == "B cannot be compared with A: 1 layer changed shape (not comparable)."
+    assert not only.failures and len(only.pairs) == 1
 
 
 def test_warnings_come_and_go() -> None:

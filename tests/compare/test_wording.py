@@ -45,14 +45,19 @@ def test_a_new_cause_is_everywhere() -> None:
     found = comparison(model(), model(dead=True))
     sentence = found.candidates[0].sentence
     assert "(body: 3 of 24 directions lost, 0 in A; cause: dead inputs)" in sentence
-    assert f"Verdicts and causes, A -> B (1): body: {DEAD_INPUTS}" in printed(found)
+    evidence = f"body: {DEAD_INPUTS}; smallest singular value"
+    assert f"Worse in B than in A, worst first (1): {evidence}" in printed(found)
+    worse = comparison_to_dict(found)["candidates"][0]["worse"]
+    assert [one["layer"] for one in worse] == ["body"]
+    assert worse[0]["reason"].startswith(f"{DEAD_INPUTS}; smallest singular value")
+    assert worse[0]["reason"].endswith("; directions lost 0 of 24 -> 3 of 24")
     pairs = {p["baseline"]: p for p in comparison_to_dict(found)["candidates"][0]["pairs"]}
     assert pairs["body"]["cause_change"] == DEAD_INPUTS
     assert pairs["body"]["baseline_reason"] == ""
     assert pairs["body"]["candidate_reason"] == "3 of 24 directions, dead inputs 2, 7, 11"
     assert pairs["middle"]["cause_change"] is None
     page = words(compare_html(found))
-    assert f"body: {DEAD_INPUTS.replace('->', '→')}" in page
+    assert f"body {DEAD_INPUTS.replace('->', '→')}; smallest singular value" in page
 
 
 def test_a_cause_that_is_gone_is_that_of_a() -> None:
@@ -74,8 +79,8 @@ def test_a_harmless_direction_is_said_and_makes_nothing_worse() -> None:
 
 def test_nothing_is_said_of_what_did_not_change() -> None:
     found = comparison(model(dead=True), model(dead=True))
-    assert "Verdicts and causes" not in printed(found)
-    assert "Verdicts and causes" not in compare_html(found)
+    for text in (printed(found), compare_html(found)):
+        assert "verdicts and causes" not in text and "Worse in B" not in text
     pairs = comparison_to_dict(found)["candidates"][0]["pairs"]
     assert [pair["cause_change"] for pair in pairs] == [None] * 3
     assert any(pair["candidate_reason"] for pair in pairs)

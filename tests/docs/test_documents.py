@@ -19,7 +19,12 @@ _PATH = re.compile(
 )
 _MODULE = re.compile(r"(?<![\w./-])((?:allennlp_analyze|scripts|tests)(?:\.[A-Za-z_]\w*)+)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
-FOREIGN = {"--nthreads", "--nworkers", "--show-missing"}  # of Dask and coverage
+# Of Dask, coverage and uv.
+FOREIGN = {
+    *("--host", "--no-dashboard", "--nthreads", "--nworkers", "--port"),
+    "--show-missing",
+    *("--from", "--python"),
+}
 
 
 def of_documents(pattern: "re.Pattern[str]") -> Iterator[tuple[Path, str]]:
@@ -81,7 +86,7 @@ def test_targets_of_make_exist() -> None:
 
 
 def test_every_target_of_the_benchmark_is_shown() -> None:
-    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "speed.md").read_text(encoding="utf-8")
     text = (ROOT / "scripts" / "benchmarks" / "speed_report.py").read_text(encoding="utf-8")
     works = re.findall(r'^    Target\("([^"]+)", "([^"]+)"', text, re.MULTILINE)
     assert len(works) >= 6

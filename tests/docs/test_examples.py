@@ -22,6 +22,7 @@ TESTED = {
     "weakest_layers.py",
     "paper_figure.py",
     "training_check.py",
+    "weight_decay.py",
 }
 LAYER = "encoder._module.weight_ih_l0"
 
@@ -143,3 +144,12 @@ def test_training_check(tmp_path: Path) -> None:
     decayed = run("training_check.py", 0.2, cwd=tmp_path, code=1)
     assert re.match(r"epoch [2-9]: (Near collapse|Collapsed): ", decayed.stderr)
     assert decayed.stdout == ""
+
+
+def test_weight_decay(tmp_path: Path) -> None:
+    """The lessons of docs/tutorial run it with the strong decay, too."""
+    torch = pytest.importorskip("torch")
+    done = run("weight_decay.py", 0.0005, "a.pt", cwd=tmp_path)
+    assert re.fullmatch(r"a\.pt: (100\.0|99\.\d)% of 1000 right\n", done.stdout)
+    shapes = [tuple(x.shape) for x in torch.load(tmp_path / "a.pt").values() if x.dim() == 2]
+    assert shapes == [(192, 64), (96, 192), (10, 96)]

@@ -1,4 +1,4 @@
-"""docs/house.md and its picture are what pyproject.toml, the docstrings and the imports say."""
+"""The page of the house and its picture are what pyproject.toml, docstrings and imports say."""
 
 import ast
 import re

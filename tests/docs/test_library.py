@@ -1,4 +1,4 @@
-"""docs/library.md: every snippet runs and says what the command says."""
+"""docs/how-to/library.md: every snippet runs and says what the command says."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "library.md").read_text(encoding="utf-8")
 _SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPETS = _SNIPPET.findall(PAGE)
 
@@ -29,10 +29,10 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for snippet in SNIPPETS:
             exec(compile(snippet, "library.md", "exec"), names)
     lines = printed.getvalue().splitlines()
-    # Both are in the transcript of the command at the top of the README.
+    # Both are in what the commands of the README print.
     assert lines[0] in " ".join(README.split())
     kind, n, m, smallest, verdict = lines[1].split()
-    assert re.search(rf"{kind} +{n} x {m} +{float(smallest):.3g} .* {verdict}", README)
+    assert re.search(rf"{kind} +{n} x {m} +\S+ +{float(smallest):.3g} .* {verdict}", README)
     assert verdict == "full_rank"
     assert Path("alpha.pdf").read_bytes().startswith(b"%PDF")
     assert Path("spectrum.png").read_bytes().startswith(b"\x89PNG")

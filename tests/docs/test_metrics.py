@@ -1,4 +1,4 @@
-"""docs/metrics.md: every number is there, and every formula gives what is measured."""
+"""docs/reference/metrics.md: every number is there, and every formula gives what is measured."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ from tests.support.commands import ROOT, SMALL
 from tests.support.zoo_factory import sample_zoo
 
 pytestmark = pytest.mark.newest_python
-PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 NAMES = set(re.findall(r"`([^`\n]+)`", PAGE))
 EPS = float(np.finfo(np.float32).eps)  # the fixture is stored as float32
 RESULTS = [

@@ -1,4 +1,4 @@
-"""docs/monitor.md: its snippet warns as it says, its names are there."""
+"""docs/how-to/monitor.md: its snippet warns as it says, its names are there."""
 
 import inspect
 import re
@@ -8,8 +8,8 @@ import pytest
 from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
-PAGE = (ROOT / "docs" / "monitor.md").read_text(encoding="utf-8")
-(SNIPPET,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = (ROOT / "docs" / "how-to" / "monitor.md").read_text(encoding="utf-8")
+SNIPPET, _ = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 (LOGGER,) = re.findall(r"to the logger\s+`(.*?)`", PAGE)
 OPTIONS = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGE, re.MULTILINE)
 

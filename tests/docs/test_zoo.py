@@ -1,4 +1,4 @@
-"""docs/zoo.md: its snippet runs, and the manifests that it names are shipped."""
+"""docs/how-to/zoo.md: its snippet runs, and the manifests that it names are shipped."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGE = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "zoo.md").read_text(encoding="utf-8")
 
 
 def test_the_snippet_runs_as_a_script(tmp_path):

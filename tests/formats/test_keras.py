@@ -96,7 +96,9 @@ def test_matrices_are_those_of_the_model(model, name: str) -> None:
     assert reasons["layer_normalization.weight"] == "normalization: a scale, not a matrix"
     assert reasons["batch_normalization.running_var"] == "buffer: not trained"
     of_optimizer = [name for name in reasons if name.startswith("optimizer")]
-    assert of_optimizer and {reasons[n] for n in of_optimizer} == {"state of the optimizer"}
+    assert of_optimizer and {reasons[n] for n in of_optimizer} == {
+        "of the optimizer, not of the model"
+    }
 
 
 def test_the_three_formats_give_the_same(model) -> None:

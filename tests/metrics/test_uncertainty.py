@@ -81,7 +81,7 @@ def test_the_interval_has_the_true_alpha_as_often_as_it_should() -> None:
         one = found(pareto(120, 1000 + seed, 2.5), 200, seed)
         assert one.low is not None and one.high is not None and one.low < one.high
         inside.append(one.low <= 2.5 <= one.high)
-    # 95%, and what docs/uncertainty.md says of samples of this size.
+    # 95%, and what docs/explanation/uncertainty.md says of samples of this size.
     assert np.mean(inside) >= 0.85
 
 

@@ -165,7 +165,7 @@ def test_a_history_that_cannot_be_written_ends_no_training(
 
 
 def test_a_loop_of_accelerate(tmp_path: Path) -> None:
-    """The lines of docs/monitor.md."""
+    """The lines of docs/how-to/monitor.md."""
     accelerate: Any = pytest.importorskip("accelerate", reason="needs accelerate")
     accelerator = accelerate.Accelerator(cpu=True)
     model = network()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from allennlp_analyze import analyze
-from allennlp_analyze.analysis.request import Building, Limits
+from allennlp_analyze.analysis.request import Building, Limits, Writing
 from allennlp_analyze.cli import compare, main, series, zoo
 from allennlp_analyze.cli.options import chosen
 from allennlp_analyze.cli.wording import flag
@@ -22,6 +22,8 @@ from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.options.values import whole
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.options import read_options, spellings
+from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry, model_choices
+from allennlp_analyze.zoo.run import ZooRequest
 from scripts.tools.make_cli_docs import make_manifests_page, make_page
 
 # What each option refuses, as text, and the beginning of the reason.
@@ -279,12 +281,53 @@ def test_jobs_alone_do_not_matter_to_the_reports() -> None:
     assert set(Settings.__dataclass_fields__) - set(material(Settings())) == {"jobs"}
 
 
-def test_a_switch_that_is_on_is_switched_off(tmp_path: Path) -> None:
+def test_a_switch_can_be_on_off_or_neither() -> None:
     parser = main.make_parser()
     assert isinstance(parser, argparse.ArgumentParser)
-    for arguments, plots in (([], True), (["--no-plots"], False)):
+    cases = (
+        ([], None),
+        (["--plots"], True),
+        (["--no-plots"], False),
+        (["--plots", "--no-plots"], False),
+    )
+    for arguments, plots in cases:
         args = parser.parse_args(["x", *arguments])
-        assert chosen(args, Place.ANALYZE)["plots"] is plots
-    for arguments, plots in (([], False), (["--plots"], True)):
-        args = zoo.make_parser().parse_args(["x", *arguments])
-        assert chosen(args, Place.ZOO)["plots"] is plots
+        assert chosen(args, Place.ANALYZE).get("plots") is plots
+    with pytest.raises(SystemExit):
+        zoo.make_parser().parse_args(["x", "--no-plots"])
+
+
+def test_a_format_of_figures_says_that_they_are_drawn() -> None:
+    parser = main.make_parser()
+    cases: list[tuple[list[str], Any]] = [
+        ([], None),
+        (["--plots"], "png"),
+        (["--plot-format", "svg"], "svg"),
+        (["--plots", "--plot-format", "svg"], "svg"),
+        (["--no-plots"], None),
+    ]
+    for arguments, expected in cases:
+        choices = chosen(parser.parse_args(["x", *arguments]), Place.ANALYZE)
+        assert laid_over(Writing(Path("x")), choices).figures == expected
+        found = read_options({name: x for name, x in choices.items() if name.startswith("plot")})
+        shared = Choices(plots=False)
+        entry = ZooEntry("x", "x", options=found)
+        assert model_choices(entry, shared).figures == expected
+    for arguments, expected in cases[:4]:
+        choices = chosen(zoo.make_parser().parse_args(["x", *arguments]), Place.ZOO)
+        assert laid_over(ZooRequest("x", Path("x")), choices).figures == expected
+    assert ZooRequest("x", Path("x"), model_plots=True).figures == "png"
+
+
+def test_a_format_without_figures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "plots are switched off, so nothing is drawn; omit one of the two"
+    assert main.main(["x", "--no-plots", "--plot-format", "svg"]) == 2
+    assert capsys.readouterr().err == f"error: --plot-format: {reason}\n"
+    with pytest.raises(OptionError, match="plot_format: plots are switched off"):
+        Writing(Path("x"), plots=False, plot_format="svg")
+    with pytest.raises(OptionError, match="plot_format: plots are switched off"):
+        ZooRequest("x", Path("x"), plots=False, plot_format="svg")
+    for spelled in ({"plots": False}, {"no-plots": True}):
+        with pytest.raises(UsageError) as caught:
+            read_options({**spelled, "plot_format": "svg"})
+        assert str(caught.value) == f"option plot_format: {reason}"

@@ -145,7 +145,7 @@ def test_schema_leaves_no_object_open() -> None:
         if "properties" in node:
             assert node["additionalProperties"] is False, path
             optional = {
-                "": [*ADDED, "expert_groups"],
+                "": [*ADDED, "expert_groups", "attention"],
                 "/$defs/adapter": ["base"],
             }.get(path, [])
             if path != "/properties/settings":

@@ -22,6 +22,7 @@ from allennlp_analyze.reports.json import write_json
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.results.layer import Skipped
+from allennlp_analyze.sources.directories.remote import Repository
 from allennlp_analyze.sources.formats import registry
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.zoo.manifest.reading import read_manifest
@@ -235,6 +236,33 @@ def _weights(seeds: "Callable[[], Sequence[Files]]") -> Reader:
     return Reader(seeds, read)
 
 
+def _repositories() -> "list[Files]":
+    """The names of a repository's files, one a line, and those of its files that decide."""
+    parts = {"unet": ["diffusers", "UNet"], "vae": ["diffusers", "VAE"]}
+    modules = [{"path": ""}, {"path": "2_Dense"}]
+    pipeline = b"model_index.json\nunet/model.safetensors\nvae/a.bin\nx.gguf"
+    return [
+        {"names": pipeline, "model_index.json": json.dumps(parts).encode()},
+        {
+            "names": b"modules.json\nw.bin\n2_Dense/w.bin",
+            "modules.json": json.dumps(modules).encode(),
+        },
+        {"names": b"m.safetensors.index.json\na.bin\n../b.bin\nc/../d.bin", **_sharded()[0]},
+    ]
+
+
+def _choose_files(directory: Path) -> object:
+    """As for `hf://org/name`: nothing but listed files below the directory is asked for."""
+    names = (directory / "names").read_bytes().decode("utf-8", "replace").split("\n")
+
+    def get(name: str) -> Path:
+        assert name in names and ".." not in name.split("/") and not name.startswith("/")
+        path = directory / name
+        return path if len(name) < 200 and path.is_file() else directory / "names"
+
+    return Repository(names, get, lambda line: None).choose(None, None)
+
+
 def readers() -> "Mapping[str, Reader]":
     """Every reader of files that may be a stranger's, by name."""
     return {
@@ -246,6 +274,7 @@ def readers() -> "Mapping[str, Reader]":
         "sharded": Reader(_sharded, lambda d: _read_source(d, "m.safetensors.index.json")),
         "archive": Reader(_archives, lambda d: _read_source(d, "model.tar.gz")),
         "directory": Reader(_directories, lambda d: _read_source(d, ".")),
+        "repository": Reader(_repositories, _choose_files),
         "report": Reader(_reports, load_report),
         "journal": Reader(_journals, _read_journal),
         "outcome": Reader(

@@ -89,6 +89,7 @@ def make_zoo(models: Iterable[ZooModel], **changes: Any) -> ZooReport:
         claims=CLAIMS,
         seconds=12.5,
         summary=summarize_zoo(models),
+        shows_claims=True,
     )
     return replace(report, **changes)
 

@@ -91,6 +91,7 @@ def zoo(models: Iterable[ZooModel], claims: Sequence[Claim] = (), title: str = "
         tuple(claims),
         2.5,
         summarize_zoo(models),
+        shows_claims=bool(claims),
     )
 
 

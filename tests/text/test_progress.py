@@ -84,7 +84,7 @@ def test_a_pipe_gets_none(code: str) -> None:
 
 
 def test_the_command_shows_its_layers_and_plots(tmp_path: Path) -> None:
-    shown, output = on_terminal([*COMMAND, "--output-dir", str(tmp_path)])
+    shown, output = on_terminal([*COMMAND, "--output-dir", str(tmp_path), "--plots"])
     assert re.search(r" 0/3 \[.*layers/s\]", shown)
     assert re.search(r"plots/s\]", shown)
     assert last_line(shown) == ""

@@ -75,7 +75,7 @@ def same(ours, theirs):
 def test_every_file_is_written_and_each_report_is_that_of_the_single_command(models, zoo, tmp_path):
     done = command(tmp_path, models, "--output-dir", zoo)
     assert done.returncode == 0, done.stderr
-    expected = {"index.html", "zoo.json", "zoo.csv", "zoo-models.csv", "plots", "models"}
+    expected = {"index.html", "zoo.json", "zoo.csv", "zoo-models.csv", "models"}
     assert {path.name for path in zoo.iterdir()} == expected
     assert set(outcomes(zoo)) == set(NAMES)
     assert [model["group"] for model in outcomes(zoo).values()] == ["north", "north", "south"]
@@ -86,6 +86,22 @@ def test_every_file_is_written_and_each_report_is_that_of_the_single_command(mod
             "allennlp_analyze", str(archive), "--output-dir", str(single), "--no-plots", "--quiet"
         )
         assert same(layers, load_report(single).layers)
+
+
+def test_figures_are_drawn_on_request_and_old_ones_do_not_stay(models, zoo, tmp_path):
+    def drawn(*options):
+        done = command(tmp_path, models, "--output-dir", zoo, "--quiet", *options)
+        assert done.returncode == 0, done.stderr
+        every = sorted(path.suffix for path in (zoo / "plots").glob("*"))
+        return every, sorted({path.parts[-3] for path in (zoo / "models").glob("*/plots/*.*")})
+
+    assert drawn("--plots") == ([".png"] * 6, [])
+    (zoo / "plots" / "mine.txt").write_text("x")
+    assert drawn("--resume", "--plot-format", "svg") == ([".svg"] * 6 + [".txt"], [])
+    assert drawn("--resume") == ([".txt"], [])
+    (zoo / "plots" / "mine.txt").unlink()
+    slugs = sorted(path.name for path in (zoo / "models").iterdir())
+    assert drawn("--resume", "--model-plots") == ([".png"] * 6, slugs)
 
 
 def test_a_model_that_fails_is_recorded_and_the_rest_go_on(models, zoo, tmp_path):

@@ -135,6 +135,7 @@ def test_what_changes_the_reports_changes_the_request(tmp_path):
         {"reference": "ner-2018"},
         {"build_model": True},
         {"plots": True},
+        {"plot_format": "svg"},
         {"max_unpacked_size": "1G"},
     ):
         assert digest_of(archive, **material) != plain

@@ -4,15 +4,19 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Callable, TextIO
 
+from allennlp_analyze.compare.growth import growth_lines
+from allennlp_analyze.compare.reports.deltas import DELTA_COLUMNS, DELTA_LEGEND, farthest_moved
 from allennlp_analyze.compare.results import (
     MATCHED_BY,
+    MOST_MOVED,
     ComparedModel,
     ComparisonReport,
+    LayerDelta,
     LayerPair,
     ModelComparison,
     Unmatched,
 )
-from allennlp_analyze.compare.wording import cause_lines
+from allennlp_analyze.compare.wording import cause_lines, folded_words
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
@@ -25,12 +29,13 @@ from allennlp_analyze.text.terminal_table import print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-MANY = 30
-MOST_MOVED = 10
 MAX_NAMED = 10
+# More changes than these are not all shown.
+MANY_CHANGES = 30
 CHANGE_STYLES = {
     "collapsed": "bold red",
     "worse": "red",
+    "incomparable": "yellow",
     "same": "dim",
     "better": "green",
     "recovered": "bold green",
@@ -51,63 +56,80 @@ def print_comparison(
 ) -> None:
     """Print the comparison to `stream`: in colour on a terminal, else in lines of 100 columns.
 
-    Of many pairs, only those that changed most are shown, unless `show_all`. `written` lists the
-    files that were written, `how_to_see_all` says what shows the other pairs. Names from the
-    archives are shown as text only.
+    What changed for the worse comes first. Pairs that are the same are not shown, except those that
+    moved most, unless `show_all`. `written` lists the files that were written, `how_to_see_all`
+    says what shows the other pairs. Names from the archives are shown as text only.
     """
     console = make_console(stream)
     models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
     for name, model in models:
-        _print_model(console, name, model)
-    if any(comparison.pairs for comparison in report.candidates):
-        console.print()
-        print_wrapped(console, LEGEND)
+        _print_model(console, name, model, report.baseline)
     for comparison in report.candidates:
         console.print()
         _print_candidate(console, comparison, show_all, how_to_see_all)
+    if any(comparison.pairs for comparison in report.candidates):
+        console.print()
+        print_wrapped(console, LEGEND)
     print_written(console, written)
 
 
-def _print_model(console: "Console", name: str, model: ComparedModel) -> None:
+def _print_model(
+    console: "Console", name: str, model: ComparedModel, baseline: ComparedModel
+) -> None:
     summary = model.report.summary
-    print_wrapped(console, f"{name}: {model.label}")
+    what = f"{name} (the baseline)" if model is baseline else name
+    print_wrapped(console, f"{what}: {model.label}")
     print_wrapped(console, f"   {summary.sentence}", VERDICT_STYLES[summary.verdict])
 
 
 def _print_candidate(
     console: "Console", comparison: ModelComparison, show_all: bool, how_to_see_all: str
 ) -> None:
-    shown = _shown(comparison, show_all)
-    if shown:
-        names = [pair.baseline.name for pair in shown]
-        print_table(console, _columns(comparison.letter), shown, names)
-        console.print()
-    hidden = len(comparison.pairs) - len(shown)
-    if hidden:
-        see = f"; {how_to_see_all}" if how_to_see_all else ""
-        print_wrapped(console, f"Not shown: {count(hidden, 'layer')} that changed less{see}.")
-    for line in _notes(comparison, show_all):
-        print_wrapped(console, line)
     counts = comparison.counts
     style = next((CHANGE_STYLES[c] for c in ("collapsed", "worse") if counts[c]), "")
     print_wrapped(console, comparison.sentence, "bold red" if comparison.new_invalid else style)
+    for line in _notes(comparison, show_all):
+        print_wrapped(console, line)
+    shown = comparison.worst_first if show_all else comparison.shown
+    if shown:
+        console.print()
+        names = [pair.baseline.name for pair in shown]
+        print_table(console, _columns(comparison.letter), shown, names)
+    if comparison.folded and not show_all:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        console.print()
+        print_wrapped(console, f"Not shown: {folded_words(comparison)}{see}.")
+    if comparison.deltas is not None:
+        console.print()
+        _print_deltas(console, comparison, comparison.deltas, show_all, how_to_see_all)
 
 
-def _shown(comparison: ModelComparison, show_all: bool) -> list[LayerPair]:
-    """Returns the rows in the baseline's order: all, or those that changed or moved most."""
-    pairs = comparison.pairs
-    if show_all or len(pairs) <= MANY:
-        return list(pairs)
-    changed = [pair for pair in pairs if pair.change != "same"]
-    kept = {id(pair) for pair in (*changed, *comparison.largest[:MOST_MOVED])}
-    return [pair for pair in pairs if id(pair) in kept]
+def _print_deltas(
+    console: "Console",
+    comparison: ModelComparison,
+    deltas: Sequence[LayerDelta],
+    show_all: bool,
+    how_to_see_all: str,
+) -> None:
+    """Print a sentence about the changes of the weights, and a table of them."""
+    print_wrapped(console, comparison.deltas_sentence or "")
+    shown = list(deltas)
+    if not show_all and len(shown) > MANY_CHANGES:
+        shown = farthest_moved(shown, MOST_MOVED)
+    if shown:
+        print_table(console, DELTA_COLUMNS, shown, [change.name for change in shown])
+        print_wrapped(console, DELTA_LEGEND)
+    hidden = len(deltas) - len(shown)
+    if hidden:
+        see = f"; {how_to_see_all}" if how_to_see_all else ""
+        print_wrapped(console, f"Not shown: {count(hidden, 'change')} of less{see}.")
 
 
 def _columns(name: str) -> tuple[Column[LayerPair], ...]:
     return (
         Column("N x M", lambda pair: f"{pair.baseline.N} x {pair.baseline.M}", rank_to_drop=1),
         *_numbers(name),
-        Column("moved", lambda pair: percent(pair.spectral_distance)),
+        Column("moved", lambda pair: percent(pair.moved)),
         Column(
             "change",
             lambda pair: pair.change,
@@ -138,13 +160,15 @@ def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
     most = len(comparison.pairs) + 1 if show_all else MAX_NAMED
     pairs, name = comparison.pairs, comparison.letter
     notes = [f"Warning: {warning}" for warning in comparison.warnings]
-    notes += titled_lines("Verdicts and causes, A -> " + name, cause_lines(pairs), most)
+    worse = [f"{one.layer}: {one.reason}" for one in comparison.worse]
+    notes += titled_lines(f"Worse in {name} than in A, worst first", worse, most)
+    notes += titled_lines("Other verdicts and causes, A -> " + name, cause_lines(pairs), most)
     resized = [
         f"{pair.baseline.name}: {_size(pair.baseline)} in A, {_size(pair.candidate)} in {name}"
         for pair in pairs
         if not pair.same_size
     ]
-    notes += titled_lines("Another size", resized, most)
+    notes += titled_lines("Not comparable, because the shape changed", resized, most)
     for how in MATCHED_BY[1:]:
         renamed = [
             f"{pair.baseline.name} = {pair.candidate.name}"
@@ -153,9 +177,9 @@ def _notes(comparison: ModelComparison, show_all: bool) -> list[str]:
         ]
         notes += titled_lines(f"Matched by {how}", renamed, most)
     notes += titled_lines(f"Only in A, not in {name}", map(_unmatched, comparison.missing), most)
-    notes += titled_lines(f"Only in {name}, not in A", map(_unmatched, comparison.added), most)
-    invalid = [f"{tensor.parameter}: {tensor.reason}" for tensor in comparison.new_invalid]
-    return notes + titled_lines(f"Invalid in {name}", invalid, most)
+    added = map(_unmatched, comparison.added)
+    notes += titled_lines(f"Only in {name}, not in A", added, most)
+    return notes + growth_lines(comparison.attention, name)
 
 
 def _size(layer: LayerResult) -> str:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, Union
 
-from allennlp_analyze.compare.reports.page import columns, compare_page_of, measures, notes
+from allennlp_analyze.compare.reports.page import compare_page_of
+from allennlp_analyze.compare.reports.pairs import columns, measures, notes
 from allennlp_analyze.compare.results import ComparisonReport, LayerPair, ModelComparison
 from allennlp_analyze.reports.html.spectra import outline_data
 from allennlp_analyze.reports.html.table import sort_keys
@@ -23,11 +24,13 @@ def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path
 def compare_html(report: ComparisonReport) -> str:
     """Returns the page as escaped text without references to other files."""
     places = {id(layer): index for index, layer in enumerate(report.baseline.report.layers)}
+    page = compare_page_of(report)
     data = {
+        "names": {model.letter: model.name for model in page.models},
         "baseline": [_spectrum(layer) for layer in report.baseline.report.layers],
         "candidates": [_candidate(comparison, places) for comparison in report.candidates],
     }
-    return render_template("compare.html", SCRIPTS, data, page=compare_page_of(report))
+    return render_template("compare.html", SCRIPTS, data, page=page)
 
 
 def _candidate(comparison: ModelComparison, places: dict[int, int]) -> dict[str, Any]:

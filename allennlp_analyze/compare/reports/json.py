@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, Union
 
+from allennlp_analyze.compare.delta_wording import delta_sentence
 from allennlp_analyze.compare.results import (
+    AttentionGrowth,
     ComparedModel,
     ComparisonReport,
     Difference,
+    LayerDelta,
     LayerPair,
     ModelComparison,
     Unmatched,
@@ -18,6 +21,8 @@ from allennlp_analyze.reports.json import plain
 from allennlp_analyze.storage.files import write_text
 
 SCHEMA_VERSION = 1
+# The singular values of a change that are written: the largest ones.
+MOST_VALUES = 64
 # The settings that decide which layers a report contains.
 SETTINGS = ("kinds", "layers", "split_gates", "split_heads", "max_dim")
 
@@ -71,6 +76,7 @@ def _candidate(comparison: ModelComparison) -> dict[str, Any]:
         "model": _model(comparison.candidate),
         "sentence": comparison.sentence,
         "counts": comparison.counts,
+        "worse": plain(comparison.worse),
         "failures": plain(comparison.failures),
         "warnings": plain(comparison.warnings),
         "pairs": [_pair(pair) for pair in comparison.pairs],
@@ -80,6 +86,29 @@ def _candidate(comparison: ModelComparison) -> dict[str, Any]:
             {"parameter": tensor.parameter, "shape": list(tensor.shape), "reason": tensor.reason}
             for tensor in comparison.new_invalid
         ],
+        "attention": [_growth(block) for block in comparison.attention],
+        "deltas_sentence": comparison.deltas_sentence,
+        "deltas": None if comparison.deltas is None else list(map(_delta, comparison.deltas)),
+    }
+
+
+def _growth(block: AttentionGrowth) -> dict[str, Any]:
+    return {**plain(block), "ratios": plain(block.ratios)}
+
+
+def _delta(change: LayerDelta) -> dict[str, Any]:
+    delta = change.delta
+    found = None
+    if delta is not None:
+        # All values of all layers would be a file of many megabytes.
+        found = {**plain(delta), "singular_values": plain(delta.singular_values[:MOST_VALUES])}
+    return {
+        "baseline": change.name,
+        "candidate": change.candidate,
+        "is_adapter": change.is_adapter,
+        "sentence": delta_sentence(change),
+        "reason": change.reason,
+        "delta": found,
     }
 
 
@@ -92,6 +121,7 @@ def _pair(pair: LayerPair) -> dict[str, Any]:
         "baseline_shape": list(pair.baseline.shape),
         "candidate_shape": list(pair.candidate.shape),
         "same_size": pair.same_size,
+        "incomparable": pair.incomparable or None,
         "baseline_verdict": plain(pair.baseline.verdict),
         "candidate_verdict": plain(pair.candidate.verdict),
         "baseline_reason": pair.baseline.reason,

@@ -216,7 +216,7 @@ POWER_LAW = (
         " x 1000).",
         term=True,
         terminal=TerminalColumn("alpha", ".2f", compared=2),
-        page=PageColumn("α", compared=True),
+        page=PageColumn("α", narrow=False, compared=True),
         compared=True,
         size_free=True,
     ),

@@ -50,7 +50,8 @@ UNCERTAINTY = (
         details="Resamples of the eigenvalues with replacement; xmin is searched anew in each.",
         undefined=_UNFITTED,
         source=f"{_BOOTSTRAP} 3.3 (its bootstrap for xmin), as an interval of percentiles",
-        distrust="with few eigenvalues in the tail: docs/uncertainty.md has its coverage.",
+        distrust="with few eigenvalues in the tail: its coverage is in"
+        " docs/explanation/uncertainty.md.",
         term=True,
         terminal=TerminalColumn("alpha 95%", ".3g", rank_to_drop=5),
         page=PageColumn("95% of α", 3, narrow=False),

@@ -116,8 +116,9 @@ def shown_indices(count: int, most: int) -> np.ndarray:
     """Indices of the values to draw: all, or at most `most`, with those at both ends."""
     if count <= most:
         return np.arange(count)
-    between = np.linspace(ENDS, count - 1 - ENDS, most - 2 * ENDS).round().astype(int)
-    return np.concatenate([np.arange(ENDS), between, np.arange(count - ENDS, count)])
+    ends = min(ENDS, most // 3)
+    between = np.linspace(ends, count - 1 - ends, most - 2 * ends).round().astype(int)
+    return np.concatenate([np.arange(ends), between, np.arange(count - ends, count)])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from allennlp_analyze.reports.figures.layers import (
     no_bar,
 )
 from allennlp_analyze.reports.figures.style import (
-    ALPHA,
     BLUE,
     KIND_MARKERS,
     TOLERANCE_STYLES,
@@ -52,7 +51,6 @@ def plot_min_singular_values(ax: "Axes", report: ModelReport) -> "Axes":
     For a smaller Q, theory lets that value be 0. The axis is logarithmic if the values span more
     than a factor of 50; exact zeros, which have no place there, are counted in the title.
     """
-    ax.set_title(f"Smallest singular value of each layer (Q > {MIN_Q})", loc="left")
     layers = [layer for layer in report.layers if layer.Q > MIN_Q]
     groups = [
         (Look(verdict.value, VERDICT_COLOURS[verdict]), _min_singular_values(layers, verdict))
@@ -73,7 +71,6 @@ def plot_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
     Martin and Mahoney (2018) find well-trained layers between these.
     """
-    ax.set_title(f"Power-law exponent {ALPHA} of each layer", loc="left")
     alphas = np.array([layer.power_law.alpha for layer in report.layers if layer.power_law])
     if not len(alphas):
         return empty(ax, "no layer has a power law")
@@ -92,7 +89,6 @@ def plot_q_alpha(ax: "Axes", report: ModelReport) -> "Axes":
 
     Up to that Q, theory lets the smallest singular value of a healthy matrix go to 0.
     """
-    ax.set_title(f"Power-law exponent {ALPHA} against aspect ratio Q", loc="left")
     fitted = [(layer, layer.power_law.alpha) for layer in report.layers if layer.power_law]
     if not fitted:
         return empty(ax, "no layer has a power law")
@@ -110,7 +106,6 @@ def plot_rank_loss(ax: "Axes", report: ModelReport) -> "Axes":
 
     The loss is shown by numpy's tolerance and by the rule of the verdict.
     """
-    ax.set_title("Rank loss", loc="left")
     losing = [layer for layer in report.layers if _loss(layer) > 0]
     n_none = len(report.layers) - len(losing)
     if not losing:

@@ -17,9 +17,6 @@ from allennlp_analyze.reports.figures.style import (
     RHO,
     SIGMA_I,
     SMALL_SIZE,
-    TEXT_SIZE,
-    TIMES,
-    TITLE_SIZE,
     WIDTH,
     house_style,
     new_figure,
@@ -27,7 +24,7 @@ from allennlp_analyze.reports.figures.style import (
 )
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import make_directory, write_atomically
-from allennlp_analyze.text.names import figure_name, file_name, printable
+from allennlp_analyze.text.names import file_name, printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -41,8 +38,8 @@ FIGURES_PER_MODEL = len(MODEL_PLOTS)
 PENDING = 2
 MODEL_HEIGHT = 4.3
 # The fixed layout of a layer's figure in inches; automatic layout would draw it twice.
-LAYER_HEIGHT = 5.75
-LEFT, TITLE_AT, FACTS_AT, LEGEND_AT = 0.7, 5.53, 5.33, 2.99
+LAYER_HEIGHT = 5.3
+LEFT, LEGEND_AT = 0.7, 2.99
 LINEAR = (LEFT, 3.56, 2.75, 1.48)
 LOGLOG = (4.33, 3.56, 2.75, 1.48)
 VALUES = (LEFT, 0.48, 3.9, 1.72)
@@ -120,15 +117,15 @@ def layer_caption(layer: LayerResult) -> Caption:
     law = f"power law alpha = {fit.alpha:.2f} from {fit.xmin:.3g} on" if fit else "no power law"
     return Caption(
         f"Spectrum of {printable(layer.name)}",
-        f"{_facts(layer, 'x')}. The density of its {layer.M} eigenvalues on linear and on"
+        f"{_facts(layer)}. The density of its {layer.M} eigenvalues on linear and on"
         " logarithmic axes, beside the Marchenko-Pastur law and the power law; its singular values"
         " against their index, beside the tolerances of the hard rank. Singular values from"
         f" {layer.min_singular_value:.3g} to {layer.max_singular_value:.3g}; {law}.",
     )
 
 
-def _facts(layer: LayerResult, times: str = TIMES) -> str:
-    size = f"N {times} M = {layer.N} {times} {layer.M}, Q = N/M = {layer.Q:.4g}"
+def _facts(layer: LayerResult) -> str:
+    size = f"N x M = {layer.N} x {layer.M}, Q = N/M = {layer.Q:.4g}"
     return f"{layer.kind}, {size}, verdict {layer.verdict}"
 
 
@@ -153,8 +150,6 @@ def draw_layer(figure: "Figure", layer: LayerResult) -> "Figure":
     _draw_legend(figure, *linear.get_legend_handles_labels())
     units_at = LEGEND_AT - ROW * (ROWS - 1)
     _text(figure, LOGLOG[0], units_at, UNITS, fontsize=SMALL_SIZE, color=GREY, va="center_baseline")
-    _text(figure, LEFT, TITLE_AT, figure_name(layer.name), fontsize=TITLE_SIZE)
-    _text(figure, LEFT, FACTS_AT, _facts(layer), fontsize=TEXT_SIZE, color=GREY)
     return figure
 
 

@@ -64,10 +64,9 @@ ROOT, TIMES = "√", "\u00d7"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Weights have no unit, and neither has anything computed from them.
 NO_UNIT = "(dimensionless)"
-# The text width of a two-column paper, so that figures are not scaled down there; 1080 pixels on a
-# screen.
+# The text width of a two-column paper, so that figures are not scaled down there; 1440 pixels.
 WIDTH = 7.2
-DPI = 120
+DPI = 200
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE, TINY_SIZE = 10, 9, 8, 7
 PARAMETERS = {
     "font.size": TEXT_SIZE,

@@ -83,7 +83,8 @@ def _alpha(summary: Summary) -> Card:
         "Power-law exponent α",
         text(summary.median_alpha, 3),
         f"median of {summary.n_power_law} layers; mean {text(summary.mean_alpha, 3)}",
-        "Between 2 and 6 in well-trained layers (Martin and Mahoney 2018).",
+        "Of the tail of the spectrum, which has no part in the verdict. Between 2 and 6 in many"
+        " well-trained layers (Martin and Mahoney 2018).",
         "ρ(λ) ∝ λ^(−α) for λ ≥ xmin",
     )
 

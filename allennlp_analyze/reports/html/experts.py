@@ -6,6 +6,7 @@ from typing import Any
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.experts import about_experts
+from allennlp_analyze.reports.html.anchors import Anchors
 from allennlp_analyze.reports.html.table import (
     VERDICT,
     Cell,
@@ -20,6 +21,8 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.names import printable
 
+# The rows that the table has at once.
+PAGE_ROWS = 500
 ABOUT = (
     "A projection of experts is one row, with the numbers of the worst expert; it opens to a row"
     " for each, the worst first."
@@ -31,17 +34,25 @@ def number_text(column: PageColumn, value: Any) -> str:
     return text(value, column.digits) + ("%" if column.percent and value else "")
 
 
-def rows_of(layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]]) -> Iterator[Row]:
-    """Yields a row for each layer; the experts of a projection follow a row of all of them."""
+def rows_of(
+    layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]], anchors: Anchors
+) -> Iterator[Row]:
+    """Yields a row for each layer; the experts of a projection follow a row of all of them.
+
+    Those after the first PAGE_ROWS are hidden, since a browser takes minutes to lay out 20,000.
+    """
     number = 0
-    for entry in table_entries(layers):
+    for place, entry in enumerate(table_entries(layers)):
+        hidden = {"hidden": ""} if place >= PAGE_ROWS else {}
         if isinstance(entry, ExpertGroup):
-            yield _group_row(entry, number, columns)
-            for place in entry.places:
-                yield _layer_row(layers[place], columns, place, number)
+            yield _group_row(entry, number, columns, {"id": anchors.of(entry), **hidden})
+            for index in entry.places:
+                attributes = {"id": anchors.of(index), **hidden}
+                yield _layer_row(layers[index], columns, index, attributes, number)
             number += 1
         else:
-            yield _layer_row(layers[entry], columns, entry)
+            attributes = {"id": anchors.of(entry), **hidden}
+            yield _layer_row(layers[entry], columns, entry, attributes)
 
 
 def about_rows(layers: Sequence[LayerResult]) -> str:
@@ -63,15 +74,24 @@ def group_data(
 
 
 def _layer_row(
-    layer: LayerResult, columns: Sequence[Column[LayerResult]], place: int, number: int = -1
+    layer: LayerResult,
+    columns: Sequence[Column[LayerResult]],
+    place: int,
+    attributes: dict[str, str],
+    number: int = -1,
 ) -> Row:
-    attributes = {"id": f"layer-{place}", "data-index": str(place)}
+    attributes["data-index"] = str(place)
     if number >= 0:
         attributes.update({"class": "member", "data-member": str(number)})
     return table_row(layer, columns, layer, layer.verdict.value, attributes)
 
 
-def _group_row(group: ExpertGroup, number: int, columns: Sequence[Column[LayerResult]]) -> Row:
+def _group_row(
+    group: ExpertGroup,
+    number: int,
+    columns: Sequence[Column[LayerResult]],
+    attributes: dict[str, str],
+) -> Row:
     metrics = {m.page.title: (m, m.page) for m in CATALOGUE if m.page and m.key != INTERVAL}
     cells = []
     for column in columns[1:]:
@@ -85,7 +105,12 @@ def _group_row(group: ExpertGroup, number: int, columns: Sequence[Column[LayerRe
         short_text(group.name),
         printable(group.name),
         tuple(cells),
-        {"class": "group", "data-group": str(number), "data-place": str(min(group.places))},
+        {
+            **attributes,
+            "class": "group",
+            "data-group": str(number),
+            "data-place": str(min(group.places)),
+        },
         about_experts(group),
     )
 

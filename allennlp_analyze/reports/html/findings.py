@@ -1,228 +1,295 @@
-"""Explains a report's findings in plain words, with a remedy for each."""
+"""Explains a report's findings in plain words, worst first, with a remedy for each."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Callable, Optional
 
+from allennlp_analyze.metrics.exponent import (
+    HIGH_ALPHA,
+    LOW_ALPHA,
+    MOST_D,
+    is_above,
+    is_below,
+    is_conclusive,
+)
+from allennlp_analyze.metrics.power_law import FEW_EIGENVALUES
+from allennlp_analyze.reports.html.reasons import Facts
+from allennlp_analyze.reports.terms import text
+from allennlp_analyze.results.adapter import AdapterResult
+from allennlp_analyze.results.experts import Entry, ExpertGroup, table_entries
 from allennlp_analyze.results.layer import FEW_WARNING, TIED_WARNING, LayerResult, ModelReport
-from allennlp_analyze.results.verdict import JUDGED_KINDS, NEAR_SHARE, Verdict
+from allennlp_analyze.results.verdict import JUDGED_KINDS, NEAR_SHARE, Verdict, worst_first
+from allennlp_analyze.results.worst import worst_first_key
 from allennlp_analyze.text.counts import count, fraction
 
 SERIOUS, CAUTION, REMARK = "serious", "caution", "remark"
-ALPHA_RANGE = (2.0, 6.0)
-ADAPTERS_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A layer in a finding, or a projection of experts with the worst expert that is meant."""
+
+    entry: Entry
+    layer: LayerResult
+
+
+@dataclass(frozen=True)
+class Other:
+    """What a finding is about if it is not a layer: a tensor or an adapter."""
+
+    name: str
+    sentence: str
+    facts: Facts = ()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding; `layers` are indices into the report's layers."""
+    """One finding; `found` or `others` are what it is about, the worst first.
+
+    With `has_evidence`, a page gives the numbers and the reason of each layer, or else its name.
+    `verdict` is that of all its layers, if they have one in common.
+    """
 
     severity: str
     title: str
     meaning: str
     remedy: str = ""
-    layers: tuple[int, ...] = field(default=())
+    found: tuple[Found, ...] = ()
+    others: tuple[Other, ...] = ()
+    has_evidence: bool = True
+    verdict: Optional[Verdict] = None
+
+
+# What is found in a layer with the verdict: title, meaning and remedy.
+_TEXTS = {
+    Verdict.COLLAPSED: (
+        "Lost rank",
+        "Information in the lost directions does not pass through the layer, and no later layer can"
+        " restore it.",
+        "Lower weight decay and other penalties on the weights, or stop earlier; the command"
+        " allennlp-analyze compare shows at which checkpoint it happened. A layer with low rank by"
+        " design, or a pruned one, is fine.",
+    ),
+    Verdict.NEAR_COLLAPSE: (
+        "Close to losing rank",
+        f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random"
+        " matrix of the same size, at the level of the layer's bulk: a direction is nearly lost.",
+        "Monitor it over the next checkpoints; lower weight decay if it keeps falling.",
+    ),
+    Verdict.DEAD_UNITS: (
+        "Dead or copied units",
+        "Some units have no weights, or the same as others, so the layer is narrower than it"
+        " looks.",
+        "They can be removed without a change. In training, lower the learning rate or the weight"
+        " decay, or use an activation that does not die.",
+    ),
+    Verdict.HIDDEN: (
+        "Hidden",
+        "The smallest directions are as small as what rounding or quantization leaves of a lost"
+        " one, so these weights cannot tell whether they are lost.",
+        "Analyze the weights as they were trained, before they were rounded or quantized.",
+    ),
+}
+_ADAPTERS = {
+    Verdict.CONCENTRATED: "Nearly all of the change is in one direction, whatever rank the adapter"
+    " could have.",
+    Verdict.UNTRAINED: "The change is zero: the model is the same with and without the adapter.",
+    Verdict.FULL_RANK: "Several directions of the adapter are in use.",
+}
 
 
 def findings(report: ModelReport) -> tuple[Finding, ...]:
     """Returns all findings of `report`, the serious ones first."""
+    entries = table_entries(report.layers)
     found = [
         *_invalid(report),
-        *_collapsed(report.layers),
-        *_near_collapse(report.layers),
-        *_dead_units(report.layers),
-        *_adapters(report),
-        *_harmless(report.layers),
+        *_judged(report.layers, entries),
+        *_no_verdict(report),
+        *_adapters(report.adapters),
         *(Finding(CAUTION, "Noted while reading", warning) for warning in report.warnings),
-        *_exponents(report.layers),
-        *_warned(report.layers),
+        *_harmless(report.layers, entries),
+        *_exponents(report.layers, entries),
+        *_warned(report.layers, entries),
     ]
     order = (SERIOUS, CAUTION, REMARK)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
 
-def _invalid(report: ModelReport) -> Iterable[Finding]:
+def _invalid(report: ModelReport) -> Iterator[Finding]:
     invalid = [tensor for tensor in report.skipped if tensor.invalid]
     if invalid:
-        first = f"{invalid[0].parameter}: {invalid[0].reason}"
         yield Finding(
             SERIOUS,
             f"{count(len(invalid), 'matrix', 'matrices')} with NaN or infinity",
-            f"A network with such a matrix cannot compute anything ({first}).",
+            "A network with such a matrix cannot compute anything.",
             "Go back to the last checkpoint without it; check for a learning rate that is too high,"
             " a division by zero in the loss, or an overflow in float16.",
+            others=tuple(Other(tensor.parameter, f"{tensor.reason}.") for tensor in invalid),
         )
 
 
-def _collapsed(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    for judged in (True, False):
-        found = _indices(layers, Verdict.COLLAPSED, judged)
-        if not found:
-            continue
-        worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
-        fact = (
-            f"{worst.lost_percent:.3g}% of the directions of {worst.name} {_where_they_are(worst)}"
-        )
-        yield Finding(
-            SERIOUS if judged else CAUTION,
-            f"Lost rank: {fact}",
-            f"{_have(found, 'lost')} rank. Information in the lost directions does not pass"
-            f" through the layer, and no later layer can restore it. {_causes(worst)}"
-            + ("" if judged else " Such layers have no part in the verdict on the model."),
-            "Lower weight decay and other penalties on the weights, or stop earlier; the command"
-            " allennlp-analyze compare shows at which checkpoint it happened. A layer with low rank"
-            " by design, or a pruned one, is fine.",
-            tuple(found),
-        )
+def _judged(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yields a finding for each verdict that needs attention, on layers in the verdict first."""
+    for is_judged in (True, False):
+        for verdict in worst_first(_TEXTS):
+            matches = partial(_has, verdict=verdict, is_judged=is_judged)
+            found = _found(layers, entries, matches)
+            if not found:
+                continue
+            title, meaning, remedy = _TEXTS[verdict]
+            number = sum(map(matches, layers))
+            title = f"{title}: {count(number, 'layer')}"
+            if verdict is Verdict.COLLAPSED:
+                most = max(x.layer.lost_percent for x in found)
+                whose = "of its directions" if number == 1 else "of the directions"
+                title += f", {'' if number == 1 else 'up to '}{most:.3g}% {whose}"
+            if not is_judged:
+                meaning += " Such layers have no part in the verdict on the model."
+            is_serious = is_judged and verdict is Verdict.COLLAPSED
+            yield Finding(
+                SERIOUS if is_serious else CAUTION,
+                title,
+                meaning,
+                remedy,
+                found,
+                verdict=verdict,
+            )
 
 
-def _causes(layer: LayerResult) -> str:
-    return f"{layer.name}: {layer.reason}." if layer.reason else ""
+def _has(layer: LayerResult, verdict: Verdict, is_judged: bool) -> bool:
+    return layer.verdict is verdict and (layer.kind in JUDGED_KINDS) == is_judged
 
 
-def _dead_units(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    found = [i for i, layer in enumerate(layers) if layer.verdict is Verdict.DEAD_UNITS]
-    if found:
-        worst = max((layers[i] for i in found), key=lambda layer: layer.lost_percent)
+def _no_verdict(report: ModelReport) -> Iterator[Finding]:
+    if report.summary.verdict is Verdict.NOT_ASSESSED and (report.layers or report.skipped):
         yield Finding(
             CAUTION,
-            f"Dead or copied units: {count(len(found), 'layer')}",
-            f"Some units have no weights, or the same as others, so the layer is narrower than it"
-            f" looks. {_causes(worst)}",
-            "They can be removed without a change. In training, lower the learning rate or the"
-            " weight decay, or use an activation that does not die.",
-            tuple(found),
+            "No verdict on the model",
+            "Too few of the weights could be judged. The tensors that were left out are listed"
+            " below, each with the reason.",
         )
 
 
-def _harmless(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    found = [
-        i
-        for i, layer in enumerate(layers)
-        if layer.evidence and any(finding.is_harmless for finding in layer.evidence.findings)
+def _adapters(adapters: Sequence[AdapterResult]) -> Iterator[Finding]:
+    for verdict in worst_first(_ADAPTERS):
+        found = [adapter for adapter in adapters if adapter.verdict is verdict]
+        if found:
+            yield Finding(
+                REMARK if verdict is Verdict.FULL_RANK else CAUTION,
+                f"{count(len(found), 'adapter')}: {verdict.words}",
+                _ADAPTERS[verdict],
+                others=tuple(_adapter(adapter) for adapter in found),
+            )
+
+
+def _adapter(adapter: AdapterResult) -> Other:
+    facts = [
+        ("norm", text(adapter.delta_norm, 3)),
+        ("scale", f"{adapter.scale:.3g} ({adapter.scale_source})"),
+        ("directions in use", f"{adapter.used_directions} of {adapter.r}"),
+        ("stable rank", text(adapter.stable_rank, 3)),
     ]
+    if adapter.base is not None:
+        facts.append(("norm over that of the weights", text(adapter.base.relative_norm, 3)))
+        intruders = adapter.base.intruder_dimensions
+        if intruders is not None:
+            facts.append(("intruder dimensions", f"{intruders} of {adapter.base.n_top}"))
+    return Other(adapter.name, f"{adapter.reason}.", tuple(facts))
+
+
+def _harmless(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> Iterator[Finding]:
+    def is_harmless(layer: LayerResult) -> bool:
+        evidence = layer.evidence
+        return evidence is not None and any(finding.is_harmless for finding in evidence.findings)
+
+    found = _found(layers, entries, is_harmless)
     if found:
         yield Finding(
             REMARK,
-            f"Harmless findings: {count(len(found), 'layer')}",
-            f"Directions that the network does not see, or that only look small:"
-            f" {_causes(layers[found[0]])}",
-            "",
-            tuple(found),
+            f"Harmless findings: {count(sum(map(is_harmless, layers)), 'layer')}",
+            "Directions that the network does not see, or that only look small.",
+            found=found,
         )
 
 
-def _adapters(report: ModelReport) -> Iterable[Finding]:
-    for adapter in report.adapters[:ADAPTERS_NAMED]:
-        yield Finding(
-            REMARK if adapter.verdict is Verdict.FULL_RANK else CAUTION,
-            f"Adapter of {adapter.name}: {adapter.verdict.words}",
-            f"{adapter.reason}. Its norm is {adapter.delta_norm:.3g}, its scale {adapter.scale:.3g}"
-            f" ({adapter.scale_source}).",
-        )
-    more = len(report.adapters) - ADAPTERS_NAMED
-    if more > 0:
-        yield Finding(REMARK, f"{more} more adapters", "All are listed in report.json.")
-
-
-def _where_they_are(layer: LayerResult) -> str:
-    largest = float(layer.singular_values[layer.M - layer.lost_directions])
-    if largest == 0:
-        return "are exactly zero"
-    most = layer.max_singular_value
-    return f"have singular values of at most {largest:.2g} (the largest of the layer is {most:.3g})"
-
-
-def _near_collapse(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    found = [i for i, layer in enumerate(layers) if layer.verdict is Verdict.NEAR_COLLAPSE]
-    if found:
-        yield Finding(
-            CAUTION,
-            f"Close to losing rank: {count(len(found), 'layer')}",
-            f"The smallest singular value is less than {fraction(NEAR_SHARE)} of that of a random"
-            " matrix of the same size, at the level of the layer's bulk: a direction is nearly"
-            " lost.",
-            "Monitor it over the next checkpoints; lower weight decay if it keeps falling.",
-            tuple(found),
-        )
-
-
-def _exponents(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    low, high = ALPHA_RANGE
-    fitted = [i for i, layer in enumerate(layers) if layer.power_law and not _few(layer)]
-    alphas = {i: fit.alpha for i in fitted if (fit := layers[i].power_law) is not None}
-    above = [i for i, alpha in alphas.items() if alpha > high]
-    below = [i for i, alpha in alphas.items() if alpha < low]
-    if above:
-        yield Finding(
-            REMARK,
-            f"α above {high:g}: {count(len(above), 'layer')} of {len(fitted)}",
+def _exponents(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yields what alpha says where D and the tail allow it, and where they do not."""
+    fitted = sum(layer.power_law is not None for layer in layers)
+    trusted = sum(map(is_conclusive, layers))
+    if any(map(is_above, layers)):
+        yield _remark(
+            layers,
+            entries,
+            is_above,
+            f"α above {HIGH_ALPHA:g}",
             "Their spectra resemble those of random matrices: these layers have learned little"
             " structure, or were hardly trained.",
             "More training or more data may help; frozen and very small layers can look like this.",
-            tuple(above),
         )
-    if below:
-        yield Finding(
-            REMARK,
-            f"α below {low:g}: {count(len(below), 'layer')} of {len(fitted)}",
+    if any(map(is_below, layers)):
+        yield _remark(
+            layers,
+            entries,
+            is_below,
+            f"α below {LOW_ALPHA:g}",
             "Very heavy tails: a few directions dominate the layer, which can mean that it has"
             " memorized data, or that some rows or columns are far larger than the rest.",
-            "Check the largest singular values of the layer, and its D: above 0.1 the tail is"
-            " hardly a power law, and α means little.",
-            tuple(below),
+            "Check the largest singular values of the layer.",
         )
-
-
-def _warned(layers: Sequence[LayerResult]) -> Iterable[Finding]:
-    few = [i for i, layer in enumerate(layers) if _few(layer)]
-    tied = [i for i, layer in enumerate(layers) if _any(layer, TIED_WARNING)]
-    others = [
-        i
-        for i, layer in enumerate(layers)
-        if any(not warning.startswith((FEW_WARNING, TIED_WARNING)) for warning in layer.warnings)
-    ]
-    if few:
+    if fitted > trusted:
         yield Finding(
             REMARK,
-            f"α is uncertain in {count(len(few), 'layer')}",
-            "The power law is fitted to few eigenvalues there; the smallest singular value and"
-            " the rank do not depend on it.",
-            "",
-            tuple(few),
-        )
-    if tied:
-        yield Finding(
-            REMARK,
-            f"Tied weights: {count(len(tied), 'matrix', 'matrices')}",
-            "Several parameters share one matrix, which was analyzed once.",
-            "",
-            tuple(tied),
-        )
-    if others:
-        yield Finding(
-            REMARK,
-            f"Warnings on {count(len(others), 'layer')}",
-            "They are listed with each layer in the table.",
-            "",
-            tuple(others),
+            f"α says little about {fitted - trusted} of {count(fitted, 'layer')}",
+            f"Their tails have fewer than {FEW_EIGENVALUES} eigenvalues, or a D above {MOST_D:g}:"
+            " hardly a power law. The smallest singular value and the rank do not depend on α.",
         )
 
 
-def _indices(layers: Sequence[LayerResult], verdict: Verdict, judged: bool) -> list[int]:
-    return [
-        i
-        for i, layer in enumerate(layers)
-        if layer.verdict is verdict and (layer.kind in JUDGED_KINDS) == judged
-    ]
+def _remark(
+    layers: Sequence[LayerResult],
+    entries: Sequence[Entry],
+    matches: Callable[[LayerResult], bool],
+    title: str,
+    meaning: str,
+    remedy: str = "",
+) -> Finding:
+    return Finding(
+        REMARK,
+        f"{title}: {count(sum(map(matches, layers)), 'layer')}",
+        meaning,
+        remedy,
+        _found(layers, entries, matches),
+        has_evidence=False,
+    )
 
 
-def _few(layer: LayerResult) -> bool:
-    return _any(layer, FEW_WARNING)
+def _warned(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> Iterator[Finding]:
+    def is_tied(layer: LayerResult) -> bool:
+        return any(warning.startswith(TIED_WARNING) for warning in layer.warnings)
+
+    def is_warned(layer: LayerResult) -> bool:
+        # The page says itself where alpha is uncertain.
+        return any(not x.startswith((FEW_WARNING, TIED_WARNING)) for x in layer.warnings)
+
+    if any(map(is_tied, layers)):
+        tied = "Several parameters share one matrix, which was analyzed once."
+        yield _remark(layers, entries, is_tied, "Tied weights", tied)
+    if any(map(is_warned, layers)):
+        listed = "They are listed with each layer in the table."
+        yield _remark(layers, entries, is_warned, "Warnings", listed)
 
 
-def _any(layer: LayerResult, start: str) -> bool:
-    return any(warning.startswith(start) for warning in layer.warnings)
-
-
-def _have(found: Sequence[int], verb: str) -> str:
-    return f"{count(len(found), 'layer')} {'has' if len(found) == 1 else 'have'} {verb}"
+def _found(
+    layers: Sequence[LayerResult],
+    entries: Iterable[Entry],
+    matches: Callable[[LayerResult], bool],
+) -> tuple[Found, ...]:
+    """Returns the entries that match, the worst first; experts match with any of theirs."""
+    found = []
+    for entry in entries:
+        members = entry.layers if isinstance(entry, ExpertGroup) else (layers[entry],)
+        layer = next(filter(matches, members), None)
+        if layer is not None:
+            found.append(Found(entry, layer))
+    return tuple(sorted(found, key=lambda x: worst_first_key(x.layer)))

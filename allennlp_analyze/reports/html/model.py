@@ -1,22 +1,30 @@
 """Writes report.html: the whole report as one self-contained page."""
 
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
-from allennlp_analyze.reports.html.experts import group_data
+from allennlp_analyze.metrics.exponent import is_conclusive
+from allennlp_analyze.reports.html.anchors import anchors_of
+from allennlp_analyze.reports.html.experts import PAGE_ROWS, group_data
 from allennlp_analyze.reports.html.page import Page, fact_labels, facts, page_of
+from allennlp_analyze.reports.html.reasons import sentence_of
+from allennlp_analyze.reports.html.records import record_data
 from allennlp_analyze.reports.html.reference import reference_section
-from allennlp_analyze.reports.html.spectra import spectrum_data
+from allennlp_analyze.reports.html.spectra import Points, spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
 from allennlp_analyze.reports.json import report_id
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, MIN_Q, Verdict
 from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
-SCRIPTS = ("parts.js", "chart.js", "page.js")
+SCRIPTS = ("parts.js", "chart.js", "saving.js", "page.js")
+# Of more layers a page has fewer points each, so that a browser can still hold it.
+MANY_LAYERS = 2000
+FEW_POINTS = Points(values=48, curve=24)
 # CSS classes of the bars for layers with each verdict.
 BAR_STYLES = {
     Verdict.FULL_RANK: "blue",
@@ -36,13 +44,17 @@ def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
 
 def html_page(report: ModelReport) -> str:
     """Returns the page as escaped text without references to other files."""
-    page = page_of(report)
+    anchors = anchors_of(report.layers)
+    page = page_of(report, anchors)
+    points = Points() if len(report.layers) <= MANY_LAYERS else FEW_POINTS
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
         "facts": fact_labels(page.terms),
         "groups": group_data(report.layers, page.columns),
-        "layers": [_layer_data(layer, page) for layer in report.layers],
+        "page_rows": PAGE_ROWS,
+        "records": record_data(report),
+        "layers": [_layer_data(layer, page, points) for layer in report.layers],
     }
     return render_template(
         "report.html",
@@ -54,19 +66,39 @@ def html_page(report: ModelReport) -> str:
     )
 
 
-def _layer_data(layer: LayerResult, page: Page) -> dict[str, Any]:
+def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any]:
+    evidence = layer.evidence
     return {
         "name": printable(layer.name),
         "kind": layer.kind,
         "verdict": layer.verdict.value,
+        "why": printable(sentence_of(layer)),
         "M": layer.M,
         "Q": layer.Q,
         "sigma_min": layer.min_singular_value,
         "sigma_max": layer.max_singular_value,
+        "null_ratio": evidence.null_ratio if evidence else None,
         "alpha": layer.power_law.alpha if layer.power_law else None,
-        "loss": layer.lost_percent,
+        "is_conclusive": is_conclusive(layer),
+        "lost": _lost_data(layer),
         "sort": sort_keys(page.columns, layer),
         "facts": facts(layer, page.terms),
         "warnings": [printable(warning) for warning in layer.warnings],
-        **spectrum_data(layer),
+        **spectrum_data(layer, points),
     }
+
+
+def _lost_data(layer: LayerResult) -> Optional[tuple[int, str, str]]:
+    """Returns how many of the last directions a figure shades, their label and their style."""
+    evidence = layer.evidence
+    counts = {"lost": layer.lost_directions}
+    if evidence is not None:
+        counts["harmless"] = evidence.harmless_directions
+        if layer.verdict is Verdict.HIDDEN:
+            counts["hidden"] = evidence.hidden_directions
+    total = sum(counts.values())
+    if not total:
+        return None
+    parts = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    label = f"{parts} of {count(layer.M, 'direction')}"
+    return total, label, "red" if layer.lost_directions else "grey"

@@ -8,10 +8,12 @@ from typing import Any
 
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
+from allennlp_analyze.reports.html.anchors import Anchors
 from allennlp_analyze.reports.html.cards import Card, cards_of
 from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
-from allennlp_analyze.reports.html.findings import findings
-from allennlp_analyze.reports.html.table import Row, short_name
+from allennlp_analyze.reports.html.findings import REMARK
+from allennlp_analyze.reports.html.notes import Note, notes
+from allennlp_analyze.reports.html.table import Row
 from allennlp_analyze.reports.terms import INTERVAL, NOTHING, Term, interval, terms_of, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, worst_first
@@ -20,29 +22,8 @@ from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.names import printable
 
-NAMED = 12
 SKIPPED_SHOWN = 1000
 WORST_FIRST = worst_first(LAYER_VERDICTS)
-
-
-@dataclass(frozen=True)
-class Link:
-    """A layer in a finding, with its short and its full name."""
-
-    index: int
-    name: str
-    full_name: str
-
-
-@dataclass(frozen=True)
-class Note:
-    """A finding with its layers as links."""
-
-    severity: str
-    title: str
-    meaning: str
-    remedy: str
-    layers: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
@@ -62,6 +43,7 @@ class Page:
     sentence: str
     cards: tuple[Card, ...]
     findings: tuple[Note, ...]
+    nothing_found: bool
     columns: tuple[Column[LayerResult], ...]
     rows: tuple[Row, ...]
     n_layers: int
@@ -116,21 +98,23 @@ def columns_of(layers: Sequence[LayerResult]) -> tuple[Column[LayerResult], ...]
     )
 
 
-def page_of(report: ModelReport) -> Page:
+def page_of(report: ModelReport, anchors: Anchors) -> Page:
     """Returns the texts of the page; names and texts from the archive are made printable."""
     summary = report.summary
     kinds = Counter(layer.kind for layer in report.layers)
     verdicts = Counter(layer.verdict for layer in report.layers)
     columns = columns_of(report.layers)
+    found = notes(report, anchors)
     return Page(
         title=printable(title_of(report)),
         verdict=summary.verdict.value,
         verdict_word=summary.verdict.model_words.capitalize(),
         sentence=without_word(summary.sentence),
         cards=cards_of(report),
-        findings=_notes(report),
+        findings=found,
+        nothing_found=all(note.severity == REMARK for note in found),
         columns=columns,
-        rows=tuple(rows_of(report.layers, columns)),
+        rows=tuple(rows_of(report.layers, columns, anchors)),
         n_layers=len(report.layers),
         about_rows=about_rows(report.layers),
         kinds=tuple(sorted(kinds.items())),
@@ -173,27 +157,6 @@ def facts(layer: LayerResult, terms: Sequence[Term]) -> list[str]:
     values = [text(term.value(layer)) for term in terms]
     parameter = layer.parameter + (f" [{layer.part}]" if layer.part else "")
     return [printable(value) for value in (layer.name, parameter, kind, layer.dtype, *values)]
-
-
-def _notes(report: ModelReport) -> tuple[Note, ...]:
-    return tuple(
-        Note(
-            finding.severity,
-            printable(finding.title),
-            printable(finding.meaning),
-            finding.remedy,
-            _links(report.layers, finding.layers),
-        )
-        for finding in findings(report)
-    )
-
-
-def _links(layers: Sequence[LayerResult], indices: Sequence[int]) -> tuple[Link, ...]:
-    links = [Link(i, short_name(layers[i]), printable(layers[i].name)) for i in indices[:NAMED]]
-    if len(indices) > NAMED:
-        more = f"and {len(indices) - NAMED} more"
-        links.append(Link(indices[NAMED], more, printable(layers[indices[NAMED]].name)))
-    return tuple(links)
 
 
 def _skipped_sentence(report: ModelReport) -> str:

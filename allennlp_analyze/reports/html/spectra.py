@@ -1,5 +1,6 @@
 """Reduces a layer's spectrum to the few numbers from which a page draws it."""
 
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
@@ -28,29 +29,51 @@ DIGITS = 5
 FOOT = 1e-18
 
 
-def spectrum_data(layer: LayerResult) -> dict[str, Any]:
-    """Returns the data of `layer` for chart.js: histograms, curves, limits and singular values.
+@dataclass(frozen=True)
+class Points:
+    """How many points a page has of each layer: singular values, and each curve."""
 
-    A part that cannot be drawn is None, and `nothing` says why.
+    values: int = MAX_VALUES
+    curve: int = CURVE_POINTS
+
+
+def spectrum_data(layer: LayerResult, points: Points) -> dict[str, Any]:
+    """Returns the data of `layer` for page.js: histograms, curves, limits and singular values.
+
+    A part that cannot be drawn is None, and `nothing` says why. Edges of bins are the first, the
+    last, and the number of bins. `exact` is left out where it is the same as `value`.
     """
     no_density = why_not_drawn(layer)
+    outline = outline_data(layer, points.values)
+    values = outline["values"]
+    if values is not None and values["exact"] == values["value"]:
+        del values["exact"]
     return {
-        **outline_data(layer),
-        "linear": None if no_density else _linear(layer),
-        "bulk": None if no_density else _bulk(layer),
-        "law": None if no_density else _law(layer),
+        **outline,
+        "loglog": _packed(outline["loglog"]),
+        "linear": None if no_density else _packed(_linear(layer)),
+        "bulk": None if no_density else _bulk(layer, points.curve),
+        "law": None if no_density else _law(layer, points.curve // 2),
         "limits": _limits(layer),
     }
 
 
-def outline_data(layer: LayerResult) -> dict[str, Any]:
-    """Returns the part of `spectrum_data` for two spectra in one figure."""
+def outline_data(layer: LayerResult, values: int = MAX_VALUES) -> dict[str, Any]:
+    """Returns the data for two spectra in one figure, with at most this many singular values."""
     no_density, no_values = why_not_drawn(layer), why_no_values(layer)
     return {
         "loglog": None if no_density else _loglog(layer),
-        "values": None if no_values else _values(layer),
+        "values": None if no_values else _values(layer, values),
         "nothing": [no_density, no_values],
     }
+
+
+def _packed(view: Optional[dict[str, Any]]) -> Optional[dict[str, Any]]:
+    """Replaces the edges of equal bins, or bins equal in logarithms, by both ends and a count."""
+    if view is None:
+        return None
+    edges = view["edges"]
+    return {**view, "edges": [edges[0], edges[-1], len(edges) - 1]}
 
 
 def numbers(values: Any) -> list[float]:
@@ -99,11 +122,11 @@ def _linear(layer: LayerResult) -> dict[str, Any]:
     }
 
 
-def _bulk(layer: LayerResult) -> Optional[dict[str, Any]]:
+def _bulk(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
     bulk = bulk_of(layer)
     if bulk is None:
         return None
-    curve = bulk_curve(bulk, layer.M, CURVE_POINTS)
+    curve = bulk_curve(bulk, layer.M, points)
     return {
         "sigma": bulk.sigma,
         "edges": [bulk.lambda_minus, bulk.lambda_plus],
@@ -112,11 +135,11 @@ def _bulk(layer: LayerResult) -> Optional[dict[str, Any]]:
     }
 
 
-def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
+def _law(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
     fit = layer.power_law
     if fit is None:
         return None
-    curve = law_curve(fit, layer.max_singular_value**2, layer.M, CURVE_POINTS // 2)
+    curve = law_curve(fit, layer.max_singular_value**2, layer.M, points)
     return {
         "alpha": fit.alpha,
         "D": fit.D,
@@ -126,9 +149,9 @@ def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
     }
 
 
-def _values(layer: LayerResult) -> dict[str, Any]:
+def _values(layer: LayerResult, most: int) -> dict[str, Any]:
     values = layer.singular_values
-    index = shown_indices(len(values), MAX_VALUES)
+    index = shown_indices(len(values), most)
     foot = max(float(values[values > 0].min()), FOOT * float(values[0]))
     lowest = min([foot, *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
     n_zero = int(np.count_nonzero(values < foot))

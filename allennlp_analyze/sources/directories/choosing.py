@@ -26,6 +26,7 @@ PREFERRED_WEIGHTS = (
     "adapter_model.safetensors",
     "adapter_model.bin",
 )
+_USUAL, _INDEX = "the first of the usual names", "an index of shards"
 _MAX_NAMED = 5
 _LISTED = 20
 # Parts of a name that say how the same weights are stored, the first being the most faithful.
@@ -46,7 +47,7 @@ def choose(
     """
     if wanted is not None:
         return _wanted(listing, wanted), ()
-    chosen = _chosen(listing)
+    chosen, why = _chosen(listing)
     others = [name for name in (*listing.weights, *listing.indexes) if name != chosen]
     if chosen in listing.indexes or are_shards([chosen]):
         others = [name for name in others if not are_shards([name])]
@@ -56,8 +57,8 @@ def choose(
         return chosen, ()
     named = enumerated(left, _MAX_NAMED)
     return chosen, (
-        f"contains several weights files: {chosen} is read, not {named}; name another as the"
-        " weights file to read it",
+        f"contains several weights files: {chosen} is read ({why}), not {named}; name another as"
+        " the weights file to read it",
     )
 
 
@@ -72,25 +73,26 @@ def _wanted(listing: Listing, wanted: str) -> str:
     )
 
 
-def _chosen(listing: Listing) -> str:
+def _chosen(listing: Listing) -> tuple[str, str]:
+    """Returns the weights file or index, and the rule by which it is chosen."""
     weights, indexes = listing.weights, listing.indexes
     for names, known in ((PREFERRED_WEIGHTS, weights), (PREFERRED_INDEXES, indexes)):
         preferred = [name for name in names if name in known]
         if preferred:
-            return preferred[0]
+            return preferred[0], _USUAL if names is PREFERRED_WEIGHTS else _INDEX
     if len(indexes) == 1:
-        return indexes[0]
+        return indexes[0], _INDEX
     if weights and first_part(weights):
-        return first_part(weights)
+        return first_part(weights), "the first part of a split file"
     if len(weights) > 1 and are_shards(weights):
         raise SourceError(
             f"contains {len(weights)} shards ({excerpt(weights[0])}, ...) but no index"
             f" (a file whose name ends in {INDEX_ENDING})"
         )
     if len(weights) == 1:
-        return weights[0]
+        return weights[0], "the only one that is known"
     if len({_stem(name) for name in weights}) == 1:
-        return min(weights, key=_rank)
+        return min(weights, key=_rank), "the most precise form of one model"
     if not weights and listing.unread:
         name, reason = listing.unread[0]
         raise SourceError(f"contains no weights file that is read: {excerpt(name)} {reason}")

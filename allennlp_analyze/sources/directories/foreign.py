@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from allennlp_analyze.sources.formats.foreign import ORIGINAL, SAVE
+from allennlp_analyze.sources.formats.foreign import JOIN_ZERO, ORIGINAL, SAVE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ DIRECTORIES: tuple[ForeignDirectory, ...] = (
     ),
     ForeignDirectory(
         "a checkpoint of DeepSpeed ZeRO in parts",
-        "join them with its zero_to_fp32.py",
+        JOIN_ZERO,
         lambda names: any(re.match(r"zero_pp_rank_\d+.*model_states\.pt$", x) for x in names),
     ),
     ForeignDirectory(
@@ -64,6 +64,13 @@ DIRECTORIES: tuple[ForeignDirectory, ...] = (
             if name.endswith(".index")
         ),
     ),
+)
+
+# The directory above: its parts may be read, under ZeRO 1 and 2.
+ABOVE_ZERO = ForeignDirectory(
+    "a directory of checkpoints of DeepSpeed ZeRO in parts",
+    JOIN_ZERO,
+    lambda names: "zero_to_fp32.py" in names,
 )
 
 

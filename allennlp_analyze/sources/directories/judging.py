@@ -21,7 +21,7 @@ from allennlp_analyze.sources.formats.registry import (
 # Below this size a file of no known format cannot be a model that anyone would miss.
 LARGE_BYTES = 1 << 20
 # Endings that files of other kinds have as well: only the contents make them models.
-_AMBIGUOUS = (".pkl",)
+AMBIGUOUS = (".pkl",)
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 # Files that no one can read alone.
 _PARTS = re.compile(r"(.+\.distcp)|(zero_pp_rank_\d+.*model_states\.pt)")
@@ -73,7 +73,7 @@ def judge(path: Path) -> Judgement:
     if named and name.endswith(".bin") and path.with_suffix(".xml").is_file():
         return Judgement(Kind.UNREAD, "has the values of an OpenVINO model, which are not read")
     strange = foreign.recognized(foreign.File(begins, path.name, path))
-    if named and not name.endswith(_AMBIGUOUS):
+    if named and not name.endswith(AMBIGUOUS):
         if strange is None or strange.is_weak or not strange.has_weights:
             return Judgement(Kind.MODEL)
         if strange is foreign.POINTER:

@@ -55,15 +55,8 @@ def pipeline_parts(directory: Path) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     The parts are in the order of model_index.json; those without weights (a scheduler, a
     tokenizer) are none. Raises `SourceError` if the index is damaged.
     """
-    index = _json(directory / PIPELINE)
-    if not isinstance(index, Mapping):
-        raise SourceError(f"{PIPELINE} is not the index of a pipeline")
     parts, missing = [], []
-    for name, value in itertools.islice(index.items(), MAX_PARTS):
-        if name.startswith("_") or not isinstance(value, list) or not all(value[:2]):
-            continue
-        if not is_plain(name):
-            raise SourceError(f"{PIPELINE} lists {excerpt(name)!r}, which is not a directory below")
+    for name in listed_parts(directory / PIPELINE):
         if not (directory / name).is_dir():
             missing.append(name)
         elif _has_weights(directory / name):
@@ -72,23 +65,49 @@ def pipeline_parts(directory: Path) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     return tuple(parts), lines if missing else ()
 
 
+def listed_parts(path: Path) -> list[str]:
+    """Returns the parts that a model_index.json lists. Raises `SourceError` if it is damaged."""
+    index = _json(path)
+    if not isinstance(index, Mapping):
+        raise SourceError(f"{PIPELINE} is not the index of a pipeline")
+    names = []
+    for name, value in itertools.islice(index.items(), MAX_PARTS):
+        if name.startswith("_") or not isinstance(value, list) or not all(value[:2]):
+            continue
+        if not is_plain(name):
+            raise SourceError(f"{PIPELINE} lists {excerpt(name)!r}, which is not a directory below")
+        names.append(name)
+    return names
+
+
 def module_parts(directory: Path) -> tuple[Part, ...]:
     """Returns the modules of a sentence-transformers model that have weights, in its order.
 
     The module at the top has no prefix. Raises `SourceError` if the index is damaged.
     """
-    index = _json(directory / MODULES)
+    parts = []
+    for name in listed_modules(directory / MODULES):
+        path = directory / name
+        if path.is_dir() and _has_weights(path):
+            parts.append(Part(name, path, f"{name}." if name else ""))
+    return tuple(parts)
+
+
+def listed_modules(path: Path) -> list[str]:
+    """Returns the directories that a modules.json lists, "" for the top.
+
+    Raises `SourceError` if it is damaged.
+    """
+    index = _json(path)
     if not isinstance(index, list):
         raise SourceError(f"{MODULES} is not a list of modules")
-    parts = []
+    names = []
     for module in index[:MAX_PARTS]:
         name = module.get("path") if isinstance(module, Mapping) else None
         if name != "" and not is_plain(name):
             raise SourceError(f"{MODULES} lists {excerpt(name)!r}, which is not a directory below")
-        path = directory / str(name)
-        if path.is_dir() and _has_weights(path):
-            parts.append(Part(str(name), path, f"{name}." if name else ""))
-    return tuple(parts)
+        names.append(str(name))
+    return names
 
 
 def part_names(directory: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from allennlp_analyze.errors import Advice, CheckpointError, SourceError
 from allennlp_analyze.sources.archive import CONFIG, Contents
 from allennlp_analyze.sources.directories.choosing import choose
 from allennlp_analyze.sources.directories.contents import ARCHIVE, list_weights, read_directory
-from allennlp_analyze.sources.directories.foreign import recognized_directory
+from allennlp_analyze.sources.directories.foreign import ABOVE_ZERO, recognized_directory
 from allennlp_analyze.sources.directories.layouts import (
     MODULES,
     PIPELINE,
@@ -113,9 +113,12 @@ def _is_model(directory: Path) -> bool:
 
 def _refuse(directory: Path, names: Sequence[str]) -> None:
     """Raise `SourceError` for a directory without weights and without a single model below."""
-    strange = recognized_directory([entry.name for entry in os.scandir(directory)])
+    inside = [entry.name for entry in os.scandir(directory)]
+    strange = recognized_directory(inside)
     if strange is not None:
         raise SourceError(strange.described)
+    if not names and ABOVE_ZERO.recognizes(inside):
+        raise SourceError(ABOVE_ZERO.described)
     if not names:
         choose(list_weights(directory), None)
     raise SourceError(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from allennlp_analyze.sources.download.version import Version
 
 SCHEMES = ("http", "https", "s3", "gs", "hf")
+MISSING_HUB = "the package cached-path is missing (pip install 'allennlp_analyze[hub]')"
 CACHE_ROOT = "ALLENNLP_CACHE_ROOT"
 # A partial download that has not grown for a day was killed.
 STALE_SECONDS = 24 * 3600
@@ -103,7 +104,7 @@ def _download(archive: str, url: str, quiet: bool, timeout: float) -> Path:
     except SourceError as error:
         raise SourceError(f"{named}: {error}") from None
     except Exception as error:  # the clients of s3, gs and hf raise their own classes
-        raise SourceError(f"{named}: {_reason(error, url)}") from None
+        raise SourceError(f"{named}: {reason_of(error, url)}") from None
     _redact_metadata(path)
     if offline:
         logger.warning("%s %s; using the copy in the cache", named, offline)
@@ -142,14 +143,12 @@ def _cached(url: str, quiet: bool) -> tuple[Path, str]:
     try:
         from cached_path import cached_path
     except ImportError:
-        raise SourceError(
-            "the package cached-path is missing (pip install 'allennlp_analyze[hub]')"
-        ) from None
+        raise SourceError(MISSING_HUB) from None
     # cached_path shows the end of the URL.
     quiet = quiet or redacted_url(url) != url
     # Standard output is for the report, and the clients' own warnings do not help the user.
     output = io.StringIO() if quiet else sys.stderr
-    with _ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
+    with ONE_AT_A_TIME, contextlib.redirect_stdout(output), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("cached_path").addFilter(notes)
         try:
@@ -160,7 +159,7 @@ def _cached(url: str, quiet: bool) -> tuple[Path, str]:
 
 
 # cached_path's clients and logger, and standard output, are shared by the whole process.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 
 
 def _redact_metadata(path: Path) -> None:
@@ -215,7 +214,7 @@ class _Notes(logging.Filter):
         return False
 
 
-def _reason(error: BaseException, url: str) -> str:
+def reason_of(error: BaseException, url: str) -> str:
     """Returns in a few words why a download failed."""
     from allennlp_analyze.sources.download.failures import reason_of_status, told
 

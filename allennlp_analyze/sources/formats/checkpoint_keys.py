@@ -4,18 +4,20 @@ from typing import Optional
 
 from allennlp_analyze.text.words import words_of
 
-# Keys that hold a model; it keeps its own names if nothing else in the file is one.
-WRAPPERS = frozenset(
-    "state_dict model_state_dict model_state model module net network weights params model_weights"
+# Keys that hold a model, the likeliest first; it keeps its own names if nothing else is one.
+MODEL_KEYS = tuple(
+    "model state_dict model_state_dict model_state module net network weights params model_weights"
     " params_ema state_dict_ema model_ema ema_state_dict ema_model ema".split()
 )
 _MAX_KEY = 200  # characters that are looked at
 _COPY = frozenset("ema swa averaged average avg shadow".split())
-_OPTIMIZER = "of the optimizer, not of the model"
+OF_OPTIMIZER = "of the optimizer, not of the model"
+_OPTIMIZERS = frozenset("optimizer optimizers optim optims opt".split())
+_OF_OPTIMIZERS = frozenset("state states weights dict".split())
 _TRAINING = "of the training, not of the model"
 _GENERATOR = "a random generator's state, not of the model"
 _GROUPS = (
-    (frozenset("optimizer optimizers optim optims opt".split()), _OPTIMIZER),
+    (_OPTIMIZERS, OF_OPTIMIZER),
     (
         frozenset("scheduler schedulers sched".split()),
         "of the learning-rate scheduler, not of the model",
@@ -39,6 +41,15 @@ def is_copy(key: str) -> bool:
     return bool(_COPY & set(words_of(key[:_MAX_KEY])))
 
 
+def is_optimizer_key(key: str) -> bool:
+    """Whether only an optimizer's state has this key: `opt_state`, not `optimizer_gate`.
+
+    For formats where names of layers may stand beside it.
+    """
+    words = words_of(key[:_MAX_KEY])
+    return bool(words) and words[0] in _OPTIMIZERS and _OF_OPTIMIZERS.issuperset(words[1:])
+
+
 def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[str]:
     """Returns the reason if what stands under `key` in a checkpoint is not of the model.
 
@@ -46,7 +57,7 @@ def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[
     tensors of two dimensions and more.
     """
     if is_optimizer:
-        return _OPTIMIZER
+        return OF_OPTIMIZER
     words = words_of(key[:_MAX_KEY])
     if "random" in words and words[-1] in ("random", "state", "states"):
         return _GENERATOR

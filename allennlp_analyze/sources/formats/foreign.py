@@ -18,8 +18,9 @@ from allennlp_analyze.storage.zip_directory import checked_zip
 from allennlp_analyze.text.lines import excerpt
 
 TAIL_BYTES = 48
-DOCS = "docs/formats.md says how"
+DOCS = "docs/reference/formats.md says how"
 SAVE = f"save its weights as .safetensors ({DOCS})"
+JOIN_ZERO = "join its parts, where its zero_to_fp32.py is: python zero_to_fp32.py . out"
 ORIGINAL = f"use the weights that it was made from, or {SAVE}"
 
 
@@ -125,6 +126,9 @@ _LEARNED = re.compile(
     rb"\x80[\x02-\x05].{0,48}?(sklearn|xgboost|lightgbm|catboost|joblib|statsmodels|gensim)[._\n]",
     re.DOTALL,
 )
+# Under ZeRO 3 a part of every weight is in each file of an optimizer's states.
+_ZERO_PART = re.compile(r"(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_(model|optim)_states\.pt")
+_OCDBT = tuple(bytes.fromhex(magic) for magic in ("0cdb3a2a", "0cdb20de"))
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")  # of LevelDB, whose tables are TensorFlow's index
 
@@ -206,6 +210,12 @@ FOREIGN: tuple[Foreign, ...] = (
         "its estimators have no layers to analyze",
         lambda file: _LEARNED.match(file.head) is not None,
     ),
+    Foreign(
+        "one part of a checkpoint of DeepSpeed ZeRO, which is not read alone",
+        JOIN_ZERO,
+        lambda file: _ZERO_PART.fullmatch(Path(file.name).name) is not None,
+    ),
+    Foreign("a file of an Orbax checkpoint, which is not read", SAVE, _begins(*_OCDBT)),
     Foreign(
         "the index of a TensorFlow checkpoint, which is not read",
         SAVE,

@@ -46,7 +46,7 @@ def read_sharded(
     directory of the index and contain exactly the tensors that it lists. Messages use `label` in
     place of the path. Raises `CheckpointError`.
     """
-    places = _places(index, label)
+    places = places_of(index, label)
     shards = {}
     for name in dict.fromkeys(places.values()):
         on_file(index.parent / name)
@@ -66,8 +66,8 @@ def read_sharded(
     )
 
 
-def _places(index: Path, label: str) -> dict[str, str]:
-    """Returns the name of the file that contains each tensor."""
+def places_of(index: Path, label: str) -> dict[str, str]:
+    """Returns the name of the file that contains each tensor. Raises `CheckpointError`."""
     try:
         with open_regular(index) as file:
             text = read_most(file, MAX_INDEX_BYTES)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from allennlp_analyze.errors import CheckpointError
-from allennlp_analyze.sources.formats.checkpoint_keys import WRAPPERS, is_copy, why_not_model
+from allennlp_analyze.sources.formats.checkpoint_keys import MODEL_KEYS, is_copy, why_not_model
 from allennlp_analyze.sources.formats.contents import Holders
 from allennlp_analyze.sources.formats.keyed import keys_of, under_key
 from allennlp_analyze.sources.formats.pickled_modules import (
@@ -162,7 +162,11 @@ class _Collector:
         models = [(name, x) for name, x in models if name not in copies]
         refs = [ref for _, x in entries if (ref := tensor_of(x)) is not None]
         has_matrices = any(len(ref.shape) > 1 for ref in refs)
-        single = len(models) == 1 and models[0][0] in WRAPPERS and not has_matrices
+        single = len(models) == 1 and models[0][0] in MODEL_KEYS and not has_matrices
+        if single and refs:
+            # The model's own names must not be those of what stands beside it.
+            inside = {name for name, _ in parts_of(unwrapped(models[0][1]))}
+            single = not any(name in inside and tensor_of(x) is not None for name, x in entries)
         for name, value in entries:
             path = _joined(prefix, name)
             if name in other:

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.errors import Advice, OptionError, UsageError
 from allennlp_analyze.options.choices import check_fields, default, laid_over
+from allennlp_analyze.options.figures import figure_format
 from allennlp_analyze.options.option import Option, Place, Table, options_at
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.options.values import MAX_SHOWN, quoted
@@ -15,6 +16,8 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
 
 OPTIONS = tuple(options_at(Place.MANIFEST, TABLE))
+# Before the name of a switch that is off.
+NOT = "no_"
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,16 @@ class Choices:
     part: Optional[str] = default("part")
     key: Optional[str] = default("key")
     reference: Optional[str] = default("reference")
-    plots: bool = False
-    plot_format: str = default("plot_format")
+    plots: Optional[bool] = default("plots")
+    plot_format: Optional[str] = default("plot_format")
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def figures(self) -> Optional[str]:
+        """The format of the model's figures, or None if none are drawn."""
+        return None if self.plots is False else figure_format(self.plots, self.plot_format)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
@@ -50,7 +58,8 @@ def spellings(table: Table = TABLE) -> dict[str, Option]:
     """Returns the options of a manifest by name, and by the command line's spelling."""
     found = options_at(Place.MANIFEST, table)
     flags = {x.flag.replace("-", "_"): x for x in found.values() if x.flag}
-    return {**found, **flags}
+    negations = {f"{NOT}{name}": x for name, x in found.items() if x.negatable}
+    return {**found, **flags, **negations}
 
 
 SPELLINGS = spellings()
@@ -63,7 +72,7 @@ def field_name(written: str) -> str:
     """
     name = written.strip().lower().replace("-", "_")
     option = SPELLINGS.get(name)
-    return name if option is None or option.negative else option.name
+    return name if option is None or name == NOT + option.name else option.name
 
 
 def is_option(name: str) -> bool:
@@ -76,7 +85,7 @@ def read_options(
     """Parse the options of a model, in YAML's types or as text; returns them by field name.
 
     None is kept, because it cancels an option of all models. Raises `UsageError`, with the option,
-    if it is unknown, given twice, or has an invalid value.
+    if it is unknown, given twice, has an invalid value, or contradicts another.
     """
     found: dict[str, Any] = {}
     for written, value in options.items():
@@ -90,7 +99,11 @@ def read_options(
         found[option.name] = None
         if value is not None:
             parsed = _parsed(str(written), option, value)
-            found[option.name] = not parsed if option.negative and name != option.name else parsed
+            found[option.name] = not parsed if name == NOT + option.name else parsed
+    try:
+        figure_format(found.get("plots"), found.get("plot_format"))
+    except OptionError as error:
+        raise UsageError(f"option {error.option}: {error.reason}") from None
     return found
 
 
@@ -120,4 +133,6 @@ def model_choices(entry: ZooEntry, shared: Choices) -> Choices:
         place = entry.place or entry.name
         raise UsageError(f"{place}: {error.text}", *error.advice) from None
     given = {name: value for name, value in options.items() if value is not None}
+    if "plot_format" in given:
+        given["plots"] = True
     return laid_over(shared, given) if given else shared

@@ -1,4 +1,4 @@
-"""Prints a zoo: a row per model, failures, the claims and the totals."""
+"""Prints a zoo: a row per model, what was found, the totals, and the claims on request."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Optional, TextIO
@@ -12,6 +12,7 @@ from allennlp_analyze.text.names import printable, shorten
 from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import print_table
 from allennlp_analyze.zoo.reports.causes import cause_line
+from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
     FAILED,
@@ -40,17 +41,17 @@ TROUBLES = (
 HOLDS, DOES_NOT_HOLD, NOT_RUN = CLAIM_VERDICTS
 CLAIM_STYLES = {HOLDS: "green", DOES_NOT_HOLD: "bold red", NOT_RUN: "dim"}
 LEGEND = (
-    f"Over the linear layers with Q > {MIN_Q}: sigma_min: smallest singular value; lost: largest"
-    " share of directions lost by the verdict's rule. alpha: median over all layers with a power"
-    " law."
+    f"sigma_min: smallest singular value of the linear layers with Q > {MIN_Q}; lost: largest share"
+    " of directions that a layer which multiplies activations has lost; alpha: median over all"
+    " layers with a power law."
 )
 
 
 def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None:
     """Print the zoo to `stream`: in colour on a terminal, otherwise in lines of 100 columns.
 
-    If there are many models, those that failed or lost rank come first, and not all are shown.
-    `written` lists the files that were written. Names from the manifest are printed without markup.
+    Models that failed or lost rank come first; if there are many, not all are shown. `written`
+    lists the files that were written. Names from the manifest are printed without markup.
     Raises `ValueError` for a report without a summary.
     """
     console = make_console(stream)
@@ -63,16 +64,14 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
         print_wrapped(console, LEGEND)
     for line in _notes(report, len(report.models) - len(shown)):
         print_wrapped(console, line)
-    if report.claims:
-        _print_claims(console, report.claims)
     print_wrapped(console, _sentence(totals), _totals_style(totals))
+    if report.shows_claims and report.claims:
+        _print_claims(console, report.claims)
     print_written(console, written)
 
 
 def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
-    """Returns the rows: all in order, or the worst ones."""
-    if len(models) <= MAX_ROWS:
-        return list(models)
+    """Returns the rows, the worst first; of many models only the worst ones."""
     return sorted(models, key=_place)[:MAX_ROWS]
 
 
@@ -105,7 +104,7 @@ def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
         Column("group", lambda model: name(model.group, GROUP_WIDTH), style="", rank_to_drop=2),
         Column("layers", lambda model: _number(model, "n_layers", ""), rank_to_drop=1),
         Column("sigma_min", lambda model: _number(model, "min_singular_value", ".3g")),
-        Column("lost", lambda model: _number(model, "max_rank_loss_percent", ".3g", "%")),
+        Column("lost", _lost),
         Column("alpha", lambda model: _number(model, "median_alpha", ".3g")),
         Column("verdict", verdict, style="", colour=_style),
     )
@@ -118,24 +117,38 @@ def _style(model: ZooModel) -> str:
     return "bold red" if summary is None else VERDICT_STYLES[summary.verdict]
 
 
-def _number(model: ZooModel, name: str, form: str, unit: str = "") -> str:
+def _lost(model: ZooModel) -> str:
+    lost = model.outcome.lost_percent
+    return "-" if lost is None else f"{lost:.3g}%"
+
+
+def _number(model: ZooModel, name: str, form: str) -> str:
     value: Optional[float] = getattr(model.outcome.summary, name, None)
-    return "-" if value is None else f"{value:{form}}{unit}"
+    return "-" if value is None else f"{value:{form}}"
 
 
 def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
     if hidden:
         yield f"Not shown: {count(hidden, 'model')}; {TABLE} has them all."
-    twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
-    yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
+    failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
+    yield from titled_lines("Failed", failed, MAX_NAMED, TABLE)
+    found = (f"{model.name}: {verdict_sentence(model)}" for model in _found(report.models))
+    yield from titled_lines("Verdicts, worst first", found, MAX_NAMED, ZOO)
     causes = map(cause_line, report.require_summary().totals.causes)
     yield from titled_lines("Causes", causes, MAX_NAMED, ZOO)
     if report.trainer_files:
         files = count(report.trainer_files, "file")
         yield f"Passed over: {files} of trainers (optimizers, random states), no models."
     yield from titled_lines("Found but not read", report.unread, MAX_NAMED, ZOO)
-    failed = (f"{model.name}: {model.outcome.reason}" for model in report.failed)
-    yield from titled_lines("Failed", failed, MAX_NAMED, TABLE)
+    twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
+    yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
+
+
+def _found(models: Sequence[ZooModel]) -> Iterator[ZooModel]:
+    """Yields the counted models that are worse than healthy, the worst first."""
+    for model in sorted(models, key=_place):
+        if model.is_counted and _verdict(model) in TROUBLES:
+            yield model
 
 
 def _print_claims(console: "Console", claims: Sequence[Claim]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from allennlp_analyze.reports.html.cards import Card
 from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
 from allennlp_analyze.reports.terms import NOTHING, text
-from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict, worst_first
+from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict
+from allennlp_analyze.results.verdict import worst_first as by_severity
 from allennlp_analyze.text.counts import counted, fraction
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.arrays import LinearLayers
@@ -27,6 +28,7 @@ from allennlp_analyze.zoo.reports.table import (
     note_of,
     state_counts,
     state_of,
+    worst_first,
 )
 from allennlp_analyze.zoo.results import ZooModel, ZooReport, ZooTotals
 
@@ -36,7 +38,7 @@ USUAL_ALPHA = (2.0, 4.0)
 ARCHIVE_WIDTH = 2 * NAME_WIDTH
 NAME_COLUMN = ModelColumn("model", "its name in the manifest", "text", lambda m: m.name, "")
 # The states of counted models, the worst first; the first that occurs marks the page.
-VERDICT_STATES = worst_first(Verdict)
+VERDICT_STATES = by_severity(Verdict)
 TERMS = (
     (
         "σ_min",
@@ -141,11 +143,11 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
         mark=next((v.value for v in VERDICT_STATES if states[v]), Verdict.NOT_ASSESSED.value),
         sentence=_sentence(states),
         cards=_cards(report, layers, states),
-        claims=claim_rows(report.claims),
+        claims=claim_rows(report.claims) if report.shows_claims else (),
         claims_sentence=claims_sentence(report.claims),
         name_column=NAME_COLUMN,
         columns=COLUMNS,
-        rows=tuple(rows[:STATIC_ROWS]),
+        rows=tuple(worst_first(rows)[:STATIC_ROWS]),
         n_models=len(rows),
         causes=cause_rows(report.require_summary().totals),
         groups=group_table(report, LISTED),

@@ -1,11 +1,13 @@
 """Plots the linear layers of a zoo's counted models by group."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 import numpy as np
 
+from allennlp_analyze.options.names import PLOT_FORMATS
 from allennlp_analyze.reports.figures.file import Caption, save_figure
 from allennlp_analyze.reports.figures.layers import (
     ALPHA_LINES,
@@ -24,7 +26,6 @@ from allennlp_analyze.reports.figures.layers import (
     stack,
 )
 from allennlp_analyze.reports.figures.style import (
-    ALPHA,
     SIGMA_MIN,
     WHITE,
     WIDTH,
@@ -68,13 +69,11 @@ LOSS_ROOM = 1.3
 
 def plot_min_singular_values(ax: "Axes", points: ZooPoints) -> "Axes":
     """Histogram of the smallest singular value of every linear layer, by group."""
-    ax.set_title("Smallest singular values of linear layers", loc="left")
     return _histogram(ax, points, points.layers, "no linear layer")
 
 
 def plot_min_singular_values_q(ax: "Axes", points: ZooPoints) -> "Axes":
     """The same for layers with Q > MIN_Q; for a smaller Q, theory lets that value be 0."""
-    ax.set_title(f"Smallest singular values of linear layers (Q > {MIN_Q})", loc="left")
     return _histogram(ax, points, _clear(points), f"no linear layer with Q > {MIN_Q}")
 
 
@@ -93,7 +92,6 @@ def plot_min_singular_values_zoom(ax: "Axes", points: ZooPoints) -> "Axes":
     The axis is linear, so that exact zeros are in the first bar; they are also counted.
     """
     where = f"{SIGMA_MIN} < {ZOOM}"
-    ax.set_title(f"Smallest singular values near zero ({where}, Q > {MIN_Q})", loc="left")
     clear = _clear(points)
     near = clear.where(clear.sigma_min < ZOOM)
     if not len(near):
@@ -116,7 +114,6 @@ def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
 
     Most of those of the 2018 study are between 2 and 4; the title gives the share here.
     """
-    ax.set_title(f"Power-law exponent {ALPHA} of each linear layer", loc="left")
     fitted = points.layers.fitted
     alphas = fitted.alpha
     if not len(alphas):
@@ -133,7 +130,6 @@ def plot_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
 
 def plot_q_alpha(ax: "Axes", points: ZooPoints) -> "Axes":
     """Exponent alpha against aspect ratio Q, by group; a sample if there are very many layers."""
-    ax.set_title(f"Power-law exponent {ALPHA} against aspect ratio Q, linear layers", loc="left")
     fitted = points.layers.fitted
     if not len(fitted):
         return empty(ax, "no linear layer has a power law")
@@ -161,7 +157,6 @@ def plot_rank_loss(ax: "Axes", points: ZooPoints) -> "Axes":
 
     The loss follows the verdict's rule; for Q up to MIN_Q, only values within rounding count.
     """
-    ax.set_title("Rank loss: the worst linear layer of each model", loc="left")
     n_none = points.n_models - len(points.losses)
     if not points.losses:
         return empty(ax, f"none of {count(n_none, 'model')} loses rank")
@@ -289,6 +284,18 @@ def write_zoo_plots(
             if progress is not None:
                 progress()
     return written
+
+
+def remove_zoo_plots(directory: Union[str, Path]) -> None:
+    """Remove the figures that `write_zoo_plots` wrote in any format, and plots/ if it is empty."""
+    plots = Path(directory) / PLOTS
+    if plots.is_symlink():
+        return
+    with contextlib.suppress(OSError):  # it is checked before, and written with its own errors
+        for name, _, _ in ZOO_PLOTS:
+            for fmt in PLOT_FORMATS:
+                (plots / f"{name}.{fmt}").unlink(missing_ok=True)
+        plots.rmdir()
 
 
 def new_zoo_figure() -> "Figure":

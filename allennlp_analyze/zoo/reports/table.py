@@ -7,17 +7,19 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.layer import Summary
-from allennlp_analyze.results.verdict import MIN_Q, Verdict, worst_first
+from allennlp_analyze.results.verdict import MIN_Q, Verdict
+from allennlp_analyze.results.verdict import worst_first as by_severity
 from allennlp_analyze.text.links import link_target
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 from allennlp_analyze.zoo.reports.charts import group_label
+from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import FAILED, ZooModel
 
 FAILED_STATE, DUPLICATE = "failed", "duplicate"
 # The states of a model, the worst first; each row has one mark, and the counts add up.
 STATES = {
     FAILED_STATE: "failed",
-    **{verdict.value: verdict.model_words for verdict in worst_first(Verdict)},
+    **{verdict.value: verdict.model_words for verdict in by_severity(Verdict)},
     DUPLICATE: "duplicate",
 }
 ORDER = {state: place for place, state in enumerate(STATES)}
@@ -43,7 +45,10 @@ class ModelColumn:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of a model: its name, the link to its report, a remark, and a value for each column."""
+    """A row of a model: its name, the link to its report, and a value for each column.
+
+    `note` is the sentence below its verdict.
+    """
 
     name: str
     full_name: str
@@ -63,15 +68,22 @@ def _summary(take: Callable[[Summary], Value]) -> Callable[[ZooModel], Value]:
 
 
 COLUMNS = (
-    ModelColumn("group", "from the manifest", "text", lambda m: group_label(m.group), "less"),
     ModelColumn(
-        "layers", "matrices analyzed", "plain", _summary(lambda s: s.n_layers), "number less"
+        "verdict", "has the model lost rank?", "state", lambda m: ORDER[state_of(m)], "verdict"
+    ),
+    ModelColumn(
+        "lost",
+        "the largest share of directions that a layer which multiplies activations has lost",
+        "percent",
+        lambda m: m.outcome.lost_percent,
+        "number less",
     ),
     ModelColumn(
         "σ_min",
         f"smallest singular value of its linear layers with Q above {MIN_Q}",
         "number",
         _summary(lambda s: s.min_singular_value),
+        "number less",
     ),
     ModelColumn(
         "in layer",
@@ -81,20 +93,16 @@ COLUMNS = (
         "less",
     ),
     ModelColumn(
-        "lost",
-        "the largest share of directions that one of these layers has lost",
-        "percent",
-        _summary(lambda s: s.max_rank_loss_percent),
-    ),
-    ModelColumn(
         "α",
         "median power-law exponent of all layers that have one",
         "number",
         _summary(lambda s: s.median_alpha),
+        "number less",
     ),
     ModelColumn(
-        "verdict", "has the model lost rank?", "state", lambda m: ORDER[state_of(m)], "verdict"
+        "layers", "matrices analyzed", "plain", _summary(lambda s: s.n_layers), "number less"
     ),
+    ModelColumn("group", "from the manifest", "text", lambda m: group_label(m.group), "less"),
     ModelColumn(
         "seconds", "of its analysis", "plain", lambda m: round(m.outcome.seconds, 2), "number less"
     ),
@@ -125,23 +133,29 @@ def model_row(model: ZooModel) -> ModelRow:
     )
 
 
+def worst_first(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Sort the rows: the worst state first, in it what lost most; as zoo.js does at first."""
+    at = [column.title for column in COLUMNS].index("lost")
+
+    def place(row: ModelRow) -> tuple[int, float]:
+        lost = row.values[at]
+        return ORDER[row.state], -(float(lost) if lost is not None else -1.0)
+
+    return sorted(rows, key=place)
+
+
 def model_name(name: str) -> str:
     """Returns the name of a model, shortened for tables."""
     return shorten(printable(name), MODEL_WIDTH) or "(no name)"
 
 
 def note_of(model: ZooModel) -> str:
-    """Returns why the model failed, which model it duplicates, or what is wrong with it, or ""."""
+    """Returns why the model failed, which model it duplicates, or its verdict's sentence."""
     if model.outcome.status == FAILED:
         return shorten(printable(model.outcome.reason or "no reason was recorded"), NOTE_WIDTH)
     if model.duplicate_of is not None:
         return f"same as {model_name(model.duplicate_of)}"
-    worst = model.outcome.worst_layer
-    if worst is None or not (worst.reason or worst.verdict.is_worse_than(Verdict.FULL_RANK)):
-        return ""
-    name = shorten(printable(worst.name), NAME_WIDTH)
-    reason = f": {printable(worst.reason)}" if worst.reason else ""
-    return shorten(f"worst layer {name}, {worst.verdict.words}{reason}", NOTE_WIDTH)
+    return shorten(verdict_sentence(model), NOTE_WIDTH)
 
 
 def shown(value: Value, form: str) -> str:
@@ -155,7 +169,7 @@ def shown(value: Value, form: str) -> str:
 
 
 def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
-    """Returns all rows for zoo.js; columns of the form text contain indices of distinct texts."""
+    """Returns all rows for zoo.js; notes and columns of texts contain indices of `texts`."""
     texts: dict[Value, int] = {}
     forms = [column.form for column in COLUMNS]
 
@@ -166,14 +180,16 @@ def table_data(rows: Sequence[ModelRow]) -> "dict[str, Any]":
         ]
 
     values = [packed(row) for row in rows]
+    notes = [texts.setdefault(row.note, len(texts)) for row in rows]
     return {
         "columns": [[column.form, column.style] for column in COLUMNS],
+        "group_column": [column.title for column in COLUMNS].index("group"),
         "states": list(STATES.items()),
         "nothing": NOTHING,
         "digits": DIGITS,
         "rows": [[row.name, row.link, *of] for row, of in zip(rows, values)],
         "texts": list(texts),
-        "notes": {i: row.note for i, row in enumerate(rows) if row.note},
+        "notes": notes,
         "names": {i: row.full_name for i, row in enumerate(rows) if row.full_name != row.name},
     }
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
-from allennlp_analyze.compare.reports.page import MARKS, MEASURE_LABELS, compare_page_of
+from allennlp_analyze.compare.reports.page import MARKS, compare_page_of
+from allennlp_analyze.compare.reports.pairs import MEASURE_LABELS
 from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
 from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
 from tests.support.browser import chromium, opened
 from tests.support.commands import SMALL
+from tests.support.compared_models import INVALID, dead, healthy, model
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.report_factory import gaussian, make_layer, make_report
 
@@ -36,7 +38,7 @@ def test_the_page_says_what_the_comparison_says() -> None:
         for failure in comparison.failures:
             assert f"{failure.layer}: {failure.reason}" in text
     assert "Only in A, not in B (1)" in text and "Only in B, not in A (1)" in text
-    assert "With NaN or infinity in B, not in A (1)" in text and "Warnings (" in text
+    assert "contains NaN or infinity" in text and "Warnings (" in text
     data = json.loads(Elements(page).data)
     for candidate, comparison in zip(data["candidates"], report.candidates):
         for entry, pair in zip(candidate["pairs"], comparison.pairs):
@@ -118,6 +120,7 @@ def changed() -> ComparisonReport:
 def test_in_a_browser(width: int, tmp_path: Path) -> None:
     report = changed()
     pairs = report.candidates[0].pairs
+    places = {id(pair): index for index, pair in enumerate(pairs)}
     path = write_compare_html(report, tmp_path / "compare.html")
     with chromium() as browser, opened(browser, path, width=width) as found:
         table = found.page.locator("table.pairs").first
@@ -126,29 +129,113 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
             rows = table.locator("tbody tr[data-index]").all()
             return [int(row.get_attribute("data-index")) for row in rows]
 
-        assert order() == list(range(10))
-        by_distance = sorted(range(10), key=lambda i: pairs[i].spectral_distance or 0)
+        # What moved is in the order of how far; the fold has the one that did not, and the rest.
+        folded = [places[id(pair)] for pair in report.candidates[0].folded]
+        shown = [places[id(pair)] for pair in report.candidates[0].shown]
+        assert order() == shown + folded
+        visible = table.locator("tbody tr[data-index]:visible")
+        assert visible.count() == len(shown) and folded
+        table.locator("tr.group button.open").click()
+        assert visible.count() == 10
+        shown.sort(key=lambda i: pairs[i].spectral_distance)
         moved = table.locator("thead th").filter(has_text="moved")
         moved.get_by_role("button").click()
-        assert order() == by_distance and moved.get_attribute("aria-sort") == "ascending"
+        assert order() == shown + folded and moved.get_attribute("aria-sort") == "ascending"
         moved.get_by_role("button").click()
-        assert order() == by_distance[::-1]
+        assert order() == shown[::-1] + folded
         # The other table keeps its own order; what opens stays with its row.
         second = found.page.locator("table.pairs").nth(1)
-        assert second.locator("tbody tr").count() == 10
+        assert second.locator("tbody tr[data-index]").count() == 10
         table.locator("tr[data-index='9'] button.open").click()
         table.locator("tr[data-index='1'] button.open").click()
         moved.get_by_role("button").click()
         details = table.locator("tr.detail")
         assert details.count() == 2
         assert details.first.locator("svg.chart").count() == 2
-        assert "A (12)" in details.first.text_content()
+        assert "aaa (12)" in details.first.text_content()
         assert "B is not drawn: no singular value above zero." in details.first.text_content()
         row = details.last.locator("tr", has_text="Frobenius norm").locator("td")
         assert float(row.nth(3).text_content()) == pytest.approx(3, rel=1e-3)
         table.locator("tr[data-index='9'] button.open").click()
         assert details.count() == 1
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def every_change() -> ComparisonReport:
+    """One layer of each change, one only in A, one with NaN in B; files of the same name."""
+    a = [healthy("healthy"), healthy("worse"), dead("recovered", 4), healthy("encoder.grown" * 9)]
+    b = [
+        healthy("healthy"),
+        dead("worse", 3),
+        healthy("recovered"),
+        dead("encoder.grown" * 9, 2, rows=60),
+    ]
+    a += [healthy("resized"), healthy("gone")]
+    b.append(healthy("resized", rows=60))
+    names = "runs/before/model.pt", "runs/after/model.pt"
+    return compare_models(
+        model(*a, label=names[0]), [model(*b, label=names[1], skipped=(INVALID,))]
+    )
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
+def test_for_everyone(scheme: str, width: int, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path, width, color_scheme=scheme) as found:
+        page = found.page
+        page.locator("table.pairs button.open").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        clipped = "e => e.scrollWidth > e.clientWidth + 1"
+        assert not [x for x in page.locator(".wide").all() if x.evaluate(clipped)]
+        violations = axe.Axe().run(page).response["violations"]
+        assert [(v["id"], n["html"][:200]) for v in violations for n in v["nodes"]] == []
+        arrows = page.locator("table.pairs > thead button").evaluate_all(
+            "all => all.map(e => getComputedStyle(e, '::after').content)"
+        )
+        assert all("↕" in arrow for arrow in arrows)
+
+
+def test_which_is_a_and_which_is_b_is_said_everywhere(tmp_path: Path) -> None:
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path) as found:
+        page = found.page
+        assert page.title() == "Comparison: A: before/model.pt and B: after/model.pt"
+        heading = " ".join(page.locator("h1").text_content().split())
+        assert heading == "A before/model.pt against B after/model.pt"
+        heads = [text.strip() for text in found.texts("table.pairs thead th")]
+        assert {"σ_min A", "σ_min B", "lost % A", "lost % B"} <= set(heads)
+        page.locator("table.pairs button.open").first.click()
+        legends = found.texts("tr.detail .legend li")
+        assert legends == ["A: before/model.pt (20)", "B: after/model.pt (20)"] * 2
+        assert found.texts("tr.detail thead th") == [
+            "A: before/model.pt", "B: after/model.pt", "B − A", "B / A",
+        ]  # fmt: skip
+        for link in page.locator("nav.contents a").all():
+            assert page.locator(link.get_attribute("href")).count() == 1
+
+
+def test_what_got_worse_is_first_and_a_changed_shape_has_its_reason(tmp_path: Path) -> None:
+    path = write_compare_html(every_change(), tmp_path / "compare.html")
+    with chromium() as browser, opened(browser, path) as found:
+        assert [" ".join(text.split()) for text in found.texts(".findings h4")] == [
+            "invalid b.weight", "collapsed worse", f"collapsed {'encoder.grown' * 9}",
+        ]  # fmt: skip
+        rows = found.page.locator("table.pairs > tbody > tr")
+        changes = [row.locator(".mark").all_text_contents() for row in rows.all()]
+        assert [x for of in changes for x in of] == [
+            "collapsed",
+            "collapsed",
+            "incomparable",
+            "recovered",
+            "same",
+        ]
+        assert "the shape changed from 40 x 20 to 60 x 20" in rows.nth(2).text_content()
+        fold = rows.nth(4)
+        assert fold.text_content().strip() == "1 layer that did not change"
+        assert not rows.nth(5).is_visible()
+        fold.get_by_role("button").press("Enter")
+        assert rows.nth(5).is_visible() and "healthy" in rows.nth(5).text_content()
 
 
 def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
@@ -173,7 +260,9 @@ def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
 def test_every_layer_opens_in_a_browser(make: Any, tmp_path: Path) -> None:
     path = write_compare_html(make(), tmp_path / "compare.html")
     with chromium() as browser, opened(browser, path) as found:
-        buttons = found.page.locator("table.pairs button.open")
+        for group in found.page.locator("tr.group button.open").all():
+            group.click()
+        buttons = found.page.locator("table.pairs tr[data-index] button.open")
         for index in range(buttons.count()):
             buttons.nth(index).click()
         assert found.page.locator("tr.detail").count() == buttons.count() > 0

@@ -128,13 +128,13 @@ def test_links_lead_to_the_document_from_within_the_checkout(tmp_path: Path) -> 
     within = page_module.document_links(ROOT / "analysis" / "rank-collapse" / "index.html")
     assert [link.label for link in within] == [link.label for link in outside]
     for link in within:
-        assert link.target.startswith("../../docs/rank-collapse.md#")
-        assert link.label.startswith("docs/rank-collapse.md: ")
+        assert link.target.startswith("../../docs/explanation/rank-collapse.md#")
+        assert link.label.startswith("docs/explanation/rank-collapse.md: ")
 
 
 def test_the_document_has_the_sections() -> None:
     if not page_module.DOCUMENT.is_file():
-        pytest.skip("docs/rank-collapse.md is not written yet")
+        pytest.skip("docs/explanation/rank-collapse.md is not written yet")
     document = page_module.DOCUMENT.read_text(encoding="utf-8")
     # As GitHub makes an anchor of a heading.
     anchors = {

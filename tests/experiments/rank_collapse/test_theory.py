@@ -10,7 +10,6 @@ from scipy import integrate
 
 from allennlp_analyze.reports.figures.style import house_style
 from scripts.rank_collapse import theory
-from tests.support.commands import ROOT
 from tests.support.figure_cases import collisions
 from tests.support.scripts import error_line, run_script
 
@@ -104,7 +103,7 @@ def test_the_script_writes_the_same_files_each_time(tmp_path: Path) -> None:
 def test_the_documents_figures_are_those_of_the_script() -> None:
     """Other releases of matplotlib write other bytes: the words are compared."""
     for name, _, caption in theory.DRAWINGS:
-        root = ElementTree.parse(ROOT / "docs" / "figures" / f"{name}.svg").getroot()
+        root = ElementTree.parse(theory.FIGURES / f"{name}.svg").getroot()
         assert (root[0].text, root[1].text) == (caption.title, caption.description)
 
 

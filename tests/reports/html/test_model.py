@@ -69,12 +69,14 @@ def test_the_numbers_of_the_report_are_in_the_page(page: str, report: ModelRepor
 
 def test_warnings_say_what_to_do(page: str) -> None:
     text = words(page)
-    assert "Lost rank: 100% of the directions of all zeros are exactly zero" in text
+    assert "Lost rank: 3 layers, up to 100% of the directions" in text
+    assert "all zeros Collapsed: 10 of 10 directions, all weights are zero" in text
     assert "What to do: Lower weight decay" in text
     assert "1 matrix with NaN or infinity" in text
     assert "Close to losing rank: 1 layer" in text
-    assert "Dead or copied units: 2 layers" in text
-    assert "some zeros: 10 of 40 directions, dead inputs 30, 31, 32" in text
+    assert "Dead or copied units: 1 layer" in text
+    assert "some zeros Collapsed: 10 of 40 directions, dead inputs 30, 31, 32" in text
+    assert "Such layers have no part in the verdict on the model" in text
 
 
 def test_a_reference_is_a_section(report: ModelReport, page: str) -> None:

@@ -1,16 +1,18 @@
 """Which of several weights files is read, and what is said of the others."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from allennlp_analyze.errors import SourceError
-from allennlp_analyze.sources.directories.choosing import choose, choose_member
+from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, choose, choose_member
 from allennlp_analyze.sources.directories.contents import Listing
 from allennlp_analyze.sources.opening import open_source
 
 pytestmark = pytest.mark.newest_python
+PRECISE = "the most precise form of one model"
 
 
 def listing(*names: str, **others: "tuple[object, ...]") -> Listing:
@@ -38,7 +40,10 @@ def test_the_rule_and_its_warning(names: "tuple[str, ...]", chosen: str) -> None
         assert warnings == ()
     else:
         (said,) = warnings
-        assert f"{chosen} is read, not {', '.join(left)}; name another" in said
+        before, why, after = re.split(r" is read \((.+?)\), not ", said)
+        assert before.endswith(chosen) and after.startswith(f"{', '.join(left)}; name another")
+        usual = chosen in PREFERRED_WEIGHTS
+        assert why == ("the first of the usual names" if usual else PRECISE)
 
 
 def test_files_of_formats_that_are_not_read_are_said() -> None:
@@ -79,7 +84,10 @@ def test_the_warning_reaches_the_report_and_a_choice_silences_it(tmp_path: Path)
     (tmp_path / "config.json").write_text("{}")
     with open_source(str(tmp_path)) as source:
         assert source.tensors["w"].values()[0, 0] == 1
-        assert "model.safetensors is read, not model.fp16.safetensors" in source.warnings[0]
+        assert (
+            "model.safetensors is read (the first of the usual names), not model.fp16"
+            in source.warnings[0]
+        )
     with open_source(str(tmp_path), "model.fp16.safetensors") as source:
         assert source.tensors["w"].values()[0, 0] == 2 and source.warnings == ()
 

@@ -206,6 +206,7 @@ def test_logs_of_lightning(tmp_path: Path) -> None:
     [
         (("__0_0.distcp",), "distributed checkpoint of torch (DCP)"),
         (("zero_pp_rank_0_mp_rank_00_model_states.pt",), "DeepSpeed ZeRO"),
+        (("zero_to_fp32.py", "latest"), "DeepSpeed ZeRO"),
         (("_METADATA", "manifest.ocdbt"), "Orbax"),
         (("saved_model.pb",), "SavedModel of TensorFlow"),
         (("ckpt-1.index", "ckpt-1.data-00000-of-00001"), "TensorFlow checkpoints"),

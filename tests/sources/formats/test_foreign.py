@@ -47,6 +47,7 @@ NAMED = {
     "Core ML": field(1, 4) + field(2, field(1, b"\x0a\x01x")) + bytes(50),
     "TensorRT": b"ftrt" + bytes(100),
     "fastText": bytes.fromhex("ba164f2f") + bytes(100),
+    "Orbax": bytes.fromhex("0cdb3a2a") + bytes(100),
     "HTML": b"<!DOCTYPE html><html>",
     "git-lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n",
     "compressed": b"\x28\xb5\x2f\xfd" + bytes(100),
@@ -67,6 +68,18 @@ def test_a_file_is_named_by_its_contents_whatever_it_is_called(
         read_weights(tmp_path / called, called)
     said = str(caught.value)
     assert said.startswith(f"{called}: is ") and name in said and "\n" not in said
+
+
+@pytest.mark.parametrize("kind", ["model", "optim"])
+def test_a_part_of_zero_3_is_named_with_the_command_that_joins_it(
+    tmp_path: Path, kind: str
+) -> None:
+    """torch has written it, and it has tensors: without their values."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / f"zero_pp_rank_0_mp_rank_00_{kind}_states.pt"
+    torch.save({"module": {"layer.weight": torch.empty(0)}}, path)
+    with pytest.raises(CheckpointError, match=r"DeepSpeed ZeRO.*python zero_to_fp32\.py"):
+        read_weights(path, str(path))
 
 
 def test_the_contents_count_more_than_the_ending(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_endings_are_distinct_and_known_wherever_they_count() -> None:
     assert all(ending == ending.lower() for ending in MODEL_ENDINGS)
     assert all(is_weights(f"model{ending}") for ending in WEIGHTS_ENDINGS)
     assert all(is_model_file(f"model{ending}") for ending in MODEL_ENDINGS)
-    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
     assert [ending for ending in MODEL_ENDINGS if f"`{ending}`" not in page] == []
 
 

@@ -116,7 +116,7 @@ def test_a_file_here_goes_before_one_that_is_shipped(
 def test_the_examples_of_the_documentation_are_manifests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "manifests.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```(yaml|csv)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert [kind for kind, _ in examples] == ["yaml", "csv", "yaml"]
@@ -130,7 +130,7 @@ def test_the_examples_of_the_documentation_are_manifests(
 
 
 def test_the_documentation_names_every_key_and_option() -> None:
-    page = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "manifests.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     named = [name for cell in cells for name in re.findall(r"`([a-z0-9_]+)`", cell)]
     assert set(named) == {*KEYS, *TOP_KEYS, *OPTIONS}

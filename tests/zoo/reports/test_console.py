@@ -9,6 +9,7 @@ import pytest
 
 from allennlp_analyze.text.names import display_width
 from allennlp_analyze.zoo.reports.console import MAX_NAMED, MAX_ROWS, print_zoo
+from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import CLAIM_VERDICTS, ZooReport
 from tests.reports.test_console import Terminal
 from tests.support.report_factory import ODD_NAMES
@@ -52,7 +53,11 @@ def test_one_row_per_model_with_all_that_matters() -> None:
     lines = printed(zoo, io.StringIO()).splitlines()
     titles = ["model", "group", "layers", "sigma_min", "lost", "alpha", "verdict"]
     assert lines[0].split() == titles
-    for line, model in zip(lines[1:], zoo.models):
+    shown = {line.split()[0]: line for line in lines[1 : 1 + len(zoo.models)]}
+    verdicts = [line.split()[6] for line in shown.values()]
+    assert verdicts == ["failed:"] * 2 + ["collapsed"] * 2 + verdicts[4:]
+    for model in zoo.models:
+        line = shown[model.name]
         name, group, n_layers, smallest, lost, alpha, verdict, *rest = line.split()
         assert (name, group) == (model.name, model.group)
         summary = model.outcome.summary
@@ -90,7 +95,8 @@ def test_below_the_table_stand_failures_duplicates_claims_totals_and_files() -> 
     assert "Smallest singular value: 0, in zeros of mixed." in text
     assert text.endswith(f"Written: {' '.join(FILES)}")
     places = [
-        text.index(part) for part in ("Duplicates", "Failed", "Claims", "8 models", "Written")
+        text.index(part)
+        for part in ("Failed", "Verdicts", "Duplicates", "8 models", "Claims", "Written")
     ]
     assert places == sorted(places)
 
@@ -110,12 +116,16 @@ def test_of_many_models_the_worst_come_first() -> None:
     assert "Failed (6):" in text and "60 models: 54 analyzed, 6 failed, 1 duplicate." in text
 
 
-def test_as_many_as_fit_are_in_the_order_of_the_manifest() -> None:
-    zoo = many_models()
-    few = make_zoo(zoo.models[-MAX_ROWS:])
-    rows = printed(few, io.StringIO()).splitlines()[1 : MAX_ROWS + 1]
-    assert [row.split("  ")[0] for row in rows] == [model.name for model in few.models]
-    assert "Not shown" not in printed(few, io.StringIO())
+def test_the_claims_are_shown_on_request_and_verdicts_have_their_sentences() -> None:
+    zoo = sample_zoo()
+    text = unwrapped(replace(zoo, shows_claims=False))
+    assert "Claims" not in text and zoo.claims[0].claim not in text
+    assert "Verdicts, worst first (2):" in text
+    for model in zoo.counted:
+        summary = model.outcome.summary
+        assert summary is not None
+        shown = f"{model.name}: {verdict_sentence(model)}" in text
+        assert shown == (summary.verdict == "collapsed")
 
 
 def test_many_failures_and_duplicates_are_counted_not_listed() -> None:
@@ -174,7 +184,8 @@ def test_a_narrow_terminal_keeps_name_rank_and_verdict(
     lines = text.splitlines()
     assert max(map(len, lines)) <= columns
     assert "lost" in lines[0] and "verdict" in lines[0] and "layers" not in lines[0]
-    for line, model in zip(lines[1:], models):
+    for model in models:
+        (line,) = (x for x in lines[1:9] if x.split(" ")[0].endswith(model.name[-6:]))
         verdict = model.outcome.summary.verdict if model.outcome.summary else "failed: "
         assert verdict in line and model.name[-6:] in line
 

@@ -1,6 +1,7 @@
 """A zoo's index.html as a file: what it says is the report's, and it names nothing outside it."""
 
 import json
+import re
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.html_elements import Elements, assert_nothing_outside_is_name
 from tests.support.report_factory import ODD_NAMES
 from tests.support.zoo_pages import (
     CLAIMS,
+    REASON,
     every_state,
     failed,
     hostile,
@@ -101,7 +103,9 @@ def test_it_says_what_became_of_the_models() -> None:
     assert "3 claims: 1 holds, 1 does not hold, 1 could not be judged." in text
     for claim in CLAIMS:
         assert claim.claim in text and claim.note in text
-    assert "The study's claims" not in words(zoo_html(replace(every_state(), claims=())))
+    for without in ({"claims": ()}, {"shows_claims": False}):
+        text = words(zoo_html(replace(every_state(), **without)))
+        assert "The study's claims" not in text and CLAIMS[0].claim not in text
 
 
 def test_the_numbers_are_those_of_the_counted_linear_layers() -> None:
@@ -141,6 +145,29 @@ def test_each_group_has_its_numbers() -> None:
         assert f"{group} {numbers} {weakest.min_singular_value:.3g} {of} {alpha:.3g}" in text
 
 
+def test_models_come_first_the_worst_first_with_their_sentences() -> None:
+    report = every_state()
+    sentence = "Collapsed: 1 of 2 judged layers has lost rank; smallest singular value of the 2: 0."
+    models = [
+        replace(
+            m, outcome=replace(m.outcome, summary=replace(m.outcome.summary, sentence=sentence))
+        )
+        if m.name == "collapsed"
+        else m
+        for m in report.models
+    ]
+    page = zoo_html(replace(report, models=tuple(models)))
+    text = words(page)
+    assert "collapsed 1 of 2 judged layers has lost rank. 3.125%" in text
+    assert "1 failed" in text and f"broken failed {REASON}" in text
+    order = ["broken", "invalid", "collapsed", "near", "healthy", "small", "square", "again"]
+    heads = re.findall(r'<tr><th scope="row">(?:<a [^>]*>)?([a-z]+)', page.split('id="models"')[1])
+    assert heads[:8] == order
+    headings = re.findall(r"<h2[^>]*>([^<(]+?) ?[<(]", page)
+    assert headings[0] == "Models" and headings[-1] == "The study's claims"
+    assert headings.index("Failed") < headings.index("Key numbers")
+
+
 def test_the_table_has_every_model() -> None:
     report = every_state()
     data = data_of(zoo_html(report))
@@ -151,7 +178,7 @@ def test_the_table_has_every_model() -> None:
         "duplicate", "full_rank",
     ]  # fmt: skip
     for row, of, state in zip(data["rows"], report.models, states):
-        name, link, group, layers, sigma, where, lost, alpha, place, seconds = row
+        name, link, place, lost, sigma, where, alpha, layers, group, seconds = row
         found = of.outcome.summary
         assert (name, data["texts"][group]) == (of.name, of.group)
         assert data["states"][place][0] == state

@@ -74,7 +74,7 @@ def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, zoo: ZooR
         figure = draw_zoo(new_zoo_figure(), name, zoo_points(zoo))
         assert list(collisions(figure)) == []
     (ax,) = figure.axes
-    assert ax.get_title(loc="left")
+    assert not ax.get_title(loc="left") and not ax.get_title()
     if not ax.axison:
         assert len(ax.texts) == 1, "a reason"
         return

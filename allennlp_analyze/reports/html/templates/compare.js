@@ -1,13 +1,15 @@
-// The comparison: sorts each table of pairs, and opens a pair with both spectra in one figure.
+// The comparison: sorts each table of pairs, folds those that are the same, and opens a pair with both spectra in one
+// figure.
 (() => {
   const {make, nothing, layerTable} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const NARROW = Math.max(260, Math.min(430, innerWidth - 96));
-  const HEADS = ["", "A", "", "difference", "ratio"];
+  // A letter with the short name of its model.
+  const named = letter => `${letter}: ${data.names[letter]}`;
 
   // One axis for both.
   const joined = (one, other) => ({...one, min: Math.min(one.min, other.min), max: Math.max(one.max, other.max)});
-  const labels = (a, b, letter) => [`A (${a.M})`, `${letter} (${b.M})`];
+  const labels = (a, b, letter) => [`${named("A")} (${a.M})`, `${named(letter)} (${b.M})`];
 
   // Says why one of the two is missing in a figure, the densities (0) or the singular values (1).
   const notDrawn = (a, b, letter, which) => [["A", a], [letter, b]].filter(([, of]) => of.nothing[which])
@@ -52,14 +54,21 @@
     const figures = make("div", "figures", cell);
     const a = data.baseline[pair.baseline], b = pair.spectrum;
     figures.append(valuesFigure(a, b, letter), densityFigure(a, b, letter));
-    const table = make("table", "", make("div", "wide", cell));
+    const wide = make("div", "wide", cell);
+    wide.setAttribute("role", "region");
+    wide.setAttribute("aria-label", `Numbers in A and ${letter}`);
+    wide.tabIndex = 0;
+    const table = make("table", "", wide);
     const head = make("tr", "", make("thead", "", table));
-    for (const [i, text] of HEADS.entries()) make("th", i ? "number" : "", head, i === 2 ? letter : text).scope = "col";
+    const both = innerWidth < 640 ? ["A", letter] : ["A", letter].map(named);
+    make("td", "", head);
+    const styles = ["number", "number", "number less", "number less"];
+    for (const [i, text] of [...both, `${letter} − A`, `${letter} / A`].entries()) make("th", styles[i], head, text).scope = "col";
     const body = make("tbody", "", table);
     for (const [label, ...values] of pair.measures) {
       const line = make("tr", "", body);
       make("th", "", line, label).scope = "row";
-      for (const value of values) make("td", "number", line, value);
+      for (const [i, value] of values.entries()) make("td", styles[i], line, value);
     }
     return row;
   }
@@ -68,6 +77,9 @@
     const {letter, pairs} = data.candidates[Number(table.dataset.candidate)];
     const pairOf = row => pairs[Number(row.dataset.index)];
     const columns = table.tHead.rows[0].cells.length;
-    layerTable(table, row => pairOf(row).sort, row => detail(pairOf(row), letter, columns));
+    const none = Array(columns).fill(null);  // the row of folded pairs comes last
+    const shown = layerTable(table, row => row.dataset.group ? none : pairOf(row).sort,
+      row => detail(pairOf(row), letter, columns));
+    shown.filter(() => true, false);
   }
 })();

@@ -1,11 +1,14 @@
 // The page: figures of the model, the table's sorting and filters, and the layers that it opens.
 (() => {
-  const {make, nothing, layerTable} = parts;
+  const {make, layerTable} = parts;
+  const {savable} = saving;
   const data = JSON.parse(document.getElementById("data").textContent);
   const layers = data.layers;
   const KIND_STYLES = {linear: "blue", embedding: "orange", recurrent: "green", attention: "red", bilinear: "purple", convolution: "sky", other: "grey"};
   const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const short = value => value === null ? "–" : value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+
+  const least = values => values.reduce((one, other) => Math.min(one, other)), most = values => values.reduce((one, other) => Math.max(one, other));
 
   // A width that fits beside another figure, or on a phone.
   const WIDE = Math.max(280, Math.min(520, innerWidth - 64)), NARROW = Math.max(260, Math.min(390, innerWidth - 96));
@@ -33,91 +36,81 @@
     return {marks, most: Math.max(...base)};
   }
 
-  function smallestFigure() {
-    const title = `Smallest singular value of each layer with Q > ${data.min_q}`;
-    const found = layers.filter(layer => layer.Q > data.min_q);
-    const positive = found.filter(layer => layer.sigma_min > 0);
-    if (!positive.length) return nothing(title, found.length ? "All of them are exactly 0." : "No layer has such a Q.");
-    const values = positive.map(layer => layer.sigma_min);
-    let low = Math.min(...values), high = Math.max(...values);
-    const log = high > 50 * low;
-    [low, high] = log ? [low / 1.2, high * 1.2] : [0, high * 1.05];
-    const count = Math.min(40, Math.max(12, Math.round(2 * Math.sqrt(values.length))));
-    const groups = data.verdicts.map(([verdict, words, style]) => [words, style, positive.filter(l => l.verdict === verdict).map(l => l.sigma_min)]);
-    const {marks, most} = stacked(groups, low, high, count, log);
-    const zeros = found.length - positive.length;
+  // A logarithmic axis down to here; what is below, or 0, is drawn at its foot.
+  const FOOT = 1e-9;
+
+  // The number by which the verdict judges, of every layer that has one.
+  function nullFigure() {
+    const found = layers.filter(layer => layer.null_ratio !== null || layer.sigma_min === 0);
+    if (!found.length) return null;
+    const at = layer => Math.max(FOOT, layer.null_ratio ?? 0);
+    const values = found.map(at), below = values.filter(value => value === FOOT).length;
+    const low = Math.min(0.1, least(values)) / 1.5, high = Math.max(2, most(values)) * 1.5;
+    const count = Math.min(40, Math.max(16, Math.round(2 * Math.sqrt(values.length))));
+    const groups = data.verdicts.map(([verdict, words, style]) => [words, style, found.filter(layer => layer.verdict === verdict).map(at)]);
+    const {marks, most: highest} = stacked(groups, low, high, count, true);
     return chart({
-      title, marks, width: WIDE,
-      alt: `Histogram of ${several(values.length, "layer")}, from ${short(Math.min(...values))} to ${short(Math.max(...values))}.`,
-      x: {label: "smallest singular value σ_min", min: low, max: high, log},
-      y: {label: "layers", min: 0, max: most * 1.1, whole: true},
-      note: zeros ? `${several(zeros, "layer")} with exactly 0 not drawn.` : "",
+      title: "Smallest singular value of each layer, over that of random entries", marks, width: WIDE,
+      alt: `Histogram of ${several(values.length, "layer")}, from ${short(least(values))} to ${short(most(values))}.`,
+      x: {label: "σ_min over the null law's median", min: low, max: high, log: true},
+      y: {label: "layers", min: 0, max: highest * 1.1, whole: true},
+      note: below ? `${several(below, "layer")} below ${short(FOOT)}: drawn there.` : "",
     });
   }
 
   function alphaFigure() {
-    const title = "Power-law exponent α of each layer";
-    const alphas = layers.map(layer => layer.alpha).filter(alpha => alpha !== null);
-    if (!alphas.length) return nothing(title, "No layer has a power law.");
-    const end = Math.min(14, Math.max(8, Math.ceil(Math.max(...alphas))));
+    const fitted = layers.filter(layer => layer.alpha !== null);
+    if (!fitted.length) return null;
+    const alphas = fitted.map(layer => layer.alpha);
+    const end = Math.min(14, Math.max(8, Math.ceil(most(alphas))));
     const beyond = alphas.filter(alpha => alpha > end).length;
-    const within = alphas.filter(alpha => alpha <= end);
-    const {edges, counts} = histogram(within, 0, end, end * 2, false);
+    const within = fitted.filter(layer => layer.alpha <= end);
+    const groups = [[true, "conclusive", "blue"], [false, "of few eigenvalues, or D above 0.1", "grey"]]
+      .map(([is, label, style]) => [label, style, within.filter(layer => layer.is_conclusive === is).map(layer => layer.alpha)]);
+    const {marks, most: highest} = stacked(groups, 0, end, end * 2, false);
     return chart({
-      title, width: WIDE,
-      alt: `Histogram of ${several(alphas.length, "layer")}, from ${short(Math.min(...alphas))} to ${short(Math.max(...alphas))}; ${alphas.filter(a => a >= 2 && a <= 6).length} between 2 and 6.`,
-      x: {label: "α", min: 0, max: end}, y: {label: "layers", min: 0, max: Math.max(1, ...counts) * 1.1, whole: true},
-      marks: [
-        {type: "bars", edges, values: counts, style: "blue", label: several(within.length, "layer")},
-        {type: "vline", at: 2, style: "red dash", label: "α = 2"}, {type: "vline", at: 6, style: "grey dot", label: "α = 6"},
-      ],
-      note: beyond ? `${several(beyond, "layer")} beyond, up to ${short(Math.max(...alphas))}.` : "",
+      title: "Power-law exponent α of each layer", width: WIDE,
+      alt: `Histogram of ${several(alphas.length, "layer")}, from ${short(least(alphas))} to ${short(most(alphas))}; ${alphas.filter(a => a >= 2 && a <= 6).length} between 2 and 6.`,
+      x: {label: "α", min: 0, max: end}, y: {label: "layers", min: 0, max: Math.max(1, highest) * 1.1, whole: true},
+      marks: [...marks, {type: "vline", at: 2, style: "red dash", label: "α = 2"}, {type: "vline", at: 6, style: "grey dot", label: "α = 6"}],
+      note: beyond ? `${several(beyond, "layer")} beyond, up to ${short(most(alphas))}.` : "",
     });
   }
 
+  // More dots than this are too many to hit one.
+  const MOST_DOTS = 3000;
+
   function ratioFigure() {
-    const title = "Aspect ratio Q against α";
-    const fitted = layers.map((layer, index) => ({...layer, index})).filter(layer => layer.alpha !== null);
-    if (!fitted.length) return nothing(title, "No layer has a power law.");
-    const ratios = fitted.map(layer => layer.Q), alphas = fitted.map(layer => layer.alpha);
-    const highQ = Math.max(...ratios), highA = Math.max(...alphas);
+    const fitted = layers.map((layer, index) => ({layer, index})).filter(({layer}) => layer.alpha !== null);
+    if (!fitted.length) return null;
+    const ratios = fitted.map(({layer}) => layer.Q), alphas = fitted.map(({layer}) => layer.alpha);
+    const highQ = most(ratios), highA = most(alphas);
     const logQ = highQ > 10, logA = highA > 14;
     const marks = Object.entries(KIND_STYLES).map(([kind, style]) => {
-      const of = fitted.filter(layer => layer.kind === kind);
-      return {type: "points", style, label: of.length ? `${kind} (${of.length})` : "", x: of.map(l => l.Q), y: of.map(l => l.alpha),
-        names: of.map(l => `${l.name}: Q = ${short(l.Q)}, α = ${short(l.alpha)}`), open: i => show(of[i].index)};
+      const of = fitted.filter(({layer}) => layer.kind === kind);
+      const mark = {type: "points", style, label: of.length ? `${kind} (${of.length})` : "", x: of.map(({layer}) => layer.Q), y: of.map(({layer}) => layer.alpha)};
+      if (fitted.length > MOST_DOTS) return {...mark, size: 3};
+      return {...mark, names: of.map(({layer}) => `${layer.name}: Q = ${short(layer.Q)}, α = ${short(layer.alpha)}`), open: i => show(rows[of[i].index], true)};
     });
     marks.push({type: "hline", at: 2, style: "red dash", label: "α = 2"}, {type: "hline", at: 6, style: "grey dot", label: "α = 6"},
       {type: "vline", at: data.min_q, style: "green dashdot", label: `Q = ${data.min_q}`});
     return chart({
-      title, marks, width: WIDE,
-      alt: `Scatter plot of ${several(fitted.length, "layer")}; Q from ${short(Math.min(...ratios))} to ${short(highQ)}, α from ${short(Math.min(...alphas))} to ${short(highA)}.`,
-      x: {label: "Q = N / M", min: logQ ? 0.9 : 0.8, max: logQ ? highQ * 1.3 : highQ + 0.3, log: logQ},
-      y: {label: "α", min: logA ? Math.min(1.5, ...alphas) / 1.1 : 0, max: logA ? highA * 1.3 : Math.max(7, highA * 1.1), log: logA},
+      title: "Aspect ratio Q against α", marks, width: WIDE, spread: true,
+      alt: `Scatter plot of ${several(fitted.length, "layer")}; Q from ${short(least(ratios))} to ${short(highQ)}, α from ${short(least(alphas))} to ${short(highA)}.`,
+      x: {label: "Q = N / M", min: logQ ? 0.5 : 0.6, max: logQ ? highQ * 1.3 : highQ + 0.4, log: logQ},
+      y: {label: "α", min: logA ? Math.min(1.5, least(alphas)) / 1.1 : 0, max: logA ? highA * 1.3 : Math.max(7, highA * 1.1), log: logA},
+      note: new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
     });
   }
 
-  function lossFigure() {
-    const title = "Rank loss: directions lost, by the rule of the verdict";
-    const losing = layers.map((layer, index) => ({...layer, index})).filter(layer => layer.loss > 0).sort((a, b) => b.loss - a.loss);
-    if (!losing.length) return nothing(title, `None of ${several(layers.length, "layer")} loses rank.`);
-    const figure = nothing(title, "");
-    const list = make("ul", "bars", figure);
-    for (const layer of losing.slice(0, 15)) {
-      const item = make("li", "", list);
-      const link = make("a", "", item, layer.name);
-      link.href = `#layer-${layer.index}`;
-      item.append(` ${short(layer.loss)}% of ${layer.M}`);
-      make("span", "bar", item).style.width = `${layer.loss}%`;
-    }
-    const others = losing.length - 15, none = layers.length - losing.length;
-    make("p", "note", figure, [others > 0 ? `${others} more lose less.` : "", `${several(none, "layer")} without loss.`].join(" "));
-    return figure;
+  // ---- figures of one layer
+  // The edges of equal bins, or of bins that are equal in logarithms.
+  function edgesOf({edges: [low, high, count], x}) {
+    return Array.from({length: count + 1}, (_, i) => x.log ? low * (high / low) ** (i / count) : low + (high - low) * i / count);
   }
 
-  // ---- figures of one layer
   function spectrumMarks(layer, histogram) {
-    const marks = [{type: "steps", edges: histogram.edges, values: histogram.density, style: "blue", label: several(layer.M, "eigenvalue")}];
+    const marks = [{type: "steps", edges: edgesOf(histogram), values: histogram.density, style: "blue", label: several(layer.M, "eigenvalue")}];
     if (layer.bulk) {
       marks.push({type: "line", x: layer.bulk.x, y: layer.bulk.y, style: "green", label: `Marchenko-Pastur bulk, σ = ${short(layer.bulk.sigma)}`});
       for (const [i, edge] of layer.bulk.edges.entries())
@@ -137,9 +130,16 @@
     });
   }
 
+  // The directions that are lost are always the last ones.
+  function lostBand(layer) {
+    if (!layer.lost) return [];
+    const [count, label, style] = layer.lost;
+    return [{type: "band", from: layer.M - count + 0.5, to: layer.M + 0.5, style, label}];
+  }
+
   function valuesFigure(layer) {
-    const {value} = layer.values, index = layer.values.index.map(i => i + 1);
-    const marks = [{type: "line", x: index, y: value, style: "blue", label: "singular values"}];
+    const {value, exact = value} = layer.values, index = layer.values.index.map(i => i + 1);
+    const marks = [...lostBand(layer), {type: "line", x: index, y: value, style: "blue", label: "singular values"}];
     if (value.length <= 60) marks.push({type: "points", x: index, y: value, style: "blue", size: 3});
     for (const [name, at, style] of layer.limits) marks.push({type: "hline", at, style, label: `${name} ${short(at)}`});
     return chart({
@@ -147,19 +147,24 @@
       alt: `From ${short(layer.sigma_max)} down to ${short(layer.sigma_min)}; lines at ${layer.limits.map(([name, at]) => `${name} ${short(at)}`).join(", ")}.`,
       x: {label: "index i", min: layer.M > 1 ? 1 : 0, max: Math.max(2, layer.M), whole: true}, y: {label: "singular value σᵢ", log: true, ...layer.values.y},
       note: layer.values.note,
-      hover: {x: index, text: i => `σ at i = ${index[i]}: ${short(layer.values.exact[i])}`, rest: ""},
+      hover: {x: index, text: i => `σ at i = ${index[i]}: ${short(exact[i])}`, rest: ""},
     });
   }
 
-  function detail(layer) {
+  function detail(layer, index) {
     const row = make("tr", "detail");
     const cell = make("td", "", row);
     cell.colSpan = rows[0].cells.length;
+    make("span", `mark ${layer.verdict}`, make("p", "why", cell), layer.why);
     for (const warning of layer.warnings) make("p", "", cell, `Warning: ${warning}`);
-    const figures = make("div", "figures", cell);
-    if (layer.loglog) figures.append(esdFigure(layer, layer.loglog, "Spectral density, log-log"));
-    figures.append(layer.linear ? esdFigure(layer, layer.linear, "Spectral density, linear") : nothing("Spectral density", `Not drawn: ${layer.nothing[0]}.`));
-    figures.append(layer.values ? valuesFigure(layer) : nothing("Singular values", `Not drawn: ${layer.nothing[1]}.`));
+    const drawn = [
+      ["values", layer.values && valuesFigure(layer)],
+      ["loglog", layer.loglog && esdFigure(layer, layer.loglog, "Spectral density, log-log")],
+      ["linear", layer.linear && esdFigure(layer, layer.linear, "Spectral density, linear")],
+    ].filter(([, figure]) => figure);
+    for (const reason of new Set(layer.nothing)) if (reason) make("p", "where", cell, `Not drawn: ${reason}.`);
+    if (drawn.length) make("div", "figures", cell).append(...drawn.map(([kind, figure]) => savable(figure, `${layer.name}-${kind}`)));
+    make("p", "", cell).append(...saving.copyButton(() => JSON.stringify(saving.record(data.records, index), null, 2)));
     const list = make("dl", "facts", cell);
     for (const [i, label] of data.facts.entries()) {
       const item = make("div", "", list);
@@ -169,17 +174,44 @@
     return row;
   }
 
-  // ---- the table
+  // ---- the table, page by page
   const layerOf = row => layers[Number(row.dataset.index)];
-  const table = layerTable(document.getElementById("layers"), row => row.dataset.group ? data.groups[row.dataset.group].sort : layerOf(row).sort,
-    row => detail(layerOf(row)));
+  const [count, place, pages, previous, next] = ["count", "place", "pages", "previous", "next"].map(id => document.getElementById(id));
+  const main = document.getElementById("layers");
+  const table = layerTable(main, row => row.dataset.group ? data.groups[row.dataset.group].sort : layerOf(row).sort,
+    row => detail(layerOf(row), Number(row.dataset.index)), {pageRows: data.page_rows, toggled: point, turned});
   const rows = table.rows;
 
-  function show(index) {
-    const row = rows[index];
+  function turned(start, end, total) {
+    pages.hidden = total <= data.page_rows;
+    place.textContent = `${start + 1} to ${end} of ${total}`;
+    // Not disabled, because that would take the focus from a reader who uses the keyboard.
+    previous.setAttribute("aria-disabled", String(start === 0));
+    next.setAttribute("aria-disabled", String(end === total));
+  }
+
+  for (const [button, by] of [[previous, -1], [next, 1]]) button.addEventListener("click", () => {
+    table.turn(by);
+    main.scrollIntoView({block: "start"});
+  });
+
+  // The address follows what is opened, so that it can be sent to others.
+  function point(row, open) {
+    if (!open && location.hash !== `#${row.id}`) return;
+    try {
+      history.replaceState(null, "", open ? `#${row.id}` : location.pathname + location.search);
+    } catch {}  // not allowed in some frames
+  }
+
+  function show(row, isNew) {
     table.reveal(row);
-    if (row.hidden) { document.getElementById("filters").reset(); filter(); }
-    table.toggle(row, true);
+    if (row.hidden) {
+      form.reset();
+      filter();
+      table.reveal(row);
+    }
+    if (!row.dataset.group) table.toggle(row, true);
+    if (isNew) point(row, true);
     row.scrollIntoView({block: "start"});
     row.querySelector("button.open").focus({preventScroll: true});
   }
@@ -192,22 +224,57 @@
       return names.some(of => of.toLowerCase().includes(part)) && (!kind || layer.kind === kind) && (!verdict || layer.verdict === verdict);
     };
     table.filter(matches, Boolean(name || kind || verdict));
-    const count = rows.filter(matches).length;
-    document.getElementById("count").textContent = count === rows.length ? several(count, "layer") : `${count} of ${several(rows.length, "layer")}`;
+    const found = rows.filter(matches).length;
+    count.textContent = found === rows.length ? several(found, "layer") : `${found} of ${several(rows.length, "layer")}`;
   }
 
-  document.getElementById("figures").append(smallestFigure(), alphaFigure(), ratioFigure(), lossFigure());
+  const figures = [["smallest", nullFigure()], ["alpha", alphaFigure()], ["ratio", ratioFigure()]].filter(([, figure]) => figure);
+  document.getElementById("figures").append(...figures.map(([kind, figure]) => savable(figure, kind)));
+  // Without layers, or without a power law, there is nothing to show.
+  if (!figures.length) for (const part of document.querySelectorAll("#glance, .contents li:has([href='#glance'])")) part.hidden = true;
+
   const form = document.getElementById("filters");
   form.addEventListener("input", filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", event => event.preventDefault());
+  document.getElementById("csv").addEventListener("click", () => {
+    const groupOf = index => rows[index].dataset.member && data.groups[rows[index].dataset.member].name;
+    saving.download("layers.csv", "text/csv", saving.csv(data.records, table.matching().map(row => Number(row.dataset.index)), groupOf));
+  });
+  for (const link of document.querySelectorAll("a[data-verdict]")) link.addEventListener("click", () => {
+    form.reset();
+    document.getElementById("filter-verdict").value = link.dataset.verdict;
+    filter();
+  });
   filter();
+
+  // The row of the address: an anchor, or #row- and the number of a layer, which a zoo knows.
+  function rowOf(hash) {
+    const number = /^#row-(\d+)$/.exec(hash);
+    if (number) return rows[Number(number[1])];
+    let row = document.getElementById(hash.slice(1));
+    try { row ??= document.getElementById(decodeURIComponent(hash.slice(1))); } catch {}  // a stray percent sign
+    return row?.matches("#layers tbody tr") ? row : null;
+  }
+
   const follow = () => {
-    const found = /^#layer-(\d+)$/.exec(location.hash);
-    if (found && rows[Number(found[1])]) show(Number(found[1]));
+    const row = rowOf(location.hash);
+    if (row) show(row, location.hash.startsWith("#row-"));
   };
   addEventListener("hashchange", follow);
-  // A second click on the same link does not change the hash.
-  document.addEventListener("click", event => { if (event.target.closest("a[href^='#layer-']")) setTimeout(follow); });
+  // A second click on the same link does not change the address.
+  document.addEventListener("click", event => { if (event.target.closest?.("a[href^='#layer-'], a[href^='#experts-']")) setTimeout(follow); });
   follow();
+  // Browsers take the focus away when they have scrolled to the place of the address.
+  addEventListener("load", () => setTimeout(follow));
+
+  // The contents mark the part that is read.
+  const links = new Map([...document.querySelectorAll(".contents a")].map(link => [document.querySelector(link.hash), link]));
+  const seen = new Set();
+  const observer = new IntersectionObserver(entries => {
+    for (const {target, isIntersecting} of entries) if (isIntersecting) seen.add(target); else seen.delete(target);
+    const first = [...links.keys()].find(part => seen.has(part));
+    for (const [part, link] of links) if (part === first) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+  }, {rootMargin: "-15% 0px -60% 0px"});
+  for (const part of links.keys()) observer.observe(part);
 })();

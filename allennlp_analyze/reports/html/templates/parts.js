@@ -39,38 +39,64 @@ const parts = (() => {
   // Lets the headings of `table` sort its rows, and the names in the rows open them.
   //   keys(row)    the sort keys of a row, one for each column; null comes last
   //   detail(row)  the row that is shown below an open row
+  //   pageRows     how many rows are shown at once, members of groups aside
+  //   toggled(row, open)         called when a reader has opened or closed a row
+  //   turned(start, end, count)  called when other rows are shown: those from `start` to `end` of `count`
   // A row of the class "group" opens to the rows of its members, which follow it.
-  // Returns {rows, toggle(row, open), reveal(row), filter(matches, isNarrow)}: `rows` are those of layers, by their
-  // index; `filter` shows the rows that match, and opens the groups that have some if the filter is narrow.
-  function layerTable(table, keys, detail) {
+  // Returns {rows, toggle(row, open), reveal(row), filter(matches, isNarrow), turn(pages), matching()}: `rows` are those
+  // of layers, by their index; `filter` shows the rows that match, and opens the groups that have some if the filter is
+  // narrow; `matching` returns these rows in their order, on whatever page.
+  function layerTable(table, keys, detail, {pageRows = Infinity, toggled = () => {}, turned = () => {}} = {}) {
     const body = table.tBodies[0], every = [...body.rows];
     const rows = every.filter(row => !row.dataset.group).sort((one, other) => one.dataset.index - other.dataset.index);
-    const groups = every.filter(row => row.dataset.group).map(row =>
-      ({row, isOpen: false, byHand: false, members: every.filter(other => other.dataset.member === row.dataset.group)}));
+    const groups = every.filter(row => row.dataset.group).map(row => ({row, isOpen: false, byHand: false, members: []}));
+    for (const row of every) if (row.dataset.member) groups[row.dataset.member].members.push(row);
     const groupOf = row => groups[row.dataset.member];
     const opened = new Map();
-    let matching = () => true;
+    let tops = every.filter(row => !row.dataset.member), start = 0;
+    let matches = () => true;
 
-    function refresh() {
-      for (const row of rows) {
-        row.hidden = !matching(row) || groupOf(row)?.isOpen === false;
-        if (opened.has(row)) opened.get(row).hidden = row.hidden;
-      }
-      for (const group of groups) {
-        group.row.hidden = !group.members.some(matching);
-        group.row.querySelector("button.open").setAttribute("aria-expanded", String(group.isOpen));
-      }
+    const matchingTops = () => tops.filter(row => row.dataset.group ? groups[row.dataset.group].members.some(matches) : matches(row));
+
+    function hide(row, hidden) {
+      if (row.hidden !== hidden) row.hidden = hidden;
+      if (opened.has(row)) opened.get(row).hidden = hidden;
     }
 
-    function filter(matches, isNarrow) {
-      matching = matches;
+    function refresh() {
+      const found = matchingTops();
+      if (start >= found.length) start = 0;
+      const shown = new Set(found.slice(start, start + pageRows));
+      for (const row of rows) {
+        const group = groupOf(row);
+        hide(row, !(group ? group.isOpen && shown.has(group.row) && matches(row) : shown.has(row)));
+      }
+      for (const group of groups) {
+        hide(group.row, !shown.has(group.row));
+        group.row.querySelector("button.open").setAttribute("aria-expanded", String(group.isOpen));
+      }
+      turned(start, start + shown.size, found.length);
+    }
+
+    function filter(isMatching, isNarrow) {
+      matches = isMatching;
+      start = 0;
       for (const group of groups) group.isOpen = isNarrow || group.byHand;
       refresh();
     }
 
+    function turn(pages) {
+      const first = start + pages * pageRows;
+      if (first < 0 || first >= matchingTops().length) return;
+      start = first;
+      refresh();
+    }
+
     function reveal(row) {
-      const group = groupOf(row);
+      const group = row.dataset.group ? groups[row.dataset.group] : groupOf(row);
       if (group) group.isOpen = group.byHand = true;
+      const place = matchingTops().indexOf(group ? group.row : row);
+      if (place >= 0) start = pageRows === Infinity ? 0 : place - place % pageRows;
       refresh();
     }
 
@@ -89,20 +115,30 @@ const parts = (() => {
     sortingHeads(table, (column, descending) => {
       const place = row => row.dataset.index ?? row.dataset.place;
       const order = (one, other) => compare(keys(one)[column], keys(other)[column], descending) || place(one) - place(other);
-      const put = row => body.append(row, ...(opened.has(row) ? [opened.get(row)] : []));
-      const members = new Map(groups.map(group => [group.row, group.members]));
-      for (const row of every.filter(row => !row.dataset.member).sort(order)) {
+      const sorted = document.createDocumentFragment();  // one change of the page instead of thousands
+      const put = row => sorted.append(row, ...(opened.has(row) ? [opened.get(row)] : []));
+      tops.sort(order);
+      for (const group of groups) group.members.sort(order);
+      for (const row of tops) {
         put(row);
-        for (const member of [...(members.get(row) ?? [])].sort(order)) put(member);
+        if (row.dataset.group) groups[row.dataset.group].members.forEach(put);
       }
+      start = 0;
+      refresh();
+      body.append(sorted);
     });
 
-    for (const row of rows) row.querySelector("button.open").addEventListener("click", () => toggle(row));
+    for (const row of rows) row.querySelector("button.open").addEventListener("click", () => {
+      toggle(row);
+      toggled(row, opened.has(row));
+    });
     for (const group of groups) group.row.querySelector("button.open").addEventListener("click", () => {
       group.isOpen = group.byHand = !group.isOpen;
       refresh();
+      toggled(group.row, group.isOpen);
     });
-    return {rows, toggle, reveal, filter};
+    const matching = () => tops.flatMap(row => row.dataset.group ? groups[row.dataset.group].members : [row]).filter(matches);
+    return {rows, toggle, reveal, filter, turn, matching};
   }
 
   return {make, nothing, compare, sortingHeads, layerTable};

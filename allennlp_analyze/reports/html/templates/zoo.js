@@ -1,12 +1,13 @@
 // The zoo's page: its figures, and the table of models, which is shown page by page.
 (() => {
-  const {make, nothing, compare, sortingHeads} = parts;
+  const {make, compare, sortingHeads} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
   const {columns, rows, states, texts} = data;
   // A row of data: the name, the link to the report, then a value for each column.
   const NAME = 0, LINK = 1, FIRST = 2;
-  const GROUP = FIRST + columns.findIndex(([form]) => form === "text");
+  const GROUP = FIRST + data.group_column;
   const STATE = FIRST + columns.findIndex(([form]) => form === "state");
+  const LOST = FIRST + columns.findIndex(([form]) => form === "percent");
   const WIDE = Math.max(280, Math.min(520, innerWidth - 64));
   const number = count => count.toLocaleString("en");
   const several = count => `${number(count)} model${count === 1 ? "" : "s"}`;
@@ -14,15 +15,18 @@
   // ---- figures
   // A point links to its layer in the report on its model.
   function opening(mark) {
-    return {...mark, open: i => { location.href = `${rows[mark.models[i]][LINK]}#layer-${mark.layers[i]}`; }};
+    return {...mark, open: i => { location.href = `${rows[mark.models[i]][LINK]}#row-${mark.layers[i]}`; }};
   }
 
   function figure(spec) {
-    if (spec.nothing) return nothing(spec.title, spec.nothing);
     return chart({...spec, width: WIDE, marks: spec.marks.map(mark => mark.models ? opening(mark) : mark)});
   }
 
-  document.getElementById("figures").append(...data.charts.map(figure));
+  // What cannot be drawn is a line of text.
+  document.getElementById("figures").append(...data.charts.filter(spec => !spec.nothing).map(figure));
+  const undrawn = document.getElementById("undrawn"), missing = data.charts.filter(spec => spec.nothing);
+  for (const {title, nothing} of missing) make("li", "", undrawn, `${title}: ${nothing}`);
+  undrawn.hidden = !missing.length;
 
   // ---- the table
   const table = document.getElementById("models"), body = table.tBodies[0];
@@ -30,7 +34,10 @@
   const [count, place, pages] = ["count", "place", "pages"].map(id => document.getElementById(id));
   const [previous, next] = ["previous", "next"].map(id => document.getElementById(id));
   const offered = new Map(data.groups.map((label, i) => [label, i]));
-  let order = rows.map((_, i) => i), found = order, start = 0;
+  // At first the worst state, and in it what lost most.
+  const lost = i => rows[i][LOST] ?? -1;
+  let order = rows.map((_, i) => i).sort((i, j) => rows[i][STATE] - rows[j][STATE] || lost(j) - lost(i) || i - j);
+  let found = order, start = 0;
 
   // Formats numbers as in the rows for pages without scripts, with the same number of digits.
   function written(value, form) {
@@ -49,11 +56,12 @@
     if (data.names[index]) head.title = data.names[index];
     if (link === null) head.append(name);
     else make("a", "", head, name).href = link;
-    if (data.notes[index]) make("span", "remark", head, data.notes[index]);
     for (const [i, [form, style]] of columns.entries()) {
       const cell = make("td", style, line);
-      if (form === "state") make("span", `mark ${states[values[i]][0]}`, cell, states[values[i]][1]);
-      else cell.textContent = written(form === "text" ? texts[values[i]] : values[i], form);
+      if (form === "state") {
+        make("span", `mark ${states[values[i]][0]}`, cell, states[values[i]][1]);
+        if (texts[data.notes[index]]) make("span", "remark", cell, texts[data.notes[index]]);
+      } else cell.textContent = written(form === "text" ? texts[values[i]] : values[i], form);
     }
     return line;
   }

@@ -19,6 +19,7 @@ from allennlp_analyze.sources.formats.arrays.layouts import (
     tensor_of,
     unread,
 )
+from allennlp_analyze.sources.formats.checkpoint_keys import OF_OPTIMIZER, is_optimizer_key
 from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import (
@@ -35,7 +36,6 @@ _MAX_NAME_BYTES = 4096
 _CHUNKED = "__msgpack_chunked_array__"
 _NDARRAY = 1
 _PARAMETERS = "params"
-_OF_TRAINING = frozenset(("opt_state", "opt", "optimizer"))
 
 _FIXED = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
 _FIXED |= {0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
@@ -86,11 +86,10 @@ def is_flax(head: bytes) -> bool:
 def _tensors(mapping: mmap.mmap, tree: Mapping[str, object]) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     for path, node in _leaves(tree, ()):
-        of_training = path[0] in _OF_TRAINING
         inside = path[1:] if path[0] == _PARAMETERS and len(path) > 1 else path
         tensor = _tensor(mapping, inside, node)
-        if of_training:
-            tensor = replace(tensor, joined="state of the optimizer")
+        if is_optimizer_key(path[0]):
+            tensor = replace(tensor, joined=OF_OPTIMIZER)
         if tensor.name in tensors:
             raise CheckpointError(f"contains {excerpt(tensor.name)} twice")
         tensors[tensor.name] = tensor

@@ -14,6 +14,12 @@ import numpy as np
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.formats.checkpoint_keys import (
+    MODEL_KEYS,
+    OF_OPTIMIZER,
+    is_copy,
+    is_optimizer_key,
+)
 from allennlp_analyze.sources.formats.distributed.chunk import read_chunk
 from allennlp_analyze.sources.formats.distributed.metadata import Entry, entries_of
 from allennlp_analyze.sources.formats.distributed.plain_pickle import MAX_BYTES, read_plain
@@ -24,9 +30,6 @@ from allennlp_analyze.storage.files import open_regular, read_most
 from allennlp_analyze.storage.mapped import IN_MEMORY_BYTES, mapped_copy
 from allennlp_analyze.text.lines import excerpt
 
-# The first of these keys that the nested state dict has holds the model.
-_MODELS = ("model", "state_dict", "model_state_dict", "model_state", "module", "net")
-_OPTIMIZERS = ("optim", "optimizer", "optimizers", "optimizer_state", "optimizer_states")
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
 
 
@@ -59,7 +62,7 @@ def read_distributed(path: Path, label: Optional[str] = None) -> Weights:
 def _model_key(entries: list[Entry]) -> Optional[str]:
     """The key that holds the model in a training checkpoint, None if all are the model's."""
     keys = {entry.path[0] for entry in entries if len(entry.path) > 1}
-    return next((key for key in _MODELS if key in keys), None)
+    return next((key for key in MODEL_KEYS if key in keys and not is_copy(key)), None)
 
 
 def _left_out(entry: Entry, model: Optional[str]) -> Optional[LeftOut]:
@@ -67,8 +70,10 @@ def _left_out(entry: Entry, model: Optional[str]) -> Optional[LeftOut]:
     first = entry.path[0] if entry.path else entry.name
     if model is not None and first == model and len(entry.path) > 1:
         return None
-    if first in _OPTIMIZERS or first.startswith("optimizer."):
-        return LeftOut(entry.name, entry.shape, "state of the optimizer")
+    # A module of a model may be called `opt`, if the names of its tensors are not divided.
+    key = first if len(entry.path) > 1 else first.partition(".")[0]
+    if is_optimizer_key(key) and (key == first or key != "opt"):
+        return LeftOut(entry.name, entry.shape, OF_OPTIMIZER)
     if model is None:
         return None
     return LeftOut(entry.name, entry.shape, f"beside the model, under {excerpt(first, 40)}")

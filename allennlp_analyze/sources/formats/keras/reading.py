@@ -10,6 +10,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.arrays.layouts import Array, dtype_name, unread, with_axes
+from allennlp_analyze.sources.formats.checkpoint_keys import OF_OPTIMIZER, is_optimizer_key
 from allennlp_analyze.sources.formats.guarded import mapped, reading
 from allennlp_analyze.sources.formats.keras.hdf5 import (
     MAGIC,
@@ -26,7 +27,6 @@ from allennlp_analyze.text.lines import excerpt
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _VARIABLES = "vars"
-_OPTIMIZERS = ("optimizer", "optimizer_weights")
 _CONTAINERS = ("layers", "_layers", "model_weights")
 
 
@@ -80,9 +80,9 @@ def _tensors(found: Iterator[Dataset], classes: Mapping[str, str]) -> dict[str, 
 
 def _tensor(array: Dataset, beside: Sequence[Dataset], classes: Mapping[str, str]) -> StoredTensor:
     """Returns one array; `beside` are all arrays of its group, with itself."""
-    if array.path[0] in _OPTIMIZERS:
+    if is_optimizer_key(array.path[0]):
         tensor = unread(array.path, array.shape, "")
-        return replace(tensor, unsupported=None, joined="state of the optimizer")
+        return replace(tensor, unsupported=None, joined=OF_OPTIMIZER)
     module = _module(array)
     layer = module[-1] if module else ""
     own, role = _class_and_role(array, layer, beside, classes)

@@ -13,8 +13,10 @@ _ANONYMOUS = re.compile(
     r"|.*\.constant\.\d+|arg\d+_\d+|lifted_tensor_\d+|",
     re.IGNORECASE | re.DOTALL,
 )
-# What quantizers add to a weight's name.
-_QUANTIZED = re.compile(r"(.+?)(_quantized|_Q\d+|_DQ_Q\d+|_Q4G\d*|_quant)", re.DOTALL)
+# What quantizers add to a weight's name; onnxruntime transposes those of Gemm.
+_QUANTIZED = re.compile(
+    r"(.+?)(?:_Transposed)?(_quantized|_Q\d+|_DQ_Q\d+|_Q4G\d*|_quant)", re.DOTALL
+)
 _NUMBER = re.compile(r".*_(\d+)", re.DOTALL)
 _TORCH_RECURRENT = re.compile(r"(?:.*\.)?weight_[ih]h(_l\d+)?(_reverse)?", re.DOTALL)
 

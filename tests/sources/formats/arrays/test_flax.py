@@ -42,7 +42,7 @@ def test_a_tree_of_parameters(tmp_path: Path) -> None:
     assert list(tensors) == ["dense.weight", "dense.bias", "opt_state.0.mu"]
     assert np.array_equal(tensors["dense.weight"].values(), VALUES.T)
     assert tensors["dense.weight"].kind == "linear"
-    assert tensors["opt_state.0.mu"].joined == "state of the optimizer"
+    assert tensors["opt_state.0.mu"].joined == "of the optimizer, not of the model"
 
 
 def test_bfloat16_and_chunks(tmp_path: Path) -> None:

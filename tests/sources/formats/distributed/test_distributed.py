@@ -1,5 +1,6 @@
 """Directories of torch.distributed.checkpoint, saved by one process and by two."""
 
+import argparse
 import os
 import pickle
 import random
@@ -94,8 +95,14 @@ def test_the_optimizer_is_no_part_of_the_model(tmp_path: Path) -> None:
         matrices, skipped = find_matrices(source)
     assert [matrix.name for matrix in matrices] == ["weight"]
     reasons = {one.parameter: one.reason for one in skipped}
-    assert reasons["optim.state.weight.exp_avg"] == "state of the optimizer"
+    assert reasons["optim.state.weight.exp_avg"] == "of the optimizer, not of the model"
     assert reasons["ema.weight"] == "beside the model, under ema"
+
+
+def test_a_module_may_be_called_opt(tmp_path: Path) -> None:
+    flat = {"opt.weight": torch.randn(4, 3), "head.weight": torch.randn(3, 4)}
+    tensors = read_distributed(saved(tmp_path / "c", flat) / ".metadata").tensors
+    assert list(tensors) == list(flat)
 
 
 def test_two_processes(tmp_path: Path) -> None:
@@ -296,3 +303,30 @@ def test_zero_model_states_of_deepspeed(tmp_path: Path) -> None:
         assert np.array_equal(
             source.tensors["layer.weight"].values(), module["layer.weight"].numpy()
         )
+
+
+def test_a_checkpoint_of_megatron(tmp_path: Path) -> None:
+    """A file of torch.save with the model in dictionaries by name, as Megatron-LM lays it out."""
+    path = tmp_path / "iter_0000100" / "mp_rank_00" / "model_optim_rng.pt"
+    path.parent.mkdir(parents=True)
+    query = torch.randn(60, 20)
+    encoder = {"layers.0.self_attention.query_key_value.weight": query}
+    torch.save(
+        {
+            "args": argparse.Namespace(num_layers=1),
+            "checkpoint_version": 3.0,
+            "iteration": 100,
+            "model": {"language_model": {"encoder": encoder}},
+            "optimizer": {
+                "optimizer": {"state": {0: {"exp_avg": query + 1}}, "param_groups": [{}]}
+            },
+            "opt_param_scheduler": {"max_lr": 1e-4},
+            "rng_state": [{"torch_rng_state": torch.zeros(10, dtype=torch.uint8)}],
+        },
+        path,
+    )
+    with open_source(str(tmp_path)) as source:
+        (tensor,) = source.tensors.values()
+    assert tensor.name == f"language_model.encoder.{next(iter(encoder))}"
+    assert np.array_equal(tensor.values(), query.numpy())
+    assert {one.reason for one in source.left_out} >= {"of the optimizer, not of the model"}
