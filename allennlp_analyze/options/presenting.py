@@ -38,7 +38,7 @@ PRESENTING: tuple[Option, ...] = (
         elsewhere={
             Place.SERIES: {
                 "help": "exit with 3 if a layer that counts, or the model, has this verdict or a"
-                " worse one at the last checkpoint; with --watch, end the watch then"
+                " worse one at the last checkpoint; while watching, end it then"
             }
         },
     ),
@@ -245,8 +245,8 @@ PRESENTING: tuple[Option, ...] = (
         Values(values.positive(), "seconds"),
         Section.WORKERS,
         (Place.SERIES,),
-        "with --watch: look this often; a checkpoint is analyzed once its files have not changed"
-        " for as long",
+        "while watching: look this often; a checkpoint is analyzed once its files have not"
+        " changed for as long",
         default=10.0,
         metavar="SECONDS",
         material=False,

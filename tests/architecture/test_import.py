@@ -14,7 +14,13 @@ from tests.support.commands import ROOT
 PUBLIC = {
     "allennlp_analyze": {"Layer", "RankMonitor", "Report", "__version__", "analyze", "load"},
     "allennlp_analyze.zoo": {"ZooRequest", "run_zoo"},
-    "allennlp_analyze.monitor": {"RankMonitor", "hugging_face_callback", "lightning_callback"},
+    "allennlp_analyze.monitor": {
+        "RankMonitor",
+        "RunHistory",
+        "hugging_face_callback",
+        "lightning_callback",
+        "read_run_history",
+    },
 }
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.zoo.run import ZooRequest, run_zoo, zoo_name
+from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from tests.support.commands import ROOT, run_module
 from tests.support.zoo_archives import (
     INTERRUPT,
@@ -332,26 +331,3 @@ def test_the_library_gives_what_it_writes(models, zoo):
     assert all(path.exists() for path in outcome.written)
     assert outcome.report.settings["kinds"] == ["linear"]
     assert outcome.report.claims
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"workers": 0}, {"force": True, "resume": True}, {"dask": "x", "workers": 2}]
-)
-def test_a_request_that_makes_no_sense_is_refused(zoo, wrong):
-    with pytest.raises(UsageError):
-        ZooRequest("models", zoo, **wrong)
-
-
-@pytest.mark.parametrize(
-    ("manifest", "name"),
-    [
-        ("zoos/mine.yaml", "mine"),
-        ("allennlp-2018", "allennlp-2018"),
-        ("/data/models/", "models"),
-        ("/data/*.tar.gz", "tar.gz"),
-        ("/", "zoo"),
-        ("*", "zoo"),
-    ],
-)
-def test_the_name_of_a_zoo(manifest, name):
-    assert zoo_name(manifest) == name
