@@ -31,8 +31,9 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lines = printed.getvalue().splitlines()
     # Both are in what the commands of the README print.
     assert lines[0] in " ".join(README.split())
-    kind, n, m, smallest, verdict = lines[1].split()
-    assert re.search(rf"{kind} +{n} x {m} +\S+ +{float(smallest):.3g} .* {verdict}", README)
+    kind, n, m, alpha, smallest, verdict = lines[1].split()
+    numbers = rf"{float(smallest):.3g} +0 +{float(alpha):.2f} "
+    assert re.search(rf"{kind} +{n} x {m} +\S+ +{numbers}.* {verdict}", README)
     assert verdict == "full_rank"
     assert Path("alpha.pdf").read_bytes().startswith(b"%PDF")
     assert Path("spectrum.png").read_bytes().startswith(b"\x89PNG")
