@@ -69,11 +69,16 @@ def _execute(args: argparse.Namespace) -> int:
     request = laid_over(request, choices)
     if not args.watch:
         return _told(run_series(request, settings), args)
-    for outcome in watch_series(request, settings, choices["interval"]):
-        code = _told(outcome, args)
-        sys.stdout.flush()
-        if args.fail_on and code not in (0, 1):
-            return code
+    try:
+        for outcome in watch_series(request, settings, choices["interval"]):
+            code = _told(outcome, args)
+            sys.stdout.flush()
+            if args.fail_on and code not in (0, 1):
+                return code
+    except KeyboardInterrupt as interrupt:
+        # One that stops an analysis says what is kept, and SIGTERM is no way to end the watch.
+        if interrupt.args or type(interrupt) is not KeyboardInterrupt:
+            raise
     return 0
 
 

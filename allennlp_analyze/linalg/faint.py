@@ -1,7 +1,6 @@
 """Finds the rows of a tall matrix without weights: dead units that lose no direction."""
 
 import math
-from typing import Union
 
 import numpy as np
 
@@ -29,17 +28,20 @@ def faint_rows(entries: Entries, norm: float) -> tuple[int, ...]:
         return ()
     limit = (FAINT_SHARE if m >= FEW else FAINT_SHARE_OF_FEW) * norm / math.sqrt(n)
     tall = entries.stored.shape[0] > entries.stored.shape[1]
+    found: list[int] = []
+    for start in range(0, n, entries.block_rows):
+        rows = slice(start, start + entries.block_rows)
+        block = entries.stored[rows] if tall else entries.stored[:, rows]
 
-    def lengths(rows: Union[slice, np.ndarray], columns: slice) -> np.ndarray:
-        if tall:
-            part = entries.decode(entries.stored[rows][:, columns])
-        else:
-            part = entries.decode(entries.stored[columns][:, rows]).T
-        with np.errstate(over="ignore", under="ignore"):
-            return np.linalg.norm(np.asarray(part, np.float64) / norm, axis=1) * norm
+        def lengths(part: np.ndarray) -> np.ndarray:
+            decoded = entries.decode(part) if tall else entries.decode(part).T
+            with np.errstate(over="ignore", under="ignore"):
+                return np.linalg.norm(np.asarray(decoded, np.float64) / norm, axis=1) * norm
 
-    likely = np.flatnonzero(lengths(slice(None), slice(0, HEAD)) <= limit)
-    if not 0 < len(likely) <= MOST_FAINT * n:
-        return ()
-    whole = lengths(likely, slice(None)) if m > HEAD else np.zeros(len(likely))
-    return tuple(int(row) for row in likely[whole <= limit])
+        likely = np.flatnonzero(lengths(block[:, :HEAD] if tall else block[:HEAD]) <= limit)
+        if len(likely) and m > HEAD:
+            likely = likely[lengths(block[likely] if tall else block[:, likely]) <= limit]
+        found += (start + likely).tolist()
+        if len(found) > MOST_FAINT * n:
+            return ()
+    return tuple(found)

@@ -23,9 +23,7 @@ def watch_series(
     interval: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[SeriesOutcome]:
-    """Yields the series each time that checkpoints are new or have changed.
-
-    Ctrl-C ends it while it waits.
+    """Yields the series each time that checkpoints are new or have changed; never ends.
 
     A checkpoint is taken once none of its files has changed for `interval` seconds: a trainer may
     still be writing it. `force` counts for the first time only. Raises what `run_series` raises,
@@ -45,12 +43,7 @@ def watch_series(
             request = replace(series, force=False)
             done = {x.archive: now[x.archive] for x in ready}
         seen = now
-        try:
-            sleep(interval)
-        except KeyboardInterrupt as interrupt:
-            if type(interrupt) is not KeyboardInterrupt:  # SIGTERM is no way to end it
-                raise
-            return
+        sleep(interval)
 
 
 def _found(paths: Sequence[str]) -> Found:

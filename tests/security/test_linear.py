@@ -133,8 +133,9 @@ LARGE: "dict[str, tuple[str, Callable[[int], Files]]]" = {
 
 def test_every_reader_is_tried() -> None:
     tried = {reader for reader, _ in LARGE.values()}
-    # A directory has few files that are read. Other formats of weights have tests of their own.
-    assert set(READERS) - tried - set(WEIGHTS) == {"directory"}
+    # A directory or repository has few files that are read. Other formats of weights have tests of
+    # their own.
+    assert set(READERS) - tried - set(WEIGHTS) == {"directory", "repository"}
 
 
 def _read(reader: str, directory: Path) -> None:

@@ -57,7 +57,7 @@ def main(directory: Path) -> None:
             command([str(file), "--output-dir", str(directory / name), "--no-plots"])
     models = [str(directory / "one"), str(directory / "two")]
     with printing_to(directory / "compare.txt"):
-        command(["compare", *models, "--output-dir", str(directory / "compared")])
+        command(["compare", *models, "--all", "--output-dir", str(directory / "compared")])
     report = load(directory / "one")
     report.write(directory / "again", plots=False)
     with contextlib.suppress(ImportError):

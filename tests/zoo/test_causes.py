@@ -88,9 +88,8 @@ def test_each_model_has_its_worst_layer(directory: Path) -> None:
 def test_the_page_says_both(directory: Path) -> None:
     page = (directory / "index.html").read_text(encoding="utf-8")
     text = words(page)
-    assert "worst layer zero, collapsed: 20 of 20 directions, all weights are zero" in text
-    assert "worst layer body, dead units: 2 of 24 directions, dead inputs 2, 7" in text
+    assert "(zero: 20 of 20 directions, all weights are zero)" in text
+    assert "(body: 2 of 24 directions, dead inputs 2, 7)" in text
     assert 'id="causes"' in page
     for cause in by_hand(directory):
         assert Cause(cause).words in text
-    assert text.count("worst layer") == 2
