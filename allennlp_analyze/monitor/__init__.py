@@ -7,6 +7,7 @@ from allennlp_analyze._lazy import lazily
 if TYPE_CHECKING:
     from allennlp_analyze.monitor.monitor import RankMonitor
     from allennlp_analyze.monitor.run_history import RunHistory, read_run_history
+    from allennlp_analyze.monitor.story import write_run_page
     from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "hugging_face_callback",
     "lightning_callback",
     "read_run_history",
+    "write_run_page",
 ]
 __getattr__, __dir__ = lazily(
     __name__,
@@ -22,6 +24,7 @@ __getattr__, __dir__ = lazily(
         "RankMonitor": "allennlp_analyze.monitor.monitor",
         "RunHistory": "allennlp_analyze.monitor.run_history",
         "read_run_history": "allennlp_analyze.monitor.run_history",
+        "write_run_page": "allennlp_analyze.monitor.story",
         "hugging_face_callback": "allennlp_analyze.monitor.trainers",
         "lightning_callback": "allennlp_analyze.monitor.trainers",
     },

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from allennlp_analyze.errors import SourceError, UsageError
@@ -98,6 +99,7 @@ class RankMonitor:
         except SourceError as error:
             raise UsageError(error.text, *error.advice) from None
         path = checked("history", history)
+        self._history = path
         self._writer = RunWriter(path) if path is not None and is_first_process() else None
 
     @property
@@ -169,6 +171,18 @@ class RankMonitor:
         answer to the others, so that none waits for a process that has ended.
         """
         return first_process_says(check.stop) if self._stop else check.stop
+
+    def report(self, page: PathLike) -> Path:
+        """Write the run so far as a page, from the `history` of this monitor; returns its path.
+
+        Each layer over time, what began when, and what the optimizer was doing. Raises `UsageError`
+        without a history, `OutputError` if the page cannot be written.
+        """
+        if self._history is None:
+            raise UsageError("report: needs the history of the run; pass history= to the monitor")
+        from allennlp_analyze.monitor.story import write_run_page
+
+        return write_run_page(self._history, page)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state for `load_state_dict`, in plain values fit for JSON.

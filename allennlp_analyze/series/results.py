@@ -21,32 +21,42 @@ class State:
     mean square of its entries, and `rms_ratio` that over the one at the first checkpoint.
     `harmless_directions` are lost, but do not matter. `spectral_norm` is sigma_max. Numbers are
     None where the analysis has none.
+
+    Of a run that a monitor watched: `update` is the norm of the change of the weights since the
+    reading before over that of the weights, `update_stable_rank` the stable rank of that change,
+    `learning_rate` and `weight_decay` those of the optimizer.
     """
 
     verdict: Verdict
     lost_directions: int
     harmless_directions: int
-    min_singular_value: float
+    min_singular_value: Optional[float]
     null_ratio: Optional[float]
     stable_rank: Optional[float]
     effective_rank: Optional[float]
     alpha: Optional[float]
-    spectral_norm: float
+    spectral_norm: Optional[float]
     rms: Optional[float]
     rms_ratio: Optional[float]
     reason: str
+    update: Optional[float] = None
+    update_stable_rank: Optional[float] = None
+    learning_rate: Optional[float] = None
+    weight_decay: Optional[float] = None
 
 
 @dataclass(frozen=True)
 class Track:
     """One layer over time: a state for each checkpoint, None where it was not measured.
 
-    `shape` is that of its last state.
+    `M` is the number of its singular values; `shape` is that of its last state, None if only M is
+    known.
     """
 
     layer: str
     kind: str
-    shape: tuple[int, int]
+    M: int
+    shape: Optional[tuple[int, int]]
     states: tuple[Optional[State], ...]
 
     @property
@@ -173,4 +183,4 @@ def _usual_distance(values: Sequence[int]) -> int:
 def _worst_first(track: Track) -> tuple[float, float, int]:
     state = track.last
     severity = state.verdict.severity or 0
-    return (-severity, -state.lost_directions / min(track.shape), track.since or 0)
+    return (-severity, -state.lost_directions / track.M, track.since or 0)

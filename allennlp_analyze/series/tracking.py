@@ -61,6 +61,7 @@ def _track(name: str, found: Sequence[Optional[Measured]]) -> Track:
     return Track(
         layer=name,
         kind=known[-1].kind,
+        M=min(known[-1].shape),
         shape=known[-1].shape,
         states=tuple(None if one is None else _beside(one.state, first) for one in found),
     )

@@ -20,6 +20,7 @@ PUBLIC = {
         "hugging_face_callback",
         "lightning_callback",
         "read_run_history",
+        "write_run_page",
     },
 }
 

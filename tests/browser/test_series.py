@@ -28,7 +28,9 @@ NEAR = replace(STATE, verdict=Verdict.NEAR_COLLAPSE, null_ratio=0.04, alpha=None
 
 def report(names: "tuple[str, ...]" = ("good", "bad", "late")) -> SeriesReport:
     states = ((STATE, STATE, STATE), (STATE, NEAR, BAD), (None, STATE, NEAR))
-    tracks = tuple(Track(name, "linear", (60, 40), states[i % 3]) for i, name in enumerate(names))
+    tracks = tuple(
+        Track(name, "linear", 40, (60, 40), states[i % 3]) for i, name in enumerate(names)
+    )
     return SeriesReport(make_report().tool, "run", {"layers": None}, CHECKPOINTS, tracks)
 
 

@@ -1,5 +1,6 @@
 """Writes series.html: a training over time on one page that needs no network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -21,7 +22,13 @@ DRAWN = (
     ("stable_rank", "Stable rank", "‖W‖²_F / σ_max²", False),
     ("effective_rank", "Effective rank", "exp(entropy)", False),
     ("alpha", "Power-law exponent", "α", False),
+    ("update", "Update over the weights", "‖ΔW‖ / ‖W‖", True),
+    ("update_stable_rank", "Stable rank of the update", "‖ΔW‖²_F / σ_max²", False),
+    ("learning_rate", "Learning rate", "η", True),
+    ("weight_decay", "Weight decay", "λ", True),
 )
+# Those that the page draws of several layers at once, if any layer has them.
+OVERVIEW = ("null_ratio", "lost_directions", "rms_ratio", "alpha", "update", "learning_rate")
 DIGITS = 5
 
 
@@ -34,26 +41,34 @@ def write_series_html(report: SeriesReport, path: Union[str, Path]) -> Path:
 def series_html(report: SeriesReport) -> str:
     """Returns the page as escaped text; it links only to the pages of the checkpoints."""
     axis, at = report.axis
+    drawn = [one for one in DRAWN if _is_known(report, one[0])]
     columns = series_columns(report)
     data = {
         "axis": axis,
         "at": list(at),
         "labels": [printable(x.label) for x in report.checkpoints],
-        "drawn": DRAWN,
+        "drawn": drawn,
+        "together": [i for i, (name, *_) in enumerate(drawn) if name in OVERVIEW],
         "overview": [report.tracks.index(track) for track in report.telling],
-        "layers": [{**_layer(x), "sort": sort_keys(columns, x)} for x in report.tracks],
+        "layers": [{**_layer(x, drawn), "sort": sort_keys(columns, x)} for x in report.tracks],
     }
     page = series_page_of(report, report.tracks)
     return render_template("series.html", SCRIPTS, data, page=page)
 
 
-def _layer(track: Track) -> dict[str, Any]:
+def _is_known(report: SeriesReport, name: str) -> bool:
+    """Whether any layer has this number at any time."""
+    states = (state for track in report.tracks for state in track.states if state is not None)
+    return any(getattr(state, name) is not None for state in states)
+
+
+def _layer(track: Track, drawn: Sequence[tuple[str, str, str, bool]]) -> dict[str, Any]:
     return {
         "name": short_text(track.layer),
         "reason": printable(track.last.reason),
         "verdicts": [x.verdict.words if x else None for x in track.states],
         "values": [
-            [_rounded(getattr(x, name)) if x else None for x in track.states] for name, *_ in DRAWN
+            [_rounded(getattr(x, name)) if x else None for x in track.states] for name, *_ in drawn
         ],
     }
 

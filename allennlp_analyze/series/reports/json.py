@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Union
 
@@ -12,7 +12,8 @@ from allennlp_analyze.series.results import SeriesReport, State, Track
 from allennlp_analyze.storage.files import write_atomically
 
 SCHEMA_VERSION = 1
-_NUMBERS = tuple(field.name for field in fields(State))
+# What only a monitor knows is not in a series of files.
+_NUMBERS = tuple(field.name for field in fields(State) if field.default is MISSING)
 
 
 def series_to_dict(report: SeriesReport) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _track(track: Track) -> dict[str, Any]:
     return {
         "name": track.layer,
         "kind": track.kind,
-        "shape": list(track.shape),
+        "shape": None if track.shape is None else list(track.shape),
         "since": track.since,
         "recovered": track.recovered,
         **{

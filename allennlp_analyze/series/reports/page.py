@@ -109,7 +109,7 @@ def series_columns(report: SeriesReport) -> tuple[Column[Track], ...]:
     return (
         Column("layer", lambda x: printable(x.layer), "its name", lambda x: x.layer, ""),
         Column("kind", lambda x: x.kind, "kind of layer", style="less"),
-        Column("shape", _shape, "rows × columns", lambda x: x.shape[0] * x.shape[1], "number less"),
+        Column("shape", _shape, "rows × columns", lambda x: x.M, "number less"),
         _change("σ_min / noise", "null_ratio", "smallest singular value over that of noise"),
         _change("lost", "lost_directions", "lost directions"),
         _change("stable rank", "stable_rank", "‖W‖²_F / σ_max²", "number less"),
@@ -145,7 +145,7 @@ def _number(state: State, name: str) -> Optional[float]:
 
 
 def _shape(track: Track) -> str:
-    return f"{track.shape[0]} × {track.shape[1]}"
+    return f"M = {track.M}" if track.shape is None else f"{track.shape[0]} × {track.shape[1]}"
 
 
 def _row(track: Track, columns: Sequence[Column[Track]]) -> Row:

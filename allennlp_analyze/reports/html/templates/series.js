@@ -3,7 +3,7 @@
 (() => {
   const {make, nothing, layerTable} = parts;
   const data = JSON.parse(document.getElementById("data").textContent);
-  const {axis, at, labels, drawn, layers} = data;
+  const {axis, at, labels, drawn, together, layers} = data;
   const STYLES = ["red", "orange", "blue", "green dash", "purple dash", "sky dot"];
   const WIDE = Math.max(280, Math.min(520, innerWidth - 64)), NARROW = Math.max(260, Math.min(430, innerWidth - 96));
   const FEW = 60;
@@ -38,13 +38,13 @@
       title, marks, width,
       alt: lines.map(({layer, known}) => `${layer.name}: from ${known[0][1]} to ${known[known.length - 1][1]}`).join("; "),
       x: {label: axis, ...range(at, false), whole: true},
-      y: {label: symbol, ...range(log ? positive : values, log), whole: which === 1},
+      y: {label: symbol, ...range(log ? positive : values, log), whole: drawn[which][0] === "lost_directions"},
       hover: {x: first.map(([where]) => where), text: i => `${labels[first[i][2]]}: ${lines[0].layer.name} ${first[i][1]}`},
     });
   }
 
   const telling = data.overview.map(index => layers[index]);
-  if (telling.length) document.getElementById("figures").append(...[0, 1, 2, 6].map(which => figure(which, telling, WIDE)));
+  if (telling.length) document.getElementById("figures").append(...together.map(which => figure(which, telling, WIDE)));
   else document.getElementById("figures").append(nothing("Nothing to draw", "No checkpoint could be analyzed."));
 
   function detail(layer, columns) {
@@ -53,7 +53,8 @@
     const begins = layer.verdicts.map((word, i) => [word, labels[i]]).filter(([word], i, all) => word !== null && (i === 0 || word !== all[i - 1][0]));
     make("p", "", cell, begins.map(([word, label]) => `${word} from ${label} on`).join("; ") + ".");
     if (layer.reason) make("p", "", cell, `At last: ${layer.reason}.`);
-    make("div", "figures", cell).append(...drawn.map((_, which) => figure(which, [layer], NARROW)));
+    const known = [...drawn.keys()].filter(which => layer.values[which].some(value => value !== null));
+    make("div", "figures", cell).append(...known.map(which => figure(which, [layer], NARROW)));
     return row;
   }
 

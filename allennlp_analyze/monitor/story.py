@@ -1,0 +1,111 @@
+"""Tells a run as the page of a series: what its monitor wrote, each layer over time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from allennlp_analyze._versions import tool_info
+from allennlp_analyze.monitor.run_history import LayerPoint, RunCheck, RunHistory, read_run_history
+from allennlp_analyze.results.verdict import JUDGED_KINDS, Verdict, worst
+from allennlp_analyze.series.reports.html import write_series_html
+from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
+from allennlp_analyze.storage.files import PathLike
+from allennlp_analyze.text.counts import count
+from allennlp_analyze.text.names import printable
+
+
+def write_run_page(history: PathLike, page: PathLike) -> Path:
+    """Write the page of the run whose monitor wrote the file `history`; returns its path.
+
+    Raises `SourceError` if the history cannot be read, `OutputError` if the page cannot be written.
+    """
+    name = Path(history).name
+    return write_series_html(run_as_series(read_run_history(history), name), Path(page))
+
+
+def run_as_series(history: RunHistory, title: str) -> SeriesReport:
+    """Returns a run as a series, in which each check is a checkpoint."""
+    points = {name: dict[int, LayerPoint]() for name in history.layers}
+    for index, check in enumerate(history.checks):
+        for point in check.layers:
+            points[point.layer][index] = point
+    reasons = {
+        (warned.layer, index): warned.sentence.removeprefix(f"{printable(warned.layer)}: ")
+        for index, check in enumerate(history.checks)
+        for warned in check.warnings
+    }
+    n = len(history.checks)
+    return SeriesReport(
+        tool=tool_info(),
+        title=title,
+        settings={},
+        checkpoints=tuple(_checkpoint(i, check) for i, check in enumerate(history.checks)),
+        tracks=tuple(_track(name, found, reasons, n) for name, found in points.items() if found),
+        seconds=sum(check.seconds for check in history.checks),
+    )
+
+
+def _checkpoint(index: int, check: RunCheck) -> SeriesCheckpoint:
+    label = f"check {index + 1}"
+    if check.step is not None:
+        label = f"step {check.step}"
+    elif check.epoch is not None:
+        label = f"epoch {check.epoch:g}"
+    judged = [x.verdict for x in check.layers if x.kind in JUDGED_KINDS]
+    verdict = Verdict.INVALID if check.invalid else worst(judged)
+    epoch = check.epoch
+    return SeriesCheckpoint(
+        label=label,
+        archive="",
+        epoch=int(epoch) if epoch is not None and epoch.is_integer() else None,
+        step=check.step,
+        directory="",
+        verdict=verdict,
+        sentence=_sentence(check, judged, verdict),
+        seconds=check.seconds,
+    )
+
+
+def _sentence(check: RunCheck, judged: Sequence[Verdict], verdict: Verdict) -> str:
+    """What a check found, in words: its warnings, or how many layers have the worst verdict."""
+    if check.invalid:
+        return f"{count(len(check.invalid), 'layer')} with NaN or infinity: {check.invalid[0]}."
+    if check.warnings:
+        return "; ".join(warned.sentence for warned in check.warnings) + "."
+    words = f"{count(judged.count(verdict), 'layer')} of {len(judged)}: {verdict.words}"
+    return f"{words}; {len(check.put_off)} put off." if check.put_off else f"{words}."
+
+
+def _track(
+    name: str, found: "dict[int, LayerPoint]", reasons: "dict[tuple[str, int], str]", n: int
+) -> Track:
+    last = found[max(found)]
+    said = {index: text for (layer, index), text in reasons.items() if layer == name}
+    states = []
+    reason = ""
+    for index in range(n):
+        reason = said.get(index, reason)
+        point = found.get(index)
+        states.append(None if point is None else _state(point, reason))
+    return Track(name, last.kind, last.M, None, tuple(states))
+
+
+def _state(point: LayerPoint, reason: str) -> State:
+    bad = point.verdict.is_worse_than(Verdict.FULL_RANK)
+    return State(
+        verdict=point.verdict,
+        lost_directions=point.lost,
+        harmless_directions=0,
+        min_singular_value=point.min_singular_value,
+        null_ratio=point.null_ratio,
+        stable_rank=point.stable_rank,
+        effective_rank=point.effective_rank,
+        alpha=point.alpha,
+        spectral_norm=point.spectral_norm,
+        rms=point.rms,
+        rms_ratio=point.rms_ratio,
+        reason=reason if bad else "",
+        update=point.update,
+        update_stable_rank=point.update_stable_rank,
+        learning_rate=point.learning_rate,
+        weight_decay=point.weight_decay,
+    )
