@@ -7,10 +7,11 @@ from typing import Any, NoReturn, Union
 
 from allennlp_analyze.cli.exits import EXIT_CODES
 from allennlp_analyze.cli.wording import flag
-from allennlp_analyze.errors import Advice, OptionError
+from allennlp_analyze.errors import Advice, OptionError, UsageError
 from allennlp_analyze.options.option import Option, Place, Section, Table, options_at
 from allennlp_analyze.options.table import TABLE
 from allennlp_analyze.sources.formats.registry import WEIGHTS_ENDINGS
+from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.text.redaction import redacted
 
 Container = Union[argparse.ArgumentParser, "argparse._ArgumentGroup"]
@@ -36,10 +37,12 @@ OF_ALLENNLP = "include_packages"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose usage errors have redacted URLs, and suggest what may be meant."""
+    """A parser whose usage errors are one line, with redacted URLs, and suggest what is meant."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(redacted(f"{message}{self._suggestion(message)}"))
+        line = one_line(redacted(f"{message}{self._suggestion(message)}"))
+        end = "" if line.endswith("?") else ";"
+        self.exit(UsageError.exit_code, f"error: {line}{end} see `{self.prog} --help`\n")
 
     def _suggestion(self, message: str) -> str:
         """Returns "; did you mean ...?" for an unknown option, advice for a second model."""

@@ -47,10 +47,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--no-such"]])
-def test_usage_errors_exit_2(arguments: "list[str]") -> None:
+def test_usage_errors_exit_2_and_are_one_line(
+    arguments: "list[str]", capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.startswith("error: ") and shown.err.count("\n") == 1
+    assert shown.err.endswith(" see `allennlp-analyze --help`\n")
 
 
 @pytest.mark.parametrize("arguments", [["zoo", "models"], ["compare", "a", "b"]])
@@ -61,8 +66,8 @@ def test_a_short_option_for_the_directory_is_told_the_long_one(
     with pytest.raises(SystemExit) as ended:
         main([*arguments, *given])
     assert ended.value.code == 2
-    said = f"unrecognized arguments: {' '.join(given)}; did you mean --output-dir?\n"
-    assert capsys.readouterr().err.endswith(said)
+    said = f"error: unrecognized arguments: {' '.join(given)}; did you mean --output-dir?"
+    assert capsys.readouterr().err == f"{said} see `allennlp-analyze {arguments[0]} --help`\n"
 
 
 def test_overrides_that_look_like_a_directory_name_the_option_for_it(
