@@ -35,9 +35,10 @@ def follow_dead_units(
         units = _dead_units(layer) if layer is not None else ()
         if not units:
             continue
+        outputs = _sizes(matrix)[0]
         for other in _takers(matrices, i):
-            if other.name in found and _are_dead(other, units, _sizes(matrix)[0]):
-                each = max(_places(other, _sizes(matrix)[0]), 1)
+            if other.name in found and _are_dead(other, units, outputs):
+                each = _places(other, outputs)
                 found[other.name] = _with_dead_inputs(found[other.name], units, matrix.name, each)
                 break
     return tuple(found[layer.name] for layer in layers)

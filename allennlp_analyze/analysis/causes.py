@@ -92,14 +92,14 @@ def _without_loss(matrix: WeightMatrix, units: Sequence[int]) -> Iterator[Findin
         cause = Cause.UNUSED_ROWS
     else:
         cause = Cause.DEAD_OUTPUTS if is_output else Cause.DEAD_INPUTS
-    each = 1 if is_output else around.columns_per_input
-    named, note = _named(np.asarray(units), each)
+    named, note = _named(matrix, np.asarray(units), is_output)
     if note == "":
         yield Finding(cause, 0, cause.is_harmless, units=named, is_lost=False)
 
 
-def _named(units: np.ndarray, each: int) -> tuple[tuple[int, ...], str]:
-    """Returns the channels whose `each` columns are all in `units`, or the columns and a note."""
+def _named(matrix: WeightMatrix, units: np.ndarray, is_output: bool) -> tuple[tuple[int, ...], str]:
+    """Returns the channels whose columns are all in `units`, or the columns and a note."""
+    each = 1 if is_output else matrix.surroundings.columns_per_input
     note = ""
     if each > 1:
         channels, columns = np.unique(units // each, return_counts=True)
@@ -191,8 +191,7 @@ def _about_units(matrix: WeightMatrix, side: _Side, units: np.ndarray, evidence:
         cause = Cause.UNUSED_ROWS
     else:
         cause = Cause.DEAD_OUTPUTS if side.is_output else Cause.DEAD_INPUTS
-    each = 1 if side.is_output else matrix.surroundings.columns_per_input
-    named, note = _named(units, each)
+    named, note = _named(matrix, units, side.is_output)
     return Finding(cause, len(units), cause.is_harmless, evidence, named, note=note)
 
 

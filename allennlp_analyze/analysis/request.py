@@ -6,7 +6,7 @@ from typing import Optional
 
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.options.figures import figure_format
-from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.sources.formats.registry import without_ending
 from allennlp_analyze.text.links import url_path
 
 
@@ -81,10 +81,7 @@ def archive_name(archive: str) -> str:
     name = PurePosixPath(path).name
     if name in ("", ".."):
         name = Path(path).resolve().name
-    for ending in MODEL_ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name or "model"
+    return without_ending(name) or "model"
 
 
 def default_directory(archive: str) -> Path:

@@ -8,8 +8,8 @@ import numpy as np
 
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.results.layer import Skipped
+from allennlp_analyze.sources.blocks import non_finite
 from allennlp_analyze.sources.source import Source
-from allennlp_analyze.text.counts import count
 
 # Every output depends on these, whatever the inputs are.
 _READ = frozenset(("bias", "vector", "normalization: a scale, not a matrix"))
@@ -43,8 +43,5 @@ def _checked(source: Source, one: Skipped) -> Skipped:
     if not bad.any():
         return one
     first = tuple(int(i) for i in np.argwhere(bad)[0])
-    what = "NaN" if np.isnan(values[first]) else "infinity"
-    many = count(int(np.count_nonzero(bad)), "entry is", "entries are")
-    place = ", ".join(map(str, first))
-    reason = f"{one.reason}; {many} not finite; the first is {what} at {place}"
-    return replace(one, reason=reason, invalid=True)
+    found = non_finite(int(np.count_nonzero(bad)), values[first], ", ".join(map(str, first)))
+    return replace(one, reason=f"{one.reason}; {found}", invalid=True)

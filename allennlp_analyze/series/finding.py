@@ -11,6 +11,7 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.sources.directories.judging import Kind, judge
 from allennlp_analyze.sources.directories.layouts import natural
 from allennlp_analyze.sources.download.cache import is_url
+from allennlp_analyze.sources.formats.registry import without_ending
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted_url
@@ -158,8 +159,7 @@ def _place(label: str) -> int:
 def _parts(label: str) -> list[str]:
     """Returns the parts of a path; the ending of the last one may have a number of its own."""
     *above, last = label.split("/")
-    stem = re.sub(r"\.(h5|pt2|tar\.gz|safetensors|[a-z]+)$", "", last, flags=re.IGNORECASE)
-    return [*above, stem or last]
+    return [*above, without_ending(last)]
 
 
 def _numbered(label: str) -> str:

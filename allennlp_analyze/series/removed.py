@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze.series.finding import Checkpoint, Found, in_order
+from allennlp_analyze.series.reports.json import SERIES
 from allennlp_analyze.zoo.outcome import read_outcome
 from allennlp_analyze.zoo.results import DONE
 
-SERIES = "series.json"
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError)
 
 

@@ -11,13 +11,12 @@ from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits, default_directory
 from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.options.choices import check_fields, default
-from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.series.finding import Checkpoint, Found, find_series
 from allennlp_analyze.series.removed import removed_since, with_removed
 from allennlp_analyze.series.reports.html import write_series_html
-from allennlp_analyze.series.reports.json import write_series_json
+from allennlp_analyze.series.reports.json import SERIES, write_series_json
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport
 from allennlp_analyze.series.tracking import Measured, measured, tracks_of
 from allennlp_analyze.settings import Settings
@@ -35,7 +34,7 @@ from allennlp_analyze.zoo.unit import Unit, make_unit
 from allennlp_analyze.zoo.work import RUNNING, analyze_units, engine_for, only_run_of, stopped
 
 AGAIN = "; run the same command to continue"
-SERIES, PAGE, CHECKPOINTS = "series.json", "series.html", "checkpoints"
+PAGE, CHECKPOINTS = "series.html", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -181,11 +180,6 @@ def _checkpoint(
         reason=None if done else reason,
         seconds=outcome.seconds,
     )
-
-
-def page_of(checkpoint: SeriesCheckpoint) -> str:
-    """Returns the path of a checkpoint's own page below the directory of the series."""
-    return f"{checkpoint.directory}/{MODEL_PAGE}"
 
 
 def _write(report: SeriesReport, root: Path) -> Iterator[Path]:

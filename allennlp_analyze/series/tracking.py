@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from allennlp_analyze.results.layer import LayerResult
@@ -70,4 +70,4 @@ def _track(name: str, found: Sequence[Optional[Measured]]) -> Track:
 def _beside(state: State, first: Optional[float]) -> State:
     if first is None or state.rms is None:
         return state
-    return State(**{**vars(state), "rms_ratio": state.rms / first})
+    return replace(state, rms_ratio=state.rms / first)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.series.finding import Found, find_series
@@ -21,7 +20,6 @@ def watch_series(
     series: SeriesRequest,
     settings: Settings,
     interval: float,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[SeriesOutcome]:
     """Yields the series each time that checkpoints are new or have changed; never ends.
 
@@ -43,7 +41,7 @@ def watch_series(
             request = replace(series, force=False)
             done = {x.archive: now[x.archive] for x in ready}
         seen = now
-        sleep(interval)
+        time.sleep(interval)
 
 
 def _found(paths: Sequence[str]) -> Found:

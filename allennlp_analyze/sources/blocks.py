@@ -8,6 +8,7 @@ from typing import Callable
 import numpy as np
 
 from allennlp_analyze.errors import InvalidTensorError
+from allennlp_analyze.text.counts import count
 
 # A block has about BLOCK_ELEMENTS elements (8 MiB in float64), but at least BLOCK_ROWS rows: adding
 # fewer rows to an M x M Gram matrix is not efficient, and such a block is small beside that matrix.
@@ -91,15 +92,21 @@ class Entries:
         return math.fsum(float(block.sum()) for block in self.blocks(scale))
 
     def _refuse_non_finite(self) -> None:
-        count, first = 0, ""
+        bad_ones, value, place = 0, np.nan, ""
         step = max(1, BLOCK_ELEMENTS // self.stored.shape[1])
         for start in range(0, self.stored.shape[0], step):
             block = self.decode(self.stored[start : start + step])
             bad = ~np.isfinite(block)
-            if not count and bad.any():
+            if not bad_ones and bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
-                kind = "NaN" if np.isnan(block[row, column]) else "infinity"
-                first = f"{kind} at row {start + row}, column {column}"
-            count += int(np.count_nonzero(bad))
-        noun = "entry is" if count == 1 else "entries are"
-        raise InvalidTensorError(f"{count} {noun} not finite; the first is {first}")
+                value, place = block[row, column], f"row {start + row}, column {column}"
+            bad_ones += int(np.count_nonzero(bad))
+        raise InvalidTensorError(non_finite(bad_ones, value, place))
+
+
+def non_finite(number: int, value: float, place: str) -> str:
+    """Says that `number` entries are not finite, the first of which is `value` at `place`."""
+    entries = count(number, "entry is", "entries are")
+    return (
+        f"{entries} not finite; the first is {'NaN' if np.isnan(value) else 'infinity'} at {place}"
+    )

@@ -1,40 +1,21 @@
 """Experts on report.html in a real browser: one row for each projection, which opens."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from allennlp_analyze import Report
-from allennlp_analyze.reports.html.model import write_html
 from tests.browser.test_page import head, shown
-from tests.support.browser import Opened, chromium, opened
+from tests.support.browser import Opened, opened
 from tests.support.mixtures import COLLAPSED, DEAD, EXPERTS, mixture
 
 GATE = "tr.group[data-group='0']"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def report() -> Report:
     return mixture()
-
-
-@pytest.fixture(scope="module")
-def path(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_html(report, tmp_path_factory.mktemp("page") / "report.html")
-
-
-@pytest.fixture
-def page(browser: Any, path: Path) -> Iterator[Opened]:
-    with opened(browser, path) as found:
-        yield found
 
 
 def plain(report: Report) -> "list[int]":

@@ -1,44 +1,16 @@
 """report.html in a real browser: sorts, filters, opens layers, asks the network for nothing."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from allennlp_analyze.reports.html.model import write_html
 from allennlp_analyze.reports.html.reasons import sentence_of
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.text.names import printable
-from tests.support.browser import Opened, chromium, opened
-from tests.support.page_reports import edge_cases
-from tests.support.report_factory import make_reference
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def report() -> ModelReport:
-    found = edge_cases()
-    return replace(found, reference=make_reference(found.layers[1]))
-
-
-@pytest.fixture(scope="module")
-def path(report: ModelReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_html(report, tmp_path_factory.mktemp("page") / "report.html")
-
-
-@pytest.fixture
-def page(browser: Any, path: Path) -> Iterator[Opened]:
-    with opened(browser, path) as found:
-        yield found
+from tests.support.browser import Opened, opened
 
 
 def shown(page: Opened) -> list[int]:

@@ -1,6 +1,5 @@
 """report.html in a real browser: findings, figures, links to layers, the keyboard, a phone."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,9 @@ from allennlp_analyze.reports.html.model import write_html
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.text.names import printable
 from tests.browser.test_page import head
-from tests.support.browser import Opened, chromium, opened
-from tests.support.page_reports import edge_cases, many_layers
-from tests.support.report_factory import ODD_NAMES, make_reference, make_report
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def report() -> ModelReport:
-    found = edge_cases()
-    return replace(found, reference=make_reference(found.layers[1]))
-
-
-@pytest.fixture(scope="module")
-def path(report: ModelReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_html(report, tmp_path_factory.mktemp("page") / "report.html")
-
-
-@pytest.fixture
-def page(browser: Any, path: Path) -> Iterator[Opened]:
-    with opened(browser, path) as found:
-        yield found
+from tests.support.browser import Opened, opened
+from tests.support.page_reports import many_layers
+from tests.support.report_factory import ODD_NAMES, make_report
 
 
 def test_an_adapter_alone_has_no_empty_tables(browser: Any, tmp_path: Path) -> None:

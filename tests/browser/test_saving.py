@@ -15,17 +15,11 @@ from allennlp_analyze.reports.html.model import write_html
 from allennlp_analyze.reports.json import write_json
 from allennlp_analyze.results.layer import ModelReport
 from tests.browser.test_page import head, in_order
-from tests.support.browser import Opened, chromium, opened
+from tests.support.browser import Opened, opened
 from tests.support.mixtures import mixture
 from tests.support.page_reports import edge_cases
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

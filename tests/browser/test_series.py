@@ -1,6 +1,5 @@
 """The page of a series in a real browser: figures over time, sorting, opening, for everyone."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.series.reports.html import write_series_html
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
-from tests.support.browser import chromium, opened
+from tests.support.browser import opened
 from tests.support.report_factory import ODD_NAMES, make_report
 
 CHECKPOINTS = tuple(
@@ -32,12 +31,6 @@ def report(names: "tuple[str, ...]" = ("good", "bad", "late")) -> SeriesReport:
         Track(name, "linear", 40, (60, 40), states[i % 3]) for i, name in enumerate(names)
     )
     return SeriesReport(make_report().tool, "run", {"layers": None}, CHECKPOINTS, tracks)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A zoo's page in a real browser: sorts, filters, turns pages, leads to the models' reports."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,12 @@ import pytest
 from allennlp_analyze.text.names import printable
 from allennlp_analyze.zoo.reports.html import PAGE_ROWS, write_zoo_html
 from allennlp_analyze.zoo.results import ZooReport
-from tests.support.browser import Opened, chromium, opened
+from tests.support.browser import Opened, opened
 from tests.support.report_factory import ODD_NAMES
 from tests.support.zoo_pages import every_state, hostile_names, many
 
 STATES = every_state()
 MANY = many(2 * PAGE_ROWS + 50, groups=210)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

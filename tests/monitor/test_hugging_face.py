@@ -15,27 +15,15 @@ from tests.support.torch_trainings import (
     HEALTHY,
     STEPS,
     TOO_STRONG,
+    ForTrainer,
     assert_last_numbers,
     examples,
-    network,
     one_thread,
     warned,
 )
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-
-
-class ForTrainer(nn.Module):
-    """As transformers' models: takes the labels, gives the loss."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = network()
-
-    def forward(self, x: Any, labels: Any) -> Any:
-        outputs = self.net(x)
-        return {"loss": nn.functional.mse_loss(outputs, labels), "logits": outputs}
 
 
 def hugging_face(

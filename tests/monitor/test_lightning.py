@@ -19,6 +19,7 @@ from tests.support.torch_trainings import (
     TOO_STRONG,
     assert_last_numbers,
     examples,
+    lightning_module,
     network,
     one_thread,
     warned,
@@ -40,23 +41,12 @@ def lightning_trained(
     """A trainer and the module that it has trained."""
     pl = lightning_of("lightning.pytorch")
 
-    class Module(pl.LightningModule):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = network()
-
-        def training_step(self, batch: Any, index: int) -> Any:
-            return nn.functional.mse_loss(self.net(batch["x"]), batch["labels"])
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), lr=0.05, weight_decay=weight_decay)
-
     resumed: Optional[str] = choices.pop("resumed", None)
     others = choices.pop("others", [])
     choices = {"per_layer": True, **choices}
     callback = choices.pop("callback", None) or lightning_callback(**choices)
     assert isinstance(callback, pl.Callback)
-    module = Module()
+    module = lightning_module(pl, weight_decay)
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(

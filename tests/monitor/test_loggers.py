@@ -11,7 +11,14 @@ import pytest
 
 from allennlp_analyze import RankMonitor
 from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
-from tests.support.torch_trainings import EPOCHS, HEALTHY, examples, network, one_thread, sgd
+from tests.support.torch_trainings import (
+    EPOCHS,
+    HEALTHY,
+    ForTrainer,
+    examples,
+    lightning_module,
+    one_thread,
+)
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.newest_python, pytest.mark.usefixtures("heard")]
@@ -104,17 +111,6 @@ def test_lightning(
         pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning")
         logger = lightning_logger(name, tmp_path)
 
-        class Module(pl.LightningModule):  # type: ignore[misc, name-defined]
-            def __init__(self) -> None:
-                super().__init__()
-                self.net = network()
-
-            def training_step(self, batch: Any, index: int) -> Any:
-                return nn.functional.mse_loss(self.net(batch["x"]), batch["labels"])
-
-            def configure_optimizers(self) -> Any:
-                return sgd(self, HEALTHY)
-
         trainer = pl.Trainer(
             max_epochs=2,
             accelerator="cpu",
@@ -124,7 +120,9 @@ def test_lightning(
             enable_model_summary=False,
             default_root_dir=str(tmp_path),
         )
-        trainer.fit(Module(), torch.utils.data.DataLoader(examples(), batch_size=320))
+        trainer.fit(
+            lightning_module(pl, HEALTHY), torch.utils.data.DataLoader(examples(), batch_size=320)
+        )
         if name == "wandb":
             logger.experiment.finish()
     found = READERS[name](tmp_path)
@@ -149,14 +147,6 @@ def test_hugging_face(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
-
-    class ForTrainer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = network()
-
-        def forward(self, x: Any, labels: Any) -> Any:
-            return {"loss": nn.functional.mse_loss(self.net(x), labels)}
 
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")

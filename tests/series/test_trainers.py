@@ -3,28 +3,23 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from allennlp_analyze.series.finding import Found, find_series
 from allennlp_analyze.series.run import SeriesRequest, run_series
 from allennlp_analyze.settings import Settings
-from tests.support.torch_trainings import examples, network, one_thread
+from tests.support.torch_trainings import (
+    HEALTHY,
+    ForTrainer,
+    examples,
+    lightning_module,
+    one_thread,
+)
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 STEPS = (2, 4, 6, 8, 10)
-
-
-class ForTrainer(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = network()
-
-    def forward(self, x: Any, labels: Any) -> Any:
-        outputs = self.net(x)
-        return {"loss": nn.functional.mse_loss(outputs, labels), "logits": outputs}
 
 
 def analyzed(found: Found, tmp_path: Path) -> "list[str]":
@@ -63,17 +58,6 @@ def test_lightning(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning")
 
-    class Module(pl.LightningModule):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = network()
-
-        def training_step(self, batch: Any, index: int) -> Any:
-            return nn.functional.mse_loss(self.net(batch["x"]), batch["labels"])
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), lr=0.05)
-
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         pl.Trainer(
@@ -85,7 +69,7 @@ def test_lightning(tmp_path: Path) -> None:
             ],
             enable_progress_bar=False,
             enable_model_summary=False,
-        ).fit(Module(), torch.utils.data.DataLoader(examples(), batch_size=32))
+        ).fit(lightning_module(pl, HEALTHY), torch.utils.data.DataLoader(examples(), batch_size=32))
     found = find_series([str(tmp_path / "run")])
     assert [x.step for x in found.checkpoints] == list(STEPS)
     assert [x.partition(": ")[0].rpartition("/")[2] for x in found.left_out] == ["last.ckpt"]

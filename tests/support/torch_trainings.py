@@ -31,6 +31,35 @@ def sgd(model: Any, weight_decay: float) -> Any:
     return torch.optim.SGD(model.parameters(), lr=0.05, weight_decay=weight_decay)
 
 
+class ForTrainer(nn.Module):
+    """As transformers' models: takes the labels, gives the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x: Any, labels: Any) -> Any:
+        outputs = self.net(x)
+        return {"loss": nn.functional.mse_loss(outputs, labels), "logits": outputs}
+
+
+def lightning_module(lightning: Any, weight_decay: float) -> Any:
+    """The network as a module of Lightning, with its loss and optimizer."""
+
+    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            return nn.functional.mse_loss(self.net(batch["x"]), batch["labels"])
+
+        def configure_optimizers(self) -> Any:
+            return sgd(self, weight_decay)
+
+    return Module()
+
+
 def epochs(model: Any, optimizer: Any, number: int = EPOCHS, **autocast: Any) -> Iterator[int]:
     """Train for `number` epochs; yields the number of each when it is over."""
     inputs, targets = teacher()

@@ -5,6 +5,7 @@ from typing import TextIO
 
 from allennlp_analyze.reports.console import VERDICT_STYLES
 from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.series.reports.json import SERIES
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport
 from allennlp_analyze.series.wording import lines_of_recovery, lines_of_trouble, series_sentence
 from allennlp_analyze.text.columns import Column
@@ -14,7 +15,6 @@ from allennlp_analyze.text.terminal import make_console, print_wrapped, print_wr
 from allennlp_analyze.text.terminal_table import print_table
 
 MAX_ROWS, MAX_NAMED = 40, 10
-SERIES = "series.json"
 REASON_WIDTH = 40
 
 

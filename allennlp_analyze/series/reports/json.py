@@ -11,6 +11,7 @@ from allennlp_analyze.reports.json import plain
 from allennlp_analyze.series.results import SeriesReport, State, Track
 from allennlp_analyze.storage.files import write_atomically
 
+SERIES = "series.json"
 SCHEMA_VERSION = 1
 # What only a monitor knows is not in a series of files.
 _NUMBERS = tuple(field.name for field in fields(State) if field.default is MISSING)

@@ -197,6 +197,14 @@ ARCHIVE_ENDINGS = (".tar.gz", ".tgz")
 MODEL_ENDINGS = (*ARCHIVE_ENDINGS, *WEIGHTS_ENDINGS)
 
 
+def without_ending(name: str) -> str:
+    """Returns the name of a model's file without its ending, unless it is nothing else."""
+    for ending in MODEL_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
 def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 

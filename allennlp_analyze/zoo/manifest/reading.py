@@ -16,7 +16,7 @@ from allennlp_analyze.options.names import REFERENCES
 from allennlp_analyze.options.values import quoted, text_of
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.sources.download.cache import SCHEMES, is_url
-from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS, without_ending
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted, redacted_url
@@ -140,10 +140,8 @@ def _names_below(path: Path, base: Path) -> tuple[str, ...]:
     full = path.as_posix()
     if full == ".":
         return (base.resolve().name or "model",)
-    for ending in MODEL_ENDINGS:
-        if full.lower().endswith(ending) and len(path.name) > len(ending):
-            return (full[: -len(ending)], full)
-    return (full,)
+    short = path.with_name(without_ending(path.name)).as_posix()
+    return (full,) if short == full else (short, full)
 
 
 def _read_file(path: Path, source: str, stem: str) -> Manifest:
