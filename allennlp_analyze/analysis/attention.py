@@ -1,6 +1,7 @@
 """Measures the largest logit that each head of attention can have, from its weights alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 import numpy as np
@@ -33,13 +34,14 @@ def measure_attention(block: AttentionBlock) -> AttentionLogits:
     if heads is None or scale is None:
         return named
     try:
-        unit, largest, norm = _logits(block, heads, scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked in `_largest`
+            unit, largest, norm = _logits(block, heads, scale)
     except TensorError as error:
-        return AttentionLogits(block.name, block.query.name, block.key.name, reason=str(error))
-    return AttentionLogits(
-        name=block.name,
-        query=block.query.name,
-        key=block.key.name,
+        return replace(named, reason=str(error))
+    except MemoryError:
+        return replace(named, reason="not enough memory")
+    return replace(
+        named,
         n_heads=heads.queries,
         n_key_heads=heads.keys,
         head_size=heads.size,
@@ -61,11 +63,8 @@ def _logits(
     keys = _factors(_outputs_first(block.key), heads.keys, block.gain)
     each = heads.queries // heads.keys
     unit = tuple(
-        scale * float(np.linalg.norm(query @ keys[index // each].T, 2))
-        for index, query in enumerate(queries)
+        _largest(query @ keys[index // each].T, scale) for index, query in enumerate(queries)
     )
-    if not np.isfinite(unit).all():
-        raise TensorError("its logits are beyond the range of float64")
     if block.gain is None:
         return unit, None, None
     # A normalization without its gain gives vectors of norm sqrt(size).
@@ -78,7 +77,15 @@ def _of_normalized_heads(query: Gain, key: Gain, scale: float) -> float:
     for gain, axis in ((query, 0), (key, 1)):
         if gain.is_centred:
             product = product - product.mean(axis=axis, keepdims=True)
-    return scale * query.size * float(np.linalg.norm(product, 2))
+    return _largest(product, scale * query.size)
+
+
+def _largest(product: np.ndarray, factor: float) -> float:
+    """Returns `factor` times the largest singular value. Raises `TensorError` beyond float64."""
+    found = factor * float(np.linalg.norm(product, 2)) if np.isfinite(product).all() else np.inf
+    if not np.isfinite(found):
+        raise TensorError("its logits are beyond the range of float64")
+    return found
 
 
 def _factors(weights: np.ndarray, count: int, gain: Optional[Gain]) -> list[np.ndarray]:
@@ -87,6 +94,8 @@ def _factors(weights: np.ndarray, count: int, gain: Optional[Gain]) -> list[np.n
         weights = weights * gain.values()
         if gain.is_centred:
             weights = weights - weights.mean(axis=1, keepdims=True)
+    if not np.isfinite(weights).all():
+        raise TensorError("its logits are beyond the range of float64")
     parts = np.split(weights, count)
     return [np.asarray(np.linalg.qr(part.T, mode="r")) for part in parts]
 

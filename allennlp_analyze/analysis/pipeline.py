@@ -237,7 +237,7 @@ def analyze_source(
         ),
         warnings=(*notes, *other_findings(layers), *notes_on_alpha(layers)),
         adapters=adapters,
-        attention=attention_logits(source, chosen),
+        attention=attention_logits(source, [x for x in chosen if min(x.shape) <= settings.max_dim]),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.matrices.matrix import WeightMatrix
+from allennlp_analyze.metrics.exponent import LEAST_P
 from allennlp_analyze.metrics.fixed_aspect import hill_alpha, side_of, squares
 from allennlp_analyze.metrics.ranks import hard_rank, tolerances
 from allennlp_analyze.metrics.uncertainty import RESAMPLES, Bootstrap, bootstrap
@@ -14,8 +15,6 @@ from allennlp_analyze.results.layer import LayerResult, PowerLaw
 from allennlp_analyze.results.uncertainty import AlphaUncertainty
 from allennlp_analyze.text.counts import count
 
-# Below this p the power law is ruled out (Clauset, Shalizi & Newman 2009, section 4.1).
-RULED_OUT = 0.1
 # Aspect ratios up to this factor apart count as equal.
 SAME_Q = 1.1
 
@@ -59,11 +58,11 @@ def notes_on_alpha(layers: Sequence[LayerResult]) -> Iterator[str]:
     ]
     if not tested:
         return
-    refused = sum(p <= RULED_OUT for p in tested)
+    refused = sum(p <= LEAST_P for p in tested)
     if refused:
         yield (
             f"the tail is no power law in {refused} of {count(len(tested), 'layer')}"
-            f" (p <= {RULED_OUT}), so alpha is no exponent there"
+            f" (p <= {LEAST_P}), so alpha is no exponent there"
         )
     ratios = [layer.Q for layer in layers if layer.power_law is not None]
     if max(ratios) > SAME_Q * min(ratios):

@@ -61,7 +61,7 @@ def restricted(model: ComparedModel, settings: Settings) -> ComparedModel:
     if settings.kinds is None and settings.layers is None:
         return model
     layers = tuple(select(report.layers, settings))
-    if not layers:
+    if not layers and (report.layers or not report.adapters):
         raise SourceError(
             f"{model.label}: kinds and layers select none of its {len(report.layers)} layers"
         )
@@ -70,7 +70,7 @@ def restricted(model: ComparedModel, settings: Settings) -> ComparedModel:
         "kinds": _both_kinds(own.get("kinds"), settings.kinds),
         "layers": own.get("layers") or settings.layers,
     }
-    summary = summarize(layers, report.skipped)
+    summary = summarize(layers, report.skipped, report.adapters)
     report = replace(report, layers=layers, summary=summary, settings={**own, **choices})
     return replace(model, report=report)
 

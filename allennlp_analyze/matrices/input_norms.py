@@ -10,6 +10,7 @@ from typing import Optional
 
 import numpy as np
 
+from allennlp_analyze.errors import TensorError
 from allennlp_analyze.matrices.fused import model_type_of
 from allennlp_analyze.matrices.names import looked_through, split_name
 from allennlp_analyze.sources.source import Source
@@ -49,8 +50,11 @@ class Gain:
         return self.tensor.shape[0]
 
     def values(self) -> np.ndarray:
-        """Returns the factors (size,) in float64. Raises `TensorError`."""
-        return np.asarray(self.tensor.values(), np.float64) + float(self.plus_one)
+        """Returns the factors (size,) in float64. Raises `TensorError`, also for NaN."""
+        values = np.asarray(self.tensor.values(), np.float64) + float(self.plus_one)
+        if not np.isfinite(values).all():
+            raise TensorError(f"{self.tensor.name} contains NaN or infinity")
+        return values
 
 
 def gain_before(source: Source, attention: str, inputs: int) -> Optional[Gain]:

@@ -9,7 +9,7 @@ from allennlp_analyze.results.layer import LayerResult, PowerLaw
 LOW_ALPHA, HIGH_ALPHA = 2.0, 6.0
 # With a larger Kolmogorov-Smirnov distance the tail is hardly a power law.
 MOST_D = 0.1
-# If fewer of the resamples from the fitted law are as far from it, the tail is none (Clauset 2009).
+# Up to this p the power law is ruled out (Clauset, Shalizi & Newman 2009, section 4.1).
 LEAST_P = 0.1
 # Standard errors by which alpha must be outside the range.
 ERRORS = 2.0
@@ -24,7 +24,7 @@ def is_conclusive(layer: LayerResult) -> bool:
     if fit is None or fit.D > MOST_D or fit.n_tail < FEW_EIGENVALUES:
         return False
     p_value = None if uncertainty is None else uncertainty.p_value
-    return p_value is None or p_value >= LEAST_P
+    return p_value is None or p_value > LEAST_P
 
 
 def is_above(layer: LayerResult) -> bool:

@@ -65,13 +65,19 @@ def bulk_sigma(eigenvalues: np.ndarray, n: int) -> float:
     while found > spikes:
         spikes = found
         m = len(ascending) - spikes
-        low, high = int(FITTED[0] * m), max(math.ceil(FITTED[1] * m), int(FITTED[0] * m) + 1)
-        expected = quantiles((np.arange(low, high) + 0.5) / m, n, m)
-        sigma = math.sqrt(float(ascending[low:high].sum() / expected.sum()))
+        sigma = middle_sigma(ascending[:m], n)
         beyond = int(np.count_nonzero(ascending > tracy_widom_threshold(sigma, n, m)))
         # Half of the spectrum cannot be a few spikes on a bulk.
         found = min(max(beyond, spikes), len(ascending) // 2)
     return sigma
+
+
+def middle_sigma(bulk: np.ndarray, n: int) -> float:
+    """The standard deviation for which the middle half of `bulk` (m,), ascending, fits the law."""
+    m = len(bulk)
+    low, high = int(FITTED[0] * m), max(math.ceil(FITTED[1] * m), int(FITTED[0] * m) + 1)
+    expected = quantiles((np.arange(low, high) + 0.5) / m, n, m)
+    return math.sqrt(float(bulk[low:high].sum() / expected.sum()))
 
 
 def marchenko_pastur(

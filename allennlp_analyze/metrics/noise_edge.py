@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from allennlp_analyze.metrics.marchenko_pastur import FITTED, quantiles, tracy_widom_threshold
+from allennlp_analyze.metrics.marchenko_pastur import middle_sigma, tracy_widom_threshold
 
 # The 99.9% quantile of the Tracy-Widom law for real matrices (Prahofer's tables: 3.2724).
 TRACY_WIDOM_999 = 3.2724
@@ -29,10 +29,7 @@ def noise_edge(values: np.ndarray, n: int) -> float:
     beyond = 0
     while True:
         m = len(ascending) - beyond
-        low, high = int(FITTED[0] * m), max(math.ceil(FITTED[1] * m), int(FITTED[0] * m) + 1)
-        expected = quantiles((np.arange(low, high) + 0.5) / m, n - beyond, m)
-        sigma = math.sqrt(float(ascending[low:high].sum() / expected.sum()))
-        sigma *= 1 + SIGMA_STRAYS / m
+        sigma = middle_sigma(ascending[:m], n - beyond) * (1 + SIGMA_STRAYS / m)
         edge = tracy_widom_threshold(sigma, n - beyond, m, TRACY_WIDOM_999)
         found = min(max(int(np.count_nonzero(ascending > edge)), beyond), len(ascending) // 2)
         if found == beyond:

@@ -6,8 +6,8 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-# Outputs of more values than this are thinned out at once.
-MOST_ROWS = 4096
+# The most samples of a layer whose outputs are kept of a call, and that count in the end.
+MAX_ROWS = 256
 # A sigmoid or tanh is saturated where its slope is below this share of the largest.
 FLAT_SHARE = 0.01
 _RELU = frozenset(("relu", "relu_", "relu6", "threshold"))
@@ -41,7 +41,8 @@ class Seen:
             if tensor is None or tensor.dim() < 2 or not tensor.is_floating_point():
                 return
             dimension = 1 if kind == "convolution" and tensor.dim() > 2 else tensor.dim() - 1
-            rows = _thinned(_rows(tensor, dimension))
+            rows = _rows(tensor, dimension)
+            rows = rows[evenly(len(rows)).tolist()]
             self.outputs.setdefault(path, []).append(_array(rows))
             self._last = [one for one in self._last if one[0] != path]
             self._last.append((path, int(tensor.shape[dimension]), dimension))
@@ -107,8 +108,9 @@ def _rows(tensor: Any, dimension: int) -> Any:
     return moved.reshape(-1, moved.shape[-1])
 
 
-def _thinned(rows: Any) -> Any:
-    return rows[:: max(1, len(rows) // MOST_ROWS)] if len(rows) > MOST_ROWS else rows
+def evenly(length: int) -> np.ndarray:
+    """Returns the indices of at most MAX_ROWS of `length` rows, evenly spaced."""
+    return np.unique(np.linspace(0, length - 1, min(length, MAX_ROWS)).astype(int))
 
 
 def _array(tensor: Any) -> np.ndarray:

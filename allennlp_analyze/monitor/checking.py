@@ -21,7 +21,12 @@ from allennlp_analyze.monitor.budget import Budget
 from allennlp_analyze.monitor.gathering import Gathering
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
 from allennlp_analyze.monitor.measuring import Timed, measure_in_time
-from allennlp_analyze.monitor.parameters import Parameters, not_finite, parameters_of
+from allennlp_analyze.monitor.parameters import (
+    Parameters,
+    not_finite,
+    parameters_by_name,
+    parameters_of,
+)
 from allennlp_analyze.monitor.probe_results import ProbeResult
 from allennlp_analyze.monitor.probing import findings, probe_model
 from allennlp_analyze.monitor.results import SPECTRUM, Check, Collapse, Reading
@@ -196,6 +201,8 @@ class Checker:
                 continue
             reading = self._reading(outcome, done[name].seconds, matrices[name], parameters)
             if name in frozen:
+                if self._updates is not None:
+                    self._updates.forget(name)
                 readings.append(replace(reading, is_frozen=True))
                 continue
             history = self.histories.setdefault(name, LayerHistory())
@@ -220,7 +227,7 @@ class Checker:
                 update = self._updates.since_last(matrix)
             except Exception as error:
                 self._voice.warn_of_failure("failed to compare with the last weights", error)
-        evidence, norm = layer.evidence, layer.frobenius_norm
+        evidence = layer.evidence
         acting = parameters.acting_on(layer.parameter)
         return Reading(
             layer=layer.name,
@@ -236,7 +243,7 @@ class Checker:
             null_ratio=None if evidence is None else evidence.null_ratio,
             effective_rank=layer.effective_rank,
             spectral_norm=layer.spectral_norm,
-            rms=None if norm is None else norm / math.sqrt(layer.N * layer.M),
+            rms=layer.rms,
             update=update.size,
             update_stable_rank=update.stable_rank,
             learning_rate=acting.learning_rate,
@@ -288,14 +295,16 @@ class Checker:
             for name in matrices
             if name in outcomes and getattr(outcomes[name], "invalid", False)
         ]
-        measured = {matrices[name].parameter for name in done}
-        layer_of = {one.parameter: name for name, one in reversed(list(matrices.items()))}
+        parameters = {name: (one.parameter, *one.tied) for name, one in matrices.items()}
+        measured = {parameter for name in done for parameter in parameters[name]}
+        layer_of = {x: name for name in reversed(list(parameters)) for x in parameters[name]}
         others = {
             name: parameter
-            for name, parameter in parameters_of(unwrapped(model)).by_name.items()
+            for name, parameter in parameters_by_name(unwrapped(model)).items()
             if name not in measured and (self._choices.is_whole or name in layer_of)
         }
         found += [layer_of.get(name, name) for name in not_finite(others)]
+        found = list(dict.fromkeys(found))
         self._voice.warn_of_invalid(found)
         return tuple(found)
 

@@ -171,9 +171,8 @@ class LayerHistory:
         The largest of those that are lost must have been larger.
         """
         now, before = reading.spectrum, self.highest
-        if self.from_zero:
-            same = len(now) == len(before)
-            self.highest = tuple(map(max, now, before)) if same else now
+        same = len(now) == len(before)
+        self.highest = tuple(map(max, now, before)) if same else now
         if not self._has_lost(reading):
             return False
         if len(now) != len(before) or not now:

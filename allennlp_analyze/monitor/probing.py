@@ -11,7 +11,7 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.names import split_name
 from allennlp_analyze.metrics.norms import effective_rank
-from allennlp_analyze.monitor.activations import Activations, Seen
+from allennlp_analyze.monitor.activations import Activations, Seen, evenly
 from allennlp_analyze.monitor.attention import entropy_of, expert_use
 from allennlp_analyze.monitor.parameters import Parameters
 from allennlp_analyze.monitor.probe_results import (
@@ -24,8 +24,6 @@ from allennlp_analyze.monitor.untouched import run, untouched
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.words import words_of
 
-# So many samples, evenly spaced, tell the effective rank of a layer's outputs.
-MAX_ROWS = 256
 # From this share of dead units on a layer is warned of.
 MANY_DEAD = 0.5
 _OF_WEIGHTS = frozenset("q k query key qkv c_attn attn in proj wqkv qk".split())
@@ -137,8 +135,7 @@ def _owners(matrices: Sequence[WeightMatrix]) -> dict[str, WeightMatrix]:
 def _layer(name: str, path: str, seen: Seen) -> ProbedLayer:
     rows = np.concatenate(seen.outputs[path])
     units = rows.shape[1]
-    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).astype(int))
-    some = rows[places].astype(np.float64)
+    some = rows[evenly(len(rows))].astype(np.float64)
     centered = some - some.mean(axis=0) if len(some) else some
     rank: Optional[float] = None
     if len(some) > 1 and np.isfinite(centered).all() and centered.any():
@@ -214,12 +211,11 @@ def _without_gradient(
     parameters: Parameters, reached: Optional[set[int]]
 ) -> Optional[tuple[str, ...]]:
     """Returns the trained parameters that no output depends on, or whose gradient is zero."""
-    trained = _trained(parameters)
     if reached is None:
         return None
     return tuple(
         name
-        for name, one in trained.items()
+        for name, one in _trained(parameters).items()
         if id(one) not in reached or (one.grad is not None and not bool(one.grad.any()))
     )
 

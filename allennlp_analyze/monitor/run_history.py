@@ -110,7 +110,7 @@ def read_run_history(path: PathLike) -> RunHistory:
     too. Raises `SourceError` if the file cannot be read or is not such a history.
     """
     name = printable(str(path))
-    checks: list[RunCheck] = []
+    earlier, current = list[RunCheck](), list[RunCheck]()
     session, columns = -1, None
     try:
         for line in _lines(path):
@@ -121,17 +121,18 @@ def read_run_history(path: PathLike) -> RunHistory:
                 continue
             if "format" in found:
                 columns, session = _columns(found, name), session + 1
+                earlier, current = [*earlier, *current], []
             elif columns is not None:
                 check = _check(found, columns, session)
-                checks = [x for x in checks if x.session == session or _is_before(x, check)]
-                checks.append(check)
+                earlier = [x for x in earlier if _is_before(x, check)]
+                current.append(check)
     except OSError as error:
         raise SourceError(f"{name}: {error.strerror or error}") from None
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise SourceError(f"{name}: not a valid history of a run ({error})") from None
     if columns is None:
         raise SourceError(f"{name}: not a history of a run, as RankMonitor(history=...) writes it")
-    return RunHistory(tuple(checks))
+    return RunHistory((*earlier, *current))
 
 
 def _lines(path: PathLike) -> Iterator[bytes]:

@@ -24,22 +24,23 @@ def write_run_page(history: PathLike, page: PathLike) -> Path:
 
 def run_as_series(history: RunHistory, title: str) -> SeriesReport:
     """Returns a run as a series, in which each check is a checkpoint."""
-    points = {name: dict[int, LayerPoint]() for name in history.layers}
+    points: dict[str, dict[int, LayerPoint]] = {}
+    reasons: dict[str, dict[int, str]] = {}
     for index, check in enumerate(history.checks):
         for point in check.layers:
-            points[point.layer][index] = point
-    reasons = {
-        (warned.layer, index): warned.sentence.removeprefix(f"{printable(warned.layer)}: ")
-        for index, check in enumerate(history.checks)
-        for warned in check.warnings
-    }
+            points.setdefault(point.layer, {})[index] = point
+        for warned in check.warnings:
+            words = warned.sentence.removeprefix(f"{printable(warned.layer)}: ")
+            reasons.setdefault(warned.layer, {})[index] = words
     n = len(history.checks)
     return SeriesReport(
         tool=tool_info(),
         title=title,
         settings={},
         checkpoints=tuple(_checkpoint(i, check) for i, check in enumerate(history.checks)),
-        tracks=tuple(_track(name, found, reasons, n) for name, found in points.items() if found),
+        tracks=tuple(
+            _track(name, found, reasons.get(name, {}), n) for name, found in points.items()
+        ),
         seconds=sum(check.seconds for check in history.checks),
     )
 
@@ -75,11 +76,8 @@ def _sentence(check: RunCheck, judged: Sequence[Verdict], verdict: Verdict) -> s
     return f"{words}; {len(check.put_off)} put off." if check.put_off else f"{words}."
 
 
-def _track(
-    name: str, found: "dict[int, LayerPoint]", reasons: "dict[tuple[str, int], str]", n: int
-) -> Track:
+def _track(name: str, found: "dict[int, LayerPoint]", said: "dict[int, str]", n: int) -> Track:
     last = found[max(found)]
-    said = {index: text for (layer, index), text in reasons.items() if layer == name}
     states = []
     reason = ""
     for index in range(n):

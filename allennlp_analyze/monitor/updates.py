@@ -38,6 +38,10 @@ class Updates:
             return Update(0.0)
         return Update(changed / size, min((changed / _largest(change)) ** 2, float(min(now.shape))))
 
+    def forget(self, name: str) -> None:
+        """Keep no copy of the matrix `name`, which does not change any more."""
+        self._before.pop(name, None)
+
 
 def _norm(values: np.ndarray) -> float:
     return float(np.linalg.norm(values.astype(np.float64, copy=False).ravel()))

@@ -1,7 +1,7 @@
 """The options that say what is checked, written, shown and watched, each defined once."""
 
 from allennlp_analyze.options import values
-from allennlp_analyze.options.common import COUNT, FILE, SWITCH, switch
+from allennlp_analyze.options.common import COUNT, FILE, switch
 from allennlp_analyze.options.names import (
     ANNOTATIONS,
     FAIL_ON,
@@ -231,13 +231,11 @@ PRESENTING: tuple[Option, ...] = (
         "analyze on the Dask cluster with this scheduler, such as tcp://host:8786",
         metavar="ADDRESS",
     ),
-    Option(
+    switch(
         "watch",
-        SWITCH,
         Section.WORKERS,
         (Place.SERIES,),
         "wait for new checkpoints, and say at once what went wrong; end it with Ctrl-C",
-        default=False,
         material=False,
     ),
     Option(

@@ -172,6 +172,13 @@ class LayerResult(LayerAttributes):
         return self.max_singular_value
 
     @property
+    def rms(self) -> Optional[float]:
+        """The root mean square of the entries."""
+        if self.frobenius_norm is None:
+            return None
+        return self.frobenius_norm / math.sqrt(self.N * self.M)
+
+    @property
     def lower_edge(self) -> Optional[float]:
         """The smallest singular value of noise of the same size and variance, see `verdict`.
 
@@ -180,9 +187,9 @@ class LayerResult(LayerAttributes):
         """
         if self.marchenko_pastur is not None:
             return lower_edge(self.marchenko_pastur.entry_sigma, self.N, self.M)
-        if self.frobenius_norm is None:
+        if self.rms is None:
             return None
-        return lower_edge(self.frobenius_norm / math.sqrt(self.N * self.M), self.N, self.M)
+        return lower_edge(self.rms, self.N, self.M)
 
     @property
     def lost_directions(self) -> int:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -15,6 +15,7 @@ from allennlp_analyze.sources.formats.registry import without_ending
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted_url
+from allennlp_analyze.zoo.manifest.names import distinct
 from allennlp_analyze.zoo.manifest.scan import models_below
 from allennlp_analyze.zoo.manifest.walking import listed
 
@@ -93,12 +94,15 @@ def _given(arguments: Sequence[str]) -> Found:
     if len({_template(label) for label in labels}) == 1:
         pairs.sort(key=lambda pair: natural(_numbered(pair[1])))
     title = enumerated([label for _, label in pairs], 2)
-    return Found(title, tuple(_checkpoint(archive, label) for archive, label in pairs))
+    made = [_checkpoint(archive, label) for archive, label in pairs]
+    names = distinct([(x.label, label) for x, (_, label) in zip(made, pairs)])
+    return Found(title, tuple(replace(x, label=name) for x, name in zip(made, names)))
 
 
 def _below(root: Path) -> Found:
     found = list(models_below(root).models)
-    states = [x for d in {root, *found} if d.is_dir() for x in _states_of_allennlp(d)]
+    folders = dict.fromkeys(path for path in (root, *found) if path.is_dir())
+    states = [state for folder in folders for state in _states_of_allennlp(folder)]
     groups: dict[str, list[Path]] = {}
     unnumbered = []
     for path in dict.fromkeys((*states, *found)):

@@ -40,6 +40,8 @@ def with_removed(found: Found, removed: Sequence[Checkpoint]) -> Found:
     """Returns `found` with `removed` in their places."""
     known = {checkpoint.label for checkpoint in found.checkpoints}
     more = [checkpoint for checkpoint in removed if checkpoint.label not in known]
+    if not more:  # those that were given keep their order
+        return found
     return replace(found, checkpoints=in_order((*more, *found.checkpoints)))
 
 

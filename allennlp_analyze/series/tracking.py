@@ -1,6 +1,5 @@
 """Follows each layer through the reports of a series' checkpoints."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -21,9 +20,6 @@ class Measured:
 def measured(layer: LayerResult) -> Measured:
     """Returns what a series keeps of a layer; its rms is not compared yet."""
     evidence = layer.evidence
-    rms = None
-    if layer.frobenius_norm is not None:
-        rms = layer.frobenius_norm / math.sqrt(layer.N * layer.M)
     return Measured(
         layer.kind,
         (layer.shape[0], layer.shape[1]),
@@ -37,7 +33,7 @@ def measured(layer: LayerResult) -> Measured:
             effective_rank=layer.effective_rank,
             alpha=layer.power_law.alpha if layer.power_law else None,
             spectral_norm=layer.spectral_norm,
-            rms=rms,
+            rms=layer.rms,
             rms_ratio=None,
             reason=layer.reason,
         ),

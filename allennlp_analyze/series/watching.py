@@ -30,8 +30,17 @@ def watch_series(
     seen: dict[str, States] = {}
     done: dict[str, States] = {}
     request = series
+    failed = True  # the first search must succeed
     while True:
-        found = _found(series.paths)
+        try:
+            found, failed = _found(series.paths), False
+        except UsageError:
+            # A trainer may be removing a directory, or renaming one, just now.
+            if failed:
+                raise
+            failed = True
+            time.sleep(interval)
+            continue
         now = {x.archive: _states(x.archive) for x in found.checkpoints}
         ready = [
             x for x in found.checkpoints if now[x.archive] and seen.get(x.archive) == now[x.archive]

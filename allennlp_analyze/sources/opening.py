@@ -167,7 +167,7 @@ class _Opening:
                 " their directory"
             )
         # Beside the download of one file there is nothing.
-        is_alone = self._is_url and not self._chosen.weights
+        is_alone = path == self._fetched
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
         weights = self._read(path, self._archive)
@@ -317,12 +317,9 @@ def _is_elsewhere(weights_file: Optional[str]) -> bool:
 
 def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
     """Returns the weights file as a path on disk, or None if it is a member or not given."""
-    if weights_file is None:
+    if weights_file is None or not _is_elsewhere(weights_file):
         return None
-    if is_url(weights_file):
-        return fetch(weights_file, quiet, timeout)
-    path = os.path.expanduser(weights_file)
-    return Path(path) if os.path.isfile(path) else None
+    return fetch(weights_file, quiet, timeout)
 
 
 def _should_be_archive(archive: str, head: bytes) -> bool:

@@ -19,8 +19,8 @@ from allennlp_analyze import Layer, analyze
 from allennlp_analyze.metrics.null_law import null_quantiles
 from allennlp_analyze.reports.figures.style import GREY, VERDICT_COLOURS, WIDTH, house_style
 from allennlp_analyze.results.verdict import Verdict
+from scripts.tools.generated import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = ROOT / "docs" / "assets" / "collapse.svg"
 DECAYS = ("0.0005", "0.01")
 LAYER = "2"

@@ -189,3 +189,39 @@ def test_growth_between_two_models(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "grew most in model.layers.0.self_attn, head 1" in said and "(3 times)" in said
     assert main(["compare", str(models[0]), str(models[0])]) == 0
     assert "grew" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["input_layernorm", "self_attn.q_norm"])
+def test_a_gain_that_is_not_finite_makes_the_model_invalid(
+    name: str, value: float, tmp_path: Path
+) -> None:
+    norms = ("input_layernorm", "self_attn.q_norm", "self_attn.k_norm")
+    sizes = (D, SIZE, SIZE)
+    gains = {f"model.layers.0.{x}.weight": np.ones(n) for x, n in zip(norms, sizes)}
+    gains[f"model.layers.0.{name}.weight"][1] = value
+    if name == "input_layernorm":  # queries and keys that are normalized do not depend on it
+        del gains["model.layers.0.self_attn.q_norm.weight"]
+    report = analyze(saved(tmp_path / "m", llama(**gains), CONFIG))
+    assert report.summary.verdict == "invalid"
+    [block] = report.attention
+    assert block.reason == f"model.layers.0.{name}.weight contains NaN or infinity"
+    assert block.unit_logits == () and block.max_logits is None
+
+
+def test_logits_beyond_float64_are_not_given(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    [block] = analyze(saved(tmp_path / "m", llama(1e300, **GAIN), CONFIG)).attention
+    tensors = llama(1e160)
+    tensors["model.layers.0.self_attn.k_proj.weight"] *= 1e160
+    [other] = analyze(saved(tmp_path / "n", tensors, CONFIG)).attention
+    assert other.reason == "its logits are beyond the range of float64"
+    assert block.reason is None and np.isfinite(block.unit_logits).all()
+    assert capfd.readouterr().err == ""
+
+
+def test_matrices_that_are_too_large_have_no_logits(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m", {**llama(), "head.weight": random(30, 8)}, CONFIG)
+    assert len(analyze(path).attention) == 1
+    assert analyze(path, max_dim=8).attention == ()

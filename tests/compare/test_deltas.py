@@ -64,8 +64,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Path]":
     return {**found, "lora": directory / "lora"}
 
 
-def compared(capsys: pytest.CaptureFixture[str], *paths: Path) -> Any:
-    assert main(["compare", *map(str, paths), "--delta", "--json"]) == 0
+def compared(capsys: pytest.CaptureFixture[str], *paths: Path, options: Any = ()) -> Any:
+    assert main(["compare", *map(str, paths), "--delta", "--json", *options]) == 0
     contents = json.loads(capsys.readouterr().out)
     jsonschema.validate(contents, comparison_schema())
     (candidate,) = contents["candidates"]
@@ -110,6 +110,17 @@ def test_a_merged_adapter_and_the_adapter_itself_make_the_same_change(
     assert one["intruder_dimensions"] == other["intruder_dimensions"]
     np.testing.assert_allclose(one["left_angles"], other["left_angles"], atol=0.01)
     assert "the rest is within rounding" in merged["sentence"]
+
+
+def test_an_adapter_has_no_layers_to_select(
+    models: "dict[str, Path]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = compared(
+        capsys, models["base"], models["lora"], options=("--kinds", "linear", "--layers", "0")
+    )
+    whole = compared(capsys, models["base"], models["lora"])
+    assert candidate["deltas"] == whole["deltas"] and len(candidate["deltas"]) == 1
+    assert candidate["model"]["verdict"] == whole["model"]["verdict"]
 
 
 def test_another_type_is_within_rounding(

@@ -216,3 +216,23 @@ def test_a_gpu_that_is_not_there_is_said_once(caplog: pytest.LogCaptureFixture) 
     monitor.step()
     (record,) = caplog.records
     assert record.getMessage() == "no GPU: there is no CUDA device 97; computing on the CPU"
+
+
+def test_nan_in_tied_weights_is_one_layer(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the layer is put off, so that only its parameters are looked at."""
+
+    class Tied(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.emb = torch.nn.Embedding(30, 8)
+            self.out = torch.nn.Linear(8, 30, bias=False)
+            self.out.weight = self.emb.weight
+
+    for seconds in (5.0, 1e-9):
+        model = Tied()
+        monitor = RankMonitor(model, max_seconds=seconds)
+        with torch.no_grad():
+            model.emb.weight[3, 2] = float("nan")
+        assert monitor.step(1).invalid == ("emb",)
+    said = [x.getMessage() for x in caplog.records if "NaN" in x.getMessage()]
+    assert said == ["emb: contains NaN or infinity"] * 2

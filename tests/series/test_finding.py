@@ -90,6 +90,13 @@ def test_given_files_are_sorted_only_if_numbers_tell_them_apart(tmp_path: Path) 
     assert labels(*paths) == ["tuned.safetensors", "base.safetensors"]
 
 
+def test_two_models_of_one_epoch_have_names_of_their_own(tmp_path: Path) -> None:
+    names = ("epoch_1/model.safetensors", "epoch_1/ema.safetensors", "epoch_2/model.safetensors")
+    write(tmp_path, *names)
+    found = labels(*(str(tmp_path / name) for name in names))
+    assert found == [names[0], names[1], "epoch_2"]
+
+
 def test_several_trainings_are_not_mixed(tmp_path: Path) -> None:
     write(tmp_path, *(f"run{run}/step-{n}.safetensors" for run in "AB" for n in (1, 2)))
     with pytest.raises(

@@ -91,6 +91,20 @@ def test_what_a_trainer_deletes_is_kept(training: Path, tmp_path: Path) -> None:
     assert contents(tmp_path)["at"] == [10, 100, 300]
 
 
+def test_given_checkpoints_keep_their_order(tmp_path: Path) -> None:
+    """Names without a common form say nothing of the order."""
+    paths = [
+        checkpoint(tmp_path / f"{name}.safetensors", lost, seed=1)
+        for name, lost in (("warmup", 0), ("main_1", 0), ("final_best", 12))
+    ]
+    for _ in range(2):
+        series(tmp_path, *paths)
+        found = contents(tmp_path)
+        names = [one["label"].partition(".")[0] for one in found["checkpoints"]]
+        assert [name.rpartition("/")[2] for name in names] == ["warmup", "main_1", "final_best"]
+        assert {x["name"]: x["since"] for x in found["layers"]} == {"head": None, "body": 2}
+
+
 def test_a_damaged_checkpoint_is_named(training: Path, tmp_path: Path) -> None:
     (training / "model-10.safetensors").write_bytes(b"not a model at all, but 30 bytes")
     said = " ".join(series(tmp_path, training, code=1)[0].split())

@@ -6,7 +6,7 @@ from typing import Any, Optional, Union
 
 from allennlp_analyze.reports.html.table import short_text, sort_keys
 from allennlp_analyze.reports.html.templating import render_template
-from allennlp_analyze.series.reports.page import series_columns, series_page_of
+from allennlp_analyze.series.reports.page import series_page_of
 from allennlp_analyze.series.results import SeriesReport, Track
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.names import printable
@@ -42,7 +42,7 @@ def series_html(report: SeriesReport) -> str:
     """Returns the page as escaped text; it links only to the pages of the checkpoints."""
     axis, at = report.axis
     drawn = [one for one in DRAWN if _is_known(report, one[0])]
-    columns = series_columns(report)
+    page = series_page_of(report)
     data = {
         "axis": axis,
         "at": list(at),
@@ -50,9 +50,8 @@ def series_html(report: SeriesReport) -> str:
         "drawn": drawn,
         "together": [i for i, (name, *_) in enumerate(drawn) if name in OVERVIEW],
         "overview": [report.tracks.index(track) for track in report.telling],
-        "layers": [{**_layer(x, drawn), "sort": sort_keys(columns, x)} for x in report.tracks],
+        "layers": [{**_layer(x, drawn), "sort": sort_keys(page.columns, x)} for x in report.tracks],
     }
-    page = series_page_of(report, report.tracks)
     return render_template("series.html", SCRIPTS, data, page=page)
 
 

@@ -17,20 +17,8 @@ SCHEMA_VERSION = 1
 _NUMBERS = tuple(field.name for field in fields(State) if field.default is MISSING)
 
 
-def series_to_dict(report: SeriesReport) -> dict[str, Any]:
-    """Returns the series as plain dicts, lists, strings and finite numbers, or None.
-
-    The layout is that of series.schema.json. A layer has a list for each number, with an item for
-    each checkpoint, None where it was not measured.
-    """
-    return {**_head(report), "layers": [_track(track) for track in report.tracks]}
-
-
 def write_series_json(report: SeriesReport, path: Union[str, Path]) -> None:
-    """Write the contents of `series_to_dict` in ASCII, with a line for each layer.
-
-    Raises `OutputError`.
-    """
+    """Write `series_text`. Raises `OutputError`."""
 
     def write(file: BinaryIO) -> None:
         for text in series_text(report):
@@ -40,7 +28,11 @@ def write_series_json(report: SeriesReport, path: Union[str, Path]) -> None:
 
 
 def series_text(report: SeriesReport) -> Iterator[str]:
-    """Yields series.json in pieces."""
+    """Yields series.json in pieces: ASCII, with a line for each layer.
+
+    The layout is that of series.schema.json. A layer has a list for each number, with an item for
+    each checkpoint, None where it was not measured.
+    """
     head = json.dumps(_head(report), indent=2, allow_nan=False)
     yield head[: -len("\n}")] + ',\n  "layers": ['
     for index, track in enumerate(report.tracks):

@@ -81,7 +81,7 @@ class SeriesPage:
     terms: tuple[tuple[str, str, str], ...] = TERMS
 
 
-def series_page_of(report: SeriesReport, tracks: Sequence[Track]) -> SeriesPage:
+def series_page_of(report: SeriesReport) -> SeriesPage:
     """Returns the texts of the page; those from files are made printable."""
     last = report.last
     shown = series_columns(report)
@@ -94,7 +94,7 @@ def series_page_of(report: SeriesReport, tracks: Sequence[Track]) -> SeriesPage:
         recovered=tuple(map(printable, list(lines_of_recovery(report))[:LISTED])),
         checkpoints=tuple(map(_checkpoint, report.checkpoints)),
         columns=shown,
-        rows=tuple(_row(track, shown) for track in tracks),
+        rows=tuple(_row(track, shown) for track in report.tracks),
         left_out=tuple(map(printable, report.left_out[:LISTED])),
         how=_how(report),
     )

@@ -34,6 +34,11 @@ class Listing:
     indexes: tuple[str, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a model is there that can be read."""
+        return not self.weights and not self.indexes
+
 
 def list_weights(path: Path) -> Listing:
     """Returns the weights files of the directory `path`. Raises `SourceError`."""

@@ -86,9 +86,9 @@ def judge(path: Path) -> Judgement:
     return Judgement(Kind.OTHER)
 
 
-def is_model_state(path: Path) -> bool:
-    """Whether a visible file is a weights file for the choice in its directory."""
-    return not path.name.startswith(".") and path.is_file() and judge(path).kind is Kind.MODEL
+def is_part(name: str) -> bool:
+    """Whether a file of this name is a part that no one can read alone."""
+    return _PARTS.fullmatch(name) is not None
 
 
 def _is_torch(begins: bytes, path: Path) -> bool:

@@ -13,7 +13,7 @@ from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.sources.archive import CONFIG
 from allennlp_analyze.sources.directories.choosing import choose
 from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE, Listing
-from allennlp_analyze.sources.directories.judging import AMBIGUOUS
+from allennlp_analyze.sources.directories.judging import AMBIGUOUS, is_part
 from allennlp_analyze.sources.directories.layouts import (
     MODULES,
     PIPELINE,
@@ -91,7 +91,7 @@ class Repository:
         if index is not None and wanted is None:
             return self._several(folder, index, part)
         listing = self._listing(folder)
-        if not listing.weights and not listing.indexes:
+        if listing.is_empty:
             if ARCHIVE in here:
                 self._get(_joined(folder, ARCHIVE))
                 return Chosen(part=part)
@@ -123,7 +123,7 @@ class Repository:
         for name in listed:
             inner = _joined(folder, name)
             listing = self._listing(inner)
-            if listing.weights or listing.indexes:
+            if not listing.is_empty:
                 self._one(inner, None, f"{name}: " if name else "")
             elif inner in self._folders:
                 self._describe(inner)
@@ -145,26 +145,24 @@ class Repository:
         )
 
     def _models(self) -> list[str]:
-        found = (
-            folder
-            for folder in self._folders
-            if folder and (self._listing(folder).weights or self._listing(folder).indexes)
-        )
+        found = (x for x in self._folders if x and not self._listing(x).is_empty)
         return sorted(found, key=natural)
 
     def _listing(self, folder: str) -> Listing:
         """What `contents.list_weights` would find; the names are all that is known."""
         names = self._folders.get(folder, [])
+        here = set(names)
         known = [
             name
             for name in names
             if name.lower().endswith(WEIGHTS_ENDINGS)
             and not name.startswith(".")
             and not is_trainers_name(name)
-            and f"{name[: -len('.bin')]}.xml" not in names
+            and not is_part(name)
+            and not (name.lower().endswith(".bin") and f"{name[: -len('.bin')]}.xml" in here)
         ]
         sure = [name for name in known if not name.lower().endswith(AMBIGUOUS)]
-        whole = [DISTRIBUTED_METADATA] if DISTRIBUTED_METADATA in names else []
+        whole = [DISTRIBUTED_METADATA] if DISTRIBUTED_METADATA in here else []
         return Listing((*whole, *(sure or known)), tuple(name for name in names if is_index(name)))
 
     def _one(self, folder: str, wanted: Optional[str], label: str = "") -> str:

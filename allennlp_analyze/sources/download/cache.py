@@ -214,14 +214,20 @@ class _Notes(logging.Filter):
         return False
 
 
+def status_of(error: BaseException) -> Optional[int]:
+    """Returns the status of the HTTP answer that an error of a client has, or None."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
 def reason_of(error: BaseException, url: str) -> str:
     """Returns in a few words why a download failed."""
     from allennlp_analyze.sources.download.failures import reason_of_status, told
 
     if type(error).__name__ == "LocalEntryNotFoundError":  # of huggingface_hub
         return "cannot be reached, and the cache has no copy"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(status, int):
+    status = status_of(error)
+    if status is not None:
         return reason_of_status(status)
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return (

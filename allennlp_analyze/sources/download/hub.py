@@ -19,6 +19,7 @@ from allennlp_analyze.sources.download.cache import (
     ONE_AT_A_TIME,
     cache_directory,
     reason_of,
+    status_of,
 )
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.storage.files import write_text
@@ -133,7 +134,7 @@ class _Hub:
             except Exception as error:
                 if not _is_passing(error):
                     raise
-                return self._kept(error)
+                return self._kept(error, part)
             commit = str(info.sha)
             if re.fullmatch("[0-9a-f]{40,64}", commit) is None:
                 raise SourceError("the Hub did not say which commit this is")
@@ -173,8 +174,11 @@ class _Hub:
             raise SourceError(f"{excerpt(revision)!r} is not the name of a revision")
         return revision
 
-    def _kept(self, error: Exception) -> Snapshot:
-        """Returns the snapshot in the cache. Raises `error` if it has none of this revision."""
+    def _kept(self, error: Exception, part: Optional[str]) -> Snapshot:
+        """Returns the snapshot in the cache, of which `part` is to be read.
+
+        Raises `error` if it has none of this revision.
+        """
         repository = self._repository()
         with contextlib.suppress(OSError, UnicodeDecodeError):
             commit = (repository / "refs" / self._ref()).read_text("utf-8").strip()
@@ -189,7 +193,7 @@ class _Hub:
         if not path.is_dir():
             raise error
         self._tell(_FROM_CACHE)
-        return Snapshot(path, Chosen(warnings=(_FROM_CACHE,)))
+        return Snapshot(path, Chosen(part=part and part.strip("/"), warnings=(_FROM_CACHE,)))
 
     def _tell(self, line: str) -> None:
         logger.warning("%s: %s", self._named, line)
@@ -208,14 +212,9 @@ class _Hub:
             tools.enable_progress_bars()
 
 
-def _status(error: BaseException) -> Optional[int]:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
 def _is_passing(error: BaseException) -> bool:
     """Whether the Hub cannot be asked now, so that a copy in the cache may be used."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status >= 500 or status in _PASSING
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
@@ -225,7 +224,7 @@ def _is_passing(error: BaseException) -> bool:
 
 def _reason(error: BaseException, url: str, address: Address) -> str:
     """Returns in a few words why a repository could not be downloaded."""
-    kind, status = type(error).__name__, _status(error)
+    kind, status = type(error).__name__, status_of(error)
     if kind == "GatedRepoError":
         return "is gated: accept its terms on its page, and set HF_TOKEN to your token"
     if kind == "RepositoryNotFoundError":

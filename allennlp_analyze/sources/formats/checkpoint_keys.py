@@ -36,9 +36,13 @@ _IN_TRAINING = frozenset(
 )
 
 
+def _words(key: str) -> list[str]:
+    return words_of(key[:_MAX_KEY])
+
+
 def is_copy(key: str) -> bool:
     """Whether a model under this key is the average of the model beside it."""
-    return bool(_COPY & set(words_of(key[:_MAX_KEY])))
+    return bool(_COPY & set(_words(key)))
 
 
 def is_optimizer_key(key: str) -> bool:
@@ -46,7 +50,7 @@ def is_optimizer_key(key: str) -> bool:
 
     For formats where names of layers may stand beside it.
     """
-    words = words_of(key[:_MAX_KEY])
+    words = _words(key)
     return bool(words) and words[0] in _OPTIMIZERS and _OF_OPTIMIZERS.issuperset(words[1:])
 
 
@@ -58,7 +62,7 @@ def why_not_model(key: str, is_optimizer: bool, has_matrices: bool) -> Optional[
     """
     if is_optimizer:
         return OF_OPTIMIZER
-    words = words_of(key[:_MAX_KEY])
+    words = _words(key)
     if "random" in words and words[-1] in ("random", "state", "states"):
         return _GENERATOR
     for known, reason in _GROUPS:

@@ -77,7 +77,8 @@ def check_global(module: str, name: str) -> None:
 
 def check_attribute(name: str) -> None:
     """Raise `CheckpointError` for an attribute of a class that no plain member has."""
-    if not name.isidentifier() or name.startswith("_") or name in _FUNCTIONS | _MODULES:
+    is_plain = name.isidentifier() and not name.startswith("_")
+    if not is_plain or name in _FUNCTIONS or name in _MODULES:
         raise refusal("builtins", "getattr")
 
 

@@ -40,13 +40,13 @@ def scaled(tensor: StoredTensor, tensors: Tensors, config: Mapping[str, Any]) ->
     if leaf == "weight":
         names += _SCALES_OF_FLOATS if is_float else ("SCB", "scale")
     found = beside(tensors, module, *names)
+    stated = section(config)
     if not found:
-        stated = section(config) if is_float and len(tensor.shape) > 1 else {}
-        return Group(tensor.name, (), partial(_without_scales, names)) if stated else None
+        is_missing = is_float and len(tensor.shape) > 1 and stated
+        return Group(tensor.name, (), partial(_without_scales, names)) if is_missing else None
     used, scale = next(iter(found.items()))
     more = beside(tensors, module, f"{leaf}_zero_point", "weight_format")
     zero, layout = more.get(f"{leaf}_zero_point"), more.get("weight_format")
-    stated = section(config)
     if used == "SCB":
         return Group(tensor.name, (scale, *more.values()), partial(_scb, tensor, scale, layout))
     if tensor.dtype == "int8" and scale.dtype in (EXPONENTS, "uint8"):

@@ -205,6 +205,38 @@ def test_without_the_hub_the_copy_in_the_cache_is_used(server: HubServer, opener
     assert "503" in missing["error"]
 
 
+def test_without_the_hub_the_part_is_still_the_users(server: HubServer, opener: Opener) -> None:
+    index = {"_class_name": "P", "unet": ["d", "U"], "vae": ["d", "V"]}
+    files = {
+        "model_index.json": json.dumps(index).encode(),
+        "unet/diffusion_pytorch_model.safetensors": tensors(1, "u"),
+        "vae/diffusion_pytorch_model.safetensors": tensors(2, "v"),
+        "vae/config.json": CONFIG,
+    }
+    opened(server, opener, files, "org/kept")
+    server.status = 503
+    try:
+        folder = opener("hf://org/kept", part="vae")
+        file = opener("hf://org/kept", part="vae/diffusion_pytorch_model.safetensors")
+    finally:
+        server.status = 0
+    assert folder["names"] == file["names"] == ["v"]
+    assert folder["config"] == file["config"] == {"model_type": "bert"}
+
+
+def test_what_is_no_weights_file_on_disk_is_none_on_the_hub(
+    server: HubServer, opener: Opener
+) -> None:
+    """Parts of ZeRO, and the values of OpenVINO; other weights may stand beside an .xml."""
+    part = "zero_pp_rank_0_mp_rank_00_model_states.pt"
+    files = {part: b"never read", "net.xml": b"<net/>", "net.bin": b"never read"}
+    found, served = opened(server, opener, files, "org/parts")
+    assert "contains no weights file of a known format" in found["error"] and served == []
+    files = {"net.xml": b"<net/>", "net.safetensors": tensors(4)}
+    found, served = opened(server, opener, files, "org/beside")
+    assert (found["names"], served) == (["w"], ["net.safetensors"])
+
+
 def test_a_damaged_download_is_removed_from_the_cache(server: HubServer, opener: Opener) -> None:
     whole = tensors(3)
     damaged = {"model.safetensors": whole[:-100]}
