@@ -9,6 +9,7 @@ from typing import Optional
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits, default_directory
+from allennlp_analyze.engine.running import EngineLost
 from allennlp_analyze.errors import SourceError, UsageError
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.reports.json import plain
@@ -24,7 +25,6 @@ from allennlp_analyze.storage.files import check_directory
 from allennlp_analyze.storage.locks import LOCK
 from allennlp_analyze.text.redaction import redacted_in, redacted_url
 from allennlp_analyze.zoo.earlier import earlier_outcomes
-from allennlp_analyze.zoo.engine.processes import EngineLost
 from allennlp_analyze.zoo.manifest.entries import ZooEntry
 from allennlp_analyze.zoo.manifest.names import slugs
 from allennlp_analyze.zoo.manifest.options import Choices

@@ -10,6 +10,7 @@ from typing import Optional, TypeVar
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits
+from allennlp_analyze.engine.running import EngineLost
 from allennlp_analyze.errors import Advice, OptionError, OutputError
 from allennlp_analyze.options.choices import check_fields, default
 from allennlp_analyze.options.figures import figure_format
@@ -20,9 +21,6 @@ from allennlp_analyze.storage.locks import LOCK
 from allennlp_analyze.text.redaction import redacted_url
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.earlier import earlier_outcomes
-from allennlp_analyze.zoo.engine.processes import (
-    EngineLost,
-)
 from allennlp_analyze.zoo.manifest.reading import (
     Choices,
     Manifest,

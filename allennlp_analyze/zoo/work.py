@@ -9,21 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
+from allennlp_analyze.engine.dask import Dask
+from allennlp_analyze.engine.processes import Processes
+from allennlp_analyze.engine.running import Engine, WorkerDied, completed
 from allennlp_analyze.errors import Advice, AnalyzeError, Message
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.storage.files import make_directory, write_text
 from allennlp_analyze.storage.locks import only_run
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.progress import progress_bar
-from allennlp_analyze.zoo.engine.dask import Dask
-from allennlp_analyze.zoo.engine.processes import (
-    Engine,
-    Processes,
-    WorkerDied,
-    completed,
-    estimated_bytes,
-)
 from allennlp_analyze.zoo.results import FAILED, ModelOutcome
+from allennlp_analyze.zoo.sizes import estimated_bytes
 from allennlp_analyze.zoo.unit import (
     Returned,
     Token,

@@ -6,43 +6,25 @@ import threading
 
 import pytest
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.engine.running import EngineUnusable
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.zoo.engine.dask import Dask
-from allennlp_analyze.zoo.engine.processes import EngineLost, WorkerDied, completed
 from allennlp_analyze.zoo.manifest.reading import Choices, ZooEntry
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receive
 from tests.support.commands import run_module
+from tests.support.dask_clusters import clusters
 from tests.support.http_server import File, HttpServer
 from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
-from tests.support.zoo_work import Task, square
 
 pytestmark = pytest.mark.newest_python
-distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 
 @pytest.fixture(scope="module")
 def shared_cluster():
     """For tests that leave the workers as they were, or anew."""
     yield from clusters()
-
-
-@pytest.fixture
-def cluster():
-    yield from clusters()
-
-
-def clusters():
-    """Two workers of one thread each; a task whose worker dies is tried once more."""
-    import dask
-
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as found:
-            yield found
 
 
 @pytest.fixture
@@ -93,28 +75,6 @@ def test_a_failing_model_is_recorded_where_it_was_analyzed(shared_cluster, model
     assert len(report.counted) == 7
 
 
-def test_an_item_that_kills_every_worker_is_given_up(shared_cluster):
-    engine = Dask(shared_cluster.scheduler_address)
-    tasks = [Task(value, dies=value == 1) for value in range(4)]
-    found = {}
-    for index, result in completed(square, tasks, [0] * 4, engine):
-        try:
-            found[index] = result()
-        except WorkerDied:
-            found[index] = "died"
-    assert found == {0: 0, 1: "died", 2: 4, 3: 9}
-
-
-def test_a_scheduler_that_goes_away_ends_the_run(cluster):
-    engine = Dask(cluster.scheduler_address)
-    threading.Timer(2.0, cluster.close).start()
-    with pytest.raises(EngineLost):
-        for _ in completed(
-            square, [Task(value, seconds=30) for value in range(4)], [0] * 4, engine
-        ):
-            pass
-
-
 def test_archives_by_url_are_read_by_the_workers(models, tmp_path, monkeypatch):
     """One of them is not there: only it fails."""
     monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache"))
@@ -136,8 +96,8 @@ def test_archives_by_url_are_read_by_the_workers(models, tmp_path, monkeypatch):
 
 
 def test_without_a_scheduler_the_error_names_the_address(models, tmp_path, monkeypatch):
-    monkeypatch.setattr("allennlp_analyze.zoo.engine.dask.CONNECT_SECONDS", 1.0)
-    with pytest.raises(SourceError, match="tcp://127.0.0.1:9: no Dask scheduler answers there"):
+    monkeypatch.setattr("allennlp_analyze.engine.dask.CONNECT_SECONDS", 1.0)
+    with pytest.raises(EngineUnusable, match="tcp://127.0.0.1:9: no Dask scheduler answers there"):
         run_zoo(ZooRequest(str(models), tmp_path / "zoo", dask="tcp://127.0.0.1:9"), Settings())
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from allennlp_analyze._version import VERSION
-from allennlp_analyze.errors import OptionError, SourceError
+from allennlp_analyze.engine.running import EngineLost, EngineUnusable
+from allennlp_analyze.errors import OptionError
 from allennlp_analyze.text.lines import one_line
 from allennlp_analyze.text.redaction import redacted_url
 
@@ -22,9 +23,12 @@ PACKAGE = "allennlp_analyze"
 # Seconds to wait for the scheduler to answer, and for a first worker to join.
 CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 60.0
+MOST_OF_REASON = 200
 # Items to submit per worker thread, so that no thread waits for us.
 AHEAD = 2
 ASK_SECONDS = 5.0
+# Seconds without any worker, or without an answer of the scheduler, after which a run ends.
+NO_WORKER_SECONDS = 120.0
 
 
 class Dask:
@@ -36,6 +40,7 @@ class Dask:
     """
 
     room: Optional[int] = None
+    patience: Optional[float] = ASK_SECONDS
 
     def __init__(self, address: str) -> None:
         try:
@@ -50,20 +55,37 @@ class Dask:
         self._client: Optional[Client] = None
         self._threads = 0
         self._asked = 0.0
+        self._seen = 0.0
 
     def slots(self) -> int:
-        """Some more than the current number of threads of all workers."""
-        assert self._client is not None
-        if time.monotonic() - self._asked > ASK_SECONDS:
-            self._threads = sum(self._client.nthreads().values())
+        """Some more than the current number of threads of all workers.
+
+        Raises `EngineLost` if the scheduler does not answer, or has had no worker for long.
+        """
+        now = time.monotonic()
+        if now - self._asked > ASK_SECONDS:
+            self._threads = self._asked_threads()
             self._asked = time.monotonic()
+            self._seen = self._asked if self._threads else self._seen
+            if self._asked - self._seen > NO_WORKER_SECONDS:
+                raise EngineLost(f"{self._named}: the Dask scheduler has no workers any more")
         return AHEAD * max(self._threads, 1)
+
+    def _asked_threads(self) -> int:
+        assert self._client is not None
+        try:
+            return sum(self._client.nthreads().values())
+        except Exception as error:  # of distributed, or of the network, or a client that is closing
+            raise EngineLost(
+                f"{self._named}: the Dask scheduler is gone ({reason(error)})"
+            ) from None
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
         with self._connected() as client:
             self._client = client
             self._check_workers(client)
+            self._seen = time.monotonic()
             executor = _Workers(client)
             try:
                 yield executor
@@ -83,8 +105,8 @@ class Dask:
             get_backend(parse_address(self._address)[0])
             return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise SourceError(
-                f"{self._named}: no Dask scheduler answers there ({one_line(error, 200)})"
+            raise EngineUnusable(
+                f"{self._named}: no Dask scheduler answers there ({reason(error)})"
             ) from None
 
     def _check_workers(self, client: "Client") -> None:
@@ -92,17 +114,24 @@ class Dask:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
             versions = client.run(importlib.metadata.version, PACKAGE)
         except importlib.metadata.PackageNotFoundError:
-            raise SourceError(
+            raise EngineUnusable(
                 f"{self._named}: {PACKAGE} is missing on the Dask workers; install it there"
             ) from None
         except TimeoutError:
-            raise SourceError(f"{self._named}: no worker has joined the Dask scheduler") from None
+            raise EngineUnusable(
+                f"{self._named}: no worker has joined the Dask scheduler"
+            ) from None
         others = sorted({version for version in versions.values() if version != VERSION})
         if others:
-            raise SourceError(
+            raise EngineUnusable(
                 f"{self._named}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"
                 " install the same version everywhere"
             )
+
+
+def reason(error: BaseException) -> str:
+    """Returns the text of an error of Dask as part of a line."""
+    return one_line(error, MOST_OF_REASON) or type(error).__name__
 
 
 class _Workers(Executor):

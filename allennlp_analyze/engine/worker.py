@@ -1,4 +1,4 @@
-"""A worker process of a zoo: its setup before numpy is imported, and its end."""
+"""A worker process: its setup before numpy is imported, and its end."""
 
 import contextlib
 import os

@@ -5,20 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from allennlp_analyze.engine.processes import Processes
+from allennlp_analyze.engine.running import WorkerDied, completed
 from allennlp_analyze.linalg.machine import Machine, available_memory, this_machine, use_share
-from allennlp_analyze.settings import Settings
-from allennlp_analyze.zoo.engine.processes import Processes, WorkerDied, completed, estimated_bytes
 from tests.support.commands import ROOT
-from tests.support.zoo_work import Task, linger, square
+from tests.support.engine_work import Task, linger, square
 
 pytestmark = pytest.mark.newest_python
 
@@ -116,10 +112,11 @@ def run_script(path, text, *arguments):
 
 
 SHARES = """
-from tests.support.zoo_work import Task, surroundings
+from tests.support.engine_work import Task, surroundings
 if __name__ == "__main__":
     import json
-    from allennlp_analyze.zoo.engine.processes import Processes, completed
+    from allennlp_analyze.engine.processes import Processes
+    from allennlp_analyze.engine.running import completed
     found = completed(surroundings, [Task(0)], [0], Processes(64))
     print(json.dumps([result() for _, result in found]))
 """
@@ -185,10 +182,11 @@ def is_alive(process):
 
 
 LINGERS = """
-from tests.support.zoo_work import Task, linger
+from tests.support.engine_work import Task, linger
 if __name__ == "__main__":
     import pathlib, sys
-    from allennlp_analyze.zoo.engine.processes import Processes, completed
+    from allennlp_analyze.engine.processes import Processes
+    from allennlp_analyze.engine.running import completed
     tasks = [Task(0, notes=pathlib.Path(sys.argv[1]))]
     list(completed(linger, tasks, [0], Processes(1)))
 """
@@ -210,28 +208,3 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-@given(st.integers(0, 2**40), st.integers(1, 2**16))
-def test_the_estimate_covers_the_file_and_a_square_matrix(size, max_dim):
-    """4 M^2 bytes of float32 become 16 M^2 in float64, twice 8: unless M is too large."""
-    estimated = estimate(size, max_dim)
-    assert estimated >= size + min(16 * (size // 4), 16 * max_dim**2) * (size // 4 > 0) // 4
-    assert estimated <= 2**30 + size + 16 * max_dim**2
-
-
-def estimate(size, max_dim):
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.tar.gz"
-        with path.open("wb") as file:
-            file.truncate(size)
-        return estimated_bytes(str(path), Settings(max_dim=max_dim))
-
-
-def test_the_estimate_of_a_directory_is_that_of_its_weights(tmp_path):
-    (tmp_path / "weights.th").write_bytes(bytes(1000))
-    (tmp_path / "training_state.log").write_bytes(bytes(10**6))
-    alone = estimated_bytes(str(tmp_path / "weights.th"), Settings())
-    assert estimated_bytes(str(tmp_path), Settings()) == alone
-    nothing = estimated_bytes(str(tmp_path / "missing"), Settings())
-    assert nothing < alone < estimated_bytes("https://host/model.tar.gz", Settings())

@@ -1,1 +1,0 @@
-"""Runs the analyses of a zoo in local processes or on a Dask cluster."""
