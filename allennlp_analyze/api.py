@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Model = Union[str, os.PathLike[str], Mapping[str, Any], torch.nn.Module]
 
-_OF_FILES = (Section.WEIGHTS, Section.LIMITS, Section.BUILDING)
+_OF_FILES = (Section.WEIGHTS, Section.LIMITS, Section.BUILDING, Section.WORKERS)
 ACCEPTED = "a path or URL, a mapping of names to tensors (torch or numpy), or a torch.nn.Module"
 
 
@@ -64,6 +64,7 @@ def analyze(
     include_packages: Union[str, Sequence[str]] = Building.include_packages,
     quiet: bool = True,
     reference: Union[str, "os.PathLike[str]", None] = None,
+    dask: Optional[str] = None,
 ) -> Report:
     """Measure every weight matrix of `model`. Writes no files and does not change the model.
 
@@ -78,7 +79,8 @@ def analyze(
     are set beside its weights. The keywords from `weights_file` to `include_packages` say how to
     read a path or URL, and are an error for other models, but for `key`, which picks one of several
     state dicts of a mapping, too. `reference` names published numbers, or a file of them, to
-    compare with. Without `quiet`, a terminal shows the progress.
+    compare with. Without `quiet`, a terminal shows the progress. The workers of the Dask scheduler
+    at the address `dask` measure the model, if it is a path or URL that they can read, too.
 
     Raises `UsageError` for an invalid model or option, and `SourceError` if the model cannot be
     read or contains no weight matrix.
@@ -115,8 +117,9 @@ def _analyze(model: "Model", **choices: Any) -> Report:
             report = beside_reference(report, published)
     else:
         reading, building = laid_over(Reading(path), choices), laid_over(Building(), choices)
+        dask: Optional[str] = checked("dask", choices["dask"])
         report = analyze_archive(
-            reading, settings, building, reference=reference, base=base, quiet=quiet
+            reading, settings, building, reference=reference, base=base, dask=dask, quiet=quiet
         )
     return Report.of(report)
 

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Callable, Optional, TypeVar
 
@@ -65,6 +66,13 @@ class Measured:
     fits_seconds: float
 
 
+# Measures matrices on other machines, all but those whose indices are done: yields each index with
+# what was measured, in any order.
+Elsewhere = Callable[
+    [Sequence[WeightMatrix], Collection[int]], Generator[tuple[int, Measured], None, None]
+]
+
+
 def select(matrices: Iterable[Matrix], settings: Settings) -> list[Matrix]:
     """Returns the matrices that `settings.kinds` and `settings.layers` select.
 
@@ -94,13 +102,14 @@ def analyze(
     solver: GramSolver = gram_spectrum,
     on_outcome: Optional[Callable[[int, LayerOutcome], None]] = None,
     finished: Optional[Mapping[int, LayerOutcome]] = None,
+    elsewhere: Optional[Elsewhere] = None,
 ) -> Analysis:
     """Measure each matrix; one that cannot be measured (NaN, too large) is skipped with its reason.
 
     `solver` computes the eigenvalues of a Gram matrix (see `gram`). `on_outcome` is called after
     each matrix with its index and outcome. `finished` are outcomes of an earlier run by index,
     which are used unchanged. Up to `settings.jobs` matrices are measured at the same time; the
-    results do not depend on that number.
+    results do not depend on that number, nor on whether they are measured `elsewhere`.
     """
     started = time.perf_counter()
     measured = {index: Measured(outcome, 0.0, 0.0) for index, outcome in (finished or {}).items()}
@@ -110,10 +119,13 @@ def analyze(
     def work(index: int) -> Measured:
         return measure(matrices[index], settings, solver)
 
-    for index, one in in_parallel(work, shapes, jobs, done=frozenset(measured)):
-        measured[index] = one
-        if on_outcome is not None:
-            on_outcome(index, one.outcome)
+    done = frozenset(measured)
+    results = elsewhere(matrices, done) if elsewhere else in_parallel(work, shapes, jobs, done=done)
+    with closing(results):
+        for index, one in results:
+            measured[index] = one
+            if on_outcome is not None:
+                on_outcome(index, one.outcome)
     in_order = [measured[index] for index in range(len(matrices))]
     spectra = math.fsum(one.spectrum_seconds for one in in_order)
     fits = math.fsum(one.fits_seconds for one in in_order)
@@ -127,7 +139,9 @@ def analyze(
     )
 
 
-def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Measured:
+def measure(
+    matrix: WeightMatrix, settings: Settings, solver: GramSolver = gram_spectrum
+) -> Measured:
     """Measure one matrix, as `analyze` does."""
     started = time.perf_counter()
     try:

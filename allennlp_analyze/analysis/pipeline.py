@@ -1,11 +1,9 @@
 """Runs the analysis of one archive: opens it, finds and measures its matrices, writes reports."""
 
 import contextlib
-import hashlib
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -16,8 +14,11 @@ from allennlp_analyze.analysis.attention import attention_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
+from allennlp_analyze.analysis.cluster import Cluster
+from allennlp_analyze.analysis.facts import run_facts
 from allennlp_analyze.analysis.journal import Journal, open_journal
-from allennlp_analyze.analysis.measure import Analysis, analyze, select
+from allennlp_analyze.analysis.measure import Analysis, Elsewhere, analyze
+from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.summary import other_findings, summarize
 from allennlp_analyze.analysis.uncertain import notes_on_alpha
@@ -25,27 +26,22 @@ from allennlp_analyze.analysis.writing import (
     Outcome,
     check_output,
     refuse_report,
+    stopped,
     what_is_kept,
     write_reports,
 )
+from allennlp_analyze.engine.running import EngineLost, EngineUnusable
 from allennlp_analyze.errors import CheckpointError, SourceError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
-from allennlp_analyze.linalg.machine import this_machine
-from allennlp_analyze.matrices.adapters import find_adapters
-from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
-from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.matrices.vectors import with_invalid_vectors
-from allennlp_analyze.options.choices import material
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.results.files import FileState
 from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.states import first_write, state_of
 from allennlp_analyze.text.lists import enumerated
@@ -63,6 +59,7 @@ def run(
     *,
     reference: Optional[str] = None,
     base: Optional[str] = None,
+    dask: Optional[str] = None,
     quiet: bool = True,
     startup: float = 0.0,
     on_written: Optional[Callable[[ModelReport], None]] = None,
@@ -94,6 +91,7 @@ def run(
                 building,
                 reference=reference,
                 base=base,
+                dask=dask,
                 quiet=quiet,
                 startup=startup,
                 keep_journal=keep_journal,
@@ -101,11 +99,11 @@ def run(
             outcome = write_reports(report, writing, quiet)
             if on_written is not None:
                 on_written(outcome.report)
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, EngineLost, EngineUnusable) as stop:
             kept = sum(len(journal.finished) for journal in journals)
             if not kept:
                 raise
-            raise type(interrupt)(what_is_kept(writing.directory, kept)) from None
+            raise stopped(stop, what_is_kept(writing.directory, kept)) from None
         for journal in journals:
             journal.remove()
     return outcome
@@ -118,6 +116,7 @@ def analyze_archive(
     *,
     reference: Optional[str] = None,
     base: Union[str, Source, None] = None,
+    dask: Optional[str] = None,
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
@@ -126,19 +125,21 @@ def analyze_archive(
 
     `reference` is the argument of `read_reference` for the numbers to compare with; it is read
     first. `base` is the path or URL of the model that training started from, or that model opened.
+    The matrices are measured on the cluster of the scheduler `dask`, if it is given.
     `startup` is the number of seconds that a command had taken before. Without `quiet`, a
     terminal shows the progress. `keep_journal` opens the journal of this run; its outcomes are used
     unchanged, and new ones are added to it.
     """
     started = time.perf_counter()
     building = building or Building()
+    cluster = None if dask is None else Cluster(dask, reading, settings)
     beside_files = () if reference is None else (state_of(Path(reference).expanduser()),)
     beside = None if reference is None else read_reference(reference)
     with contextlib.ExitStack() as stack:
         start: Optional[Source] = base if isinstance(base, Source) else None
         if isinstance(base, str):
-            start = stack.enter_context(_opened(Reading(base, limits=reading.limits), quiet))
-        source = stack.enter_context(_opened(reading, quiet))
+            start = stack.enter_context(opened(Reading(base, limits=reading.limits), quiet))
+        source = stack.enter_context(opened(reading, quiet))
         modules, notes = _modules(source, building)
         report = analyze_source(
             replace(source, warnings=(*source.warnings, *notes)),
@@ -146,6 +147,7 @@ def analyze_archive(
             settings,
             quiet=quiet,
             base=start,
+            cluster=cluster,
             startup=startup,
             keep_journal=keep_journal,
             started=started,
@@ -166,25 +168,13 @@ def analyze_archive(
     return report if beside is None else beside_reference(report, beside)
 
 
-def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[Source]:
-    return open_source(
-        reading.archive,
-        reading.weights_file,
-        quiet=quiet,
-        max_unpacked_size=reading.limits.max_unpacked_size,
-        timeout=reading.limits.timeout,
-        sha256=reading.sha256,
-        part=reading.part,
-        key=reading.key,
-    )
-
-
 def analyze_source(
     source: Source,
     modules: Optional[ModuleTable],
     settings: Settings,
     *,
     base: Optional[Source] = None,
+    cluster: Optional[Cluster] = None,
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
@@ -192,28 +182,26 @@ def analyze_source(
 ) -> ModelReport:
     """Analyze an opened source; `modules` is None if only the weights are known.
 
-    The keywords are those of `analyze_archive`, with `base` opened; `started` is the time when
-    reading began (None: now).
+    The keywords are those of `analyze_archive`, with `base` opened; `cluster` measures the
+    matrices; `started` is the time when reading began (None: now).
     """
     started = time.perf_counter() if started is None else started
     notes = list(source.warnings)
-    found_adapters = find_adapters(source)
-    matrices, skipped = find_matrices(
-        source, modules, settings.split_gates, found_adapters, settings.split_heads
-    )
-    matrices = with_surroundings(source, matrices)
-    chosen = select(matrices, settings)
+    matrices = matrices_of(source, modules, settings)
+    chosen, found_adapters = matrices.chosen, matrices.adapters
     if not found_adapters:
-        refuse_nothing(source.archive, matrices, chosen, skipped)
+        refuse_nothing(source.archive, matrices.every, chosen, matrices.skipped)
     read = time.perf_counter() - started
     solver: GramSolver = gram_spectrum
     if settings.cuda_device >= 0:
         solver = cuda_spectrum(settings.cuda_device, notes.append)
-    journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
+    journal = keep_journal(run_facts(source, chosen, settings)) if keep_journal else None
     try:
-        found = _measured(chosen, settings, solver, journal, quiet)
+        on_workers = cluster.measuring(source, modules, chosen, settings) if cluster else None
+        found = _measured(chosen, settings, solver, journal, quiet, on_workers)
     except CheckpointError as error:
         raise CheckpointError(f"{source.archive}: {error.text}", *error.advice) from None
+    notes.extend(on_workers.notes() if on_workers else ())
     notes.extend(_refused(source.archive, found, settings.max_dim))
     layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)
@@ -221,7 +209,7 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
-    left_out = (*with_invalid_vectors(source, skipped), *found.skipped, *not_measured)
+    left_out = (*with_invalid_vectors(source, matrices.skipped), *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
@@ -247,6 +235,7 @@ def _measured(
     solver: GramSolver,
     journal: Optional[Journal],
     quiet: bool,
+    elsewhere: Optional[Elsewhere],
 ) -> Analysis:
     """Measure the matrices that are not in `journal`, and add them to it."""
     finished = dict(journal.finished) if journal else {}
@@ -258,37 +247,13 @@ def _measured(
                 journal.add(index, outcome)
             bar.advance()
 
-        return analyze(chosen, settings, solver, on_outcome, finished)
+        return analyze(chosen, settings, solver, on_outcome, finished, elsewhere)
 
 
 def _settings_of_report(settings: Settings, base: Optional[Source]) -> dict[str, Any]:
     started_from = None if base is None else base.archive
     unread = {"base": started_from, "weights_file": None, "part": None, "key": None}
     return {**plain(settings), **unread, **plain(Building())}
-
-
-def _run_facts(
-    source: Source, chosen: Sequence[WeightMatrix], settings: Settings
-) -> dict[str, object]:
-    """Returns everything that the outcomes depend on, to the last bit.
-
-    Only a run with the same facts may resume from the journal.
-    """
-    # The digest covers the file; everything beside it counts by its state.
-    states = [asdict(x) for x in source.files if not (source.sha256 and _is_given(source, x))]
-    described = "\n".join(map(repr, chosen)).encode("utf-8", "backslashreplace")
-    return {
-        "tool": asdict(tool_info()),
-        "weights": [source.sha256, source.weights_file, source.key, states],
-        "matrices": hashlib.sha256(described).hexdigest(),
-        "settings": material(settings),
-        "machine": asdict(this_machine()),
-    }
-
-
-def _is_given(source: Source, state: FileState) -> bool:
-    """Whether `state` is that of the file that was named, whose digest is `source.sha256`."""
-    return state.path == os.path.abspath(source.resolved)
 
 
 def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable], tuple[str, ...]]:

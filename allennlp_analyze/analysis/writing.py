@@ -9,7 +9,7 @@ from pathlib import Path
 
 from allennlp_analyze.analysis.journal import JOURNAL, finished_layers, only_writer
 from allennlp_analyze.analysis.request import Writing
-from allennlp_analyze.errors import Advice, Message, OutputError
+from allennlp_analyze.errors import Advice, AnalyzeError, Message, OutputError
 from allennlp_analyze.reports.annotations import JUNIT
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.reports.figures.plots import FIGURES_PER_MODEL, write_plots
@@ -71,6 +71,13 @@ def what_is_kept(directory: Path, matrices: int) -> Message:
         f"{kept} done and kept in {directory}",
         (Advice("resume", "run the same command with {} to continue", switch=True),),
     )
+
+
+def stopped(stop: BaseException, kept: Message) -> BaseException:
+    """Returns the error or interrupt that ended a run, with what it has kept."""
+    if isinstance(stop, AnalyzeError):
+        return type(stop)(f"{stop.text}; {kept.text}", *stop.advice, *kept.advice)
+    return type(stop)(kept)
 
 
 def write_alone(report: ModelReport, writing: Writing) -> Outcome:

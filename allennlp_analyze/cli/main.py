@@ -76,6 +76,7 @@ def _analyze(args: argparse.Namespace) -> int:
         laid_over(Building(), choices),
         reference=choices.get("reference"),
         base=choices.get("base"),
+        dask=choices.get("dask"),
         quiet=args.quiet,
         startup=process_seconds(),
     )

@@ -23,6 +23,7 @@ ANALYZE_GROUPS: Groups = (
     ("output", (Section.OUTPUT,)),
     ("as a check", (Section.CHECK,)),
     ("what to analyze, and how", (Section.SELECTION, Section.MEASURING, Section.MACHINE)),
+    ("where to run", (Section.WORKERS,)),
     ("building the modules", (Section.BUILDING,)),
 )
 # argparse's words before what it does not know.

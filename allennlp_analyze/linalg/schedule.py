@@ -5,7 +5,7 @@ the last bit: sums in another order would round differently.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -49,7 +49,7 @@ def in_parallel(
     jobs: int,
     machine: Optional[Machine] = None,
     done: Collection[int] = (),
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Yield each index of `shapes` with `work(index)` as soon as it is done, in any order.
 
     Up to `jobs` run at the same time in threads, on one core each: numpy releases the GIL while it

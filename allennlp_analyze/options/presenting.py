@@ -227,9 +227,11 @@ PRESENTING: tuple[Option, ...] = (
         "dask",
         Values(values.text_of, "an address"),
         Section.WORKERS,
-        (Place.ZOO,),
-        "analyze on the Dask cluster with this scheduler, such as tcp://host:8786",
+        (Place.ANALYZE, Place.ZOO, Place.LIBRARY),
+        "analyze on the Dask cluster with this scheduler, such as tcp://host:8786; its workers"
+        " must see the same paths",
         metavar="ADDRESS",
+        material=False,
     ),
     switch(
         "watch",

@@ -50,6 +50,7 @@ def open_source(
     sha256: Optional[str] = None,
     part: Optional[str] = None,
     key: Optional[str] = None,
+    digest: Optional[str] = None,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
@@ -57,7 +58,8 @@ def open_source(
     path of one model below the directory `archive`. `timeout` is the number of seconds without data
     after which an HTTP download fails. `sha256` is the expected digest of the file `archive`; it is
     checked before anything in the file is read. `key` picks one state dict of a weights file that
-    has several. Temporary files are removed on exit.
+    has several. `digest` is that of a weights file if it is known already; it is not computed
+    again. Temporary files are removed on exit.
 
     Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
     `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
@@ -81,7 +83,15 @@ def open_source(
         check_sha256(path, archive, sha256)
     with workspace() as directory:
         opening = _Opening(
-            archive, directory, weights_file, fetched.chosen, quiet, max_unpacked_size, timeout, key
+            archive,
+            directory,
+            weights_file,
+            fetched.chosen,
+            quiet,
+            max_unpacked_size,
+            timeout,
+            key,
+            digest,
         )
         try:
             source = dequantized(opening.open(path))
@@ -105,8 +115,10 @@ class _Opening:
         max_unpacked_size: int,
         timeout: float,
         key: Optional[str],
+        digest: Optional[str],
     ) -> None:
         self._key = key
+        self._digest = digest
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
@@ -174,7 +186,7 @@ class _Opening:
         return Source(
             archive=self._archive,
             resolved=str(path),
-            sha256=sha256_of(path),
+            sha256=self._digest or sha256_of(path),
             weights_file=str(path),
             tensors=weights.tensors,
             config={**weights.config, **({} if is_alone else _settings(path.with_name(CONFIG)))},

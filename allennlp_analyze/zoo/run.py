@@ -1,12 +1,11 @@
 """Runs a zoo: analyzes each model as its own unit, in parallel and resumable, and reports all."""
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Optional, TypeVar
+from typing import Optional
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.request import Building, Limits
@@ -18,6 +17,7 @@ from allennlp_analyze.reports.json import plain
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.files import check_directory
 from allennlp_analyze.storage.locks import LOCK
+from allennlp_analyze.storage.paths import absolute
 from allennlp_analyze.text.redaction import redacted_url
 from allennlp_analyze.zoo.claims import zoo_claims
 from allennlp_analyze.zoo.earlier import earlier_outcomes
@@ -153,22 +153,12 @@ def _anywhere(entry: ZooEntry, choices: Choices, cluster: bool) -> tuple[ZooEntr
     if not cluster:
         return entry, choices
     settings = replace(choices.settings, jobs=choices.settings.jobs or 1)
-    return replace(entry, archive=_absolute(entry.archive)), replace(
+    return replace(entry, archive=absolute(entry.archive)), replace(
         choices,
         settings=settings,
-        weights_file=_absolute(choices.weights_file),
-        reference=_absolute(choices.reference),
+        weights_file=absolute(choices.weights_file),
+        reference=absolute(choices.reference),
     )
-
-
-Text = TypeVar("Text", str, Optional[str])
-
-
-def _absolute(path: Text) -> Text:
-    """Returns the absolute path of an existing file; other text may be a URL or a name."""
-    if path is None or not os.path.exists(os.path.expanduser(path)):
-        return path
-    return os.path.abspath(os.path.expanduser(path))
 
 
 def _check_output(root: Path, zoo: ZooRequest) -> None:

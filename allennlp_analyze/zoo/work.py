@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
+from allennlp_analyze.analysis.writing import stopped as with_kept
 from allennlp_analyze.engine.dask import Dask
 from allennlp_analyze.engine.processes import Processes
 from allennlp_analyze.engine.running import Engine, WorkerDied, completed
-from allennlp_analyze.errors import Advice, AnalyzeError, Message
+from allennlp_analyze.errors import Advice, Message
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.storage.files import make_directory, write_text
 from allennlp_analyze.storage.locks import only_run
@@ -107,7 +108,4 @@ def stopped(
     `again` says it if the same command continues by itself.
     """
     kept = f"{done} of {count(of, what)} are done and kept in {root}{again}"
-    advice = () if again else (RESUME,)
-    if isinstance(stop, AnalyzeError):
-        return type(stop)(f"{stop.text}; {kept}", *stop.advice, *advice)
-    return type(stop)(Message(kept, advice))
+    return with_kept(stop, Message(kept, () if again else (RESUME,)))
