@@ -24,11 +24,14 @@ from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.paths import absolute
+from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lines import one_line
 
 # Small matrices are one task up to these limits: sending a task takes some milliseconds.
 TASK_SECONDS = 0.5
 TASK_BYTES = 32 * 2**20
+# The eigenvalues of a large matrix have the same bits with one thread and with two, not with more.
+MOST_THREADS = 2
 # Assumed bytes of an entry in the file.
 ENTRY_BYTES = 4
 # Seconds that even the smallest matrix takes.
@@ -76,27 +79,25 @@ class Cluster:
 
 
 class OnWorkers:
-    """An `Elsewhere`: measures matrices on the workers of `engine`.
+    """An `Elsewhere`: measures matrices on the workers of `engine`, with the bits of a run here.
 
-    A matrix gets as many BLAS threads there as it would get here, so the bits are the same.
+    `notes` say where that is not so.
     """
 
     def __init__(self, engine: Engine, model: Model) -> None:
         self._engine = engine
         self._model = model
         self._computed_by: set[str] = set()
+        self._shapes: list[Shape] = []
 
     def __call__(
         self, matrices: Sequence[WeightMatrix], done: Collection[int]
     ) -> Generator[tuple[int, Measured], None, None]:
         settings = self._model.settings
-        todo = []
-        for index in (index for index in range(len(matrices)) if index not in done):
-            if min(matrices[index].shape) > settings.max_dim:
-                yield index, measure(matrices[index], settings)  # the reason for skipping it
-            else:
-                todo.append(index)
+        left = [index for index in range(len(matrices)) if index not in done]
+        todo = [index for index in left if min(matrices[index].shape) <= settings.max_dim]
         shapes = [matrix.shape for matrix in matrices]
+        self._shapes = [shapes[index] for index in todo]
         together = not (settings.uncertainty or settings.compare_distributions)
         tasks = [
             Task(self._model, group, threads) for group, threads in grouped(shapes, todo, together)
@@ -109,6 +110,8 @@ class OnWorkers:
         for task in died:
             (index,) = task.indices
             yield index, Measured(_given_up(matrices[index]), 0.0, 0.0)
+        for index in sorted(set(left) - set(todo)):
+            yield index, measure(matrices[index], settings)  # the reason why it is not measured
 
     def _measured(
         self, tasks: Sequence[Task], shapes: Sequence[Shape]
@@ -133,7 +136,15 @@ class OnWorkers:
 
     def notes(self) -> Iterator[str]:
         """Yields what a reader of the report must know of the workers."""
-        here = computed_by()
+        here, threads = computed_by(), blas_threads()
+        if self._shapes and threads > MOST_THREADS:
+            all_cores, _ = largest_first(self._shapes, this_machine())
+            if all_cores:
+                yield (
+                    f"measured with one thread each on the workers, but with {threads} in a run"
+                    f" here: {count(len(all_cores), 'large matrix', 'large matrices')}; the last"
+                    " digits may differ"
+                )
         for other in sorted(self._computed_by - {here}):
             yield f"measured on workers with {other}, here is {here}: the last digits may differ"
 
@@ -144,10 +155,11 @@ def grouped(
     """Yields the indices of each task, the costliest first, with its number of BLAS threads.
 
     Small matrices go `together`, up to TASK_SECONDS and TASK_BYTES. A matrix that a run on this
-    machine measures with all cores has as many threads, others have one.
+    machine measures with all cores has as many threads up to MOST_THREADS, others have one.
     """
     with_all_cores, with_one = largest_first(shapes, this_machine())
-    yield from (((index,), blas_threads()) for index in with_all_cores if index in todo)
+    threads = blas_threads() if blas_threads() <= MOST_THREADS else 1
+    yield from (((index,), threads) for index in with_all_cores if index in todo)
     group: list[int] = []
     cost, size = 0.0, 0
     for index in (index for index in with_one if index in todo):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Optional
 
 from allennlp_analyze._version import VERSION
@@ -18,6 +19,7 @@ from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.engine.running import EngineUnusable
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.linalg.backend import BlasThreads, backend
+from allennlp_analyze.linalg.gram import gram_spectrum, serial_gram_spectrum
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable
 from allennlp_analyze.settings import Settings
@@ -66,15 +68,17 @@ def measure_task(task: Task) -> Done:
     Raises `EngineUnusable` if this worker does not have the same package and see the same model;
     the text names its host.
     """
+    # Several threads on a machine that is busy with other tasks would take many times as long.
+    solver = gram_spectrum if task.threads == 1 else serial_gram_spectrum
     with _models.using(task.model) as chosen, _threads.limited_to(task.threads):
-        found = [(i, measure(chosen[i], task.model.settings)) for i in task.indices]
+        found = [(i, measure(chosen[i], task.model.settings, solver)) for i in task.indices]
     return Done(tuple(found), computed_by())
 
 
 def computed_by() -> str:
     """Returns what the last bits of a result depend on: libraries, and their processor."""
-    tool = tool_info()
-    return f"Python {tool.python}, numpy {tool.numpy}, powerlaw {tool.powerlaw}, {backend()}"
+    tool, scipy = tool_info(), metadata.version("scipy")
+    return f"numpy {tool.numpy}, scipy {scipy}, powerlaw {tool.powerlaw}, {backend()}"
 
 
 class _Opened:

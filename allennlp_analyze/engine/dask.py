@@ -1,7 +1,7 @@
 """The engine on a Dask cluster, whose workers may join, leave and die at any time."""
 
-import importlib.metadata
 import logging
+import pkgutil
 import time
 import weakref
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distributed import Future as Remote
 
 PACKAGE = "allennlp_analyze"
+OWN_VERSION = f"{PACKAGE}._version:VERSION"
 # Seconds to wait for the scheduler to answer, and for a first worker to join.
 CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 60.0
@@ -98,8 +99,11 @@ class Dask:
         from distributed.comm.addressing import parse_address
         from distributed.comm.registry import get_backend
 
-        # distributed logs its own text for errors that become one line here.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        # distributed logs its own text for errors that become one line here, in loggers that have
+        # their own levels.
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] == "distributed":
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             # A client that never knew its scheme prints a traceback when Python ends.
             get_backend(parse_address(self._address)[0])
@@ -109,19 +113,25 @@ class Dask:
                 f"{self._named}: no Dask scheduler answers there ({reason(error)})"
             ) from None
 
+    def _gone(self, error: Exception) -> EngineLost:
+        return EngineLost(f"{self._named}: the Dask scheduler is gone ({reason(error)})")
+
     def _check_workers(self, client: "Client") -> None:
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
-            versions = client.run(importlib.metadata.version, PACKAGE)
-        except importlib.metadata.PackageNotFoundError:
+            # A function of Python itself: one of this package could not even arrive without it.
+            found = client.run(pkgutil.resolve_name, OWN_VERSION, on_error="return").values()
+        except TimeoutError:
+            text = f"{self._named}: no worker has joined the Dask scheduler"
+            raise EngineUnusable(text) from None
+        except Exception as error:  # of distributed, or of the network
+            raise self._gone(error) from None
+        if any(isinstance(x, ImportError) for x in found):
             raise EngineUnusable(
                 f"{self._named}: {PACKAGE} is missing on the Dask workers; install it there"
-            ) from None
-        except TimeoutError:
-            raise EngineUnusable(
-                f"{self._named}: no worker has joined the Dask scheduler"
-            ) from None
-        others = sorted({version for version in versions.values() if version != VERSION})
+            )
+        # The error of a worker that has just died is none of the others.
+        others = sorted({x for x in found if isinstance(x, str) and x != VERSION})
         if others:
             raise EngineUnusable(
                 f"{self._named}: a Dask worker has {PACKAGE} {others[0]}, expected {VERSION};"

@@ -8,13 +8,11 @@ import threading
 from multiprocessing import parent_process
 from typing import Callable, TypeVar
 
-from allennlp_analyze.linalg.machine import Machine, use_share
+from allennlp_analyze.linalg.machine import BLAS_VARIABLES, Machine, use_share
 
 Result = TypeVar("Result")
 # The exit code that a shell reports for a process killed by SIGTERM.
 TERMINATED = 143
-# Environment variables that BLAS libraries read when they are loaded.
-THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
 
 _at_work = False
 
@@ -26,7 +24,7 @@ def start(share: Machine) -> None:
     removed its temporary files.
     """
     use_share(share)
-    for name in THREADS:
+    for name in BLAS_VARIABLES:
         os.environ[name] = str(share.cores)
     if "numpy" in sys.modules:  # the user's own script imported it
         from threadpoolctl import threadpool_limits

@@ -1,14 +1,21 @@
 """Computes the eigenvalues of the Gram matrix W^T W, summed in float64 over blocks of rows."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Callable, Optional
 
 import numpy as np
 
+from allennlp_analyze.linalg.backend import one_blas_thread
+from allennlp_analyze.linalg.machine import is_large
 from allennlp_analyze.linalg.openblas import Routine, call, find_routines, is_agreed
-from allennlp_analyze.linalg.tridiagonal import symmetric_eigenvalues
+from allennlp_analyze.linalg.tridiagonal import (
+    TWO_STAGES_FROM,
+    symmetric_eigenvalues,
+    two_stages,
+)
 from allennlp_analyze.sources.blocks import Entries
 
 # Rows of the upper triangle that numpy computes at once. This halves the work of the full square,
@@ -53,7 +60,22 @@ def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum
             add_gram(gram, rows)
     if not squares_are_safe(float(np.max(np.diagonal(gram)))):
         return None
-    return GramSpectrum(symmetric_eigenvalues(gram), math.fsum(totals), gram)
+    # In one stage, two threads would add in another order than one, and save less than they cost
+    # beside a large Gram matrix.
+    is_serial = is_large((entries.N, entries.M)) and entries.M < TWO_STAGES_FROM
+    with one_blas_thread() if is_serial else nullcontext():
+        eigenvalues = symmetric_eigenvalues(gram)
+    return GramSpectrum(eigenvalues, math.fsum(totals), gram)
+
+
+def serial_gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum]:
+    """`gram_spectrum` of a large matrix with one BLAS thread, and the bits of two.
+
+    Two threads of OpenBLAS divide no sum in a product, nor in the two stages (three do). Another
+    BLAS keeps its threads, since that is not known of it.
+    """
+    with one_blas_thread() if _blas_add_gram() and two_stages() else nullcontext():
+        return gram_spectrum(entries, scale)
 
 
 def squares_are_safe(largest_diagonal: float) -> bool:

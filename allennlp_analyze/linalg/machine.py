@@ -18,6 +18,14 @@ CONTAINER_LIMITS = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
 
+# Environment variables with the number of threads that BLAS libraries read when they are loaded.
+BLAS_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+
 
 def seconds(shape: tuple[int, int], cores: int = 1) -> float:
     """Estimated seconds for the spectrum of a matrix of `shape`."""

@@ -6,13 +6,12 @@ the last bit: sums in another order would round differently.
 
 import math
 from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Callable, Optional, TypeVar
 
+from allennlp_analyze.linalg.backend import one_blas_thread
 from allennlp_analyze.linalg.machine import Machine, is_large, memory, seconds, this_machine
-from allennlp_analyze.linalg.openblas import libraries
 
 Result = TypeVar("Result")
 Shape = tuple[int, int]
@@ -106,13 +105,3 @@ def _outcome(work: Callable[[int], Result], index: int) -> Callable[[], tuple[in
 
         return fail
     return lambda: (index, result)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread, so that jobs do not compete for cores."""
-    from threadpoolctl import threadpool_limits
-
-    libraries()  # load them before the limit is set
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield

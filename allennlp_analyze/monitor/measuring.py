@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import Callable, Generic, Optional, TypeVar
 
 from allennlp_analyze.analysis.measure import measure
+from allennlp_analyze.linalg.backend import one_blas_thread
 from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.machine import is_large
-from allennlp_analyze.linalg.schedule import in_threads, one_blas_thread
+from allennlp_analyze.linalg.schedule import in_threads
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.monitor.budget import Budget, Shape
 from allennlp_analyze.results.layer import LayerOutcome, Skipped

@@ -6,7 +6,7 @@ import pytest
 
 from allennlp_analyze.engine.dask import Dask
 from allennlp_analyze.engine.running import EngineLost, WorkerDied, completed
-from tests.support.dask_clusters import clusters
+from tests.support.dask_clusters import clusters, dask_processes, kill
 from tests.support.engine_work import Task, square
 
 pytestmark = pytest.mark.newest_python
@@ -38,3 +38,12 @@ def test_a_scheduler_that_goes_away_ends_the_run(cluster):
             square, [Task(value, seconds=30) for value in range(4)], [0] * 4, engine
         ):
             pass
+
+
+def test_when_no_worker_is_left_the_run_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("allennlp_analyze.engine.dask.NO_WORKER_SECONDS", 1.0)
+    with dask_processes(tmp_path, workers=1) as processes:
+        threading.Timer(3.0, kill, processes.workers).start()
+        with pytest.raises(EngineLost, match="has no workers any more"):
+            for _ in completed(square, [Task(1, seconds=60)], [0], Dask(processes.address)):
+                pass

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from allennlp_analyze import load
-from tests.support.killed import run_killed
+from tests.support.killed import done_layers, numbers, run_killed
 
 pytestmark = [
     pytest.mark.newest_python,
@@ -41,16 +41,6 @@ def model(path: Path, size: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"l{i}.weight": size * rng.standard_normal((40, 20)) for i in range(MATRICES)}, path)
     return path
-
-
-def numbers(directory: Path) -> "dict[str, Any]":
-    """Everything in the reports of one model but the timing."""
-    contents = json.loads((directory / "report.json").read_text())
-    del contents["timing"]
-    found: dict[str, Any] = {"report.json": contents}
-    for name in ("layers.csv", "singular_values.npz", "report.html"):
-        found[name] = (directory / name).read_bytes()
-    return found
 
 
 def sizes(directory: Path) -> "set[bool]":
@@ -76,14 +66,6 @@ def events(total: int, seed: int) -> "Iterator[int]":
     until = time.monotonic() + TORTURE / KINDS
     while time.monotonic() < until:
         yield from (number for number in numbers if time.monotonic() < until)
-
-
-def done_layers(journal: Path) -> "list[int]":
-    """The matrices whose outcomes a journal holds, in its order."""
-    if not journal.is_file():
-        return []
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    return [line["index"] for line in lines if "index" in line]
 
 
 def check_resumed(tmp_path: Path, out: Path, expected: "dict[str, Any]", *arguments: object) -> int:

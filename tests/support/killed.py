@@ -4,12 +4,14 @@ The audit hook of Python sees every file that is opened for writing, renamed or 
 directory that is made or removed. A counter in a file numbers these events over all processes.
 """
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.support.commands import ROOT
 
@@ -66,3 +68,21 @@ def run_killed(work: Path, below: Path, at: int, *arguments: object) -> "tuple[i
     )
     assert done.returncode in (0, 1, 2, -signal.SIGKILL), done.stderr
     return done.returncode, (work / "count").stat().st_size, done.stderr
+
+
+def numbers(directory: Path) -> "dict[str, Any]":
+    """Everything in the reports of one model but the timing."""
+    contents = json.loads((directory / "report.json").read_text())
+    del contents["timing"]
+    found: dict[str, Any] = {"report.json": contents}
+    for name in ("layers.csv", "singular_values.npz", "report.html"):
+        found[name] = (directory / name).read_bytes()
+    return found
+
+
+def done_layers(journal: Path) -> "list[int]":
+    """The matrices whose outcomes a journal holds, in its order."""
+    if not journal.is_file():
+        return []
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [line["index"] for line in lines if "index" in line]
