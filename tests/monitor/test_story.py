@@ -16,9 +16,7 @@ nn = torch.nn
 EPOCHS = 20
 
 
-def train(
-    history: Path, weight_decay: float, epochs: int = EPOCHS, **choices: Any
-) -> RankMonitor:
+def train(history: Path, weight_decay: float, epochs: int = EPOCHS, **choices: Any) -> RankMonitor:
     """A classifier, whose weights vanish where the weight decay is strong."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 4))
