@@ -39,7 +39,7 @@ def runs_listed(
             model=entries[first[found.chosen]].name,
             why=found.why,
             listed=tuple(entries[i].name for place in found.others for i in listed[place]),
-            follow=redacted_url(arguments_of_series(found, places)),
+            follow=redacted_url(arguments_of_series(found)),
         )
         for found in trainings(places, signature)
     )

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from allennlp_analyze.sources.directories.checkpoints import (
     FINAL,
@@ -54,13 +55,13 @@ def trainings_among(paths: Sequence[Path]) -> tuple[Trained, ...]:
     )
 
 
-def arguments_of_series(training: Training, places: Sequence[str]) -> str:
-    """Returns the directory of a training for a shell, or a glob if others are in it, too.
+def arguments_of_series(training: Training, places: Optional[Sequence[str]] = None) -> str:
+    """Returns the directory of a training for a shell, or a glob if others may be in it, too.
 
-    `places` are all models.
+    `places` are all models, None if these are not known.
     """
     above = f"{training.directory}/" if training.directory else ""
-    if sum(place.startswith(above) for place in places) <= training.n_inside:
+    if places and sum(place.startswith(above) for place in places) <= training.n_inside:
         return shlex.quote(training.directory or ".")
     pieces = f"{above}{training.pattern}".split("*")
     return "*".join(shlex.quote(piece) if piece else "" for piece in pieces)

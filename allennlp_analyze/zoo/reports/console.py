@@ -145,7 +145,7 @@ def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
         yield f"Passed over: {files} of trainers (optimizers, random states), no models."
     yield from titled_lines("Found but not read", report.unread, MAX_NAMED, ZOO)
     runs = map(run_line, report.runs)
-    yield from titled_lines("Trainings, one checkpoint counted", runs, MAX_NAMED, ZOO)
+    yield from titled_lines("Trainings, each counted once", runs, MAX_NAMED, ZOO)
     twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
     yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
 
