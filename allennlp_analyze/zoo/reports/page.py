@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allennlp_analyze.reports.html.cards import Card
-from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
+from allennlp_analyze.reports.html.page import how_of_several
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict
 from allennlp_analyze.results.verdict import worst_first as by_severity
@@ -273,8 +273,4 @@ def _how(report: ZooReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ..
         "models": f"{len(report.models):,}",
         "seconds": text(report.seconds, 4),
     }
-    return (
-        ("Zoo", pairs(facts)),
-        ("Versions", versions(report.tool)),
-        ("Settings of all models", settings_pairs(report.settings)),
-    )
+    return how_of_several("Zoo", facts, "models", report.tool, report.settings)
