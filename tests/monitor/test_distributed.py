@@ -123,6 +123,35 @@ def spread(rank: int, world: int, folder: str, how: str) -> None:
     os._exit(0)
 
 
+def gathered(rank: int, world: int, folder: str) -> None:
+    """Count what each check puts together, without updates and with them."""
+    from torch.distributed.tensor.debug import CommDebugMode
+
+    joined(rank, world, folder)
+    model = fully_sharded(network())
+    counts = []
+    for updates in (False, True):
+        monitor = RankMonitor(model, updates=updates)
+        for _ in range(2):
+            with CommDebugMode() as seen:
+                check = monitor.step()
+            counts.append(seen.get_total_counts())
+    if rank == 0:
+        assert all(reading.update == 0 for reading in check.readings) and check.readings
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(counts))
+    torch.distributed.barrier()
+    os._exit(0)
+
+
+def test_updates_put_no_parameter_together_a_second_time(tmp_path: Path) -> None:
+    if is_missing("torch.distributed.fsdp._fully_shard") or is_missing("torch.distributed.tensor"):
+        pytest.skip("this torch has no fully_shard")
+    torch.multiprocessing.spawn(gathered, (2, str(tmp_path)), nprocs=2)
+    for rank in (0, 1):
+        counts = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert len(set(counts)) == 1 and counts[0] > 0
+
+
 def is_missing(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is None

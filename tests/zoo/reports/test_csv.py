@@ -73,6 +73,7 @@ def test_every_row_of_every_model_is_there_as_it_was(tmp_path: Path) -> None:
             of_model.insert(0, "model", model.name)
             of_model.insert(1, "group", model.group)
             of_model.insert(2, "duplicate_of", model.duplicate_of or "")
+            of_model.insert(3, "checkpoint_of", "")
     expected = pandas.concat(list(tables.values()), ignore_index=True)
     pandas.testing.assert_frame_equal(found, expected)
     assert set(found["model"]) == {"healthy", "mixed", "lost", "single", "again"}
