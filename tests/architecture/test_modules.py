@@ -4,7 +4,7 @@ Which package may import which is held by import-linter (`make lint`; see pyproj
 """
 
 import ast
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ LAZY = {
 FOR_ALLENNLP = {"allennlp_analyze/plugin.py", "allennlp_analyze/monitor/allennlp.py"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def tree(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text(encoding="utf-8"))
 

@@ -8,9 +8,7 @@ from typing import Any, Optional
 
 import pytest
 
-
-# A busy machine is slow; what never comes is still told apart from what comes late.
-PATIENCE_MS = 120_000
+from tests.support.waiting import PATIENCE
 
 
 def chromium_path() -> Optional[str]:
@@ -47,7 +45,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox"], timeout=PATIENCE_MS
+            executable_path=path, args=["--no-sandbox"], timeout=1000 * PATIENCE
         )
         yield browser
         browser.close()
@@ -56,7 +54,7 @@ def chromium() -> Iterator[Any]:
 def new_context(browser: Any, **options: Any) -> Any:
     """A fresh window that waits for a busy machine."""
     context = browser.new_context(**options)
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(1000 * PATIENCE)
     return context
 
 
