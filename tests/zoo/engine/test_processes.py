@@ -116,7 +116,6 @@ def run_script(path, text, *arguments):
 
 
 SHARES = """
-from tests.support.waiting import PATIENCE, wait_until
 from tests.support.zoo_work import Task, surroundings
 if __name__ == "__main__":
     import json
@@ -186,7 +185,6 @@ def is_alive(process):
 
 
 LINGERS = """
-from tests.support.waiting import PATIENCE, wait_until
 from tests.support.zoo_work import Task, linger
 if __name__ == "__main__":
     import pathlib, sys

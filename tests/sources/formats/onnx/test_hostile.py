@@ -13,6 +13,7 @@ from allennlp_analyze.sources.formats.onnx.reading import read_onnx
 from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from tests.support import onnx_files as onnx
 
+pytestmark = pytest.mark.newest_python
 W = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
