@@ -56,6 +56,7 @@ def many_tensors(path: Path, number: int, size: int = 0, note: str = "") -> Path
 
 
 @linux_only
+@pytest.mark.no_cover
 def test_100_000_biases_take_less_than_the_promised_memory(tmp_path: Path) -> None:
     path = many_tensors(tmp_path / "model.safetensors", 100_000, 8)
     command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet", "--no-plots"]
@@ -89,6 +90,7 @@ def test_more_tensors_than_the_limit_are_refused_in_one_line(form: str, tmp_path
     assert time.process_time() - started < 20
 
 
+@pytest.mark.no_cover
 def test_too_many_tensors_are_refused_before_the_header_is_parsed(tmp_path: Path) -> None:
     path = many_tensors(tmp_path / "model.safetensors", MAX_TENSORS + 10)
     tracemalloc.start()
