@@ -107,6 +107,7 @@ def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
     assert len(reused.artists) == len(fresh.artists)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(2))
 def test_a_layer_looks_the_same_whatever_was_drawn_before(seed: int) -> None:
     with house_style():
