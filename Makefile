@@ -6,8 +6,9 @@
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force --plots
-# More processes than the two cores of CI: many tests wait for other processes.
-PYTEST_OPTIONS ?= -q -n 3
+# More processes than the two cores of CI: many tests wait for other processes. With worksteal the
+# tests of a module stay in one process, where they share what the module makes.
+PYTEST_OPTIONS ?= -q -n 3 --dist worksteal
 COVERAGE ?= --cov --cov-report=
 
 # Environments of users hold either of the two: both constraints files have the newer.

@@ -116,6 +116,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.no_cover
 def test_no_alarm_at_the_start(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

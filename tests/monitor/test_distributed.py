@@ -14,6 +14,7 @@ from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor.run_history import read_run_history
 from tests.support.torch_trainings import TOO_STRONG, assert_agrees, epochs, network, sgd
+from tests.support.waiting import PATIENCE
 
 torch = pytest.importorskip("torch")
 if not torch.distributed.is_available() or sys.platform == "win32":
@@ -27,7 +28,7 @@ def joined(rank: int, world: int, folder: str) -> None:
         init_method=f"file://{folder}/meeting",
         rank=rank,
         world_size=world,
-        timeout=timedelta(seconds=120),
+        timeout=timedelta(seconds=PATIENCE),
     )
 
 
