@@ -60,6 +60,7 @@ TRANSFORMERS: "dict[str, dict[str, Any]]" = {
         "num_layers": 2,
         "num_heads": 4,
         "vocab_size": 200,
+        "decoder_start_token_id": 0,
     },
     "BartForConditionalGeneration": SEQUENCES,
     "WhisperForConditionalGeneration": {
@@ -187,9 +188,7 @@ def test_these_are_enough() -> None:
 @pytest.mark.parametrize(
     "name", [*(pytest.param(x, marks=pytest.mark.newest_python) for x in INPUTS), *IMAGE_SIZES]
 )
-def test_no_alarm_in_the_first_steps(
-    name: str, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_alarm_in_the_first_steps(name: str, how: str, caplog: pytest.LogCaptureFixture) -> None:
     """Random data: nothing to learn, and no layer collapses from 20 steps of it."""
     model = made(name).train()
     size = IMAGE_SIZES.get(name, 0)

@@ -108,7 +108,9 @@ def assert_logged(
     checks = read_run_history(history).checks
     expected = [min(x.null_ratio or 0.0 for x in check.layers) for check in checks]
     assert len(expected) == 3 and len(set(expected)) > 1
-    assert found[f"{prefix}{WORST}"] == pytest.approx(expected, rel=1e-5)  # the history has 6 digits
+    assert found[f"{prefix}{WORST}"] == pytest.approx(
+        expected, rel=1e-5
+    )  # the history has 6 digits
     assert found[f"{prefix}{COUNT}"] == [0.0, 0.0, 0.0]
     assert (f"{prefix}{OF_LAYER}" in found) == per_layer
 
