@@ -2,11 +2,12 @@
 
     python -m scripts.benchmarks.monitor_overhead [--million 10] [--steps 200] [--threads N]
 
-The Transformer has about so many million parameters (1, 10 or 100) and trains with AdamW on batches of
-16 x 64 random words. Each case is a process of its own, so that the peak of its memory is its own:
-without a monitor, with one, with its probe, and with its updates. It checks before the first step and
-after the last. The share is the processor time of the last check over that of 200 steps, one check in
-200 steps; fewer `--steps` measure fewer and scale them. All layers are measured, however long it takes.
+The Transformer has about so many million parameters (1, 10 or 100) and trains with AdamW on batches
+of 16 x 64 random words. Each case is a process of its own, so that the peak of its memory is its
+own: without a monitor, with one, with its probe, and with its updates. It checks before the first
+step and after the last. The share is the processor time of the last check over that of 200 steps,
+one check in 200 steps; fewer `--steps` measure fewer and scale them. All layers are measured,
+however long it takes.
 """
 
 import argparse

@@ -16,7 +16,7 @@ def test_each_case_trains_and_checks(case: str) -> None:
         found = overhead.measure(case, 1, 1, 1)
     assert 1.2e6 < found.parameters < 1.5e6 and found.peak_mib > 50
     assert found.steps_processor > 0.0
-    # The embedding, and of each block the queries, keys and values, their output and the two of the network.
+    # The embedding; of each block queries, keys, values, their output and two of the network.
     assert found.matrices == (0 if case == overhead.PLAIN else 1 + 4 * 6)
 
 

@@ -1,7 +1,7 @@
 """No false alarm at step 0 and in 20 steps of architectures of transformers, timm and torchvision.
 
-Each has the weights that its library draws. Nothing is downloaded. What is not installed is skipped:
-`make test` has timm and torchvision (they need torch 1.12's), `make test-formats` has transformers.
+Each has the weights that its library draws. Nothing is downloaded. What is not installed is
+skipped: `make test` has timm, and torchvision of torch 1.12; `make test-formats` has transformers.
 """
 
 import warnings

@@ -1,7 +1,7 @@
-"""Trainers that have no callback of ours: Accelerate, torch.compile, TRL, DeepSpeed, as they are used.
+"""Trainers that have no callback of ours: Accelerate, torch.compile, TRL, DeepSpeed.
 
-DeepSpeed and TRL are in no environment of the Makefile (TRL brings pyarrow); with them installed in a
-copy of .venv-formats their tests run.
+DeepSpeed and TRL are in no environment of the Makefile (TRL brings pyarrow). Their tests run where
+they are installed beside the packages of .venv-formats.
 """
 
 import importlib.util
@@ -180,5 +180,6 @@ def test_deepspeed_with_sharded_parameters_is_refused_in_one_line(tmp_path: Path
     for seen in by_deepspeed(tmp_path, 3):
         assert seen == {
             "refused": "model: module.0.weight: parameters that DeepSpeed ZeRO-3 shards cannot be"
-            " monitored; use ZeRO stage 1 or 2, or analyze the checkpoints that it saves"
+            " monitored; use ZeRO stage 1 or 2, or analyze what zero_to_fp32.py makes of a"
+            " checkpoint"
         }

@@ -1,4 +1,4 @@
-"""Reads what Weights & Biases keeps of an offline run: its own messages, in blocks as LevelDB's log."""
+"""Reads what Weights & Biases keeps of an offline run: messages, in blocks as LevelDB's log."""
 
 import json
 import struct
