@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,18 @@ import pytest
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor.run_history import read_run_history
-from tests.support.torch_trainings import TOO_STRONG, assert_agrees, epochs, network, sgd
-from tests.support.waiting import PATIENCE
+from tests.support.torch_trainings import (
+    TOO_STRONG,
+    assert_agrees,
+    epochs,
+    joined,
+    network,
+    sgd,
+)
 
 torch = pytest.importorskip("torch")
 if not torch.distributed.is_available() or sys.platform == "win32":
     pytest.skip("this torch has no gloo", allow_module_level=True)
-
-
-def joined(rank: int, world: int, folder: str) -> None:
-    """Join the other processes, by a file: a port that is free now may be taken by then."""
-    torch.distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meeting",
-        rank=rank,
-        world_size=world,
-        timeout=timedelta(seconds=PATIENCE),
-    )
 
 
 def over_regularized(rank: int, world: int, folder: str) -> None:
