@@ -33,9 +33,11 @@ def acting(optimizers: Iterable[Any]) -> dict[int, Acting]:
             groups = [group for one in inner.values() for group in one.param_groups]
         else:
             groups = optimizer.param_groups
-        for group in groups:
+        # DeepSpeed's ZeRO 1 and 2 put flat pieces into the groups, and keep the parameters here.
+        whole = getattr(optimizer, "bit16_groups", None) or [group["params"] for group in groups]
+        for group, parameters in zip(groups, whole):
             own = Acting(_number(group.get("lr")), _number(group.get("weight_decay")))
-            for parameter in group["params"]:
+            for parameter in parameters:
                 before = found.get(id(parameter), own)
                 found[id(parameter)] = Acting(*map(_largest, own, before))
     return found
@@ -61,6 +63,8 @@ def sentence(
         state = trouble.state.words
         return f"{layer.name}: was already {state} at the first check: {_what(layer, trouble)}"
     what = _what(layer, trouble)
+    if trouble.fall is not None:
+        return f"{layer.name}: {what}; {_cause(weight_decay, penalty)}"
     if trouble.since is None:
         what += f", {Verdict.NEAR_COLLAPSE.words} at the first check"
     else:
@@ -86,6 +90,12 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
+    if trouble.fall is not None:
+        unit = "check" if trouble.since is None else trouble.since.unit
+        return (
+            f"its smaller singular values have sunk to {_percent(trouble.fall.share)} of what they"
+            f" were, by {_percent(1 - trouble.fall.factor)} each {unit}, and go on sinking"
+        )
     if trouble.rms_ratio is not None and layer.verdict is not Verdict.COLLAPSED:
         return f"its weights have decayed to {_percent(trouble.rms_ratio)} of their start"
     if layer.evidence is not None and any(

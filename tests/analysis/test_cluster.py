@@ -25,7 +25,7 @@ from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.dask_clusters import DaskProcesses, clusters, dask_processes, kill
 from tests.support.killed import done_layers, numbers
-from tests.support.zoo_archives import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.newest_python
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from allennlp_analyze.engine.running import WorkerDied, completed
 from allennlp_analyze.linalg.machine import Machine, available_memory, this_machine, use_share
 from tests.support.commands import ROOT
 from tests.support.engine_work import Task, linger, square
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.newest_python
 
@@ -125,7 +125,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("early", ["", "import numpy\n"])
 def test_workers_share_the_cores(tmp_path, early):
     with run_script(tmp_path / "script.py", early + SHARES) as process:
-        (found,) = json.loads(process.communicate(timeout=60)[0])
+        (found,) = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert found == {"cores": 1, "blas": [1]}
 
 
@@ -159,10 +159,10 @@ def interrupt_when(found, condition):
     """Go through `found` until `condition`, then as Ctrl-C does."""
 
     def press():
-        deadline = time.monotonic() + 30
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        try:
+            wait_until(condition)
+        finally:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
@@ -201,10 +201,3 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path):
         parent.kill()
     wait_until(lambda: not is_alive(worker))
     assert (notes / "cleaned").exists()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

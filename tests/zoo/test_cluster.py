@@ -15,7 +15,8 @@ from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receiv
 from tests.support.commands import run_module
 from tests.support.dask_clusters import clusters
 from tests.support.http_server import File, HttpServer
-from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
+from tests.support.waiting import wait_until
+from tests.support.zoo_archives import finished, outcomes, write_archive
 
 pytestmark = pytest.mark.newest_python
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
