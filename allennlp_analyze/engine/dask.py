@@ -1,12 +1,16 @@
 """The engine on a Dask cluster, whose workers may join, leave and die at any time."""
 
 import logging
+import pickle
 import pkgutil
+import secrets
 import time
 import weakref
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from allennlp_analyze._version import VERSION
@@ -156,7 +160,9 @@ class _Workers(Executor):
         self._remotes: weakref.WeakSet[Remote] = weakref.WeakSet()
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **keywords: Any) -> "Future[Any]":
-        remote = self._client.submit(work, *args, pure=False, **keywords)
+        call = _Call(partial(work, *args, **keywords))
+        key = f"{PACKAGE}-{secrets.token_hex(16)}"
+        remote = self._client.submit(pickle.loads, pickle.dumps(call), key=key, pure=False)
         self._remotes.add(remote)
         here: Future[Any] = Future()
         self._client.loop.add_callback(self._pass_on, remote, here)
@@ -177,3 +183,34 @@ class _Workers(Executor):
         """Cancel the work that has not started, unless it is waited for by the caller."""
         if not wait or cancel_futures:
             self._client.cancel(list(self._remotes))
+
+
+class _Call:
+    """A call as bytes that make it when they are unpickled, by functions of Python alone.
+
+    Dask's scheduler unpickles what is submitted, and a worker that cannot do so ends. Here neither
+    needs this package to pass a call on: it fails by itself on a worker that lacks it. A worker
+    logs the arguments of what fails; compressed, a URL with a password is not among them.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+
+    def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
+        return pickle.loads, (_Compressed(pickle.dumps(_Made(self._work))),)
+
+
+class _Made:
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+
+    def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
+        return self._work, ()
+
+
+class _Compressed:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
+        return zlib.decompress, (zlib.compress(self._data),)

@@ -101,6 +101,7 @@ def test_the_report_is_that_of_one_machine_whatever_is_killed(tmp_path: Path) ->
                 cluster.end()
                 cluster = None
             assert numbers(run.out) == expected, victim
+            print(f"{sum(kills.values())}. {victim}: {int(kept)} layers kept so far", flush=True)
     finally:
         if cluster is not None:
             cluster.end()
