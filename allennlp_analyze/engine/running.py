@@ -1,9 +1,11 @@
 """Runs items of work on an engine: the costliest first, each when it fits, dead workers' again."""
 
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import AbstractContextManager
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import AbstractContextManager, suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, Callable, Generic, Optional, Protocol, TypeVar
 
 from allennlp_analyze.engine.worker import result_or_exit
@@ -59,8 +61,8 @@ def completed(
     executor if the old one broke.
     """
     by = sizes if costs is None else costs
-    order = sorted(range(len(items)), key=lambda index: -by[index])
-    suspects: list[int] = []
+    order = deque(sorted(range(len(items)), key=lambda index: -by[index]))
+    suspects: deque[int] = deque()
     task = partial(_in_worker, work)
     while order or suspects:
         queue, one_at_a_time = (suspects, True) if suspects else (order, False)
@@ -90,7 +92,7 @@ class _Flight(Generic[Item, Result]):
         work: Callable[[Item], Result],
         items: Sequence[Item],
         sizes: Sequence[int],
-        queue: list[int],
+        queue: deque[int],
         one_at_a_time: bool,
     ) -> None:
         self._engine = engine
@@ -100,6 +102,9 @@ class _Flight(Generic[Item, Result]):
         self._queue = queue
         self._one_at_a_time = one_at_a_time
         self._pending: dict[Future[Result], int] = {}
+        # Waiting for any of thousands of futures would look at each of them, every time.
+        self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
+        self._used = 0
         self._broken = False
         self.suspects: list[int] = []
 
@@ -108,19 +113,31 @@ class _Flight(Generic[Item, Result]):
             while self._queue or self._pending:
                 self._begin(executor)
                 in_work = len(self._pending)
-                done, _ = wait(self._pending, self._engine.patience, FIRST_COMPLETED)
-                if not done:
-                    self._engine.slots()
-                for future in done:
+                for future in self._next():
                     yield from self._finished(future, in_work)
                 if self._broken:
                     self.suspects.extend(self._pending.values())
                     return
 
+    def _next(self) -> "list[Future[Result]]":
+        """Wait, and return the items that have ended; none if the engine's patience has."""
+        if not self._pending:  # the executor broke before anything began
+            return []
+        try:
+            ended = [self._ended.get(timeout=self._engine.patience)]
+        except Empty:
+            self._engine.slots()
+            return []
+        with suppress(Empty):
+            while True:
+                ended.append(self._ended.get_nowait())
+        return ended
+
     def _finished(
         self, future: "Future[Result]", in_work: int
     ) -> Iterator[tuple[int, Callable[[], Result]]]:
         index = self._pending.pop(future)
+        self._used -= self._sizes[index]
         if future.cancelled():
             raise EngineLost("the connection to the workers is lost")
         broken = isinstance(future.exception(), BrokenExecutor)
@@ -139,12 +156,15 @@ class _Flight(Generic[Item, Result]):
             except BrokenExecutor:  # raised before the running items report it
                 self._broken = True
                 return
-            self._pending[future] = self._queue.pop(0)
+            index = self._queue.popleft()
+            self._pending[future] = index
+            self._used += self._sizes[index]
+            future.add_done_callback(self._ended.put)
 
     def _fits(self, index: int) -> bool:
         if not self._pending:
             return True
         if self._one_at_a_time or len(self._pending) >= self._engine.slots():
             return False
-        used = sum(self._sizes[other] for other in self._pending.values())
-        return self._engine.room is None or used + self._sizes[index] <= self._engine.room
+        room = self._engine.room
+        return room is None or self._used + self._sizes[index] <= room
