@@ -64,7 +64,7 @@ class World:
     item_spread: float = 0.1
     life: float = 12 * 3600.0
     restart: float = 60.0
-    leader: float = 0.004
+    leader: float = 0.005
     shared: float = 1.25e9
     own: float = 1.25e8
 
