@@ -4,6 +4,7 @@
 what it did.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -29,6 +30,7 @@ pytestmark = [
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 KILLS = int(os.environ.get("CLUSTER_KILLS", "2"))
+SEED = int(os.environ.get("CLUSTER_KILLS_SEED", "0"))
 MATRICES = 12
 WORKERS = 2
 # Whom to kill, and how often.
@@ -59,11 +61,12 @@ class Run:
         )
 
     def link(self) -> "list[int]":
-        """Keep the journal where it shows what is written after the command removes it."""
-        journal = self.out / "journal.jsonl"
-        self.kept.unlink(missing_ok=True)
-        if journal.is_file():
-            os.link(journal, self.kept)
+        """Keep the journal, if there is one, where it shows what is written to its end."""
+        new = self.folder / "new.jsonl"
+        with contextlib.suppress(FileNotFoundError):  # the command has removed it
+            os.link(self.out / "journal.jsonl", new)
+            os.replace(new, self.kept)
+            new.unlink(missing_ok=True)  # a link to the same file is not renamed
         return done_layers(self.kept)
 
     def ended(self, process: "subprocess.Popen[str]", code: int = 0) -> str:
@@ -73,7 +76,7 @@ class Run:
 
 
 def test_the_report_is_that_of_one_machine_whatever_is_killed(tmp_path: Path) -> None:
-    run, rng = Run(tmp_path), random.Random(KILLS)
+    run, rng = Run(tmp_path), random.Random(SEED)
     run.ended(run.begin())
     expected = numbers(run.out)
     cluster: Optional[DaskProcesses] = None
@@ -83,6 +86,7 @@ def test_the_report_is_that_of_one_machine_whatever_is_killed(tmp_path: Path) ->
         while sum(kills.values()) < KILLS:
             cluster = cluster or started(tmp_path / "dask")
             shutil.rmtree(run.out, ignore_errors=True)
+            run.kept.unlink(missing_ok=True)
             begun = time.monotonic()
             process = run.begin("--dask", cluster.address)
             if not usual:  # how long it takes, undisturbed
