@@ -1,7 +1,9 @@
 """Says which bytes of a model on a server an analysis will read, and in which order."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Optional
 
+from allennlp_analyze.analysis.journal import Journal
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.linalg.schedule import largest_first
 from allennlp_analyze.matrices.matrix import WeightMatrix
@@ -12,9 +14,11 @@ from allennlp_analyze.sources.remote_block import RemoteBlock
 from allennlp_analyze.sources.source import Source
 
 
-def is_selection(settings: Settings) -> bool:
-    """Whether only some kinds or layers were asked for."""
-    return settings.kinds is not None or settings.layers is not None
+def asked_for(
+    chosen: Sequence[WeightMatrix], settings: Settings
+) -> Optional[Sequence[WeightMatrix]]:
+    """Returns the matrices `chosen` if only some kinds or layers were asked for, else None."""
+    return None if settings.kinds is None and settings.layers is None else chosen
 
 
 def expect(
@@ -22,13 +26,13 @@ def expect(
     chosen: Sequence[WeightMatrix],
     skipped: Sequence[Skipped],
     settings: Settings,
-    done: Collection[int] = (),
+    journal: Optional[Journal] = None,
 ) -> None:
-    """Let the bytes of the matrices `chosen`, but for those `done`, be fetched ahead.
+    """Let the bytes of the matrices `chosen`, but for those in `journal`, be fetched ahead.
 
     With them come the vectors that are searched for NaN. Does nothing for files on disk.
     """
-    blocks = list(needed(source, chosen, skipped, settings, done))
+    blocks = list(needed(source, chosen, skipped, settings, journal.finished if journal else ()))
     if blocks:
         blocks[0].file.expect(blocks)
 
@@ -46,5 +50,5 @@ def needed(
         matrix = chosen[index]
         if index not in done and min(matrix.shape) <= settings.max_dim:
             yield from source.tensors[matrix.parameter].remote
-    for tensor in vectors(source, skipped, chosen if is_selection(settings) else None):
+    for tensor in vectors(source, skipped, asked_for(chosen, settings)):
         yield from tensor.remote

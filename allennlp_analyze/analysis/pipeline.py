@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
-from allennlp_analyze.analysis.ahead import expect, is_selection
+from allennlp_analyze.analysis.ahead import asked_for, expect
 from allennlp_analyze.analysis.attention import attention_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
@@ -109,10 +109,10 @@ def run(
             raise type(interrupt)(what_is_kept(writing.directory, kept)) from None
         except UnreachableError as error:
             kept = sum(len(journal.finished) for journal in journals)
+            if not kept:
+                raise
             told = what_is_kept(writing.directory, kept)
-            raise (
-                error if not kept else type(error)(f"{error}; {told.text}", *told.advice)
-            ) from None
+            raise UnreachableError(f"{error.text}; {told.text}", *told.advice) from None
         for journal in journals:
             journal.remove()
     return outcome
@@ -213,12 +213,11 @@ def analyze_source(
     if not found_adapters:
         refuse_nothing(source.archive, matrices, chosen, skipped)
     journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
-    expect(source, chosen, skipped, settings, journal.finished if journal else ())
+    expect(source, chosen, skipped, settings, journal)
     chosen = with_surroundings(source, matrices, chosen)
     read = time.perf_counter() - started
-    solver: GramSolver = gram_spectrum
-    if settings.cuda_device >= 0:
-        solver = cuda_spectrum(settings.cuda_device, notes.append)
+    gpu = settings.cuda_device
+    solver = cuda_spectrum(gpu, notes.append) if gpu >= 0 else gram_spectrum
     try:
         found = _measured(chosen, settings, solver, journal, quiet)
     except CheckpointError as error:
@@ -230,7 +229,7 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
-    checked = with_invalid_vectors(source, skipped, chosen if is_selection(settings) else None)
+    checked = with_invalid_vectors(source, skipped, asked_for(chosen, settings))
     left_out = (*checked, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
