@@ -216,8 +216,7 @@ def analyze_source(
     expect(source, chosen, skipped, settings, journal)
     chosen = with_surroundings(source, matrices, chosen)
     read = time.perf_counter() - started
-    gpu = settings.cuda_device
-    solver = cuda_spectrum(gpu, notes.append) if gpu >= 0 else gram_spectrum
+    solver = _solver(settings.cuda_device, notes.append)
     try:
         found = _measured(chosen, settings, solver, journal, quiet)
     except CheckpointError as error:
@@ -248,6 +247,10 @@ def analyze_source(
         adapters=adapters,
         attention=attention_logits(source, [x for x in chosen if min(x.shape) <= settings.max_dim]),
     )
+
+
+def _solver(cuda_device: int, tell: Callable[[str], None]) -> GramSolver:
+    return gram_spectrum if cuda_device < 0 else cuda_spectrum(cuda_device, tell)
 
 
 def _measured(

@@ -274,7 +274,8 @@ class _Opening:
 
     def _read(self, path: Path, label: str) -> Weights:
         """Returns the contents of a weights file, or of all files that an index lists."""
-        if not path.is_relative_to(self._directory):  # not a member of an archive
+        is_member = path.parent == self._directory  # of an archive
+        if not is_member:
             self._reads(path, *parts_of(path))
         if is_index(label) or is_index(path.name):
             if self._key is not None:

@@ -146,7 +146,7 @@ class Ranges:
         # A server that was asked for an outdated version sends the new one.
         now = part.version if part else Version.of(response.headers)
         total = part.total if part else now.size
-        if self._is_other(now) or (status != 416 and total not in (None, self.size)):
+        if status == 416 or self._is_other(now) or total not in (None, self.size):
             raise DownloadError(_CHANGED)
         raise failures.of_range(status)
 
