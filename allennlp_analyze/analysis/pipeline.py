@@ -34,6 +34,7 @@ from allennlp_analyze.errors import CheckpointError, SourceError, UnreachableErr
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.matrices.adapters import find_adapters
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
@@ -50,7 +51,7 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.states import first_write, state_of
-from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.text.progress import progress_by_cost
 from allennlp_analyze.text.redaction import redacted_in
 
 KeepJournal = Callable[[Mapping[str, Any]], Journal]
@@ -262,13 +263,13 @@ def _measured(
 ) -> Analysis:
     """Measure the matrices that are not in `journal`, and add them to it."""
     finished = dict(journal.finished) if journal else {}
-    done = len(finished)
-    with progress_bar("layers", len(chosen), quiet=quiet, done=done) as bar:
+    costs = [Speed().seconds(matrix.shape) for matrix in chosen]
+    with progress_by_cost("layers", costs, quiet=quiet, done=finished) as bar:
 
         def on_outcome(index: int, outcome: LayerOutcome) -> None:
             if journal is not None:
                 journal.add(index, outcome)
-            bar.advance()
+            bar.finished(index)
 
         return analyze(chosen, settings, solver, on_outcome, finished)
 

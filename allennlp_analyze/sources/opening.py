@@ -52,6 +52,7 @@ def open_source(
     part: Optional[str] = None,
     key: Optional[str] = None,
     cache: bool = default("cache"),
+    header_only: bool = False,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
@@ -60,7 +61,8 @@ def open_source(
     after which an HTTP download fails. `sha256` is the expected digest of the file `archive`; it is
     checked before anything in the file is read. `key` picks one state dict of a weights file that
     has several. Without `cache` and `sha256`, files of the formats in `RANGED` are not downloaded:
-    their tensors' bytes are fetched when they are read, which must be before the exit. Temporary
+    their tensors' bytes are fetched when they are read, which must be before the exit. With
+    `header_only` no digest is computed, and without `cache` no weights are downloaded. Temporary
     files are removed on exit.
 
     Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
@@ -69,7 +71,7 @@ def open_source(
     sha256 = checked("sha256", sha256)
     timeout = checked("timeout", timeout)
     with workspace() as directory, contextlib.ExitStack() as stack:
-        site = Site(directory, quiet, timeout, by_range=not (cache or sha256))
+        site = Site(directory, quiet, timeout, not (cache or sha256), cache or not header_only)
         stack.callback(site.close)
         address = address_of(archive)
         if address is None:
@@ -91,6 +93,7 @@ def open_source(
         opening = _Opening(
             archive, directory, site, weights_file, fetched.chosen, max_unpacked_size, key
         )
+        opening.takes_digest = not header_only
         try:
             source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
@@ -114,6 +117,7 @@ class _Opening:
         key: Optional[str],
     ) -> None:
         self._key = key
+        self.takes_digest = True
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
@@ -173,11 +177,11 @@ class _Opening:
         is_alone = path == self._fetched
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
-        weights = self._read(path, self._archive)
+        weights, stand_ins = self._read(path, self._archive), self._site.stand_ins
         return Source(
             archive=self._archive,
             resolved=self._site.label(path),
-            sha256=None if path in self._site.stand_ins else sha256_of(path),
+            sha256=sha256_of(path) if self.takes_digest and path not in stand_ins else None,
             weights_file=self._site.label(path),
             tensors=weights.tensors,
             config={**weights.config, **({} if is_alone else _settings(path.with_name(CONFIG)))},

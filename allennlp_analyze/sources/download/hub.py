@@ -184,6 +184,8 @@ class _Hub:
             path = self._site.directory / commit / name
             if not found.is_cached and self._site.open(found.url, path, found.headers):
                 return path
+            if not found.is_cached:
+                self._site.check(name, found.url)
         return Path(
             self._library.hf_hub_download(
                 repo_id=self._address.name,

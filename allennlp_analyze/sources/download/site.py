@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from allennlp_analyze.errors import SourceError
+from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.directories.layouts import is_plain
 from allennlp_analyze.sources.download.cache import copy_of, fetch, latest_copy, url_of
 from allennlp_analyze.sources.formats.gguf.splits import parts_of
-from allennlp_analyze.sources.formats.registry import RANGED, by_content, by_ending
+from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS, RANGED, by_content, by_ending
 from allennlp_analyze.sources.formats.sharded import is_index, places_of
 from allennlp_analyze.sources.stored_file import LocalFile, Place, StoredFile
 from allennlp_analyze.storage.states import state_of
@@ -27,15 +27,18 @@ class Site:
     """The files of one model by URL.
 
     A file that is read by its parts has a stand-in below `directory`, so that it can be found as
-    one on disk. Without `by_range` every file is downloaded to the cache. `timeout` is the number
-    of seconds without data after which a request fails.
+    one on disk. Without `by_range` every file is downloaded to the cache; without `downloads` no
+    weights are. `timeout` is the number of seconds without data after which a request fails.
     """
 
-    def __init__(self, directory: Path, quiet: bool, timeout: float, by_range: bool) -> None:
+    def __init__(
+        self, directory: Path, quiet: bool, timeout: float, by_range: bool, downloads: bool = True
+    ) -> None:
         self.directory = directory / "site"
         self._quiet = quiet
         self._timeout = timeout
         self._by_range = by_range
+        self._downloads = downloads
         self._ranged: dict[Path, RangedFile] = {}
         self._links: dict[Path, Path] = {}
         # A directory below `directory`, and the one in a cache for which it stands.
@@ -62,7 +65,16 @@ class Site:
             return self.directory / name
         if self._open_named(archive, url, self.directory / name):
             return self.directory / name
+        self.check(name, archive)
         return fetch(archive, self._quiet, self._timeout)
+
+    def check(self, name: str, archive: str) -> None:
+        """Raise `SourceError` if the file would be downloaded, and must not be."""
+        if not self._downloads and name.lower().endswith(MODEL_ENDINGS):
+            raise SourceError(
+                f"{redacted_url(archive)}: its header alone cannot be read",
+                Advice("cache", "use {} to download it", switch=True),
+            )
 
     def open(self, url: str, path: Path, headers: Optional[Mapping[str, str]] = None) -> bool:
         """Open the file at an http(s) URL by its parts; `path` becomes its stand-in.
@@ -173,6 +185,7 @@ class Site:
         """Open a file by its parts, or download it and put it beside the stand-ins."""
         path = self.directory / name
         if not self._open_named(archive, url_of(archive) or archive, path):
+            self.check(name, archive)
             self.link(fetch(archive, self._quiet, self._timeout), path)
 
 
