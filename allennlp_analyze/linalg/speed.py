@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allennlp_analyze.linalg.machine import EIGENVALUES_SECONDS, GRAM_SECONDS, Machine
+from allennlp_analyze.linalg.machine import Machine, seconds
 from allennlp_analyze.linalg.schedule import largest_first
 
 Shape = tuple[int, int]
-# Of each matrix, for each entry, and for each entry of the Gram matrix, on a 2020s server.
-USUAL = (2e-3, 1e-8, GRAM_SECONDS, 2e-8, EIGENVALUES_SECONDS)
+# For each matrix, each entry, and each second of `linalg.machine.seconds`.
+USUAL = (2e-3, 1e-9, 1.0)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of one core for a matrix: a + b N M + c N M^2 + d M^2 + e M^3, none negative."""
+    """Seconds of one core for a matrix: a + b N M + c times the estimate of `linalg.machine`.
+
+    Its cubic terms are in one ratio, so that small matrices tell the time of large ones.
+    """
 
     factors: tuple[float, ...] = USUAL
 
@@ -32,16 +35,16 @@ class Speed:
         return one_by_one + max(sum(each) / side_by_side, max(each, default=0.0))
 
 
-def fitted(shapes: Sequence[Shape], seconds: Sequence[float]) -> Speed:
-    """Returns the speed with the smallest relative errors for measured seconds."""
+def fitted(shapes: Sequence[Shape], measured: Sequence[float]) -> Speed:
+    """Returns the speed with the smallest relative errors for the `measured` seconds."""
     from scipy.optimize import nnls
 
     terms = np.array([_terms(shape) for shape in shapes])
     scales = terms.max(axis=0)
-    found, _ = nnls(terms / scales / np.array(seconds)[:, None], np.ones(len(shapes)))
+    found, _ = nnls(terms / scales / np.array(measured)[:, None], np.ones(len(shapes)))
     return Speed(tuple(float(x) for x in found / scales))
 
 
 def _terms(shape: Shape) -> np.ndarray:
     n, m = float(max(shape)), float(min(shape))
-    return np.array([1.0, n * m, n * m**2, m**2, m**3])
+    return np.array([1.0, n * m, seconds(shape)])
