@@ -29,7 +29,8 @@ def verdict_on(matrix: WeightMatrix, found: Spectrum) -> tuple[Verdict, Evidence
     n, m = max(matrix.shape), min(matrix.shape)
     values = found.singular_values
     floor = None if matrix.noise is None else noise_floor(matrix.noise(), n, m)
-    judged = judge(values, found.entry_std, n, m, found.tolerance.zero, floor or 0.0)
+    squares = matrix.surroundings.squares
+    judged = judge(values, found.entry_std, n, m, found.tolerance.zero, floor or 0.0, squares)
     if m == 1:
         lost = int((values <= found.tolerance.zero).sum())
         return Verdict.NOT_ASSESSED, Evidence(

@@ -16,7 +16,8 @@ class Surroundings:
     `outputs_first`: its rows are the outputs. `columns_per_input`: columns of each input, the size
     of a convolution's kernel. `is_last`: no other matrix takes its outputs. `is_normalized`: a
     normalization beside it takes its outputs. `in_layer_norm`: a LayerNorm of as many values is in
-    its block. `gains` are those of the LayerNorms of as many values as it has inputs.
+    its block. `gains` are those of the LayerNorms of as many values as it has inputs. `squares` is
+    the number of nearly square matrices in the network, this one or not.
     """
 
     outputs_first: bool = True
@@ -25,6 +26,7 @@ class Surroundings:
     is_normalized: bool = False
     in_layer_norm: bool = False
     gains: tuple[StoredTensor, ...] = ()
+    squares: int = 1
 
 
 @dataclass(frozen=True)

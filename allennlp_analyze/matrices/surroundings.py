@@ -11,6 +11,7 @@ from allennlp_analyze.matrices.fused import is_stacked_expert, model_type_of
 from allennlp_analyze.matrices.kinds import is_attention, is_experts
 from allennlp_analyze.matrices.matrix import Surroundings, WeightMatrix
 from allennlp_analyze.matrices.names import looked_through, split_name
+from allennlp_analyze.results.verdict import is_nearly_square
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
 from allennlp_analyze.text.words import words_of
@@ -65,6 +66,7 @@ def with_surroundings(
         for matrix, own, outputs in zip(matrices, inputs, given)
     ]
     heads = _heads(matrices, given, untaken)
+    squares = sum(is_nearly_square(max(one.shape), min(one.shape)) for one in matrices)
     found = []
     for i, (matrix, first, each, own, outputs) in enumerate(
         zip(matrices, sides, channels, inputs, given)
@@ -85,6 +87,7 @@ def with_surroundings(
                     gains=tuple(n.gain for n in norms if n.is_layer and n.size == own)[
                         :_MOST_GAINS
                     ],
+                    squares=max(squares, 1),
                 ),
             )
         )

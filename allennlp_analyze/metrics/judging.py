@@ -12,7 +12,12 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.metrics.null_law import VERY_RARELY, null_quantiles
-from allennlp_analyze.results.verdict import LOST_SHARE, MANY_SHARE, NEAR_SHARE
+from allennlp_analyze.results.verdict import (
+    LOST_SHARE,
+    MANY_SHARE,
+    NEAR_SHARE,
+    is_nearly_square,
+)
 
 # A block of directions is apart from the others if its largest singular value is at most this
 # share of the median of the others, and their ratio to the null law rises by the factor GAP.
@@ -23,6 +28,9 @@ RARE_MARGIN = 0.9
 # A block of more than this share of the directions is the bulk itself, and either it sank or the
 # others grew: only the scale tells.
 BULK_SHARE = 0.9
+# About one random square in 3,000 is taken for one that has lost something. From so many squares in
+# a model on, each must be more unusual, so that fewer than one model in 100 is.
+FEW_SQUARES = 20
 # In squares, two directions and 2% of all make a lowest part that can be judged as a whole.
 PART_SHARE = 0.02
 # A weak direction: below this share of the null law, and with this step to the next one.
@@ -84,14 +92,21 @@ def usual_start(n: int, m: int) -> float:
 
 
 def judge(
-    singular_values: np.ndarray, entry_std: float, n: int, m: int, zero: float, floor: float = 0.0
+    singular_values: np.ndarray,
+    entry_std: float,
+    n: int,
+    m: int,
+    zero: float,
+    floor: float = 0.0,
+    squares: int = 1,
 ) -> Judged:
     """Judge an n x m matrix (n >= m) with `singular_values` (m,), descending.
 
     `entry_std` is the standard deviation of its entries, `zero` the largest singular value that
     rounding to the stored precision and computing can leave of a lost direction, and `floor` that
     of the noise of quantization. A direction in the noise that is rarely so small may be lost or
-    not: nothing tells, so it is hidden.
+    not: nothing tells, so it is hidden. `squares` is the number of nearly square matrices that are
+    judged together.
     """
     if singular_values[0] == 0 or entry_std == 0:
         all_lost = int((singular_values <= zero).sum())
@@ -104,7 +119,7 @@ def judge(
         floor / unit,
     )
     rms = math.sqrt(float(np.sum(values**2)) / (n * m))
-    spectrum = _Ratios(values, entry_std, n, m)
+    spectrum = _Ratios(values, entry_std, n, m, squares)
     start_ratio = rms * (unit / usual_start(n, m))
     hidden = int((spectrum.null <= max(zero, floor)).sum())
     lost = max(_below_rounding(spectrum, zero), _apart(spectrum), _deep(spectrum))
@@ -140,8 +155,13 @@ def judge(
 class _Ratios:
     """Ascending singular values (m,), and their ratios to the null law's medians."""
 
-    def __init__(self, values: np.ndarray, entry_std: float, n: int, m: int) -> None:
+    def __init__(
+        self, values: np.ndarray, entry_std: float, n: int, m: int, squares: int
+    ) -> None:
         self.values, self.n, self.m, self.std = values, n, m, entry_std
+        self.rarely = VERY_RARELY
+        if is_nearly_square(n, m):
+            self.rarely *= min(1.0, FEW_SQUARES / squares)
         # Of Gaussian entries: a layer does not tell its kind (docs/explanation/verdict.md).
         self.null = entry_std * null_quantiles(n, m)
         self.ratios = values / self.null
@@ -156,9 +176,10 @@ class _Ratios:
     def rare(self) -> np.ndarray:
         """What the null law falls below in one of 10,000 matrices, at the level of the bulk.
 
-        With a margin, since any of the smallest directions may do so.
+        More rarely in a model of many squares. With a margin, since any of the smallest directions
+        may do so.
         """
-        quantiles = null_quantiles(self.n, self.m, VERY_RARELY)
+        quantiles = null_quantiles(self.n, self.m, self.rarely)
         found: np.ndarray = RARE_MARGIN * self.std * self.levels * quantiles
         return found
 
@@ -200,13 +221,14 @@ def _deep(spectrum: _Ratios) -> int:
 def _is_near(spectrum: _Ratios) -> bool:
     own = spectrum.ratios / spectrum.levels
     near = (own < NEAR_SHARE) & (spectrum.values < spectrum.rare)
-    needed = 1 if spectrum.n > 1.1 * spectrum.m else max(2, math.ceil(PART_SHARE * spectrum.m))
+    square = is_nearly_square(spectrum.n, spectrum.m)
+    needed = max(2, math.ceil(PART_SHARE * spectrum.m)) if square else 1
     return int(near.sum()) >= needed
 
 
 def _weak(spectrum: _Ratios) -> int:
     """1 if the smallest direction is clearly below the next one and the null law, else 0."""
-    if spectrum.m < 3 or spectrum.n <= 1.1 * spectrum.m:
+    if spectrum.m < 3 or is_nearly_square(spectrum.n, spectrum.m):
         return 0
     own = spectrum.ratios[0] / spectrum.levels[0]
     step = spectrum.ratios[1] / spectrum.ratios[0]

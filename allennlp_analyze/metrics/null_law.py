@@ -17,7 +17,7 @@ from allennlp_analyze.data import read_text
 from allennlp_analyze.metrics.null_kinds import Entries, median_ratios
 
 TABLE = "null_law.json"
-# The probabilities of the table, and one that is extrapolated from the first two.
+# The probabilities of the table, and one that is extrapolated from the first two. So can be less.
 RARELY, SELDOM, MEDIAN = 1e-3, 1e-2, 0.5
 VERY_RARELY = 1e-4
 _ANGLES = 4000
@@ -58,9 +58,9 @@ def null_quantiles(
 
     Returns a read-only (m,) array, ascending in k, for an n x m matrix (n >= m) of independent
     `entries` with standard deviation 1; multiply by another one: that of the law which they are
-    drawn from, not of the sample. `probability` is MEDIAN, SELDOM, RARELY or VERY_RARELY; the last
-    is extrapolated as a power law of the two before, which is exact for the smallest value of a
-    large square matrix, and too small otherwise.
+    drawn from, not of the sample. `probability` is MEDIAN, SELDOM, RARELY or less, down to 1e-12;
+    below RARELY it is extrapolated as a power law of the two before, which is exact for the
+    smallest value of a large square matrix, and too small otherwise.
 
     The medians of the lower half are within 5% for every kind of entries. The other quantiles of a
     kind that is not Gaussian are those of Gaussian entries times the ratio of the medians, and may
@@ -78,8 +78,10 @@ def null_quantiles(
 
 def _strays(n: int, m: int, probability: float) -> np.ndarray:
     """Quantiles of the k-th smallest value over its Marchenko-Pastur quantile, (m,)."""
-    if probability == VERY_RARELY:
-        found: np.ndarray = _strays(n, m, RARELY) ** 2 / _strays(n, m, SELDOM)
+    if probability < RARELY:
+        rarely = _strays(n, m, RARELY)
+        decades = math.log10(RARELY / probability)
+        found: np.ndarray = rarely * (rarely / _strays(n, m, SELDOM)) ** decades
         return found
     table = _table()
     sizes = table.sizes

@@ -61,6 +61,8 @@ def sentence(
         state = trouble.state.words
         return f"{layer.name}: was already {state} at the first check: {_what(layer, trouble)}"
     what = _what(layer, trouble)
+    if trouble.fall is not None:
+        return f"{layer.name}: {what}; {_cause(weight_decay, penalty)}"
     if trouble.since is None:
         what += f", {Verdict.NEAR_COLLAPSE.words} at the first check"
     else:
@@ -86,6 +88,12 @@ def _others_have_grown(layer: LayerResult, trouble: Trouble) -> bool:
 
 
 def _what(layer: LayerResult, trouble: Trouble) -> str:
+    if trouble.fall is not None:
+        unit = "check" if trouble.since is None else trouble.since.unit
+        return (
+            f"its smaller singular values have sunk to {_percent(trouble.fall.share)} of what they"
+            f" were, by {_percent(1 - trouble.fall.factor)} each {unit}, and go on sinking"
+        )
     if trouble.rms_ratio is not None and layer.verdict is not Verdict.COLLAPSED:
         return f"its weights have decayed to {_percent(trouble.rms_ratio)} of their start"
     if layer.evidence is not None and any(

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 from allennlp_analyze.metrics.judging import DECAYED_SHARE
 from allennlp_analyze.monitor.results import Reading
+from allennlp_analyze.monitor.sinking import FALL_FROM, Fall, Level
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
 from allennlp_analyze.storage.records import decoded
 
@@ -37,7 +38,8 @@ class Trouble:
     `since` is the last check at which it was healthy, or None if it never was. `at_first` says that
     this is its first check. `smallest` is the largest value of its smallest singular value while it
     was healthy, or None if it never was. `rms_ratio` is set if the layer as a whole has decayed
-    far below its start, and is the share of its root mean square that is left.
+    far below its start, and is the share of its root mean square that is left. `fall` is set if the
+    verdict is good, but its smaller directions sink.
     """
 
     state: Verdict
@@ -45,6 +47,7 @@ class Trouble:
     at_first: bool
     smallest: Optional[float] = None
     rms_ratio: Optional[float] = None
+    fall: Optional[Fall] = None
 
 
 @dataclass
@@ -54,7 +57,8 @@ class LayerHistory:
     `warned` is the state of the last warning; a healthy reading sets it back to FULL_RANK, so that
     a layer that recovers is warned of again. `was_near` says that NEAR_COLLAPSE was warned of, and
     is set back after `REARMED_AFTER` healthy readings in a row, which `healthy_checks` counts.
-    `rms_at_first` is the root mean square of the entries at the start.
+    `rms_at_first` is the root mean square of the entries at the start. `level` is that of its
+    smaller directions; `told_of_fall` until they have risen again.
 
     `from_zero`: it started at zero, or far below every usual initialization. Residual branches and
     adapters start so. They gain one direction after another, and some grow far beyond the others,
@@ -70,6 +74,8 @@ class LayerHistory:
     was_near: bool = False
     healthy_checks: int = 0
     rms_at_first: Optional[float] = None
+    level: Level = field(default_factory=Level)
+    told_of_fall: bool = False
 
     def state(self) -> dict[str, Any]:
         """Returns the history in plain values, fit for checkpoints and JSON."""
@@ -83,6 +89,8 @@ class LayerHistory:
             "was_near": self.was_near,
             "healthy_checks": self.healthy_checks,
             "rms_at_first": self.rms_at_first,
+            "level": self.level.state(),
+            "told_of_fall": self.told_of_fall,
         }
 
     @classmethod
@@ -103,6 +111,8 @@ class LayerHistory:
             was_near=bool(state.get("was_near", False)),
             healthy_checks=int(state.get("healthy_checks", 0)),
             rms_at_first=_number(state.get("rms_at_first")),
+            level=Level.of(state.get("level", ())),
+            told_of_fall=bool(state.get("told_of_fall", False)),
         )
 
     def rms_ratio(self, reading: Reading) -> Optional[float]:
@@ -135,14 +145,27 @@ class LayerHistory:
             self.rms_at_first = reading.rms
         if self.from_zero and ratio is None and not self._has_lost_again(reading):
             return None
+        fall = self._new_fall(reading, when, is_normalized)
         if not state.is_worse_than(self.warned):
-            return None
+            if fall is None or _is_trouble(state):
+                return None
+            return Trouble(Verdict.NEAR_COLLAPSE, self.since, at_first, self.smallest, fall=fall)
         self.warned, self.healthy_checks = state, 0
         if state is Verdict.NEAR_COLLAPSE:
             if self.was_near:
                 return None
             self.was_near = True
         return Trouble(state, self.since, at_first, self.smallest, ratio)
+
+    def _new_fall(self, reading: Reading, when: When, is_normalized: bool) -> Optional[Fall]:
+        """Returns the fall of the smaller directions when it is to be told: once."""
+        self.level.add(reading, when.number, is_normalized)
+        fall = self.level.fall()
+        if fall is None:
+            self.told_of_fall = self.told_of_fall and self.level.share < FALL_FROM
+            return None
+        told, self.told_of_fall = self.told_of_fall, True
+        return None if told else fall
 
     def _is_well(self, reading: Reading, when: When) -> None:
         self.since = when

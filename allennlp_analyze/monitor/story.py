@@ -79,16 +79,21 @@ def _sentence(check: RunCheck, judged: Sequence[Verdict], verdict: Verdict) -> s
 def _track(name: str, found: "dict[int, LayerPoint]", said: "dict[int, str]", n: int) -> Track:
     last = found[max(found)]
     states = []
-    reason = ""
+    reason, warned = "", None
     for index in range(n):
         reason = said.get(index, reason)
         point = found.get(index)
         states.append(None if point is None else _state(point, reason))
-    return Track(name, last.kind, last.M, None, tuple(states))
+        if point is not None and index in said and warned is None and not _is_bad(point):
+            warned = index, said[index]
+    return Track(name, last.kind, last.M, None, tuple(states), warned)
+
+
+def _is_bad(point: LayerPoint) -> bool:
+    return point.verdict.is_worse_than(Verdict.FULL_RANK)
 
 
 def _state(point: LayerPoint, reason: str) -> State:
-    bad = point.verdict.is_worse_than(Verdict.FULL_RANK)
     return State(
         verdict=point.verdict,
         lost_directions=point.lost,
@@ -101,7 +106,7 @@ def _state(point: LayerPoint, reason: str) -> State:
         spectral_norm=point.spectral_norm,
         rms=point.rms,
         rms_ratio=point.rms_ratio,
-        reason=reason if bad else "",
+        reason=reason if _is_bad(point) else "",
         update=point.update,
         update_stable_rank=point.update_stable_rank,
         learning_rate=point.learning_rate,

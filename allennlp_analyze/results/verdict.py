@@ -30,6 +30,11 @@ JUDGED_KINDS = ("linear", "recurrent", "attention", "bilinear", "convolution")
 MIN_JUDGED_SHARE = 0.5
 
 
+def is_nearly_square(n: int, m: int) -> bool:
+    """Whether an n x m matrix (n >= m) has a hard edge, or nearly: small values of its own."""
+    return n <= MIN_Q * m
+
+
 class Verdict(str, Enum):
     """The verdict on a layer or a model; a string, so that files contain its value.
 

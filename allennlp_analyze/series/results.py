@@ -50,7 +50,8 @@ class Track:
     """One layer over time: a state for each checkpoint, None where it was not measured.
 
     `M` is the number of its singular values; `shape` is that of its last state, None if only M is
-    known.
+    known. `warned` is the first checkpoint at which a monitor warned of it although its verdict was
+    still good, with the warning.
     """
 
     layer: str
@@ -58,6 +59,7 @@ class Track:
     M: int
     shape: Optional[tuple[int, int]]
     states: tuple[Optional[State], ...]
+    warned: Optional[tuple[int, str]] = None
 
     @property
     def counts(self) -> bool:
@@ -162,6 +164,15 @@ class SeriesReport:
         """The layers that count and are worse than full rank at the end, the worst first."""
         bad = [x for x in self.tracks if x.counts and x.since is not None]
         return tuple(sorted(bad, key=_worst_first))
+
+    @property
+    def warned(self) -> tuple[Track, ...]:
+        """The layers that count and are well, but were warned of and have not been bad since."""
+        return tuple(
+            x
+            for x in self.tracks
+            if x.counts and x.warned and x.since is None and (x.recovered or -1) < x.warned[0]
+        )
 
     @property
     def recovered(self) -> tuple[Track, ...]:

@@ -53,7 +53,15 @@ def trouble(track: Track, report: SeriesReport) -> str:
     else:
         words += " from the first checkpoint on"
     reason = f": {state.reason}" if state.reason else ""
-    return f"{words}{reason}"
+    early = track.warned is not None and track.warned[0] < since
+    return f"{words}{reason}{f'; {warning(track, report)}' if early else ''}"
+
+
+def warning(track: Track, report: SeriesReport) -> str:
+    """Returns what a monitor said of a layer while its verdict was still good."""
+    assert track.warned is not None
+    at, words = track.warned
+    return f"warned at {report.checkpoints[at].label}: {words}"
 
 
 def _before(track: Track, report: SeriesReport) -> str:

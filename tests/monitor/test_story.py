@@ -16,14 +16,14 @@ nn = torch.nn
 EPOCHS = 20
 
 
-def train(history: Path, weight_decay: float, **choices: Any) -> RankMonitor:
+def train(history: Path, weight_decay: float, epochs: int = EPOCHS, **choices: Any) -> RankMonitor:
     """A classifier, whose weights vanish where the weight decay is strong."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=weight_decay)
     monitor = RankMonitor(model, optimizer=optimizer, history=history, updates=True, **choices)
     monitor.step(0, 0)
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(1, epochs + 1):
         for _ in range(20):
             optimizer.zero_grad()
             x = torch.randn(32, 64)
@@ -38,6 +38,20 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lost") / "run.jsonl"
     train(path, 0.5)
     return path
+
+
+def test_a_warning_of_a_layer_that_is_still_well_stands_on_the_page(tmp_path: Path) -> None:
+    train(tmp_path / "run.jsonl", 0.2, epochs=8)
+    series = run_as_series(read_run_history(tmp_path / "run.jsonl"), "run")
+    assert not series.went_wrong
+    (warned,) = series.warned
+    assert warned.layer == "0" and warned.warned is not None
+    page = write_run_page(tmp_path / "run.jsonl", tmp_path / "run.html")
+    with chromium() as browser, opened(browser, page) as shown:
+        text = shown.page.locator("body").inner_text()
+    at = 20 * warned.warned[0]
+    assert f"warned at step {at}: its smaller singular values have sunk to" in text
+    assert "Settings of all" not in text
 
 
 def test_it_is_what_the_monitor_read(lost: Path) -> None:
@@ -57,6 +71,8 @@ def test_it_is_what_the_monitor_read(lost: Path) -> None:
     assert since and [x.verdict for x in bad["0"].states if x][since - 1] == "full_rank"
     lines = list(lines_of_trouble(series))
     assert lines[0].startswith(f"0: collapsed since step {20 * since}: its weights have decayed")
+    assert bad["0"].warned is not None and bad["0"].warned[0] < since
+    assert f"; warned at step {20 * bad['0'].warned[0]}: its smaller singular values" in lines[0]
     assert series_sentence(series).startswith("At step 400, the last of 21 checkpoints: ")
 
 

@@ -10,7 +10,7 @@ from allennlp_analyze.reports.html.table import VERDICT, Cell, Row, short_text
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
-from allennlp_analyze.series.wording import lines_of_recovery, series_sentence, trouble
+from allennlp_analyze.series.wording import lines_of_recovery, series_sentence, trouble, warning
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.links import link_target
 from allennlp_analyze.text.names import printable
@@ -85,12 +85,13 @@ def series_page_of(report: SeriesReport) -> SeriesPage:
     """Returns the texts of the page; those from files are made printable."""
     last = report.last
     shown = series_columns(report)
+    troubled = (*report.went_wrong, *report.warned)
     return SeriesPage(
         title=printable(report.title) or "(no name)",
         mark=(last.verdict if last and last.verdict else Verdict.NOT_ASSESSED).value,
         sentence=printable(series_sentence(report)),
-        troubles=tuple(_trouble(track, report) for track in report.went_wrong[:LISTED]),
-        n_troubles=len(report.went_wrong),
+        troubles=tuple(_trouble(track, report) for track in troubled[:LISTED]),
+        n_troubles=len(troubled),
         recovered=tuple(map(printable, list(lines_of_recovery(report))[:LISTED])),
         checkpoints=tuple(map(_checkpoint, report.checkpoints)),
         columns=shown,
@@ -157,9 +158,8 @@ def _row(track: Track, columns: Sequence[Column[Track]]) -> Row:
 
 
 def _trouble(track: Track, report: SeriesReport) -> Trouble:
-    verdict = track.last.verdict
-    serious = verdict is Verdict.COLLAPSED
-    words = printable(trouble(track, report))
+    serious = track.last.verdict is Verdict.COLLAPSED
+    words = printable(warning(track, report) if track.since is None else trouble(track, report))
     return Trouble(printable(track.layer), words, "serious" if serious else "caution")
 
 
@@ -180,8 +180,9 @@ def _how(report: SeriesReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]],
         "layers": f"{len(report.tracks):,}",
         "seconds": text(report.seconds, 4),
     }
+    settings = settings_pairs(report.settings)  # a run that a monitor watched has none
     return (
         ("Series", pairs(facts)),
         ("Versions", versions(report.tool)),
-        ("Settings of all checkpoints", settings_pairs(report.settings)),
+        *((("Settings of all checkpoints", settings),) if settings else ()),
     )
