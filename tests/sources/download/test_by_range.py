@@ -245,6 +245,51 @@ def test_no_secret_of_the_url_is_in_the_reports(server: HttpServer, tmp_path: Pa
         assert not path.is_file() or b"hush" not in path.read_bytes()
 
 
+def test_weights_beside_an_archive_may_be_a_url(server: HttpServer, tmp_path: Path) -> None:
+    server.pages[NAME] = File(BODY)
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"w": np.eye(3, dtype=np.float32)}, tmp_path / NAME)
+    with open_source(str(tmp_path), server.url(NAME)) as source:
+        assert source.weights_file == server.url(NAME)
+        for name, values in tensors().items():
+            assert np.array_equal(source.tensors[name].values(), values)
+    assert cached() == []
+
+
+def test_a_server_that_is_away_leaves_the_copy(
+    server: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.pages[NAME] = refusing(503)
+    with pytest.raises(SourceError) as caught:
+        allennlp_analyze.analyze(server.url(NAME))
+    assert str(caught.value) == f"{server.url(NAME)}: the server refused the request (status 503)"
+    server.pages[NAME] = File(BODY)
+    allennlp_analyze.analyze(server.url(NAME), cache=True)
+    server.pages[NAME] = refusing(503)
+    assert len(allennlp_analyze.analyze(server.url(NAME)).layers) == 4
+    assert "using the copy in the cache" in caplog.text
+
+
+@pytest.mark.parametrize("total", [2**62 // 10, 10**17])
+def test_an_impossible_length_is_one_line(server: HttpServer, total: int) -> None:
+    head = BODY[:FIRST_BYTES]
+    place = f"bytes 0-{len(head) - 1}/{total}"
+    server.pages[NAME] = lambda exchange: exchange.send(
+        206, {"ETag": '"1"', "Content-Range": place}, head
+    )
+    with pytest.raises(SourceError) as caught:
+        allennlp_analyze.analyze(server.url(NAME))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_of_any_length_is_bounded(server: HttpServer) -> None:
+    body = (2**40).to_bytes(8, "little") + b"{" + bytes(300)
+    server.pages[NAME] = File(body)
+    with pytest.raises(SourceError, match="is not a valid safetensors file"):
+        allennlp_analyze.analyze(server.url(NAME))
+    assert server.sent_bytes <= FIRST_BYTES
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[tuple[HubServer, Opener]]:
     pytest.importorskip("huggingface_hub")
