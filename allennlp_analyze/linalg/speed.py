@@ -9,13 +9,16 @@ from allennlp_analyze.linalg.machine import Machine, seconds
 from allennlp_analyze.linalg.schedule import largest_first
 
 Shape = tuple[int, int]
-# For each matrix, each entry, and each second of `linalg.machine.seconds`.
-USUAL = (2e-3, 1e-9, 1.0)
+# For each matrix, each entry, each entry of the Gram matrix, and each second that
+# `linalg.machine.seconds` estimates.
+USUAL = (1e-3, 5e-9, 3e-8, 1.0)
+# How sure the last one is before anything is measured: only large matrices tell it from the others.
+_PRIOR = 0.1
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of one core for a matrix: a + b N M + c times the estimate of `linalg.machine`.
+    """Seconds of one core: a + b N M + c M^2 + d times the estimate of `linalg.machine`.
 
     Its cubic terms are in one ratio, so that small matrices tell the time of large ones.
     """
@@ -36,15 +39,25 @@ class Speed:
 
 
 def fitted(shapes: Sequence[Shape], measured: Sequence[float]) -> Speed:
-    """Returns the speed with the smallest relative errors for the `measured` seconds."""
+    """Returns the speed with the smallest errors for the `measured` seconds.
+
+    Their squares count in proportion to the inverse seconds: large matrices tell the cubic terms,
+    small ones the rest. As nothing else is known, the machine is a usual one, but for its speed
+    with the matrix that took the longest.
+    """
     from scipy.optimize import nnls
 
+    longest = int(np.argmax(measured))
+    faster = measured[longest] / Speed().seconds(shapes[longest])
     terms = np.array([_terms(shape) for shape in shapes])
     scales = terms.max(axis=0)
-    found, _ = nnls(terms / scales / np.array(measured)[:, None], np.ones(len(shapes)))
-    return Speed(tuple(float(x) for x in found / scales))
+    roots = np.sqrt(np.array(measured) / faster)
+    prior = np.array([0.0, 0.0, 0.0, _PRIOR]) / scales
+    rows = np.vstack([terms / scales / roots[:, None], prior])
+    found, _ = nnls(rows, np.append(roots, _PRIOR * USUAL[-1]))
+    return Speed(tuple(float(x) for x in faster * found / scales))
 
 
 def _terms(shape: Shape) -> np.ndarray:
     n, m = float(max(shape)), float(min(shape))
-    return np.array([1.0, n * m, seconds(shape)])
+    return np.array([1.0, n * m, m**2, seconds(shape)])

@@ -155,9 +155,7 @@ def judge(
 class _Ratios:
     """Ascending singular values (m,), and their ratios to the null law's medians."""
 
-    def __init__(
-        self, values: np.ndarray, entry_std: float, n: int, m: int, squares: int
-    ) -> None:
+    def __init__(self, values: np.ndarray, entry_std: float, n: int, m: int, squares: int) -> None:
         self.values, self.n, self.m, self.std = values, n, m, entry_std
         self.rarely = VERY_RARELY
         if is_nearly_square(n, m):

@@ -12,11 +12,11 @@ from safetensors.numpy import save_file
 import allennlp_analyze
 from allennlp_analyze.analysis.planning import plan_archive
 from allennlp_analyze.analysis.request import Limits, Reading
-from allennlp_analyze.analysis.trial import REMEMBERED, this_speed
+from allennlp_analyze.analysis.trial import REMEMBERED, SHAPES, this_speed
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.linalg.machine import Machine, memory
-from allennlp_analyze.linalg.speed import Speed, fitted
+from allennlp_analyze.linalg.speed import USUAL, Speed, fitted
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.remote_file import FIRST_BYTES
 from tests.support.downloads import cached, isolate
@@ -159,11 +159,20 @@ def test_the_speed_is_measured_once(tmp_path: Path) -> None:
 
 
 def test_the_factors_are_found_again_from_seconds() -> None:
-    speed = Speed((0.01, 2e-8, 1.5))
-    shapes = [(64, 64), (256, 256), (2048, 128), (512, 512), (1024, 1024)]
-    again = fitted(shapes, [speed.seconds(shape) for shape in shapes])
+    speed = Speed(tuple(2.5 * x for x in USUAL))
+    again = fitted(SHAPES, [speed.seconds(shape) for shape in SHAPES])
     assert again.factors == pytest.approx(speed.factors)
-    assert again.seconds((5000, 3000)) == pytest.approx(speed.seconds((5000, 3000)))
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.7, 1.5, 4.0])
+def test_a_faster_or_slower_machine_is_told_by_small_matrices(factor: float) -> None:
+    """Every term of the cost is `factor` times the usual one, and errors of 10% are made."""
+    speed = Speed(tuple(factor * x for x in USUAL))
+    for seed in range(20):
+        errors = np.random.default_rng(seed).uniform(0.9, 1.1, len(SHAPES))
+        again = fitted(SHAPES, [e * speed.seconds(shape) for e, shape in zip(errors, SHAPES)])
+        for shape in ((768, 768), (4096, 4096), (30_000, 768)):
+            assert 0.8 < again.seconds(shape) / speed.seconds(shape) < 1.25
 
 
 def test_the_time_is_shared_by_the_cores() -> None:
