@@ -15,6 +15,8 @@ from allennlp_analyze.storage.mapped import mapped_copy
 
 # What was read is kept for the next time, in temporary files without a name.
 KEPT_BYTES = 2**30
+# Each of these files takes a descriptor, of which a process has a thousand.
+KEPT_FILES = 256
 # The last parts are kept whatever their size: the causes of a verdict read a matrix again.
 KEPT_PARTS = 4
 # Fetched before it is asked for.
@@ -131,15 +133,18 @@ class Fetching:
         self._forget()
 
     def _forget(self) -> None:
-        """Let go what was used longest ago, if it is too much."""
+        """Let go what was used longest ago, if it is too much; large tensors first."""
         with self._lock:
             total = sum(part.size for part in self._held)
-            for part in list(self._held)[:-KEPT_PARTS]:
-                if total <= KEPT_BYTES:
+            files = sum(part.size > IN_MEMORY_BYTES for part in self._held)
+            old = list(self._held)[:-KEPT_PARTS]
+            for part in sorted(old, key=lambda part: part.is_small):
+                if total <= KEPT_BYTES and files <= KEPT_FILES:
                     break
-                if not part.is_small and self._held[part].done():
+                if self._held[part].done():
                     del self._held[part]
                     total -= part.size
+                    files -= part.size > IN_MEMORY_BYTES
 
     def _start_ahead(self) -> None:
         if not self._is_running and self._ahead():

@@ -60,7 +60,10 @@ class Ranges:
                 connection.close()
                 retries.failed(error)
             else:
-                self._give(connection) if begin is not None else connection.close()
+                if begin is None:
+                    connection.close()
+                else:
+                    self._give(connection)
                 return begin
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:

@@ -54,17 +54,17 @@ class Site:
         name = PurePosixPath(url_path(archive)).name if url else ""
         if url is None or not is_plain(name):
             return fetch(archive, self._quiet, self._timeout)
+        # Another URL may end in the same name.
+        path = self.directory / str(len(self._ranged) + len(self._links)) / name
         if is_index(name):
-            index = self.link(fetch(archive, self._quiet, self._timeout), self.directory / name)
-            for shard in dict.fromkeys(places_of(index, redacted_url(archive)).values()):
-                self._add(_beside(archive, shard), shard)
-            return index
-        for part in parts_of(Path(name)):
-            self._add(_beside(archive, part.name), part.name)
-        if self.directory / name in {*self._ranged, *self._links}:
-            return self.directory / name
-        if self._open_named(archive, url, self.directory / name):
-            return self.directory / name
+            self.link(fetch(archive, self._quiet, self._timeout), path)
+            for shard in dict.fromkeys(places_of(path, redacted_url(archive)).values()):
+                self._add(_beside(archive, shard), path.with_name(shard))
+            return path
+        for part in parts_of(path):
+            self._add(_beside(archive, part.name), part)
+        if path in self._ranged or path in self._links or self._open_named(archive, url, path):
+            return path
         self.check(name, archive)
         return fetch(archive, self._quiet, self._timeout)
 
@@ -181,11 +181,10 @@ class Site:
         except SourceError as error:
             raise SourceError(f"{redacted_url(archive)}: {error.text}") from None
 
-    def _add(self, archive: str, name: str) -> None:
+    def _add(self, archive: str, path: Path) -> None:
         """Open a file by its parts, or download it and put it beside the stand-ins."""
-        path = self.directory / name
         if not self._open_named(archive, url_of(archive) or archive, path):
-            self.check(name, archive)
+            self.check(path.name, archive)
             self.link(fetch(archive, self._quiet, self._timeout), path)
 
 

@@ -144,6 +144,36 @@ def test_what_is_too_much_is_let_go() -> None:
     assert file.fetched == [*((i * 3000, i * 3000 + 3000) for i in range(8)), (0, 3000)]
 
 
+def test_the_number_of_files_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "KEPT_BYTES", len(BODY))
+    monkeypatch.setattr(fetching, "KEPT_FILES", 5)
+    file = Bytes()
+    blocks = file.blocks([(0, 3000)] * 20)
+    arrays = [block.read() for block in blocks]
+    assert [array.tobytes() for array in arrays] == [BODY[x.start : x.stop] for x in blocks]
+    for block in blocks[-5:]:
+        block.read()
+    assert len(file.fetched) == 20
+    blocks[-6].read()
+    assert len(file.fetched) == 21
+
+
+def test_small_tensors_are_kept_longer_but_not_without_limit() -> None:
+    file = Bytes()
+    small = file.blocks([(2 * GAP, 900)] * 30)
+    large = [RemoteBlock(file, 40_000 + 2000 * i, 2000) for i in range(6)]
+    file.expect([small[0], *large])
+    file.fetching.close()
+    for block in (small[0], *large, small[0]):
+        block.read()
+    assert len(file.fetched) == 7
+    file.expect(small)
+    file.fetching.close()
+    for block in (*small, small[0]):
+        block.read()
+    assert sum(stop - start for start, stop in file.fetched) > 12_000 + 31 * 900
+
+
 def test_one_part_is_fetched_once_for_many_threads() -> None:
     file = Bytes()
     (block,) = file.blocks([(0, 50_000)])
