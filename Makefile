@@ -6,12 +6,15 @@
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force --plots
-# More processes than the two cores of CI: many tests wait for other processes.
-PYTEST_OPTIONS ?= -q -n 3
+# More processes than the two cores of CI: many tests wait for other processes. With worksteal the
+# tests of a module stay in one process, where they share what the module makes.
+PYTEST_OPTIONS ?= -q -n 3 --dist worksteal
 COVERAGE ?= --cov --cov-report=
 
 # Environments of users hold either of the two: both constraints files have the newer.
 DOWNLOAD_TESTS := tests/sources/download
+# The trainers, loggers and architectures that only .venv-formats has.
+TRAINER_TESTS := $(addprefix tests/monitor/test_,architectures.py hugging_face.py loggers.py other_trainers.py)
 MAKE_VENV := setup.py pyproject.toml scripts/tools/make_venv.sh scripts/tools/find_python.sh
 
 help: ## list the targets
@@ -27,8 +30,8 @@ test: .venv/installed ## run the tests with AllenNLP on Python 3.10
 test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on the newest Python
 	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(COVERAGE)
 
-test-formats: .venv-formats/installed ## read files written by the real libraries of other formats
-	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats
+test-formats: .venv-formats/installed ## read files of the real libraries of other formats; run real trainers and loggers
+	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats $(TRAINER_TESTS)
 
 test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## test downloads with the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)

@@ -2,15 +2,18 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from tests.support.corpus import Corpus, corpus_root
 
 # A timing decides no test; in CI every run draws the same examples.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("house")
+# Folders whose tests are of several packages, or of none.
+CROSSING = ("architecture", "browser", "docs", "experiments", "formats")
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
@@ -18,12 +21,29 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
 
     That these tests would pass there too is found out now and then (NEWEST_ONLY=0).
     """
+    for item in items:
+        if not is_measured(item):
+            item.add_marker(pytest.mark.no_cover)
     if sys.version_info >= (3, 11) or os.environ.get("NEWEST_ONLY") == "0":
         return
     reason = "the same with every Python: runs on the newest (NEWEST_ONLY=0 runs it here)"
     for item in items:
         if item.get_closest_marker("newest_python") is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def is_measured(item: "pytest.Item") -> bool:
+    """Whether coverage is measured: by the tests of the packages, with the examples that they name.
+
+    Before Python 3.12, measuring makes a test take half as long again. What hypothesis draws runs
+    the same lines a hundred times, what the corpus holds runs them for every archive, and is not on
+    every machine.
+    """
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    drawn = is_hypothesis_test(getattr(item, "obj", None))
+    return (
+        folder not in CROSSING and not drawn and "corpus" not in getattr(item, "fixturenames", ())
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from allennlp_analyze.reports.json import layer_to_dict, to_json_dict
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer, make_report, odd_report
+from tests.support.waiting import PATIENCE
 
 # A dozen layers of every kind but one.
 SOME = "^encoder|^crf|^tag|conv_[36]$"
@@ -137,7 +138,7 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
         assert one.stdin is not None
         one.stdin.write("\n")
         one.stdin.flush()
-    said = sorted(one.communicate(timeout=60)[0] for one in writers)
+    said = sorted(one.communicate(timeout=PATIENCE)[0] for one in writers)
     assert said == ["OutputError\n"] * 3 + ["wrote\n"]
     assert len(load(out).layers) == 1
 

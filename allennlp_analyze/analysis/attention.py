@@ -1,5 +1,6 @@
 """Measures the largest logit that each head of attention can have, from its weights alone."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
@@ -20,6 +21,19 @@ def attention_logits(
 ) -> tuple[AttentionLogits, ...]:
     """Returns the largest logits of every block of attention whose projections are `matrices`."""
     return tuple(measure_attention(block) for block in find_attention(source, matrices))
+
+
+def timed_logits(
+    source: Source, matrices: Sequence[WeightMatrix], max_dim: int
+) -> tuple[tuple[AttentionLogits, ...], float]:
+    """Returns the logits of blocks whose projections are not larger than `max_dim`, and seconds.
+
+    Queries and keys are read once more than for their spectra: to keep those of a model until both
+    of a block are there would take memory without bound.
+    """
+    started = time.perf_counter()
+    found = attention_logits(source, [x for x in matrices if min(x.shape) <= max_dim])
+    return found, time.perf_counter() - started
 
 
 def measure_attention(block: AttentionBlock) -> AttentionLogits:

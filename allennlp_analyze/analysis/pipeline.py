@@ -13,7 +13,7 @@ from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
 from allennlp_analyze.analysis.ahead import asked_for, expect
-from allennlp_analyze.analysis.attention import attention_logits
+from allennlp_analyze.analysis.attention import timed_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
@@ -229,6 +229,7 @@ def analyze_source(
         layers, without = relative_to_base(chosen, layers, base, settings, solver)
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
+    logits, of_logits = timed_logits(source, chosen, settings.max_dim)
     checked = with_invalid_vectors(source, skipped, asked_for(chosen, settings))
     left_out = (*checked, *found.skipped, *not_measured)
     return ModelReport(
@@ -238,15 +239,10 @@ def analyze_source(
         layers=layers,
         skipped=left_out,
         summary=summarize(layers, left_out, adapters),
-        timing=Timing(
-            startup=startup,
-            read=read,
-            spectra=found.spectra_seconds,
-            fits=found.fits_seconds,
-        ),
+        timing=Timing(startup, read, found.spectra_seconds + of_logits, found.fits_seconds),
         warnings=(*notes, *other_findings(layers), *notes_on_alpha(layers)),
         adapters=adapters,
-        attention=attention_logits(source, [x for x in chosen if min(x.shape) <= settings.max_dim]),
+        attention=logits,
     )
 
 

@@ -29,7 +29,9 @@ def gate_of_zoo(report: "ZooReport", fail_on: str) -> int:
     found = [
         f"{model.name}: {one_line(model.outcome.summary.sentence)}"
         for model in report.models
-        if model.outcome.summary is not None and fails(model.outcome.summary.verdict, fail_on)
+        if model.checkpoint_of is None
+        and model.outcome.summary is not None
+        and fails(model.outcome.summary.verdict, fail_on)
     ]
     return name_failed(found, "models")
 

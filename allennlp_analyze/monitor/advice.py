@@ -33,9 +33,11 @@ def acting(optimizers: Iterable[Any]) -> dict[int, Acting]:
             groups = [group for one in inner.values() for group in one.param_groups]
         else:
             groups = optimizer.param_groups
-        for group in groups:
+        # DeepSpeed's ZeRO 1 and 2 put flat pieces into the groups, and keep the parameters here.
+        whole = getattr(optimizer, "bit16_groups", None) or [group["params"] for group in groups]
+        for group, parameters in zip(groups, whole):
             own = Acting(_number(group.get("lr")), _number(group.get("weight_decay")))
-            for parameter in group["params"]:
+            for parameter in parameters:
                 before = found.get(id(parameter), own)
                 found[id(parameter)] = Acting(*map(_largest, own, before))
     return found

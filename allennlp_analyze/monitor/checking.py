@@ -10,6 +10,7 @@ import numpy as np
 
 from allennlp_analyze.analysis.measure import select
 from allennlp_analyze.analysis.refusing import refuse_nothing
+from allennlp_analyze.errors import TensorError
 from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.matrices.finding import find_matrices
@@ -20,7 +21,7 @@ from allennlp_analyze.monitor.advice import sentence
 from allennlp_analyze.monitor.budget import Budget
 from allennlp_analyze.monitor.gathering import Gathering
 from allennlp_analyze.monitor.history import LayerHistory, Trouble, When
-from allennlp_analyze.monitor.measuring import Timed, measure_in_time
+from allennlp_analyze.monitor.measuring import Measured, Timed, measure_in_time
 from allennlp_analyze.monitor.parameters import (
     Parameters,
     not_finite,
@@ -32,7 +33,7 @@ from allennlp_analyze.monitor.probing import findings, probe_model
 from allennlp_analyze.monitor.results import SPECTRUM, Check, Collapse, Reading
 from allennlp_analyze.monitor.updates import Update, Updates
 from allennlp_analyze.monitor.voice import Voice
-from allennlp_analyze.results.layer import LayerOutcome, LayerResult
+from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.in_memory import Whole, is_scripted, module_source, unwrapped
@@ -133,6 +134,7 @@ class Checker:
             self._budget,
             moment.started,
             0 if gathering.is_needed else self._jobs,
+            None if self._updates is None else self._update_of,
         )
         self._frozen |= frozen & done.keys()
         readings, collapses = self._readings(matrices, done, frozen, parameters, moment)
@@ -186,7 +188,7 @@ class Checker:
     def _readings(
         self,
         matrices: Mapping[str, WeightMatrix],
-        done: Mapping[str, Timed[LayerOutcome]],
+        done: Mapping[str, Timed[Measured]],
         frozen: set[str],
         parameters: Parameters,
         moment: Moment,
@@ -194,12 +196,12 @@ class Checker:
         """Returns what was measured, in the order of the model, and what is newly wrong."""
         readings, collapses = [], []
         for name in (name for name in matrices if name in done):
-            outcome = done[name].found
+            outcome = done[name].found.outcome
             if not isinstance(outcome, LayerResult):
                 if not outcome.invalid:
                     self._voice.warn_once(name, f"{name}: not monitored: {outcome.reason}")
                 continue
-            reading = self._reading(outcome, done[name].seconds, matrices[name], parameters)
+            reading = self._reading(outcome, done[name], parameters)
             if name in frozen:
                 if self._updates is not None:
                     self._updates.forget(name)
@@ -218,15 +220,19 @@ class Checker:
         )
         return readings, collapses
 
+    def _update_of(self, matrix: WeightMatrix) -> Update:
+        try:
+            return Update() if self._updates is None else self._updates.since_last(matrix)
+        except TensorError:  # measuring it says so
+            return Update()
+        except Exception as error:
+            self._voice.warn_of_failure("failed to compare with the last weights", error)
+            return Update()
+
     def _reading(
-        self, layer: LayerResult, seconds: float, matrix: WeightMatrix, parameters: Parameters
+        self, layer: LayerResult, timed: Timed[Measured], parameters: Parameters
     ) -> Reading:
-        update = Update()
-        if self._updates is not None:
-            try:
-                update = self._updates.since_last(matrix)
-            except Exception as error:
-                self._voice.warn_of_failure("failed to compare with the last weights", error)
+        update = timed.found.update
         evidence = layer.evidence
         acting = parameters.acting_on(layer.parameter)
         return Reading(
@@ -238,7 +244,7 @@ class Checker:
             lost=layer.lost_directions,
             stable_rank=layer.stable_rank,
             alpha=layer.power_law.alpha if layer.power_law is not None else None,
-            seconds=seconds,
+            seconds=timed.seconds,
             start_ratio=None if evidence is None else evidence.start_ratio,
             null_ratio=None if evidence is None else evidence.null_ratio,
             effective_rank=layer.effective_rank,
@@ -286,10 +292,10 @@ class Checker:
         self,
         model: Any,
         matrices: Mapping[str, WeightMatrix],
-        done: Mapping[str, Timed[LayerOutcome]],
+        done: Mapping[str, Timed[Measured]],
     ) -> tuple[str, ...]:
         """Returns and warns of the layers with NaN or infinity, and of other such parameters."""
-        outcomes = {name: done[name].found for name in done}
+        outcomes = {name: done[name].found.outcome for name in done}
         found = [
             name
             for name in matrices

@@ -36,7 +36,7 @@ def refuse_unreadable(model: Any) -> None:
         if hasattr(parameter, "ds_id") and hasattr(parameter, "ds_tensor"):
             raise UsageError(
                 f"model: {name}: parameters that DeepSpeed ZeRO-3 shards cannot be monitored; use"
-                " ZeRO stage 1 or 2, or analyze the checkpoints that it saves"
+                " ZeRO stage 1 or 2, or analyze what zero_to_fp32.py makes of a checkpoint"
             )
 
 

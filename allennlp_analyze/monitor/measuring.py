@@ -13,11 +13,20 @@ from allennlp_analyze.linalg.machine import is_large
 from allennlp_analyze.linalg.schedule import in_threads, one_blas_thread
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.monitor.budget import Budget, Shape
+from allennlp_analyze.monitor.updates import Update
 from allennlp_analyze.results.layer import LayerOutcome, Skipped
 from allennlp_analyze.settings import Settings
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The outcome for one layer, and what training has changed in it since the last check."""
+
+    outcome: LayerOutcome
+    update: Update
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,21 @@ def measure_in_time(
     budget: Budget,
     started: float,
     jobs: int,
-) -> dict[str, Timed[LayerOutcome]]:
+    update_of: Optional[Callable[[WeightMatrix], Update]] = None,
+) -> dict[str, Timed[Measured]]:
     """Returns the outcomes, by name, of the matrices that `budget` has time for since `started`.
 
     Up to `jobs` matrices are measured at the same time; with 0, one at a time in this thread. A
-    matrix that cannot be measured is
-    `Skipped`, for any error.
+    matrix that cannot be measured is `Skipped`, for any error. `update_of` raises nothing; it is
+    called before the matrix is measured, so that a parameter which is spread over processes is put
+    together once for both, and its time counts.
     """
 
-    def measured(name: str) -> LayerOutcome:
-        return _outcome(matrices[name], settings, solver)
+    def measured(name: str) -> Measured:
+        matrix, update = matrices[name], Update()
+        if update_of is not None and min(matrix.shape) <= settings.max_dim:
+            update = update_of(matrix)
+        return Measured(_outcome(matrix, settings, solver), update)
 
     shapes = {name: matrix.shape for name, matrix in matrices.items()}
     return in_time(measured, shapes, budget, started, jobs)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 from allennlp_analyze.monitor.probe_results import ProbeResult
@@ -122,7 +123,14 @@ class Check:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Returns the numbers for loggers: `summary`, and with `per_layer` also `layer_metrics`."""
+        """Returns the numbers for loggers: `summary`, and with `per_layer` also `layer_metrics`.
+
+        They are computed once; each logger gets a copy of its own.
+        """
+        return dict(self._metrics)
+
+    @cached_property
+    def _metrics(self) -> dict[str, float]:
         return {**self.summary, **(self.layer_metrics if self.per_layer else {})}
 
     @property

@@ -26,11 +26,14 @@ class Updates:
     def since_last(self, matrix: WeightMatrix) -> Update:
         """Returns the update of `matrix` since the last call for it. Raises `TensorError`."""
         now = np.array(matrix.values(), dtype=np.float32)
+        size = _norm(now)
+        if not np.isfinite(size):  # the next one is compared with the last that was
+            return Update()
         before = self._before.get(matrix.name)
         self._before[matrix.name] = now
         if before is None or before.shape != now.shape:
             return Update()
-        size, change = _norm(now), now - before
+        change = now - before
         changed = _norm(change)
         if not np.isfinite(changed) or size == 0:
             return Update()

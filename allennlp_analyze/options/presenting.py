@@ -141,6 +141,14 @@ PRESENTING: tuple[Option, ...] = (
         " them)",
         material=False,
     ),
+    switch(
+        "every_checkpoint",
+        Section.SELECTION,
+        (Place.ZOO,),
+        "analyze and count every checkpoint of a training as a model of its own; otherwise one"
+        " stands for them all",
+        material=False,
+    ),
     Option(
         "plot_format",
         Values(values.one_of(PLOT_FORMATS), ", ".join(PLOT_FORMATS)),

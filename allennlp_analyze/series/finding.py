@@ -2,12 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze.errors import UsageError
+from allennlp_analyze.sources.directories.checkpoints import (
+    MAX_DIGITS,
+    epoch_in,
+    states_of_allennlp,
+    step_in,
+)
 from allennlp_analyze.sources.directories.judging import Kind, judge
 from allennlp_analyze.sources.directories.layouts import natural
 from allennlp_analyze.sources.download.cache import is_url
@@ -17,16 +23,8 @@ from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted_url
 from allennlp_analyze.zoo.manifest.names import distinct
 from allennlp_analyze.zoo.manifest.scan import models_below
-from allennlp_analyze.zoo.manifest.walking import listed
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-# AllenNLP writes these into the directory of the model, which also has a copy of the best one.
-_ALLENNLP = re.compile(r"model_state_(e\d+_b\d+|epoch_[\d.-]+)\.th")
-_STEP = re.compile(
-    r"(?<![a-z])(?:global[-_]?step|step|iter(?:ation)?|checkpoint|ckpt)s?[-_=]?(\d+)", re.IGNORECASE
-)
-_EPOCH = re.compile(r"(?<![a-z])(?:epoch|e|ep)[-_=]?(\d+)", re.IGNORECASE)
-_MAX_DIGITS = 18
 # The label of the model at the end, which has no number.
 FINAL = "final"
 
@@ -102,7 +100,12 @@ def _given(arguments: Sequence[str]) -> Found:
 def _below(root: Path) -> Found:
     found = list(models_below(root).models)
     folders = dict.fromkeys(path for path in (root, *found) if path.is_dir())
-    states = [state for folder in folders for state in _states_of_allennlp(folder)]
+    states = [
+        state
+        for folder in folders
+        for state in states_of_allennlp(folder)
+        if judge(state).kind is Kind.MODEL
+    ]
     groups: dict[str, list[Path]] = {}
     unnumbered = []
     for path in dict.fromkeys((*states, *found)):
@@ -115,12 +118,6 @@ def _below(root: Path) -> Found:
     checkpoints = [_checkpoint(str(path), _label(path, root)) for path in members]
     checkpoints += [Checkpoint(str(path), FINAL) for path in last]
     return Found(str(root), in_order(checkpoints), (*left_out, *others), is_directory=True)
-
-
-def _states_of_allennlp(directory: Path) -> Iterator[Path]:
-    for path in listed(directory)[0]:
-        if _ALLENNLP.fullmatch(path.name) and judge(path).kind is Kind.MODEL:
-            yield path
 
 
 def _one_training(
@@ -185,13 +182,8 @@ def _template(label: str) -> str:
 def _checkpoint(archive: str, label: str) -> Checkpoint:
     name, place = _numbered(label), _place(label)
     label = "/".join(label.split("/")[: place + 1]) or label
-    step, epoch = _number(_STEP, name), _number(_EPOCH, name)
+    step, epoch = step_in(name), epoch_in(name)
     if step is None and epoch is None:
         numbers = re.findall(r"\d+", name)
-        step = int(numbers[0]) if len(numbers) == 1 and len(numbers[0]) <= _MAX_DIGITS else None
+        step = int(numbers[0]) if len(numbers) == 1 and len(numbers[0]) <= MAX_DIGITS else None
     return Checkpoint(archive, label, epoch, step)
-
-
-def _number(pattern: "re.Pattern[str]", name: str) -> Optional[int]:
-    found = pattern.search(name)
-    return int(found[1]) if found is not None and len(found[1]) <= _MAX_DIGITS else None

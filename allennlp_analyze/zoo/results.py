@@ -113,8 +113,9 @@ class ZooModel:
     """One model of a zoo.
 
     `directory` has its reports; it is relative to the zoo's directory, with slashes. `duplicate_of`
-    is the name of an earlier model with the same file or the same weights; then this one is listed
-    but not counted.
+    is the name of an earlier model with the same file or the same weights, `checkpoint_of` that of
+    the model which stands for the training of which this is another checkpoint; then this one is
+    listed but not counted.
     """
 
     name: str
@@ -123,11 +124,38 @@ class ZooModel:
     directory: str
     outcome: ModelOutcome = field(repr=False)
     duplicate_of: Optional[str] = None
+    checkpoint_of: Optional[str] = None
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether another model counts for it: its twin, or one of the same training."""
+        return self.duplicate_of is not None or self.checkpoint_of is not None
 
     @property
     def is_counted(self) -> bool:
         """Whether figures, counts and claims include it."""
-        return self.outcome.status == DONE and self.duplicate_of is None
+        return self.outcome.status == DONE and not self.is_repeated
+
+
+@dataclass(frozen=True)
+class ZooRun:
+    """One training of which the zoo has several checkpoints; `model` stands for it in all counts.
+
+    `why` says why it is that one. Of the others, `listed` are the names of models of the zoo, and
+    `not_analyzed` paths below its directory. `follow` are the arguments of `allennlp-analyze
+    series`, quoted for a shell.
+    """
+
+    model: str
+    why: str
+    listed: tuple[str, ...] = ()
+    not_analyzed: tuple[str, ...] = ()
+    follow: str = ""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """All checkpoints that are not counted."""
+        return (*self.listed, *self.not_analyzed)
 
 
 @dataclass(frozen=True)
@@ -166,7 +194,8 @@ class CauseTotals:
 class ZooTotals:
     """The totals over all models of a zoo, or over one group.
 
-    The fields after `n_counted` are over the counted models. `n_layers` counts their matrices of
+    `n_checkpoints` are analyzed, but another checkpoint of their training is counted. The fields
+    after `n_counted` are over the counted models. `n_layers` counts their matrices of
     every kind. The fields after it are over their linear layers, the last four over assessed ones,
     except `median_alpha`, which is over all `n_power_law` layers with a fit. `models_by_verdict`
     counts the models by every `Verdict`, `layers_by_verdict` the linear layers by
@@ -177,6 +206,7 @@ class ZooTotals:
     n_done: int
     n_failed: int
     n_duplicates: int
+    n_checkpoints: int
     n_counted: int
     models_by_verdict: dict[Verdict, int]
     n_layers: int
@@ -205,8 +235,9 @@ class ZooReport:
     """The analysis of all models of a zoo, from which every report of the zoo is written.
 
     `summary` is the result of `summary.summarize_zoo`; reports that need it cannot be written
-    without it. `trainer_files` and `unread` are those of the manifest: what was passed over. The
-    page and the terminal have `claims` only if `shows_claims`.
+    without it. `trainer_files` and `unread` are those of the manifest: what was passed over; `runs`
+    are the trainings that are counted once. The page and the terminal have `claims` only if
+    `shows_claims`.
     """
 
     tool: ToolInfo
@@ -220,6 +251,7 @@ class ZooReport:
     trainer_files: int = 0
     unread: tuple[str, ...] = ()
     shows_claims: bool = False
+    runs: tuple[ZooRun, ...] = ()
 
     @property
     def counted(self) -> tuple[ZooModel, ...]:

@@ -36,6 +36,7 @@ from allennlp_analyze.zoo.reports.html import write_zoo_html
 from allennlp_analyze.zoo.reports.json import write_zoo_json
 from allennlp_analyze.zoo.reports.plots import PLOTS, remove_zoo_plots, write_zoo_plots
 from allennlp_analyze.zoo.results import DONE, ModelOutcome, ZooModel, ZooReport
+from allennlp_analyze.zoo.runs import runs_listed
 from allennlp_analyze.zoo.summary import summarize_zoo
 from allennlp_analyze.zoo.unit import Unit, make_unit
 from allennlp_analyze.zoo.work import RUNNING, analyze_units, engine_for, only_run_of, stopped
@@ -56,6 +57,7 @@ class ZooRequest:
     of each model) and `plot_format` apply to all models; the options of a model in the manifest
     take precedence. `plots` are the figures over all models, also drawn if `model_plots` or a
     `plot_format` is given. With `claims`, page and terminal have the claims of the 2018 study.
+    With `every_checkpoint`, every checkpoint of a training is a model of its own.
     Without `quiet`, a terminal shows the progress. With `resume`, finished models are kept; with
     `retry_failed`, failed ones are also retried; `force` starts over. `workers` None means one
     process per core. `dask` is the address of a scheduler on whose cluster the models are analyzed.
@@ -75,6 +77,7 @@ class ZooRequest:
     model_plots: bool = default("model_plots")
     plot_format: Optional[str] = default("plot_format")
     claims: bool = default("claims")
+    every_checkpoint: bool = default("every_checkpoint")
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -118,7 +121,7 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     `KeyboardInterrupt` says what is kept.
     """
     started = time.perf_counter()
-    manifest = read_manifest(zoo.manifest)
+    manifest = read_manifest(zoo.manifest, zoo.every_checkpoint)
     root = zoo.directory
     units = _units(manifest, zoo, settings)
     _check_output(root, zoo)
@@ -189,10 +192,14 @@ def _report(
     zoo: ZooRequest,
     settings: Settings,
 ) -> ZooReport:
+    runs = manifest.runs
+    if manifest.is_listed and not zoo.every_checkpoint:
+        runs = runs_listed(manifest.entries, outcomes)
+    stands_for = {name: run.model for run in runs for name in run.listed}
     first: dict[Optional[str], str] = {}
     models = []
     for index, (entry, unit) in enumerate(zip(manifest.entries, units)):
-        outcome = outcomes[index]
+        outcome, counted = outcomes[index], stands_for.get(entry.name)
         models.append(
             ZooModel(
                 name=entry.name,
@@ -200,7 +207,8 @@ def _report(
                 archive=redacted_url(entry.archive),
                 directory=f"{MODELS}/{unit.directory.name}",
                 outcome=outcome,
-                duplicate_of=_same(outcome, entry.name, first),
+                duplicate_of=None if counted else _same(outcome, entry.name, first),
+                checkpoint_of=counted,
             )
         )
     return ZooReport(
@@ -214,6 +222,7 @@ def _report(
         trainer_files=manifest.trainer_files,
         unread=manifest.unread,
         shows_claims=zoo.claims,
+        runs=runs,
     )
 
 
@@ -235,6 +244,7 @@ def _settings(zoo: ZooRequest, settings: Settings) -> dict[str, object]:
         "build_model": zoo.building.build_model,
         "plots": zoo.figures is not None,
         "model_plots": zoo.model_plots,
+        "every_checkpoint": zoo.every_checkpoint,
         "timeout": zoo.limits.timeout,
         "max_unpacked_size": zoo.limits.max_unpacked_size,
     }

@@ -41,6 +41,7 @@ def zoo_totals(models: Sequence[ZooModel]) -> ZooTotals:
         n_done=statuses[DONE],
         n_failed=statuses[FAILED],
         n_duplicates=sum(model.duplicate_of is not None for model in models),
+        n_checkpoints=sum(model.checkpoint_of is not None for model in models),
         n_counted=len(counted),
         models_by_verdict=_counts((x.verdict for x in summaries), Verdict),
         n_layers=sum(len(model.outcome.layers) for model in counted),

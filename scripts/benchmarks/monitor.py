@@ -1,7 +1,6 @@
 """Measure the cost of the training monitor in a realistic training on the CPU.
 
     python -m scripts.benchmarks.monitor [--sentences N] [--epochs N] [--words N] [--bert]
-    python -m scripts.benchmarks.monitor --transformer [--steps N]
 
 The script trains a BiLSTM tagger of the usual size for named entities (a trained 100-dimensional
 embedding, two bidirectional layers of 200, Adam) on as many sentences as CoNLL-2003 has, of random
@@ -9,9 +8,6 @@ words. Two copies train in turns, epoch by epoch. One of them is monitored: a ch
 and one after each epoch. The cost of the monitor is the time of the checks, which is measured
 separately. The difference between the copies is also printed, and is mostly noise. Processor time
 counts the work of all threads, and depends less on other load than wall time.
-
-With --transformer it trains a Transformer of 10 million parameters instead, and prints what a check
-takes with and without the probe and the updates, against the steps between two checks.
 
 With --bert it also prints the time of checks of a model of BERT-base's size, without training.
 """
@@ -32,8 +28,6 @@ from scripts.benchmarks.work import bert_shapes
 # Sentences and labels of CoNLL-2003's training part, and the mean length of its sentences.
 SENTENCES, LABELS, LENGTH = 14041, 9, 14.5
 BATCH = 64
-# One check in so many steps.
-STEPS_PER_CHECK = 200
 # The goal: the monitor takes at most this fraction of the training.
 GOAL = 0.05
 
@@ -140,50 +134,6 @@ def report(epochs: list[Spent], checks: list[Spent], without: list[Spent]) -> bo
     return worst < GOAL
 
 
-def measure_transformer(steps: int) -> None:
-    """Print what a step and each kind of check of a Transformer take: the median of several."""
-    import torch
-
-    torch.manual_seed(2018)
-    width, words = 256, 12000
-    block = torch.nn.TransformerEncoderLayer(width, 8, 4 * width, batch_first=True)
-    model = torch.nn.Sequential(
-        torch.nn.Embedding(words, width),
-        torch.nn.TransformerEncoder(block, 6, enable_nested_tensor=False),
-        torch.nn.Linear(width, words, bias=False),
-    )
-    model[2].weight = model[0].weight
-    optimizer = torch.optim.AdamW(model.parameters())
-    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    print(f"Transformer of {size:.1f} million parameters, batches of 16 x 64 words", flush=True)
-
-    def step() -> None:
-        tokens = torch.randint(words, (16, 64))
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()).backward()
-        optimizer.step()
-
-    steps_spent = [timed(step)[1] for _ in range(steps)]
-    taken = float(np.median([spent.processor for spent in steps_spent]))
-    wall = float(np.median([spent.wall for spent in steps_spent]))
-    print(f"a step: {wall:.3f} s ({taken:.3f} s of the processor)", flush=True)
-    for what, choices in (
-        ("a check", {}),
-        ("a check with the probe", {"probe": torch.randint(words, (16, 64))}),
-        ("a check with updates", {"updates": True}),
-    ):
-        monitor = RankMonitor(model, optimizer=optimizer, max_seconds=60, **choices)
-        monitor.step()
-        checks = [spent for _, spent in checks_of(monitor, 3)]
-        wall = float(np.median([spent.wall for spent in checks]))
-        processor = float(np.median([spent.processor for spent in checks]))
-        print(
-            f"{what}: {wall:.2f} s ({processor:.2f} of the processor,"
-            f" {processor / (STEPS_PER_CHECK * taken):.2%} of {STEPS_PER_CHECK} steps)",
-            flush=True,
-        )
-
-
 def measure_bert() -> None:
     """Print what three checks of untrained matrices of BERT-base's shapes take."""
     import torch
@@ -219,10 +169,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add("--epochs", type=int, default=2, help="epochs of each copy (default: 2)")
     add("--words", type=int, default=30000, help="words in the vocabulary (default: 30000)")
     add("--bert", action="store_true", help="also check a model of BERT-base's size")
-    add("--transformer", action="store_true", help="measure a Transformer of 10 million parameters")
-    add("--steps", type=int, default=10, help="steps of the Transformer (default: 10)")
     options = parser.parse_args(argv)
-    for name in ("sentences", "epochs", "words", "steps"):
+    for name in ("sentences", "epochs", "words"):
         if getattr(options, name) < 1:
             parser.error(f"--{name}: {getattr(options, name)} is not a number >= 1")
     try:
@@ -230,9 +178,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except ImportError:
         parser.error("torch is not installed")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
-    if options.transformer:
-        measure_transformer(options.steps)
-        return 0
     reached = measure_training(options)
     if options.bert:
         measure_bert()

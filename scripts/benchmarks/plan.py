@@ -22,7 +22,7 @@ FACTOR = 1.5
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     known = [name for name, work in WORKS.items() if not work.spectrum]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m scripts.benchmarks.plan", description=__doc__)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"default: {' '.join(known)}")
     parser.add_argument("--runs", type=int, default=1, help="the median of so many (default: 1)")
     args = parser.parse_args(arguments)

@@ -134,7 +134,9 @@ def measure(path: Path, options: Sequence[str], begins: str) -> Fetched:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.remote", description=__doc__
+    )
     parser.add_argument("--mb", type=float, default=400, help="size of the model (default: 400)")
     parser.add_argument("--width", type=int, default=1024, help="columns (default: 1024)")
     args = parser.parse_args(arguments)

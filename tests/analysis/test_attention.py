@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,22 @@ def test_matrices_that_are_too_large_have_no_logits(tmp_path: Path) -> None:
     path = saved(tmp_path / "m", {**llama(), "head.weight": random(30, 8)}, CONFIG)
     assert len(analyze(path).attention) == 1
     assert analyze(path, max_dim=8).attention == ()
+
+
+def test_the_time_of_the_logits_is_told(tmp_path: Path) -> None:
+    """The stages add up to the time of the analysis, most of which is that of the logits."""
+    size = 600
+    tensors = {
+        f"model.layers.0.self_attn.{x}_proj.weight": random(size, size, seed=seed)
+        for seed, x in enumerate("qk")
+    }
+    config = {**CONFIG, "hidden_size": size, "num_attention_heads": 1, "num_key_value_heads": 1}
+    path = saved(tmp_path / "m", tensors, config)
+    shares = []
+    for _ in range(3):
+        began = time.perf_counter()
+        report = analyze(path)
+        told = report.timing.read + report.timing.spectra + report.timing.fits
+        shares.append(told / (time.perf_counter() - began))
+    assert report.attention[0].max_logits is None and report.attention[0].unit_logits
+    assert max(shares) > 0.9

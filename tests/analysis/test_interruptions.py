@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.newest_python
 MATRICES = 20
@@ -60,11 +61,7 @@ class Running:
         )
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(6000):
-            if condition() or self.process.poll() is not None:
-                return
-            time.sleep(0.005)
-        raise AssertionError("it did not come so far")
+        wait_until(lambda: condition() or self.process.poll() is not None, pause=0.005)
 
     def end(self, number: int) -> "tuple[int, str]":
         """Send it a signal; its exit code and what it said."""
@@ -72,7 +69,7 @@ class Running:
         return self.ended()
 
     def ended(self) -> "tuple[int, str]":
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, said
 
 
@@ -116,14 +113,19 @@ def test_killed_at_any_moment_and_resumed_it_is_as_if_never_interrupted(
 ) -> None:
     out = tmp_path / "out"
     arguments = (str(archive), "--output-dir", str(out), *PLAIN, "--resume")
-    chance = random.Random(0)
+    chance, killed = random.Random(0), 0
     for _ in range(5):
         running = Running(tmp_path / "tmp", *arguments)
         before = lines(out)
         running.wait_until(lambda before=before: lines(out) > before + 1)
         time.sleep(chance.random() * 0.1)
-        assert running.end(signal.SIGKILL)[0] == -signal.SIGKILL
+        code, _ = running.end(signal.SIGKILL)
+        if code == 0:  # on a busy machine it may come to its end before we see what it does
+            break
+        assert code == -signal.SIGKILL
         assert lines(out) > before
+        killed += 1
+    assert killed
     assert Running(tmp_path / "tmp", *arguments).ended() == (0, "")
     assert contents(out) == uninterrupted
     assert list((tmp_path / "tmp").iterdir()) == []  # what was killed is swept
@@ -217,10 +219,12 @@ def test_two_runs_in_one_directory(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = Running(tmp_path / "tmp", str(archive), "--output-dir", str(out), *PLAIN)
     first.wait_until(lambda: lines(out) > 2)
+    first.process.send_signal(signal.SIGSTOP)  # it is not done before the second looks
     second = Running(tmp_path / "tmp2", str(archive), "--output-dir", str(out), *PLAIN, "--force")
     code, said = second.ended()
     assert (code, said.count("\n")) == (1, 1)
     assert f"another run (process {first.process.pid}) is writing there" in said
+    first.process.send_signal(signal.SIGCONT)
     assert first.ended() == (0, "")
 
 
@@ -273,6 +277,15 @@ def test_an_output_directory_that_became_a_file_is_one_line(archive: Path, tmp_p
     assert f"{out}: cannot be written" in said
 
 
+def seconds_of(process: int) -> float:
+    """Seconds of processors that a process has taken; 0 where /proc does not say."""
+    path = Path(f"/proc/{process}/stat")
+    if not path.exists():
+        return 0.0
+    fields = path.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_an_interrupt_does_not_wait_for_a_large_matrix(tmp_path: Path) -> None:
     """Its eigenvalues take many seconds, in one call that nothing stops."""
     values = np.random.default_rng(0).standard_normal((6000, 6000), np.float32)
@@ -283,7 +296,8 @@ def test_an_interrupt_does_not_wait_for_a_large_matrix(tmp_path: Path) -> None:
     )
     running.wait_until(lambda: lines(out) > 1)
     time.sleep(1)
-    started = time.perf_counter()
+    before = sum(os.times()[2:4])  # the seconds of processors that ended children took
+    so_far = seconds_of(running.process.pid)
     assert running.end(signal.SIGINT) == (130, "error: interrupted\n")
-    assert time.perf_counter() - started < 5
+    assert sum(os.times()[2:4]) - before - so_far < 5
     assert not out.exists()

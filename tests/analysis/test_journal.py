@@ -23,6 +23,7 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.storage.locks import LOCK
 from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
+from tests.support.waiting import PATIENCE
 
 RUN = {"weights": ["0" * 64, "weights.th"], "settings": {"jobs": None, "kinds": ("linear",)}}
 
@@ -180,7 +181,7 @@ def test_two_runs_in_one_directory_and_the_second_says_who_holds_it(tmp_path: Pa
             with open_journal(tmp_path, RUN, resume=False):
                 pass
     finally:
-        holder.communicate(timeout=20)
+        holder.communicate(timeout=PATIENCE)
     with open_journal(tmp_path, RUN, resume=False) as journal:
         assert journal.finished == {}
     assert holder.pid != os.getpid()

@@ -155,6 +155,7 @@ def test_names_and_points_lead_to_the_reports(browser: Any, tmp_path: Path) -> N
         report.write_text(f"<title>{model.name}</title><link rel=icon href='data:,'>")
     with opened(browser, path) as page:
         page.page.get_by_role("link", name="collapsed", exact=True).click()
+        page.page.wait_for_url(re.compile(r"report\.html"))
         assert page.page.title() == "collapsed"
         page.page.go_back()
         page.page.locator("circle.opens", has_text="near: layer").dispatch_event("click")

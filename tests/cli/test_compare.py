@@ -99,7 +99,8 @@ def test_fine_tuning_moves_everything_by_no_more_than_the_weights_moved(
 def test_as_a_check(
     variants: "dict[str, Path]", name: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for fmt in ([], ["--json"], ["--quiet"]):
+    # What is printed does not decide: that is shown with one of each outcome.
+    for fmt in ([], ["--json"], ["--quiet"]) if name in ("same", "collapsed") else ([],):
         done = main(["compare", str(SMALL), str(variants[name]), "--fail-on-collapse", *fmt])
         said = capsys.readouterr()
         assert done == code, said.err

@@ -14,6 +14,7 @@ import torch
 from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
+from tests.support.waiting import PATIENCE
 
 LONG = "a" * 5000
 run = partial(run_module, "allennlp_analyze")
@@ -157,7 +158,7 @@ def test_interrupt_is_one_line_and_exit_130(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # type: ignore[arg-type,return-value]
     )
     assert done.returncode == 130

@@ -14,6 +14,7 @@ import torch
 from allennlp_analyze.cli.exits import guarded
 from allennlp_analyze.cli.main import main
 from tests.support.mutated_reports import write_mutation
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 unix_only = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     command = line.replace("COMMAND", f"{sys.executable} -m allennlp_analyze")
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=100
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -143,6 +144,7 @@ def test_a_bug_is_still_reported_as_one(capsys: pytest.CaptureFixture[str]) -> N
     assert "please report this" in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seeds", [range(start, start + 75) for start in range(0, 300, 75)])
 @pytest.mark.filterwarnings("ignore")
 def test_changed_reports_are_rendered_or_refused(
@@ -158,6 +160,7 @@ def test_changed_reports_are_rendered_or_refused(
             assert shown.startswith("error: ") and shown.count("\n") == 1, (seed, shown)
 
 
+@pytest.mark.no_cover
 def test_changed_reports_are_compared_or_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from allennlp_analyze.cli.main import SUBCOMMANDS, make_parser
 from tests.support import documents
 from tests.support.commands import ROOT
 from tests.support.documents import PAGES, Block, Command, blocks, commands, same
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 READ = [ROOT / "README.md", *PAGES]
@@ -90,7 +91,7 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

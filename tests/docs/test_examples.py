@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support.commands import ROOT, SMALL
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 EXAMPLES = ROOT / "examples"
@@ -37,7 +38,7 @@ def run(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == code, done.stderr
     return done

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allennlp_analyze import Layer, analyze
+from allennlp_analyze import Layer, Report, analyze
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.options.names import KINDS
 from allennlp_analyze.reports.csv import columns
@@ -38,9 +38,13 @@ RESULTS = [
 
 
 @pytest.fixture(scope="module")
-def measured() -> list[tuple[Layer, np.ndarray]]:
+def report() -> Report:
+    return analyze(SMALL, compare_distributions=True)
+
+
+@pytest.fixture(scope="module")
+def measured(report: Report) -> list[tuple[Layer, np.ndarray]]:
     """Every layer of the fixture with its matrix, N x M in float64."""
-    report = analyze(SMALL, compare_distributions=True)
     with open_source(str(SMALL)) as source:
         matrices = {x.name: np.array(x.values(), np.float64) for x in find_matrices(source)[0]}
     tall = {name: w if len(w) >= w.shape[1] else w.T for name, w in matrices.items()}
@@ -64,8 +68,7 @@ def test_a_page_that_is_not_is_told(
     assert make_metrics_docs.main([]) == 0 and page.read_text(encoding="utf-8") == PAGE
 
 
-def test_every_key_and_every_column_is_documented() -> None:
-    report = analyze(SMALL, compare_distributions=True)
+def test_every_key_and_every_column_is_documented(report: Report) -> None:
     assert set(LAYER_KEYS) - NAMES == set()
     assert set(columns(report)) - NAMES == set()
     assert set(report.to_dict()) - NAMES == set()
@@ -101,12 +104,12 @@ def test_every_number_says_when_not_to_trust_it() -> None:
             assert re.search(r"\*\*When not to\s+trust", section), title
 
 
-def test_the_worked_example_is_what_is_measured() -> None:
+def test_the_worked_example_is_what_is_measured(report: Report) -> None:
     shown = dict(re.findall(r"^\| `(\w+)` \| (-?[\d.]+(?:e-\d+)?) \|$", PAGE, re.MULTILINE))
     name = "encoder._module.weight_ih_l0"
     assert f"`{name}`" in PAGE
     pytest.importorskip("pandas")
-    frame = analyze(SMALL, compare_distributions=True).to_dataframe().set_index("name")
+    frame = report.to_dataframe().set_index("name")
     numbers = frame.loc[name].drop(["part", "module_index"])
     numbers = numbers.dropna()  # without a base model
     measured = {k: v for k, v in numbers.items() if not isinstance(v, str) and v is not None}

@@ -24,7 +24,7 @@ def test_the_snippet_warns_as_shown(caplog: pytest.LogCaptureFixture) -> None:
     names: dict[str, object] = {}
     exec(compile(SNIPPET, "monitor.md", "exec"), names)
     shown = [line for line in PAGE.splitlines() if "is likely too strong" in line]
-    assert len(shown) == 1
+    assert len(shown) == 2
     said = [record.getMessage() for record in caplog.records]
     assert without_numbers(said) == without_numbers(shown)
     assert {record.name for record in caplog.records} == {LOGGER}
@@ -54,3 +54,33 @@ def test_the_other_trainers_have_callbacks_of_these_names() -> None:
     (line,) = [x for x in PAGE.splitlines() if x.startswith("from allennlp_analyze.monitor_")]
     for name in re.findall(r"\w+_callback\b", line):
         assert callable(getattr(monitor_callbacks, name))
+
+
+def test_every_test_that_a_table_names_exists() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE)
+    assert len(named) > 20
+    for file, test in named:
+        written = (ROOT / "tests" / "monitor" / file).read_text(encoding="utf-8")
+        assert f"\ndef {test}(" in written, (file, test)
+
+
+def test_every_row_of_a_trainer_or_logger_names_a_test() -> None:
+    for head in ("| trainer | versions |", "| logger | versions |"):
+        table = PAGE[PAGE.index(head) :].split("\n\n")[0].splitlines()
+        rows = table[2:]
+        assert len(rows) >= 4 and all(re.search(r"\.py::test_\w+` \|$", row) for row in rows)
+
+
+def test_the_versions_are_those_of_the_environments() -> None:
+    """What is run by hand is in no environment."""
+    pins = {
+        tuple(line.split("=="))
+        for name in ("constraints.txt", "constraints-standalone.txt", "constraints-formats.txt")
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    packages = {name for name, _ in pins} - {"allennlp"}
+    table = PAGE[PAGE.index("| trainer | versions |") : PAGE.index("`history=")]
+    said = set(re.findall(r"\b([a-z][a-z-]+) (\d+\.\d+\.\d+)", table))
+    assert len({name for name, _ in said}) >= 8
+    assert {one for one in said if one[0] in packages} <= pins

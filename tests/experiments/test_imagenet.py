@@ -23,6 +23,7 @@ from scripts.study.analyze_imagenet import draw
 from tests.support.references import PUBLISHED, layer
 from tests.support.scripts import error_line, run_script
 
+pytestmark = pytest.mark.newest_python
 SCRIPT = "scripts.study.analyze_imagenet"
 
 

@@ -16,6 +16,7 @@ from allennlp_analyze import load
 from scripts.real_weights import make_minilm_archive, packages
 from tests.support.commands import ROOT
 from tests.support.real_packages import install
+from tests.support.waiting import PATIENCE
 
 pytest.importorskip("allennlp", reason="the archive is made by AllenNLP")
 OFFLINE = {"TRANSFORMERS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
@@ -41,7 +42,7 @@ def command(*arguments):
         env={**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -20,6 +20,7 @@ from allennlp_analyze.linalg.machine import (
     why_refused,
 )
 from allennlp_analyze.linalg.schedule import in_parallel, largest_first
+from tests.support.waiting import PATIENCE
 
 SHAPES = st.lists(st.tuples(st.integers(1, 30_000), st.integers(1, 30_000)), max_size=40)
 LARGE = (9000, 9000)
@@ -84,6 +85,7 @@ def test_each_result_comes_once_with_its_index(shapes: "list[tuple[int, int]]", 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_no_more_than_so_many_run_at_a_time_each_on_one_blas_thread(jobs: int) -> None:
     busy, most, threads, lock = 0, 0, set(), threading.Lock()
+    together = threading.Barrier(jobs)
 
     def work(index: int) -> None:
         nonlocal busy, most
@@ -91,7 +93,7 @@ def test_no_more_than_so_many_run_at_a_time_each_on_one_blas_thread(jobs: int) -
             busy += 1
             most = max(most, busy)
         threads.update(blas_threads())
-        time.sleep(0.02)
+        together.wait(PATIENCE)  # none goes on before so many have begun
         with lock:
             busy -= 1
 
@@ -127,9 +129,9 @@ def test_an_error_stops_what_has_not_begun(jobs: int) -> None:
         time.sleep(0.01)
 
     with pytest.raises(ValueError, match="the one"):
-        list(in_parallel(work, [(10, 5)] * 200, jobs))
+        list(in_parallel(work, [(10, 5)] * 2000, jobs))
     time.sleep(0.1)
-    assert len(begun) < 100
+    assert len(begun) < 1000
 
 
 def interrupted() -> Iterator[int]:
@@ -140,12 +142,12 @@ def interrupted() -> Iterator[int]:
         time.sleep(0.01)
         return index
 
-    results = in_parallel(work, [(10, 5)] * 200, 2)
+    results = in_parallel(work, [(10, 5)] * 2000, 2)
     for _ in range(3):
         yield next(results)[1]
     results.close()  # type: ignore[attr-defined]
     time.sleep(0.1)
-    assert len(begun) < 100
+    assert len(begun) < 1000
 
 
 def test_a_caller_that_stops_early_stops_the_rest() -> None:

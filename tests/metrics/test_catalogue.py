@@ -18,6 +18,7 @@ from tests.support.extra_metric import EXTRA, KEY
 from tests.support.html_elements import Elements, words
 from tests.support.report_factory import heavy_tailed, make_layer
 
+pytestmark = pytest.mark.newest_python
 SIZES = {"a": float(np.linalg.norm(np.random.default_rng(2018).standard_normal((40, 20)), "nuc"))}
 
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.metrics.judging import DECAYED_SHARE, judge, usual_start
+from allennlp_analyze.sources.in_memory import mapping_source
 
 pytestmark = pytest.mark.newest_python
 SHAPES = [(2, 2), (256, 2), (8, 8), (64, 64), (65, 64), (70, 64), (96, 64), (256, 64), (2560, 64)]
@@ -113,3 +116,28 @@ def test_orthogonal_and_zero_matrices() -> None:
     assert judged_of(np.linalg.qr(random.standard_normal((64, 64)))[0]).lost == 0
     assert judge(np.zeros(5), 0.0, 9, 5, 0.0).lost == 5
     assert judge(np.array([3.0, 0.0]), 0.0, 4, 2, 1e-7).lost == 1  # all entries are equal
+
+
+def test_in_a_model_of_many_squares_a_small_value_is_no_surprise() -> None:
+    """By Edelman's law one square in 10,000 has a smallest value below 1e-4 / sqrt(m)."""
+    random = np.random.default_rng(3)
+    u, s, vt = np.linalg.svd(random.standard_normal((64, 64)))
+    for probability, alone, of_many in ((1e-3, 0, 0), (2e-5, 1, 0), (1e-9, 1, 1)):
+        s[-1] = probability / math.sqrt(64)
+        matrix = (u * s) @ vt
+        for squares, lost in ((1, alone), (20, alone), (5000, of_many)):
+            judged = judge(s, float(matrix.std()), 64, 64, 1e-12, squares=squares)
+            assert judged.lost == lost, (probability, squares)
+    # A tall matrix has no small values of its own.
+    tall = lossy(random.standard_normal((256, 64)), 1, 1e-3)
+    values = np.linalg.svd(tall, compute_uv=False)
+    assert judge(values, float(tall.std()), 256, 64, 1e-12, squares=5000).lost == 1
+
+
+def test_the_squares_of_a_model_are_counted() -> None:
+    random = np.random.default_rng(0)
+    shapes = [(32, 32)] * 3 + [(35, 32), (36, 32), (64, 32)]
+    state = {f"layers.{i}.weight": random.standard_normal(x) for i, x in enumerate(shapes)}
+    source = mapping_source(state)
+    found, _ = find_matrices(source)
+    assert {x.surroundings.squares for x in with_surroundings(source, found)} == {4}

@@ -61,6 +61,10 @@ def test_the_smallest_value_of_a_square_has_edelmans_law(m: int, probability: fl
     found = null_quantiles(m, m, probability)[0] * math.sqrt(m)
     # A quantile of one in 1,000 is known to about 20% from tens of thousands of draws.
     assert found == pytest.approx(t, rel={MEDIAN: 0.05, SELDOM: 0.15}.get(probability, 0.6))
+    # What is extrapolated further errs more, but falls as fast as the law.
+    if probability <= RARELY:
+        further = null_quantiles(m, m, probability / 100)[0] * math.sqrt(m)
+        assert further == pytest.approx(t / 100, rel=0.8)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (65, 64), (4096, 1024), (700, 500), (10**6, 300)])

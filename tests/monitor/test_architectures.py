@@ -1,18 +1,21 @@
-"""No false alarm at step 0: architectures of transformers, timm and torchvision as they start.
+"""No false alarm at step 0 and in 20 steps of architectures of transformers, timm and torchvision.
 
-Each is small, built from its configuration, with the weights that its library draws. Nothing is
-downloaded. What is not installed is skipped.
+Each has the weights that its library draws. Nothing is downloaded. What is not installed is
+skipped: `make test` has timm, and torchvision of torch 1.12; `make test-formats` has transformers.
 """
 
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Callable
 
 import pytest
 
 from allennlp_analyze import RankMonitor
+from allennlp_analyze.monitor.results import Check
+from tests.support.torch_trainings import one_thread
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.newest_python
 SMALL = {
     "hidden_size": 48,
     "intermediate_size": 96,
@@ -57,6 +60,7 @@ TRANSFORMERS: "dict[str, dict[str, Any]]" = {
         "num_layers": 2,
         "num_heads": 4,
         "vocab_size": 200,
+        "decoder_start_token_id": 0,
     },
     "BartForConditionalGeneration": SEQUENCES,
     "WhisperForConditionalGeneration": {
@@ -68,14 +72,32 @@ TRANSFORMERS: "dict[str, dict[str, Any]]" = {
     "ConvNextForImageClassification": {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1]},
     "ViTMAEForPreTraining": {**IMAGES, "decoder_hidden_size": 32, "decoder_num_hidden_layers": 1},
 }
-TIMM = {
-    "vit_tiny_patch16_224": {"embed_dim": 48, "depth": 2, "num_heads": 3},
+SMALL_VIT = {"depth": 1, "img_size": 32, "patch_size": 8}
+# Of their usual width (matrices of up to 1280), and most of them of their usual depth.
+TIMM: "dict[str, dict[str, Any]]" = {
+    "vit_tiny_patch16_224": SMALL_VIT,
+    "deit3_small_patch16_224": SMALL_VIT,
+    "beit_base_patch16_224": SMALL_VIT,
+    "swin_tiny_patch4_window7_224": {"depths": (1, 1, 1, 1), "img_size": 56},
+    "convnext_atto": {"depths": (1, 1, 1, 1)},
+    "resnet18": {},
     "regnetx_002": {},
-    "convnext_atto": {"depths": (1, 1, 1, 1), "dims": (16, 32, 48, 64)},
-    "resnet18": {"layers": (1, 1, 1, 1), "channels": (16, 24, 32, 48)},
+    "repvgg_a0": {},
+    "densenet121": {"block_config": (2, 2, 2, 2)},
     "mobilenetv3_small_050": {},
+    "efficientnet_b0": {},
+    "edgenext_xx_small": {},
+    "levit_128s": {},
+    "mobilevit_xxs": {},
 }
-TORCHVISION = ("squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small")
+TORCHVISION = (
+    "squeezenet1_1",
+    "shufflenet_v2_x0_5",
+    "mobilenet_v3_small",
+    "mnasnet0_5",
+    "regnet_y_400mf",
+    "resnet18",
+)
 
 
 def of_transformers(name: str) -> Callable[[], Any]:
@@ -91,7 +113,9 @@ def of_transformers(name: str) -> Callable[[], Any]:
 
 def of_timm(name: str) -> Callable[[], Any]:
     def make() -> Any:
-        timm = pytest.importorskip("timm", reason="needs timm")
+        if find_spec("timm") is None:
+            pytest.skip("make test installs timm")
+        timm = import_module("timm")
         return timm.create_model(name, pretrained=False, num_classes=10, **TIMM[name])
 
     return make
@@ -113,16 +137,85 @@ ALL = {
     **{f"timm {name}": of_timm(name) for name in TIMM},
     **{f"torchvision {name}": of_torchvision(name) for name in TORCHVISION},
 }
+WORDS = torch.arange(2 * 24).reshape(2, 24) % 200
+# What 20 steps of training take, by architecture.
+INPUTS: "dict[str, dict[str, Any]]" = {
+    "BertForSequenceClassification": {"input_ids": WORDS, "labels": torch.tensor([0, 1])},
+    "GPT2LMHeadModel": {"input_ids": WORDS, "labels": WORDS},
+    "LlamaForCausalLM": {"input_ids": WORDS, "labels": WORDS},
+    "MixtralForCausalLM": {"input_ids": WORDS, "labels": WORDS},
+    "T5ForConditionalGeneration": {"input_ids": WORDS, "labels": WORDS},
+}
+IMAGE_SIZES = {
+    "timm vit_tiny_patch16_224": 32,
+    "timm convnext_atto": 32,
+    "timm mobilenetv3_small_050": 64,
+    "torchvision shufflenet_v2_x0_5": 64,
+    "torchvision squeezenet1_1": 64,
+}
+OPTIMIZERS: "dict[str, Callable[[Any], Any]]" = {
+    "SGD": lambda trained: torch.optim.SGD(trained, lr=0.01, momentum=0.9, weight_decay=1e-4),
+    "AdamW": lambda trained: torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.05),
+}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_no_alarm_at_the_start(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def made(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        model = ALL[name]()
-    check = RankMonitor(model, stop=True, max_seconds=60).step(0)
+        return ALL[name]()
+
+
+def cases() -> "list[Any]":
+    """What is of transformers is the same with every Python; AllenNLP has an old one."""
+    newest = pytest.mark.newest_python
+    return [pytest.param(x, marks=[newest] if x in TRANSFORMERS else []) for x in ALL]
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", cases())
+def test_no_alarm_at_the_start(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    check = RankMonitor(made(name), stop=True, max_seconds=60).step(0)
     assert len(check.readings) > 5 and not check.put_off
+    assert_quiet(check, caplog)
+
+
+def test_these_are_enough() -> None:
+    assert len(ALL) >= 20 and min(len(TRANSFORMERS), len(TIMM)) >= 10
+    assert {*INPUTS, *IMAGE_SIZES} <= ALL.keys()
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("how", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(x, marks=pytest.mark.newest_python) for x in INPUTS), *IMAGE_SIZES]
+)
+def test_no_alarm_in_the_first_steps(name: str, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Random data: nothing to learn, and no layer collapses from 20 steps of it."""
+    model = made(name).train()
+    size = IMAGE_SIZES.get(name, 0)
+    images, labels = torch.randn(8, 3, size, size), torch.arange(8)
+    optimizer = OPTIMIZERS[how](model.parameters())
+    monitor = RankMonitor(model, optimizer=optimizer, stop=True, max_seconds=60)
+    checks = [monitor.step(0, 0)]
+    before = {layer.layer: layer.spectrum for layer in checks[0].readings}
+    with one_thread():
+        for _ in range(20):
+            optimizer.zero_grad()
+            if name in INPUTS:
+                loss = model(**INPUTS[name]).loss
+            else:
+                loss = torch.nn.functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+    checks.append(monitor.step(1, 20))
+    assert torch.isfinite(loss)
+    assert before != {layer.layer: layer.spectrum for layer in checks[1].readings}
+    for check in checks:
+        assert_quiet(check, caplog)
+
+
+def assert_quiet(check: Check, caplog: pytest.LogCaptureFixture) -> None:
     assert [one.sentence for one in check.collapses] == []
     assert not check.stop and not check.invalid
     assert [x.getMessage() for x in caplog.records if "monitor" in x.name] == []

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,18 @@ import pytest
 from allennlp_analyze import RankMonitor, analyze
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.monitor.run_history import read_run_history
-from tests.support.torch_trainings import TOO_STRONG, assert_agrees, epochs, network, sgd
+from tests.support.torch_trainings import (
+    TOO_STRONG,
+    assert_agrees,
+    epochs,
+    joined,
+    network,
+    sgd,
+)
 
 torch = pytest.importorskip("torch")
 if not torch.distributed.is_available() or sys.platform == "win32":
     pytest.skip("this torch has no gloo", allow_module_level=True)
-
-
-def joined(rank: int, world: int, folder: str) -> None:
-    """Join the other processes, by a file: a port that is free now may be taken by then."""
-    torch.distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meeting",
-        rank=rank,
-        world_size=world,
-        timeout=timedelta(seconds=120),
-    )
 
 
 def over_regularized(rank: int, world: int, folder: str) -> None:
@@ -121,6 +116,35 @@ def spread(rank: int, world: int, folder: str, how: str) -> None:
     )
     torch.distributed.barrier()
     os._exit(0)
+
+
+def gathered(rank: int, world: int, folder: str) -> None:
+    """Count what each check puts together, without updates and with them."""
+    from torch.distributed.tensor.debug import CommDebugMode
+
+    joined(rank, world, folder)
+    model = fully_sharded(network())
+    counts = []
+    for updates in (False, True):
+        monitor = RankMonitor(model, updates=updates)
+        for _ in range(2):
+            with CommDebugMode() as seen:
+                check = monitor.step()
+            counts.append(seen.get_total_counts())
+    if rank == 0:
+        assert all(reading.update == 0 for reading in check.readings) and check.readings
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(counts))
+    torch.distributed.barrier()
+    os._exit(0)
+
+
+def test_updates_put_no_parameter_together_a_second_time(tmp_path: Path) -> None:
+    if is_missing("torch.distributed.fsdp._fully_shard") or is_missing("torch.distributed.tensor"):
+        pytest.skip("this torch has no fully_shard")
+    torch.multiprocessing.spawn(gathered, (2, str(tmp_path)), nprocs=2)
+    for rank in (0, 1):
+        counts = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert len(set(counts)) == 1 and counts[0] > 0
 
 
 def is_missing(module: str) -> bool:

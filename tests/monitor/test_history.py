@@ -175,6 +175,7 @@ def of(layer: LayerResult) -> Reading:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("rows, columns", [(200, 200), (130, 128), (30, 30), (60, 40), (3, 3)])
+@pytest.mark.no_cover
 def test_healthy_layers_are_never_warned_of(rows: int, columns: int, dtype: str) -> None:
     """As many draws as a training has epochs: each is as if training had turned the layer."""
     history = LayerHistory()

@@ -1,7 +1,6 @@
 """The numbers arrive where trainers log: TensorBoard, Weights & Biases, MLflow, CSV."""
 
 import csv
-import importlib
 import sys
 import warnings
 from pathlib import Path
@@ -10,15 +9,20 @@ from typing import Any, Callable
 import pytest
 
 from allennlp_analyze import RankMonitor
+from allennlp_analyze.monitor.run_history import read_run_history
 from allennlp_analyze.monitor.trainers import hugging_face_callback, lightning_callback
 from tests.support.torch_trainings import (
     EPOCHS,
     HEALTHY,
     ForTrainer,
+    epochs,
     examples,
     lightning_module,
+    network,
     one_thread,
+    sgd,
 )
+from tests.support.wandb_files import history_rows
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.newest_python, pytest.mark.usefixtures("heard")]
@@ -66,10 +70,13 @@ def of_mlflow(folder: Path) -> dict[str, list[float]]:
 
 
 def of_wandb(folder: Path) -> dict[str, list[float]]:
-    """Only that the names are in its file: its format is Weights & Biases' own."""
-    written = b"".join(path.read_bytes() for path in folder.rglob("*.wandb"))
-    names = (COUNT, WORST, OF_LAYER)
-    return {name: [0.0] * 3 for name in names if name.encode() in written}
+    """Each step is a row; a row without our numbers is one of the trainer's own."""
+    sys.modules["wandb"].teardown()  # its process has written all then, and forgets this test
+    found: dict[str, list[float]] = {}
+    for row in history_rows(folder):
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return found
 
 
 def lightning_logger(name: str, folder: Path) -> Any:
@@ -94,28 +101,50 @@ READERS: "dict[str, Read]" = {
 }
 
 
-def assert_logged(found: "dict[str, list[float]]", checks: int, per_layer: bool) -> None:
-    assert len(found[COUNT]) == len(found[WORST]) == checks
-    assert set(found[COUNT]) == {0.0}
-    assert (OF_LAYER in found) == per_layer
-
-
-@pytest.mark.parametrize("name, per_layer", [*((name, False) for name in READERS), ("csv", True)])
-def test_lightning(
-    name: str, per_layer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def assert_logged(
+    found: "dict[str, list[float]]", history: Path, prefix: str = "", per_layer: bool = False
 ) -> None:
+    """The logger has what the monitor's own history has: three checks, the worst value of each."""
+    checks = read_run_history(history).checks
+    expected = [min(x.null_ratio or 0.0 for x in check.layers) for check in checks]
+    assert len(expected) == 3 and len(set(expected)) > 1
+    assert found[f"{prefix}{WORST}"] == pytest.approx(
+        expected, rel=1e-5
+    )  # the history has 6 digits
+    assert found[f"{prefix}{COUNT}"] == [0.0, 0.0, 0.0]
+    assert (f"{prefix}{OF_LAYER}" in found) == per_layer
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All loggers write into the test's folder, and none asks for a server."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # its databases need more packages
+    for name, value in {
+        "MLFLOW_ALLOW_FILE_STORE": "true",  # its databases need more packages
+        "MLFLOW_TRACKING_URI": f"file:{tmp_path}/mlruns",
+        "MLFLOW_EXPERIMENT_NAME": "test",
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(tmp_path),
+        "TENSORBOARD_LOGGING_DIR": str(tmp_path / "events"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    if "mlflow" in sys.modules:  # it remembers the folder of another test
+        sys.modules["mlflow"].set_tracking_uri(f"file:{tmp_path}/mlruns")
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("name, per_layer", [*((name, False) for name in READERS), ("csv", True)])
+def test_lightning(name: str, per_layer: bool, tmp_path: Path) -> None:
+    history = tmp_path / "run.jsonl"
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning")
         logger = lightning_logger(name, tmp_path)
-
         trainer = pl.Trainer(
             max_epochs=2,
             accelerator="cpu",
             logger=logger,
-            callbacks=[lightning_callback(per_layer=per_layer)],
+            callbacks=[lightning_callback(per_layer=per_layer, history=history)],
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(tmp_path),
@@ -125,29 +154,16 @@ def test_lightning(
         )
         if name == "wandb":
             logger.experiment.finish()
-    found = READERS[name](tmp_path)
-    if name == "wandb":
-        assert {COUNT, WORST} <= found.keys() and OF_LAYER not in found
-    else:
-        assert_logged(found, 3, per_layer)
+    assert_logged(READERS[name](tmp_path), history, per_layer=per_layer)
 
 
+@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
-def test_hugging_face(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face(name: str, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     pytest.importorskip("accelerate", reason="newer transformers train with accelerate")
-    pytest.importorskip(name, reason=f"needs {name}")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    if name == "mlflow":
-        importlib.import_module("mlflow").set_tracking_uri(f"file:{tmp_path}/mlruns")
-    if name == "wandb":
-        importlib.import_module("wandb").teardown()  # it keeps the settings of another test
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "test")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
-
+    package = pytest.importorskip(name, reason=f"needs {name}")
+    history = tmp_path / "run.jsonl"
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         arguments = transformers.TrainingArguments(
@@ -159,16 +175,35 @@ def test_hugging_face(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             save_strategy="no",
         )
         trainer = transformers.Trainer(ForTrainer(), arguments, train_dataset=examples())
-        trainer.add_callback(hugging_face_callback(log=trainer.log))
+        trainer.add_callback(hugging_face_callback(log=trainer.log, history=history))
         trainer.train()
         if name == "wandb":
-            sys.modules["wandb"].finish()
+            package.finish()
         if name == "mlflow":
-            sys.modules["mlflow"].end_run()
-    found = READERS[name](tmp_path)
-    count = next(key for key in found if key.endswith("collapsed_layers"))
-    assert not any(key.endswith("net.0/stable_rank") for key in found)
-    assert name == "wandb" or len(found[count]) == 3
+            package.end_run()
+    # The Trainer puts this before the names of all numbers that are not of an evaluation.
+    prefix = "" if name == "mlflow" else "train/"
+    assert_logged(READERS[name](tmp_path), history, prefix)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
+def test_accelerate(name: str, tmp_path: Path) -> None:
+    accelerate: Any = pytest.importorskip("accelerate", reason="needs accelerate")
+    pytest.importorskip(name, reason=f"needs {name}")
+    history = tmp_path / "run.jsonl"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        accelerator = accelerate.Accelerator(cpu=True, log_with=name, project_dir=str(tmp_path))
+        accelerator.init_trackers("test")
+        model = network()
+        model, optimizer = accelerator.prepare(model, sgd(model, HEALTHY))
+        monitor = RankMonitor(model, optimizer=optimizer, history=history)
+        accelerator.log(monitor.step(0, 0).metrics, step=0)
+        for epoch in epochs(model, optimizer, 2):
+            accelerator.log(monitor.step(epoch, epoch).metrics, step=epoch)
+        accelerator.end_training()
+    assert_logged(READERS[name](tmp_path), history)
 
 
 def test_the_worst_layer_and_the_counts() -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import random
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ import numpy as np
 import pytest
 
 from allennlp_analyze import RankMonitor, analyze
+from allennlp_analyze.linalg.gram import gram_spectrum
 from allennlp_analyze.linalg.machine import seconds
+from allennlp_analyze.matrices.finding import find_matrices
+from allennlp_analyze.matrices.matrix import WeightMatrix
+from allennlp_analyze.monitor.budget import Budget
+from allennlp_analyze.monitor.measuring import Measured, Timed, measure_in_time
+from allennlp_analyze.monitor.updates import Update
+from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.in_memory import module_source
 from tests.support.torch_trainings import HEALTHY, TOO_STRONG, assert_agrees, epochs, network, sgd
 
 torch = pytest.importorskip("torch")
@@ -144,3 +153,35 @@ def test_the_model_may_change_while_it_trains() -> None:
     check = monitor.step(1)
     assert [x.layer for x in check.readings] == ["0", "new"]
     assert_agrees(check, analyze(model).layers)
+
+
+def test_the_size_of_an_update_is_part_of_the_budget() -> None:
+    """The time of a layer includes it, so that too slow ones are put off."""
+    layers = nn.ModuleDict({name: nn.Linear(30, 20) for name in "abcdefgh"})
+    found = {x.name: x for x in find_matrices(module_source(layers)[0])[0]}
+    budget, pause = Budget(1.0), 0.3
+
+    def slowly(matrix: WeightMatrix) -> Update:
+        time.sleep(pause)
+        return Update(0.5)
+
+    def done() -> "dict[str, Timed[Measured]]":
+        began = time.perf_counter()
+        return measure_in_time(found, Settings(), gram_spectrum, budget, began, 0, slowly)
+
+    first = done()
+    assert all(x.seconds >= pause and x.found.update.size == 0.5 for x in first.values())
+    assert 1 <= len(done()) <= 1.0 / pause + 1 and budget.waiting
+
+
+def test_a_weight_with_nan_is_no_update_to_compare_with() -> None:
+    model = nn.Linear(12, 9)
+    monitor = RankMonitor(model, updates=True)
+    monitor.step()
+    before = model.weight.detach().clone()
+    with torch.no_grad():
+        model.weight[0, 0] = torch.nan
+        assert monitor.step().readings == ()
+        model.weight.copy_(1.25 * before)
+    (reading,) = monitor.step().readings
+    assert reading.update == pytest.approx(0.25 / 1.25, rel=1e-5)

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -162,19 +161,3 @@ def test_a_history_that_cannot_be_written_ends_no_training(
         assert len(monitor.step(epoch).readings) == 2
     (record,) = caplog.records
     assert record.getMessage().startswith("failed to write the history (FileNotFoundError: ")
-
-
-def test_a_loop_of_accelerate(tmp_path: Path) -> None:
-    """The lines of docs/how-to/monitor.md."""
-    accelerate: Any = pytest.importorskip("accelerate", reason="needs accelerate")
-    accelerator = accelerate.Accelerator(cpu=True)
-    model = network()
-    model, optimizer = accelerator.prepare(model, sgd(model, TOO_STRONG))
-    monitor = RankMonitor(model, optimizer=optimizer, stop=True)
-    for epoch in epochs(model, optimizer):
-        check = monitor.step(epoch)
-        accelerator.log(check.metrics, step=epoch)
-        if monitor.stops(check):
-            break
-    assert 1 < epoch < 20 and check.metrics["rank_monitor/collapsed_layers"] >= 1
-    assert "weight decay 0.3" in check.collapses[-1].sentence

@@ -88,7 +88,9 @@ def test_decay_is_seen_relative_to_the_start_unless_a_normalization_takes_the_sc
     if normalized:
         assert not warned(checks) and not checks[-1].stop
         return
-    (found,) = [one for check in checks for one in check.collapses]
+    sinking, found = [one for check in checks for one in check.collapses]
+    assert sinking.reading is checks[22].readings[0]  # 0.9 ** 22 is 0.098
+    assert "sunk to 10% of what they were, by 10% each epoch" in sinking.sentence
     assert checks[-1].stop and found.state == "collapsed"
     assert "its weights have decayed to 0.096% of their start since epoch 65" in found.sentence
 

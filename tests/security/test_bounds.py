@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def many_tensors(path: Path, number: int, size: int = 0, note: str = "") -> Path
 
 
 @linux_only
+@pytest.mark.no_cover
 def test_100_000_biases_take_less_than_the_promised_memory(tmp_path: Path) -> None:
     path = many_tensors(tmp_path / "model.safetensors", 100_000, 8)
     command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet", "--no-plots"]
@@ -88,6 +90,7 @@ def test_more_tensors_than_the_limit_are_refused_in_one_line(form: str, tmp_path
     assert time.process_time() - started < 20
 
 
+@pytest.mark.no_cover
 def test_too_many_tensors_are_refused_before_the_header_is_parsed(tmp_path: Path) -> None:
     path = many_tensors(tmp_path / "model.safetensors", MAX_TENSORS + 10)
     tracemalloc.start()
@@ -121,11 +124,17 @@ def test_views_that_repeat_elements_count_with_their_full_size(
             pass
 
 
+def seconds_of_children() -> float:
+    """Of processors, which does not depend on what else the machine does."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def test_views_of_one_float_take_no_time(tmp_path: Path) -> None:
     one = torch.ones(1)
     views = {f"w{i}.weight": one.as_strided((4000 + i, 4000), (0, 0)) for i in range(3)}
     torch.save({**views, "a.weight": torch.randn(20, 10)}, tmp_path / "weights.th")
-    started = time.monotonic()
+    before = seconds_of_children()
     subprocess.run(
         [
             sys.executable,
@@ -141,7 +150,7 @@ def test_views_of_one_float_take_no_time(tmp_path: Path) -> None:
     )
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert ["expanded view" in tensor["reason"] for tensor in report["skipped"]] == [True] * 3
-    assert time.monotonic() - started < 60  # over 100 before, on one core; now under 2
+    assert seconds_of_children() - before < 60  # over 100 before; now under 2
 
 
 def test_compressed_records_count_with_their_inflated_size(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.support.fuzzing import Limits, fault, keep, mutation, write_files
 
 pytestmark = [
     pytest.mark.newest_python,
+    pytest.mark.no_cover,  # which would take from its time
     pytest.mark.skipif(os.name == "nt", reason="its timer is that of POSIX"),
 ]
 CORPUS = Path(__file__).parent / "corpus"
@@ -24,7 +25,7 @@ FUZZ = float(os.environ.get("FUZZ", "0"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 IN_CI = 60
 READERS = readers()
-# Measured on their own; CI measures coverage beside, and other tests run at the same time.
+# Measured on their own; in CI other tests run at the same time.
 LIMITS = Limits(seconds=2 if FUZZ else 10, nbytes=64 << 20)
 
 

@@ -287,6 +287,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited as on Linux")
 @pytest.mark.parametrize("form", ["legacy", "zip"])
+@pytest.mark.newest_python
 def test_bombs_take_little_memory_and_time(form: str, tmp_path: Path) -> None:
     """A gibibyte of address space and seconds, in one process for all."""
     for name, pickled in BOMBS.items():

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.waiting import PATIENCE
+
 pytestmark = [
     pytest.mark.newest_python,
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system"),
@@ -19,7 +21,7 @@ pytestmark = [
 def run(*arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "allennlp_analyze", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
     )
 
 

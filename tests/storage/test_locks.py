@@ -17,6 +17,7 @@ import pytest
 from allennlp_analyze.errors import OutputError
 from allennlp_analyze.storage.locks import LOCK, LockTaken, locked, only_run
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE
 
 HOLDER = """\
 import sys
@@ -73,7 +74,7 @@ def test_another_process_holds_it_until_it_ends(tmp_path: Path) -> None:
     with holder(path) as process:
         assert is_taken(path) and is_taken(path)
         assert [entry.name for entry in tmp_path.iterdir()] == [LOCK]
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert not is_taken(path)
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +83,7 @@ def test_one_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / LOCK
     with holder(path) as process:
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE)
         assert process.returncode == -signal.SIGKILL
         assert path.exists()
         assert not is_taken(path)
@@ -96,7 +97,7 @@ def test_the_same_process_holds_it_once(tmp_path: Path) -> None:
         elsewhere: list[bool] = []
         thread = threading.Thread(target=lambda: elsewhere.append(is_taken(path)))
         thread.start()
-        thread.join(timeout=20)
+        thread.join(timeout=PATIENCE)
         assert elsewhere == [True]
         assert path.exists()
     assert not is_taken(path)
@@ -107,7 +108,7 @@ def test_many_that_take_and_remove_it_are_never_two_inside(tmp_path: Path) -> No
     contenders = [
         subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)
     ]
-    assert [one.communicate(timeout=120)[1] for one in contenders] == [""] * 4
+    assert [one.communicate(timeout=PATIENCE)[1] for one in contenders] == [""] * 4
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from allennlp_analyze.storage import locks
 from allennlp_analyze.storage.workspace import PREFIX, sweep, workspace
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE
 
 WORKER = (
     "import sys\n"
@@ -59,7 +60,7 @@ def test_that_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(tempo
     sweep()
     assert not abandoned.exists()
     assert (in_use / "weights").read_text() == "x"
-    living.communicate(timeout=20)
+    living.communicate(timeout=PATIENCE)
     assert not in_use.exists()
 
 

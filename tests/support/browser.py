@@ -8,6 +8,8 @@ from typing import Any, Optional
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 
 def chromium_path() -> Optional[str]:
     """Where the system has Chromium; None where it has none."""
@@ -42,15 +44,24 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=1000 * PATIENCE
+        )
         yield browser
         browser.close()
+
+
+def new_context(browser: Any, **options: Any) -> Any:
+    """A fresh window that waits for a busy machine."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(1000 * PATIENCE)
+    return context
 
 
 @contextmanager
 def opened(browser: Any, path: Path, width: int = 1280, **options: Any) -> Iterator[Opened]:
     """The file `path` in a fresh window; in the end, it has made no error and no request."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    context = new_context(browser, viewport={"width": width, "height": 900}, **options)
     page = context.new_page()
     found = Opened(page)
     page.goto(path.as_uri())

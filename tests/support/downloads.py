@@ -14,6 +14,7 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.cache import cache_directory, fetch
 from tests.support.http_server import HttpServer
+from tests.support.waiting import PATIENCE
 
 
 def isolate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,11 +30,11 @@ BODY = np.random.default_rng(1).bytes(300_000)
 NAME = "model.tar.gz"
 
 
-def get(server: HttpServer, path: str = NAME, timeout: float = 5.0) -> bytes:
+def get(server: HttpServer, path: str = NAME, timeout: float = PATIENCE) -> bytes:
     return fetch(server.url(path), quiet=True, timeout=timeout).read_bytes()
 
 
-def refusal(url: str, timeout: float = 5.0) -> str:
+def refusal(url: str, timeout: float = PATIENCE) -> str:
     """The line of the error, which begins with the URL; nothing is cached."""
     with pytest.raises(SourceError) as caught:
         fetch(url, quiet=True, timeout=timeout)

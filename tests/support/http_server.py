@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable, Optional
 from urllib.parse import urlsplit
 
+from tests.support.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Request:
@@ -60,7 +62,7 @@ class Exchange(BaseHTTPRequestHandler):
     def stall(self) -> None:
         """Send nothing more until the server is closed."""
         self.close_connection = True
-        self.server.closing.wait(30)
+        self.server.closing.wait(PATIENCE)
 
     def log_message(self, *args: object) -> None:
         pass

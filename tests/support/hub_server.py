@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tests.support.http_server import Exchange, File, HttpServer
+from tests.support.waiting import PATIENCE
 
 REDIRECTED_BYTES = 2000
 
@@ -154,4 +155,4 @@ class Opener:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(PATIENCE)

@@ -1,6 +1,7 @@
 """Rank-collapse experiments of every kind: small real matrices, analyzed by the library."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -96,6 +97,12 @@ EXPERIMENTS: "dict[str, Callable[[], Any]]" = {
         [network(x, 1e3 * x) for x in (0.0, *np.geomspace(1e-6, 3e-2, 8))]
     ),
 }
+
+
+@cache
+def case(name: str) -> Any:
+    """The experiment of this name, made once in a process, and not before a test needs it."""
+    return EXPERIMENTS[name]()
 
 
 def untrained(l2: float = 1e-3, diverged: bool = False) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from allennlp_analyze.errors import AnalyzeError
 from scripts.real_weights import packages
 
-PIP_SECONDS = 120.0
+PIP_SECONDS = 240.0
 
 
 def install(names: Iterable[str], folder: Path) -> None:

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any, Optional
 
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE
 
 
 def build(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -24,7 +25,7 @@ def build(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
     )
 
 

@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from allennlp_analyze.monitor.results import Check
 from allennlp_analyze.results.layer import LayerResult
+from tests.support.waiting import PATIENCE
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -103,6 +105,17 @@ def assert_agrees(check: Check, layers: "tuple[LayerResult, ...]") -> None:
             assert reading.alpha is None
         else:
             assert reading.alpha == pytest.approx(layer.power_law.alpha, rel=1e-9)
+
+
+def joined(rank: int, world: int, folder: str) -> None:
+    """Join the other processes, by a file: a port that is free now may be taken by then."""
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=PATIENCE),
+    )
 
 
 LOGGER = "allennlp_analyze.monitor"

@@ -13,6 +13,7 @@ import pytest
 
 from allennlp_analyze import analyze
 from tests.support.commands import ROOT, run_module
+from tests.support.wandb_files import history_rows
 
 EXAMPLE = ROOT / "examples" / "rank_monitor"
 ENCODER = "encoder._feedforward._linear_layers.0"
@@ -95,18 +96,7 @@ def tensorboard(directory: Path, part: str) -> "dict[str, list[tuple[int, float]
 
 def wandb_rows(directory: Path) -> "list[dict[str, Any]]":
     """The rows that W&B has kept of an offline run."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
-
-    (path,) = (directory / "out" / "wandb").glob("offline-run-*/run-*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(path))
-    rows = []
-    for data in iter(store.scan_data, None):
-        record = wandb_internal_pb2.Record.FromString(data)
-        if record.WhichOneof("record_type") == "history":
-            rows.append({item.key: json.loads(item.value_json) for item in record.history.item})
-    return rows
+    return history_rows(directory / "out" / "wandb")
 
 
 PLUGIN = "allennlp_analyze.plugin"

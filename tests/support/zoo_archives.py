@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "allennlp_analyze", "zoo"]
 
@@ -60,7 +59,7 @@ class ZooCommand:
         )
 
     def end(self) -> "subprocess.CompletedProcess[str]":
-        output, errors = self.process.communicate(timeout=120)
+        output, errors = self.process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(
             self.process.args, self.process.returncode, output, errors
         )
@@ -94,16 +93,6 @@ def outcomes(zoo: Path) -> dict[str, dict[str, Any]]:
 def finished(zoo: Path) -> list[Path]:
     """The outcomes of models that are done or failed."""
     return sorted(zoo.glob("models/*/outcome.json"))
-
-
-def wait_until(
-    condition: Callable[[], Any], process: Optional["subprocess.Popen[str]"] = None
-) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 INTERRUPT, TERMINATE, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL

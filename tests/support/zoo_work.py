@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from tests.support.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Task:
@@ -28,7 +30,7 @@ def square(task: Task) -> int:
         began = time.monotonic()
         (task.notes / f"begun-{task.value}").touch()
         while len(list(task.notes.glob("begun-*"))) < task.meets:
-            if time.monotonic() > began + 60:
+            if time.monotonic() > began + PATIENCE:
                 raise TimeoutError(f"{task.value} is alone")
             time.sleep(0.01)
         time.sleep(task.seconds)
@@ -60,6 +62,6 @@ def linger(task: Task) -> None:
     assert task.notes is not None
     (task.notes / str(os.getpid())).touch()
     try:
-        time.sleep(60)
+        time.sleep(PATIENCE)
     finally:
         (task.notes / "cleaned").touch()

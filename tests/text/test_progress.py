@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ROOT, SMALL
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))  # Unix
@@ -53,7 +54,7 @@ def on_terminal(arguments: Sequence[str]) -> "tuple[str, str]":
             shown += piece
     except OSError:  # Linux's end of a terminal
         pass
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     os.close(ours)
     assert process.returncode == 0, shown
     return shown.decode(), output.decode()

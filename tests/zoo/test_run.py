@@ -17,6 +17,7 @@ from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from tests.support.commands import ROOT, run_module
+from tests.support.waiting import wait_until
 from tests.support.zoo_archives import (
     INTERRUPT,
     KILL,
@@ -25,7 +26,6 @@ from tests.support.zoo_archives import (
     finished,
     outcomes,
     run_zoo_command,
-    wait_until,
     write_archive,
 )
 

@@ -219,7 +219,7 @@ def _row(
     group: Mapping[str, str],
 ) -> Row:
     attributes = {"data-index": str(place), **group}
-    row = table_row(pair.baseline, shown, pair, MARKS[pair.change], attributes)
+    row = table_row(pair.baseline.name, shown, pair, MARKS[pair.change], attributes)
     return replace(row, remark=pair.incomparable)
 
 

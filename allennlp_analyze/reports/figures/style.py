@@ -205,7 +205,8 @@ def _plain_labels(axis: "Axis", high: float) -> None:
     from matplotlib.ticker import FuncFormatter
 
     exponent = math.floor(math.log10(high))
-    unit = 1.0 if -2 < exponent < 4 else 10.0**exponent
+    # Below 1e-300 a number over its power of ten may be beyond the range of float64.
+    unit = 1.0 if -2 < exponent < 4 or exponent < -300 else 10.0**exponent
     formatter = FuncFormatter(lambda value, _: f"{value / unit:.4g}")
     formatter.set_offset_string("" if unit == 1 else TIMES + _power_of_ten(unit))
     axis.set_major_formatter(formatter)

@@ -83,7 +83,7 @@ def _layer_row(
     attributes["data-index"] = str(place)
     if number >= 0:
         attributes.update({"class": "member", "data-member": str(number)})
-    return table_row(layer, columns, layer, layer.verdict.value, attributes)
+    return table_row(layer.name, columns, layer, layer.verdict.value, attributes)
 
 
 def _group_row(

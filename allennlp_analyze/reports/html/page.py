@@ -166,6 +166,18 @@ def _skipped_sentence(report: ModelReport) -> str:
     return f"{count(len(report.skipped), 'tensor')} not analyzed: {shown}.{more}"
 
 
+def how_of_several(
+    what: str, facts: dict[str, str], members: str, tool: ToolInfo, settings: dict[str, object]
+) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Returns the tables of how several models were analyzed: `facts`, versions and settings."""
+    shared = settings_pairs(settings)  # a training that a monitor watched has none
+    return (
+        (what, pairs(facts)),
+        ("Versions", versions(tool)),
+        *(((f"Settings of all {members}", shared),) if shared else ()),
+    )
+
+
 def _how(report: ModelReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     source = report.source
     walk = "the weights alone" if source.walk == "weights" else "modules built from the archive"

@@ -38,18 +38,18 @@ class Row:
 
 
 def table_row(
-    layer: LayerResult,
+    name: str,
     columns: Sequence[Column[Item]],
     item: Item,
     mark: str,
     attributes: Optional[Mapping[str, str]] = None,
 ) -> Row:
-    """Returns the row of `item`, named after `layer`; the first of `columns` is the name."""
+    """Returns the row of `item`, a layer of this `name`; the first of `columns` is the name."""
     cells = [
         Cell(column.text(item), column.style, mark if column.style == VERDICT else None)
         for column in columns[1:]
     ]
-    return Row(short_name(layer), printable(layer.name), tuple(cells), attributes or {})
+    return Row(short_text(name), printable(name), tuple(cells), attributes or {})
 
 
 def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:

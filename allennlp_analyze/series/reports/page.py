@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from allennlp_analyze.reports.html.model import PAGE as MODEL_PAGE
-from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
-from allennlp_analyze.reports.html.table import VERDICT, Cell, Row, short_text
+from allennlp_analyze.reports.html.page import how_of_several
+from allennlp_analyze.reports.html.table import VERDICT, Row, table_row
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
@@ -150,11 +150,7 @@ def _shape(track: Track) -> str:
 
 
 def _row(track: Track, columns: Sequence[Column[Track]]) -> Row:
-    cells = [
-        Cell(x.text(track), x.style, track.last.verdict.value if x.style == VERDICT else None)
-        for x in columns[1:]
-    ]
-    return Row(short_text(track.layer), printable(track.layer), tuple(cells))
+    return table_row(track.layer, columns, track, track.last.verdict.value)
 
 
 def _trouble(track: Track, report: SeriesReport) -> Trouble:
@@ -180,9 +176,4 @@ def _how(report: SeriesReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]],
         "layers": f"{len(report.tracks):,}",
         "seconds": text(report.seconds, 4),
     }
-    settings = settings_pairs(report.settings)  # a run that a monitor watched has none
-    return (
-        ("Series", pairs(facts)),
-        ("Versions", versions(report.tool)),
-        *((("Settings of all checkpoints", settings),) if settings else ()),
-    )
+    return how_of_several("Series", facts, "checkpoints", report.tool, report.settings)

@@ -1,11 +1,10 @@
 """The table of directories that are a model of a format that is not read."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from allennlp_analyze.sources.formats.foreign import JOIN_ZERO, ORIGINAL, SAVE
+from allennlp_analyze.sources.formats.foreign import JOIN_ZERO, ORIGINAL, SAVE, zero_part
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ DIRECTORIES: tuple[ForeignDirectory, ...] = (
     ForeignDirectory(
         "a checkpoint of DeepSpeed ZeRO in parts",
         JOIN_ZERO,
-        lambda names: any(re.match(r"zero_pp_rank_\d+.*model_states\.pt$", x) for x in names),
+        lambda names: any(zero_part(name) == "model" for name in names),
     ),
     ForeignDirectory(
         "a checkpoint of Orbax",

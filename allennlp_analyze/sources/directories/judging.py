@@ -22,10 +22,8 @@ from allennlp_analyze.sources.formats.registry import (
 LARGE_BYTES = 1 << 20
 # Endings that files of other kinds have as well: only the contents make them models.
 AMBIGUOUS = (".pkl",)
+_DISTRIBUTED = ".distcp"
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-# Files that no one can read alone.
-_PARTS = re.compile(r"(.+\.distcp)|(zero_pp_rank_\d+.*model_states\.pt)")
-_WHOLES = ("", "a distributed checkpoint of torch (DCP)", "a checkpoint of DeepSpeed ZeRO")
 # Large files beside models, without weights of their own.
 _BESIDE = re.compile(
     r"(tokenizer|spiece|sentencepiece|vocab|events\.out\.tfevents).*|.*\.(model|arrow|idx|npz\.tmp)",
@@ -66,8 +64,8 @@ def judge(path: Path) -> Judgement:
         return Judgement(Kind.MODEL if named else Kind.OTHER)
     if is_gzip(begins) and name.endswith(ARCHIVE_ENDINGS):
         return Judgement(Kind.OTHER)
-    if (part := _PARTS.fullmatch(path.name)) is not None:
-        return Judgement(Kind.UNREAD, f"is one part of {_WHOLES[part.lastindex or 0]}")
+    if whole := _whole_of(path.name):
+        return Judgement(Kind.UNREAD, f"is one part of {whole}")
     if by_content(begins) is not None or _is_torch(begins, path):
         return Judgement(Kind.MODEL)
     if named and name.endswith(".bin") and path.with_suffix(".xml").is_file():
@@ -88,7 +86,13 @@ def judge(path: Path) -> Judgement:
 
 def is_part(name: str) -> bool:
     """Whether a file of this name is a part that no one can read alone."""
-    return _PARTS.fullmatch(name) is not None
+    return _whole_of(name) != ""
+
+
+def _whole_of(name: str) -> str:
+    if len(name) > len(_DISTRIBUTED) and name.endswith(_DISTRIBUTED):
+        return "a distributed checkpoint of torch (DCP)"
+    return "a checkpoint of DeepSpeed ZeRO" if foreign.zero_part(name) == "model" else ""
 
 
 def _is_torch(begins: bytes, path: Path) -> bool:

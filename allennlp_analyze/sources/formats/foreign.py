@@ -118,6 +118,12 @@ def is_torch_zip(file: File) -> bool:
     )
 
 
+def zero_part(name: str) -> str:
+    """Returns "model" or "optim" for the name of a part of DeepSpeed ZeRO's checkpoint, else ""."""
+    found = _ZERO_PART.fullmatch(name)
+    return "" if found is None else found[1]
+
+
 def _is_other_zip(file: File) -> bool:
     return file.members is not None and not is_torch_zip(file)
 
@@ -127,7 +133,7 @@ _LEARNED = re.compile(
     re.DOTALL,
 )
 # Under ZeRO 3 a part of every weight is in each file of an optimizer's states.
-_ZERO_PART = re.compile(r"(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_(model|optim)_states\.pt")
+_ZERO_PART = re.compile(r"(?:bf16_)?zero_pp_rank_\d+_mp_rank_\d+_(model|optim)_states\.pt")
 _OCDBT = tuple(bytes.fromhex(magic) for magic in ("0cdb3a2a", "0cdb20de"))
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")  # of LevelDB, whose tables are TensorFlow's index
@@ -213,7 +219,7 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign(
         "one part of a checkpoint of DeepSpeed ZeRO, which is not read alone",
         JOIN_ZERO,
-        lambda file: _ZERO_PART.fullmatch(Path(file.name).name) is not None,
+        lambda file: zero_part(Path(file.name).name) != "",
     ),
     Foreign("a file of an Orbax checkpoint, which is not read", SAVE, _begins(*_OCDBT)),
     Foreign(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from allennlp_analyze.zoo.results import ZooRun
+
 
 @dataclass(frozen=True)
 class ZooEntry:
@@ -28,7 +30,8 @@ class Manifest:
     """The models of a zoo. `source` is the user's argument, `title` a name for people.
 
     In a directory, `trainer_files` are the files of trainers that are no models; `unread` lists
-    what was found but is not read, each with what it is.
+    what was found but is not read, each with what it is; `runs` are trainings of which one
+    checkpoint is among the entries. `is_listed`: a file names the models.
     """
 
     title: str
@@ -36,3 +39,5 @@ class Manifest:
     entries: tuple[ZooEntry, ...]
     trainer_files: int = 0
     unread: tuple[str, ...] = ()
+    runs: tuple[ZooRun, ...] = ()
+    is_listed: bool = False

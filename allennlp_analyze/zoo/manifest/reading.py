@@ -20,6 +20,7 @@ from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS, without_end
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.lists import enumerated
 from allennlp_analyze.text.redaction import redacted, redacted_url
+from allennlp_analyze.zoo.manifest.checkpoints import Trained, trainings_among
 from allennlp_analyze.zoo.manifest.entries import Manifest, ZooEntry
 from allennlp_analyze.zoo.manifest.names import distinct, slugs
 from allennlp_analyze.zoo.manifest.options import Choices, model_choices, read_options
@@ -37,6 +38,7 @@ from allennlp_analyze.zoo.manifest.scan import (
     models_below,
     models_matching,
 )
+from allennlp_analyze.zoo.results import ZooRun
 
 __all__ = [
     "SHIPPED",
@@ -57,14 +59,15 @@ _PARENTS = 4
 _MAX_UNREAD = 3
 
 
-def read_manifest(text: str) -> Manifest:
+def read_manifest(text: str, every_checkpoint: bool = False) -> Manifest:
     """Returns the models for the user's argument `text`, without opening them.
 
     `text` is one of the names `SHIPPED` (a local file of that name with .yaml takes precedence), a
     YAML or CSV file (see `read_records`), a directory, which is searched recursively, or a glob. In
     a file, paths are relative to its directory and ~ is the home directory; a model without a name
     has that of its archive. For a directory or a glob, names are the paths without their endings,
-    and the group is the first folder below the directory.
+    and the group is the first folder below the directory. There, one checkpoint of a training is a
+    model, and the others are in `runs`, unless `every_checkpoint` is set.
 
     Raises `UsageError`, with file and line, for every mistake that can be found without opening a
     model.
@@ -74,7 +77,8 @@ def read_manifest(text: str) -> Manifest:
     if text in SHIPPED:
         return _read_file(_shipped(text), text, text)
     if os.path.isdir(expanded):
-        return _of_directory(text, path)
+        title = path.resolve().name or text
+        return _of_paths(text, title, path, models_below(path), every_checkpoint)
     if os.path.isfile(path):
         return _read_file(path, text, path.stem)
     if path.suffix.lower() in YAML_ENDINGS and path.name == text and path.stem in SHIPPED:
@@ -85,7 +89,7 @@ def read_manifest(text: str) -> Manifest:
         )
     if is_glob(text):
         base, found = models_matching(text)
-        return _of_paths(text, text, base, found)
+        return _of_paths(text, text, base, found, every_checkpoint)
     raise UsageError(_no_such(text, path))
 
 
@@ -108,12 +112,10 @@ def _shipped(name: str) -> Path:
     raise SourceError(f"{name}: missing from this installation; reinstall allennlp_analyze")
 
 
-def _of_directory(text: str, path: Path) -> Manifest:
-    return _of_paths(text, path.resolve().name or text, path, models_below(path))
-
-
-def _of_paths(text: str, title: str, base: Path, found: Found) -> Manifest:
-    paths = found.models
+def _of_paths(text: str, title: str, base: Path, found: Found, every_checkpoint: bool) -> Manifest:
+    trained = () if every_checkpoint else trainings_among(found.models)
+    left = {path for one in trained for path in one.others}
+    paths = [path for path in found.models if path not in left]
     if not paths:
         others = f"; found but not read: {enumerated(found.unread, _MAX_UNREAD)}"
         raise UsageError(
@@ -132,6 +134,20 @@ def _of_paths(text: str, title: str, base: Path, found: Found) -> Manifest:
         ),
         found.trainer_files,
         found.unread,
+        _runs(trained, dict(zip(paths, names)), base),
+    )
+
+
+def _runs(trained: Sequence[Trained], names: Mapping[Path, str], base: Path) -> tuple[ZooRun, ...]:
+    """Returns the trainings by the names of the models; one model may stand for several."""
+    return tuple(
+        ZooRun(
+            model=names[one.model],
+            why=one.why,
+            not_analyzed=tuple(path.relative_to(base).as_posix() for path in one.others),
+            follow=one.follow,
+        )
+        for one in trained
     )
 
 
@@ -153,7 +169,7 @@ def _read_file(path: Path, source: str, stem: str) -> Manifest:
     reader = _Reader(path.parent, found)
     entries = [reader.entry(record) for record in found.records]
     title = stem if found.title is None or not found.title.strip() else found.title
-    return Manifest(title, source, _named(entries))
+    return Manifest(title, source, _named(entries), is_listed=True)
 
 
 class _Reader:

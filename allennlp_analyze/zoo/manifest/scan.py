@@ -9,6 +9,7 @@ from pathlib import Path
 
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.sources.archive import CONFIG
+from allennlp_analyze.sources.directories.checkpoints import is_checkpoint_directory
 from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, are_variants
 from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE
 from allennlp_analyze.sources.directories.foreign import recognized_directory
@@ -32,8 +33,6 @@ from allennlp_analyze.zoo.manifest.walking import listed, walk
 
 _MAGIC = re.compile(r"[*?[]")
 _ANY_DEPTH = "**"
-# States of a training in directories of their own, which may lie in that of its final model.
-_CHECKPOINT = re.compile(r"(checkpoint|epoch|step|global_step|iter)[-_]?\d+", re.IGNORECASE)
 _VOCABULARY = "vocabulary"
 
 
@@ -81,7 +80,7 @@ class _Finding:
         if path in self.parts or any(above in self.parts for above in path.parents):
             return True
         return path not in directories and any(
-            _CHECKPOINT.fullmatch(path.relative_to(above).parts[0]) is None
+            not is_checkpoint_directory(path.relative_to(above).parts[0])
             for above in path.parents
             if above in directories
         )
@@ -135,7 +134,7 @@ def models_matching(pattern: str) -> tuple[Path, Found]:
 def _look_below(root: Path, finding: _Finding) -> None:
     inside: set[Path] = set()  # directories of models, and what is below them
     for directory, files, directories in walk(root):
-        if directory.parent in inside and _CHECKPOINT.fullmatch(directory.name) is None:
+        if directory.parent in inside and not is_checkpoint_directory(directory.name):
             # Only directories that are models themselves count here.
             inside.add(directory)
             if _is_model_directory(directory, files, finding):
@@ -258,8 +257,8 @@ def _matches(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
 
 def _in_order(paths: Sequence[Path]) -> list[Path]:
     """Sort by path, numbers by value; a model follows the checkpoints in its directory."""
-    trained = {path.parent for path in paths if _CHECKPOINT.fullmatch(path.name)}
-    trained |= {path.parent.parent for path in paths if _CHECKPOINT.fullmatch(path.parent.name)}
+    trained = {path.parent for path in paths if is_checkpoint_directory(path.name)}
+    trained |= {path.parent.parent for path in paths if is_checkpoint_directory(path.parent.name)}
 
     def key(path: Path) -> tuple[object, ...]:
         parts: tuple[object, ...] = tuple(natural(part) for part in path.parts)

@@ -12,6 +12,7 @@ from allennlp_analyze.text.names import printable, shorten
 from allennlp_analyze.text.terminal import WIDTH, make_console, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import print_table
 from allennlp_analyze.zoo.reports.causes import cause_line
+from allennlp_analyze.zoo.reports.runs import not_counted, run_line
 from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import (
     CLAIM_VERDICTS,
@@ -64,7 +65,8 @@ def print_zoo(report: ZooReport, written: Sequence[str], stream: TextIO) -> None
         print_wrapped(console, LEGEND)
     for line in _notes(report, len(report.models) - len(shown)):
         print_wrapped(console, line)
-    print_wrapped(console, _sentence(totals), _totals_style(totals))
+    sentence = _sentence(totals, not_counted(report.runs))
+    print_wrapped(console, sentence, _totals_style(totals))
     if report.shows_claims and report.claims:
         _print_claims(console, report.claims)
     print_written(console, written)
@@ -76,8 +78,8 @@ def _shown(models: Sequence[ZooModel]) -> list[ZooModel]:
 
 
 def _place(model: ZooModel) -> int:
-    """Returns the sort position of a model; duplicates come after all counted models."""
-    if model.duplicate_of is not None:
+    """Returns the sort position of a model; after all counted ones come those counted by others."""
+    if model.is_repeated:
         return len(TROUBLES) + 1
     verdict = _verdict(model)
     return TROUBLES.index(verdict) if verdict in TROUBLES else len(TROUBLES)
@@ -98,6 +100,8 @@ def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
     def verdict(model: ZooModel) -> str:
         if model.outcome.status == FAILED:
             return f"{FAILED}: {name(model.outcome.reason or '', reason_width)}"
+        if model.checkpoint_of is not None:
+            return f"{_verdict(model)} (checkpoint)"
         return _verdict(model) + (" (duplicate)" if model.duplicate_of is not None else "")
 
     return (
@@ -111,7 +115,7 @@ def _columns(console: "Console") -> tuple[Column[ZooModel], ...]:
 
 
 def _style(model: ZooModel) -> str:
-    if model.duplicate_of is not None:
+    if model.is_repeated:
         return "dim"
     summary = model.outcome.summary
     return "bold red" if summary is None else VERDICT_STYLES[summary.verdict]
@@ -140,6 +144,8 @@ def _notes(report: ZooReport, hidden: int) -> Iterator[str]:
         files = count(report.trainer_files, "file")
         yield f"Passed over: {files} of trainers (optimizers, random states), no models."
     yield from titled_lines("Found but not read", report.unread, MAX_NAMED, ZOO)
+    runs = map(run_line, report.runs)
+    yield from titled_lines("Trainings, each counted once", runs, MAX_NAMED, ZOO)
     twins = (f"{model.name} = {model.duplicate_of}" for model in report.duplicates)
     yield from titled_lines("Duplicates, counted once", twins, MAX_NAMED, TABLE)
 
@@ -170,12 +176,14 @@ def _totals_style(totals: ZooTotals) -> str:
     return VERDICT_STYLES[worst(found)] if found else ""
 
 
-def _sentence(totals: ZooTotals) -> str:
-    """Returns the totals in words."""
+def _sentence(totals: ZooTotals, others: int) -> str:
+    """Returns the totals in words; `others` are checkpoints for which another one stands."""
     parts = [f"{totals.n_done} analyzed"]
     parts += [f"{totals.n_failed} failed"] if totals.n_failed else []
     parts += [f"{count(totals.n_duplicates, 'duplicate')}"] if totals.n_duplicates else []
     text = f"{count(totals.n_models, 'model')}: {', '.join(parts)}."
+    if others:
+        text += f" {count(others, 'other checkpoint')} of the same trainings not counted."
     if not totals.n_counted:
         return text
     verdicts = totals.models_by_verdict.items()

@@ -12,11 +12,12 @@ from allennlp_analyze.errors import Advice, SourceError
 from allennlp_analyze.reports.csv import all_columns, cell
 from allennlp_analyze.results.layer import Summary
 from allennlp_analyze.storage.files import write_atomically
+from allennlp_analyze.zoo.reports.runs import others_by_model
 from allennlp_analyze.zoo.results import DONE, ZooModel, ZooReport
 
 LAYERS = "layers.csv"
 # The columns of zoo.csv before those of layers.csv.
-MODEL_COLUMNS = ("model", "group", "duplicate_of")
+MODEL_COLUMNS = ("model", "group", "duplicate_of", "checkpoint_of")
 OUTCOME_COLUMNS = (
     "status",
     "reason",
@@ -41,7 +42,7 @@ MAX_CELL = 2**31 - 1
 
 
 def write_zoo_layers(report: ZooReport, root: Union[str, Path], path: Union[str, Path]) -> None:
-    """Write zoo.csv: the rows of each model's layers.csv after model, group and duplicate mark.
+    """Write zoo.csv: the rows of each model's layers.csv after model, group and marks.
 
     The directories of the models are relative to `root`. The columns are those of all layers.csv; a
     column that a model lacks is empty. One row is in memory at a time. Raises `SourceError` if a
@@ -66,14 +67,16 @@ def write_zoo_layers(report: ZooReport, root: Union[str, Path], path: Union[str,
 def write_zoo_models(report: ZooReport, path: Union[str, Path]) -> None:
     """Write zoo-models.csv: every model with its summary, or the reason of its failure.
 
+    The last columns are warnings, and the other checkpoints of the training for which it stands.
     Raises `OutputError`.
     """
     names = {field: _names(report, field) for field in COUNTS}
     columns = [*MODEL_COLUMNS, *OUTCOME_COLUMNS]
     for field in SUMMARY_FIELDS:
         columns += [COUNTS[field] + name for name in names[field]] if field in COUNTS else [field]
-    rows = (_model_row(model, names) for model in report.models)
-    _write(path, [*columns, *WORST_COLUMNS, "warnings"], rows)
+    others = others_by_model(report)
+    rows = ([*_model_row(model, names), cell(others.get(model.name))] for model in report.models)
+    _write(path, [*columns, *WORST_COLUMNS, "warnings", "other_checkpoints"], rows)
 
 
 def _write(path: Union[str, Path], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -90,7 +93,11 @@ def _write(path: Union[str, Path], header: Sequence[str], rows: Iterable[Sequenc
 
 
 def _of_model(model: ZooModel) -> list[Any]:
-    return [cell(model.name), cell(model.group), cell(model.duplicate_of)]
+    return [cell(value) for value in _marks(model)]
+
+
+def _marks(model: ZooModel) -> list[Any]:
+    return [model.name, model.group, model.duplicate_of, model.checkpoint_of]
 
 
 def _layer_rows(model: ZooModel, table: Path, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
@@ -158,7 +165,7 @@ def _names(report: ZooReport, field: str) -> list[str]:
 def _model_row(model: ZooModel, names: dict[str, list[str]]) -> list[Any]:
     outcome = model.outcome
     facts = {"archive": model.archive, "directory": model.directory}
-    row: list[Any] = [model.name, model.group, model.duplicate_of]
+    row = _marks(model)
     row += [facts[c] if c in facts else getattr(outcome, c) for c in OUTCOME_COLUMNS]
     for field in SUMMARY_FIELDS:
         value = getattr(outcome.summary, field, None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allennlp_analyze.reports.html.cards import Card
-from allennlp_analyze.reports.html.page import pairs, settings_pairs, versions
+from allennlp_analyze.reports.html.page import how_of_several
 from allennlp_analyze.reports.terms import NOTHING, text
 from allennlp_analyze.results.verdict import MIN_Q, NEAR_SHARE, Verdict
 from allennlp_analyze.results.verdict import worst_first as by_severity
@@ -16,6 +16,7 @@ from allennlp_analyze.zoo.reports.causes import CauseRow, cause_rows
 from allennlp_analyze.zoo.reports.charts import OTHERS, group_label
 from allennlp_analyze.zoo.reports.claims import ClaimRow, claim_rows, claims_sentence
 from allennlp_analyze.zoo.reports.groups import GroupTable, group_table
+from allennlp_analyze.zoo.reports.runs import RunRow, not_counted, run_row
 from allennlp_analyze.zoo.reports.table import (
     COLUMNS,
     DUPLICATE,
@@ -77,6 +78,12 @@ TERMS = (
         "Such a network cannot compute anything; its other matrices are in the figures.",
     ),
     (
+        "checkpoint",
+        "another checkpoint of the same training is counted",
+        "Listed here, but excluded from all counts, figures and claims: the checkpoints of one"
+        " training are not independent models.",
+    ),
+    (
         "duplicate",
         "the same file or the same weights as an earlier model",
         "Listed here, but excluded from all counts, figures and claims.",
@@ -129,6 +136,9 @@ class ZooPage:
     trainer_files: int = 0
     unread: tuple[str, ...] = ()
     n_unread: int = 0
+    runs: tuple[RunRow, ...] = ()
+    n_runs: int = 0
+    n_not_counted: int = 0
     terms: tuple[tuple[str, str, str], ...] = TERMS
 
 
@@ -159,6 +169,9 @@ def zoo_page_of(report: ZooReport, layers: LinearLayers, rows: Sequence[ModelRow
         trainer_files=report.trainer_files,
         unread=tuple(printable(line) for line in report.unread[:LISTED]),
         n_unread=len(report.unread),
+        runs=tuple(map(run_row, report.runs[:LISTED])),
+        n_runs=len(report.runs),
+        n_not_counted=not_counted(report.runs),
     )
 
 
@@ -260,8 +273,4 @@ def _how(report: ZooReport) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ..
         "models": f"{len(report.models):,}",
         "seconds": text(report.seconds, 4),
     }
-    return (
-        ("Zoo", pairs(facts)),
-        ("Versions", versions(report.tool)),
-        ("Settings of all models", settings_pairs(report.settings)),
-    )
+    return how_of_several("Zoo", facts, "models", report.tool, report.settings)

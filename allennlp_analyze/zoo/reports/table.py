@@ -15,12 +15,13 @@ from allennlp_analyze.zoo.reports.charts import group_label
 from allennlp_analyze.zoo.reports.sentences import verdict_sentence
 from allennlp_analyze.zoo.results import FAILED, ZooModel
 
-FAILED_STATE, DUPLICATE = "failed", "duplicate"
+FAILED_STATE, DUPLICATE, CHECKPOINT = "failed", "duplicate", "checkpoint"
 # The states of a model, the worst first; each row has one mark, and the counts add up.
 STATES = {
     FAILED_STATE: "failed",
     **{verdict.value: verdict.model_words for verdict in by_severity(Verdict)},
     DUPLICATE: "duplicate",
+    CHECKPOINT: "checkpoint",
 }
 ORDER = {state: place for place, state in enumerate(STATES)}
 # The digits of numbers, for display and for sorting.
@@ -113,6 +114,8 @@ def state_of(model: ZooModel) -> str:
     """Returns the state of the model, one of `STATES`."""
     if model.outcome.status == FAILED:
         return FAILED_STATE
+    if model.checkpoint_of is not None:
+        return CHECKPOINT
     if model.duplicate_of is not None:
         return DUPLICATE
     summary = model.outcome.summary
@@ -150,9 +153,11 @@ def model_name(name: str) -> str:
 
 
 def note_of(model: ZooModel) -> str:
-    """Returns why the model failed, which model it duplicates, or its verdict's sentence."""
+    """Returns why the model failed, which model is counted for it, or its verdict's sentence."""
     if model.outcome.status == FAILED:
         return shorten(printable(model.outcome.reason or "no reason was recorded"), NOTE_WIDTH)
+    if model.checkpoint_of is not None:
+        return f"another checkpoint of the training of {model_name(model.checkpoint_of)}"
     if model.duplicate_of is not None:
         return f"same as {model_name(model.duplicate_of)}"
     return shorten(verdict_sentence(model), NOTE_WIDTH)

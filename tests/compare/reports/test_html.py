@@ -1,6 +1,7 @@
 """compare.html: one file without anything outside it; what it shows is the comparison."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ from tests.support.html_elements import Elements, assert_nothing_outside_is_name
 from tests.support.report_factory import gaussian, make_layer, make_report
 
 pytestmark = pytest.mark.newest_python
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
 
 
 def test_nothing_outside_is_named() -> None:
@@ -117,12 +124,12 @@ def changed() -> ComparisonReport:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser(width: int, tmp_path: Path) -> None:
+def test_in_a_browser(browser: Any, width: int, tmp_path: Path) -> None:
     report = changed()
     pairs = report.candidates[0].pairs
     places = {id(pair): index for index, pair in enumerate(pairs)}
     path = write_compare_html(report, tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path, width=width) as found:
+    with opened(browser, path, width=width) as found:
         table = found.page.locator("table.pairs").first
 
         def order() -> "list[int]":
@@ -179,10 +186,10 @@ def every_change() -> ComparisonReport:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
-def test_for_everyone(scheme: str, width: int, tmp_path: Path) -> None:
+def test_for_everyone(browser: Any, scheme: str, width: int, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
     path = write_compare_html(every_change(), tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path, width, color_scheme=scheme) as found:
+    with opened(browser, path, width, color_scheme=scheme) as found:
         page = found.page
         page.locator("table.pairs button.open").first.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -196,9 +203,9 @@ def test_for_everyone(scheme: str, width: int, tmp_path: Path) -> None:
         assert all("↕" in arrow for arrow in arrows)
 
 
-def test_which_is_a_and_which_is_b_is_said_everywhere(tmp_path: Path) -> None:
+def test_which_is_a_and_which_is_b_is_said_everywhere(browser: Any, tmp_path: Path) -> None:
     path = write_compare_html(every_change(), tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path) as found:
+    with opened(browser, path) as found:
         page = found.page
         assert page.title() == "Comparison: A: before/model.pt and B: after/model.pt"
         heading = " ".join(page.locator("h1").text_content().split())
@@ -215,9 +222,11 @@ def test_which_is_a_and_which_is_b_is_said_everywhere(tmp_path: Path) -> None:
             assert page.locator(link.get_attribute("href")).count() == 1
 
 
-def test_what_got_worse_is_first_and_a_changed_shape_has_its_reason(tmp_path: Path) -> None:
+def test_what_got_worse_is_first_and_a_changed_shape_has_its_reason(
+    browser: Any, tmp_path: Path
+) -> None:
     path = write_compare_html(every_change(), tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path) as found:
+    with opened(browser, path) as found:
         assert [" ".join(text.split()) for text in found.texts(".findings h4")] == [
             "invalid b.weight", "collapsed worse", f"collapsed {'encoder.grown' * 9}",
         ]  # fmt: skip
@@ -238,7 +247,7 @@ def test_what_got_worse_is_first_and_a_changed_shape_has_its_reason(tmp_path: Pa
         assert rows.nth(5).is_visible() and "healthy" in rows.nth(5).text_content()
 
 
-def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
+def test_an_open_layer_is_no_wider_than_a_phone(browser: Any, tmp_path: Path) -> None:
     """Its numbers, which may be, scroll by themselves."""
     before = make_layer(1e-7 * gaussian(40, 24), "layer")
     after = make_layer(1e-7 * gaussian(40, 12) @ gaussian(12, 24), "layer")
@@ -247,7 +256,7 @@ def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
     ]
     report = compare_models(models[0], models[1:])
     path = write_compare_html(report, tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path, width=390) as found:
+    with opened(browser, path, width=390) as found:
         found.page.locator("button.open").click()
         figures = found.page.locator("tr.detail figure").all()
         assert len(figures) == 2
@@ -257,9 +266,9 @@ def test_an_open_layer_is_no_wider_than_a_phone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [full_comparison, odd_comparison])
-def test_every_layer_opens_in_a_browser(make: Any, tmp_path: Path) -> None:
+def test_every_layer_opens_in_a_browser(browser: Any, make: Any, tmp_path: Path) -> None:
     path = write_compare_html(make(), tmp_path / "compare.html")
-    with chromium() as browser, opened(browser, path) as found:
+    with opened(browser, path) as found:
         for group in found.page.locator("tr.group button.open").all():
             group.click()
         buttons = found.page.locator("table.pairs tr[data-index] button.open")

@@ -23,6 +23,7 @@ from tests.support.commands import ROOT
 from tests.support.figure_cases import axes, collisions
 from tests.support.rank_collapse_cases import (
     EXPERIMENTS,
+    case,
     demonstration,
     experiment,
     network,
@@ -31,22 +32,28 @@ from tests.support.rank_collapse_cases import (
 
 pytestmark = pytest.mark.newest_python
 HIDDEN = results.HIDDEN
-MADE = {name: make() for name, make in EXPERIMENTS.items()}
 
 
-@pytest.fixture(params=MADE)
+@pytest.fixture(params=EXPERIMENTS)
 def made(request: pytest.FixtureRequest) -> Any:
-    return MADE[request.param]
+    return case(request.param)
 
 
 @pytest.fixture(scope="module")
 def sweep() -> Any:
-    return MADE["sweep"]
+    return case("sweep")
+
+
+_DRAWN: "dict[int, tuple[Any, dict[str, Any]]]" = {}
 
 
 def drawn(of: Any) -> "dict[str, Any]":
-    with house_style():
-        return {name: figure for name, figure, _ in figures.drawings(of)}
+    """The figures of an experiment by name, drawn once; a test only looks at them."""
+    if id(of) not in _DRAWN:
+        with house_style():
+            found = {name: figure for name, figure, _ in figures.drawings(of)}
+        _DRAWN[id(of)] = (of, found)  # which keeps `of`, and its id its own
+    return _DRAWN[id(of)][1]
 
 
 def lines_of(ax: Any) -> "list[tuple[np.ndarray, np.ndarray]]":
@@ -149,7 +156,7 @@ def test_measures_are_those_of_the_library() -> None:
 
 
 def test_exact_zeros_are_crosses_on_the_axis() -> None:
-    figure = drawn(MADE["all zeros"])["epochs"]
+    figure = drawn(case("all zeros"))["epochs"]
     for ax in figure.axes[:2]:
         marks_ = [line.get_marker() for line in ax.get_children() if hasattr(line, "get_marker")]
         assert "x" in marks_
@@ -179,11 +186,11 @@ def looks_in(ax: Any) -> "list[tuple[str, str]]":
 
 
 def test_that_every_network_diverged_is_said() -> None:
-    found = drawn(MADE["every network diverged"])
+    found = drawn(case("every network diverged"))
     for name in ("l2", "accuracy"):
         assert all(names(ax) == ["every network diverged"] for ax in found[name].axes)
         assert "2 networks diverged: not drawn" in said_below(found[name])
-    for figure in drawn(MADE["no network"]).values():
+    for figure in drawn(case("no network")).values():
         assert "diverged" not in "".join(text for ax in figure.axes for text in names(ax))
 
 
@@ -193,8 +200,8 @@ def said_below(figure: Any) -> str:
 
 def test_captions_of_the_ends_leave_out_what_is_not_drawn() -> None:
     with house_style():
-        captions = {name: caption for name, _, caption in figures.drawings(MADE["diverged"])}
-        none = [caption for _, _, caption in figures.drawings(MADE["every network diverged"])]
+        captions = {name: caption for name, _, caption in figures.drawings(case("diverged"))}
+        none = [caption for _, _, caption in figures.drawings(case("every network diverged"))]
     for name in ("l2", "accuracy"):
         assert captions[name].description.endswith("1 network diverged: not drawn.")
         assert not re.search(r"\b1 10\.0%|L2 = 1\b", captions[name].description)
@@ -203,12 +210,12 @@ def test_captions_of_the_ends_leave_out_what_is_not_drawn() -> None:
 
 
 def test_a_diverged_network_is_marked_and_left_out_of_the_ends() -> None:
-    of = MADE["diverged"]
+    of = case("diverged")
     found = drawn(of)
     assert "1†" in names(found["epochs"].axes[0])
     for name in ("l2", "accuracy"):
         assert "1 network diverged: not drawn" in said_below(found[name])
-    assert "diverged" not in said_below(drawn(MADE["sweep"])["accuracy"])
+    assert "diverged" not in said_below(drawn(case("sweep"))["accuracy"])
     assert names(found["accuracy"].axes[0]) == ["0"]
 
 

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -17,26 +18,26 @@ from scripts.rank_collapse.words import sentences
 from tests.support.browser import Opened, chromium, opened
 from tests.support.commands import ROOT
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
-from tests.support.rank_collapse_cases import EXPERIMENTS
+from tests.support.rank_collapse_cases import EXPERIMENTS, case
 from tests.support.report_factory import ODD_NAMES
 
 pytestmark = pytest.mark.newest_python
-MADE = {name: make() for name, make in EXPERIMENTS.items()}
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Path]":
-    """The page of every case."""
-    found = {}
-    for name, made in MADE.items():
-        path = tmp_path_factory.mktemp("page") / "index.html"
-        found[name] = page_module.write_page(made, path)
-    return found
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> "Callable[[str], Path]":
+    """The page of a case, written once: each process of pytest needs only some of them."""
+
+    @cache
+    def write(name: str) -> Path:
+        return page_module.write_page(case(name), tmp_path_factory.mktemp("page") / "index.html")
+
+    return write
 
 
 @pytest.fixture(scope="module")
-def sweep(pages: "dict[str, Path]") -> Path:
-    return pages["sweep"]
+def sweep(page_of: "Callable[[str], Path]") -> Path:
+    return page_of("sweep")
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,9 @@ def written(made: Any, directory: Path) -> str:
     return str(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_it_is_whole_and_has_every_number(name: str, pages: "dict[str, Path]") -> None:
-    made, page = MADE[name], pages[name].read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_is_whole_and_has_every_number(name: str, page_of: "Callable[[str], Path]") -> None:
+    made, page = case(name), page_of(name).read_text(encoding="utf-8")
     assert_nothing_outside_is_named(page, ("rank-collapse.json",))
     text = words(page)
     for sentence in sentences(made):
@@ -70,9 +71,9 @@ def test_it_is_whole_and_has_every_number(name: str, pages: "dict[str, Path]") -
             assert number is None or f"{number:.3g}" in text
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_ids_are_unique_and_refer_to_something(name: str, pages: "dict[str, Path]") -> None:
-    page = pages[name].read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_ids_are_unique_and_refer_to_something(name: str, page_of: "Callable[[str], Path]") -> None:
+    page = page_of(name).read_text(encoding="utf-8")
     ids = Counter(attributes["id"] for _, attributes in Elements(page).tags if "id" in attributes)
     assert set(ids.values()) == {1}
     referred = re.findall(r'(?:href="#|url\(#)([^")]+)', page)
@@ -81,7 +82,7 @@ def test_ids_are_unique_and_refer_to_something(name: str, pages: "dict[str, Path
 
 
 def test_a_table_row_for_every_layer() -> None:
-    made = MADE["sweep"]
+    made = case("sweep")
     rows = [row for network in page_module.network_rows(made) for row in network.rows]
     layers = [layer for network in made.networks for layer in network.final.layers]
     assert [row.layer for row in rows] == [layer.name for layer in layers]
@@ -112,7 +113,7 @@ def test_names_of_colours_are_those_of_the_style(sweep: Path) -> None:
 def test_no_text_becomes_markup(tmp_path: Path) -> None:
     def page(names: "tuple[str, ...]") -> Any:
         about = tuple((name, name) for name in names)
-        odd = replace(MADE["no network"], about=about, data=names[0])
+        odd = replace(case("no network"), about=about, data=names[0])
         return written(odd, tmp_path)
 
     odd = page(ODD_NAMES)
@@ -147,7 +148,7 @@ def test_the_document_has_the_sections() -> None:
 
 def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        page_module.write_page(MADE["no network"], tmp_path / "missing" / "index.html")
+        page_module.write_page(case("no network"), tmp_path / "missing" / "index.html")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,9 +165,11 @@ def test_for_everyone(browser: Any, sweep: Path, scheme: str, width: int) -> Non
         assert len(response["passes"]) > 20
 
 
-@pytest.mark.parametrize("name", [name for name in MADE if name != "sweep"])
-def test_every_case_opens_on_a_phone(browser: Any, name: str, pages: "dict[str, Path]") -> None:
-    with opened(browser, pages[name], 360) as found:
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "sweep"])
+def test_every_case_opens_on_a_phone(
+    browser: Any, name: str, page_of: "Callable[[str], Path]"
+) -> None:
+    with opened(browser, page_of(name), 360) as found:
         assert found.page.evaluate("document.documentElement.scrollWidth") <= 360
         assert found.page.locator("svg.drawn").first.bounding_box()["height"] > 50
 

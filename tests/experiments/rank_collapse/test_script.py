@@ -19,6 +19,7 @@ from scripts.rank_collapse.__main__ import main
 from scripts.rank_collapse.runs import read_runs
 from tests.support.commands import ROOT
 from tests.support.scripts import error_line
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 pytest.importorskip("torch")
@@ -147,17 +148,17 @@ def test_an_interrupted_sweep_is_gone_on_with(finished, tmp_path) -> None:
     process = subprocess.Popen(
         [*command, "--output-dir", str(out), "--jobs", "1", "--force"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: os.nice(19),  # where cores are few, this process sees the log first
+        preexec_fn=lambda: os.nice(5),  # where cores are few, this process sees the log first
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     log = out / "networks" / "l2-0" / "training.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and len(said.splitlines()) == 1, said
     assert not (out / "index.html").exists()
     assert "run the same command with --resume in place of --force to continue" in said

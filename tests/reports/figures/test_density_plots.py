@@ -92,6 +92,7 @@ def test_fit_and_edges_are_drawn_where_the_report_says(plot: Callable[..., Any])
 @pytest.mark.parametrize("scale", [1e-60, 0.01, 0.1, 1, 10, 100, 1e60])
 @pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), np.eye(24)])
 @pytest.mark.parametrize("plot", [plots.plot_esd_linear, plots.plot_esd_loglog])
+@pytest.mark.no_cover
 def test_tick_labels_say_where_they_stand(
     plot: Callable[..., Any], matrix: np.ndarray, scale: float
 ) -> None:

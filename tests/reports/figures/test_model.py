@@ -25,6 +25,7 @@ def report(request: pytest.FixtureRequest) -> ModelReport:
 
 
 @pytest.mark.parametrize("plot", MODEL_PLOTS)
+@pytest.mark.no_cover
 def test_nothing_covers_anything_and_every_axis_is_labelled(
     plot: Callable[..., Any], report: ModelReport
 ) -> None:

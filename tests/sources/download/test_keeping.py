@@ -15,6 +15,7 @@ import pytest
 from allennlp_analyze.sources.download.cache import cache_directory, fetch
 from tests.support.downloads import BODY, NAME, cached, get, refusal
 from tests.support.http_server import Exchange, File, HttpServer, by_method
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def test_a_new_etag_is_downloaded_anew(server: HttpServer) -> None:
@@ -85,7 +86,7 @@ def test_two_processes_download_once(server: HttpServer) -> None:
     together = threading.Barrier(2)
 
     def head(exchange: Exchange) -> None:
-        together.wait(60)  # neither goes on before both have come
+        together.wait(PATIENCE)  # neither goes on before both have come
         File(BODY)(exchange)
 
     def slow(exchange: Exchange) -> None:
@@ -94,7 +95,7 @@ def test_two_processes_download_once(server: HttpServer) -> None:
 
     server.pages[NAME] = by_method(head, slow)
     both = [start(server.url(NAME)), start(server.url(NAME))]
-    outputs = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     (path,) = {Path(stdout.strip()) for stdout, _ in outputs}
     assert path.read_bytes() == BODY
@@ -114,10 +115,10 @@ def test_an_interrupted_download_leaves_nothing(server: HttpServer, number: sign
 
     server.pages[NAME] = by_method(File(BODY), half)
     process = start(server.url(NAME))
-    assert begun.wait(60)
-    time.sleep(0.2)
+    assert begun.wait(PATIENCE)
+    wait_until(cached, process)  # the beginning of the file
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     if number != signal.SIGKILL:
         assert cached() == []
@@ -164,7 +165,7 @@ except SourceError as error:
 
 def test_a_file_that_may_not_grow_is_told_with_the_cache(server: HttpServer) -> None:
     server.pages[NAME] = File(BODY)
-    output, errors = start(server.url(NAME), LIMITED).communicate(timeout=60)
+    output, errors = start(server.url(NAME), LIMITED).communicate(timeout=PATIENCE)
     prefix = f"{server.url(NAME)}: "
     assert output.startswith(prefix), errors
     assert output.count("\n") == 1

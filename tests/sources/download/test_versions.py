@@ -16,6 +16,7 @@ from allennlp_analyze.sources.download import failures as http_errors
 from allennlp_analyze.sources.download.cache import fetch
 from tests.support.downloads import BODY, NAME, cached, get, refusal
 from tests.support.http_server import Exchange, HttpServer, Page, by_method, first
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
 
@@ -144,7 +145,7 @@ def test_one_version_arrives_whatever_the_server_does(
     pages = [page(*answer) for answer in answers]
     server.pages[name] = by_method(page(2, None, True), first(pages, page(2, None, True)))
     try:
-        path = fetch(server.url(name), quiet=True, timeout=5.0)
+        path = fetch(server.url(name), quiet=True, timeout=PATIENCE)
     except SourceError:
         return
     assert path.read_bytes() in bodies

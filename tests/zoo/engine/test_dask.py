@@ -16,7 +16,8 @@ from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from allennlp_analyze.zoo.unit import Token, analyze_anywhere, make_unit, receive
 from tests.support.commands import run_module
 from tests.support.http_server import File, HttpServer
-from tests.support.zoo_archives import finished, outcomes, wait_until, write_archive
+from tests.support.waiting import wait_until
+from tests.support.zoo_archives import finished, outcomes, write_archive
 from tests.support.zoo_work import Task, square
 
 pytestmark = pytest.mark.newest_python

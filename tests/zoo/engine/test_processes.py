@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from allennlp_analyze.linalg.machine import Machine, available_memory, this_mach
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.engine.processes import Processes, WorkerDied, completed, estimated_bytes
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.zoo_work import Task, linger, square
 
 pytestmark = pytest.mark.newest_python
@@ -128,7 +128,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("early", ["", "import numpy\n"])
 def test_workers_share_the_cores(tmp_path, early):
     with run_script(tmp_path / "script.py", early + SHARES) as process:
-        (found,) = json.loads(process.communicate(timeout=60)[0])
+        (found,) = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert found == {"cores": 1, "blas": [1]}
 
 
@@ -162,10 +162,10 @@ def interrupt_when(found, condition):
     """Go through `found` until `condition`, then as Ctrl-C does."""
 
     def press():
-        deadline = time.monotonic() + 30
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        try:
+            wait_until(condition)
+        finally:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
@@ -203,13 +203,6 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path):
         parent.kill()
     wait_until(lambda: not is_alive(worker))
     assert (notes / "cleaned").exists()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @given(st.integers(0, 2**40), st.integers(1, 2**16))

@@ -45,7 +45,9 @@ models:
   - archive: s3://bucket/key/m.th
 """
     manifest = read_manifest(write(tmp_path, text))
-    assert manifest == Manifest("My zoo", str(tmp_path / "zoo.yaml"), manifest.entries)
+    assert manifest == Manifest(
+        "My zoo", str(tmp_path / "zoo.yaml"), manifest.entries, is_listed=True
+    )
     shared = {"kinds": ("linear",), "max_dim": 100, "gamma": 2.0}
     own = {"kinds": ("other", "embedding"), "gamma": None, "max_unpacked_size": 3 * 2**30}
     assert manifest.entries == (

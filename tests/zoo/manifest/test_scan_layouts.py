@@ -15,6 +15,11 @@ torch = pytest.importorskip("torch")
 LITE = b"\x1c\0\0\0TFL3" + bytes(100)
 
 
+def every(path: Path) -> "list[str]":
+    """The names of all models, each checkpoint of a training among them."""
+    return names(read_manifest(str(path), every_checkpoint=True))
+
+
 def names(manifest: Manifest) -> "list[str]":
     return [entry.name for entry in manifest.entries]
 
@@ -52,17 +57,15 @@ def test_checkpoints_come_in_the_order_of_their_steps_before_the_final_model(
     for step in (400, 1200, 800):
         configured(tmp_path / "run" / f"checkpoint-{step}", step)
     expected = ["run/checkpoint-400", "run/checkpoint-800", "run/checkpoint-1200", "run"]
-    assert names(read_manifest(str(tmp_path))) == expected
-    assert len(names(read_manifest(str(tmp_path / "*")))) == 4
-    assert len(names(read_manifest(str(tmp_path / "**" / "*")))) == 4
+    assert every(tmp_path) == expected
+    assert len(every(tmp_path / "*")) == len(every(tmp_path / "**" / "*")) == 4
 
 
 def test_modules_belong_to_the_model_above_them(tmp_path: Path) -> None:
     top = modules(configured(tmp_path / "st"), "", "1_Pooling", "2_Dense")
     configured(top / "2_Dense")
     configured(top / "checkpoint-10")
-    assert names(read_manifest(str(tmp_path))) == ["st/checkpoint-10", "st"]
-    assert names(read_manifest(str(tmp_path / "**" / "*"))) == ["st/checkpoint-10", "st"]
+    assert every(tmp_path) == every(tmp_path / "**" / "*") == ["st/checkpoint-10", "st"]
 
 
 def test_a_model_in_the_directory_of_another_is_found(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_names_that_people_give(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "best_model")
     torch.save(state, tmp_path / "m.pkl")
     (tmp_path / "data.pkl").write_bytes(b"\x80\x04\x95\x05\0\0\0\0\0\0\0]\x94.")
-    found = names(read_manifest(str(tmp_path)))
+    found = every(tmp_path)
     logs = "lightning_logs/version_0/checkpoints"
     expected = ["best_model", f"{logs}/epoch=9-step=990", f"{logs}/epoch=10-step=1100", "m", "old"]
     assert found == expected
@@ -119,10 +122,9 @@ def test_the_files_of_trainers_are_passed_over_and_counted(
 ) -> None:
     runs = trained(tmp_path / "runs")
     manifest = read_manifest(str(runs))
-    assert names(manifest) == [
-        *("lora/checkpoint-5/adapter_model", "tagger/model_state_epoch_9"),
-        "tagger/model_state_epoch_10",
-    ]
+    assert names(manifest) == ["lora/checkpoint-5/adapter_model", "tagger/model_state_epoch_10"]
+    (run,) = manifest.runs
+    assert run.not_analyzed == ("tagger/model_state_epoch_9.th",)
     assert manifest.trainer_files == 7 and manifest.unread == ()
     (runs / "x.tflite").write_bytes(LITE)
     (runs / "README.md").write_text("What I trained.")

@@ -73,6 +73,7 @@ def test_every_row_of_every_model_is_there_as_it_was(tmp_path: Path) -> None:
             of_model.insert(0, "model", model.name)
             of_model.insert(1, "group", model.group)
             of_model.insert(2, "duplicate_of", model.duplicate_of or "")
+            of_model.insert(3, "checkpoint_of", "")
     expected = pandas.concat(list(tables.values()), ignore_index=True)
     pandas.testing.assert_frame_equal(found, expected)
     assert set(found["model"]) == {"healthy", "mixed", "lost", "single", "again"}
@@ -210,11 +211,12 @@ def test_no_directory_is_one_line(tmp_path: Path) -> None:
         write_zoo_models(zoo, tmp_path / "no" / "zoo-models.csv")
 
 
+@pytest.mark.no_cover  # tracemalloc alone makes it slow
 def test_of_many_rows_few_are_in_memory(tmp_path: Path) -> None:
     """Ten times the rows take no more memory."""
     report = make_report(*(make_layer(gaussian(9, 5), f"layer.{i}") for i in range(100)))
     peaks = []
-    for copies in (10, 100):
+    for copies in (6, 60):
         root = tmp_path / str(copies)
         models = [make_model(done(report), str(index)) for index in range(copies)]
         zoo = make_zoo(models)
@@ -224,7 +226,7 @@ def test_of_many_rows_few_are_in_memory(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len((root / "zoo.csv").read_text().splitlines()) == 1 + 100 * copies
-    assert peaks[1] < 1.5 * peaks[0] < (tmp_path / "100" / "zoo.csv").stat().st_size
+    assert peaks[1] < 1.5 * peaks[0] < (tmp_path / "60" / "zoo.csv").stat().st_size
 
 
 def test_every_model_has_a_row_with_its_summary_or_its_reason(tmp_path: Path) -> None:

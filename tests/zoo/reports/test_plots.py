@@ -67,6 +67,7 @@ def legend(ax: Any) -> "list[str]":
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in ZOO_PLOTS])
+@pytest.mark.no_cover
 def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, zoo: ZooReport) -> None:
     with house_style(), warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -19,6 +19,7 @@ from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.sources.formats.distributed.reading import read_distributed
 from allennlp_analyze.sources.opening import open_source
 from tests.support.commands import ROOT
+from tests.support.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.newest_python,
@@ -113,7 +114,7 @@ def test_two_processes(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([*command, str(rank)], env=environment, cwd=ROOT) for rank in range(2)
     ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
     assert len(list(path.glob("*.distcp"))) == 2
     expected = torch.load(f"{path}.full")
     tensors = read_distributed(path / ".metadata").tensors

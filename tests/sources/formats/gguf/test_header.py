@@ -146,6 +146,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, message: str) -> No
     assert re.search(message, refused(tmp_path / "m"))
 
 
+@pytest.mark.no_cover  # a loop of four million
 def test_four_million_texts_are_the_most(tmp_path: Path) -> None:
     each = MAX_STRINGS // 4 + 1
     values = [array(f"k{i}", STRING, each, bytes(8 * each)) for i in range(4)]

@@ -13,16 +13,17 @@ from allennlp_analyze.sources.formats.onnx.reading import read_onnx
 from allennlp_analyze.sources.formats.onnx.recognition import is_onnx
 from tests.support import onnx_files as onnx
 
+pytestmark = pytest.mark.newest_python
 W = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 def refused(path: Path, data: bytes, match: str) -> None:
     (path / "m.onnx").write_bytes(data)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(CheckpointError, match=match) as caught:
         read_onnx(path / "m.onnx")
     assert str(caught.value).startswith(str(path / "m.onnx")) and "\n" not in str(caught.value)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def nested(depth: int) -> bytes:
@@ -85,9 +86,9 @@ def test_many_nodes_take_linear_time(tmp_path: Path) -> None:
     stored = [onnx.tensor(name, W) for name in ("a0", "b0", "c0")]
     nodes = [*chain, *joins, *turns, onnx.node("MatMul", ["x", "a5000"], "y")]
     (tmp_path / "m.onnx").write_bytes(onnx.model(onnx.graph(nodes, stored)))
-    started = time.perf_counter()
+    started = time.process_time()
     found = read_onnx(tmp_path / "m.onnx").tensors
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     assert found["a0"].kind == "linear" and found["a0"].shape == (4, 3)
 
 
@@ -110,9 +111,9 @@ def test_functions_that_call_each_other_twice_are_followed_once(tmp_path: Path) 
         )
     graph = onnx.graph([onnx.node("F0", "w", "y", domain="d")], [onnx.tensor("w", W)])
     (tmp_path / "m.onnx").write_bytes(onnx.model(graph, *functions))
-    started = time.perf_counter()
+    started = time.process_time()
     read_onnx(tmp_path / "m.onnx")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_every_weight_of_one_name_gets_its_own(tmp_path: Path) -> None:
