@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Optional
+from typing import Optional, Union
 
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.linalg.machine import this_machine
@@ -13,6 +13,8 @@ from allennlp_analyze.options.choices import material
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.source import Source
+
+File = tuple[str, Optional[int], Union[int, str, None]]
 
 
 def run_facts(
@@ -47,18 +49,19 @@ def _digest(chosen: Sequence[WeightMatrix]) -> str:
 class Seen:
     """What two machines must see of a model alike.
 
-    `files` are the path, the size and the time of change of each file, sorted; of a download only
-    the name and the size. `matrices` is a digest of their descriptions.
+    `files` are the path, the size and the time of change of each file, sorted; of what a server has
+    sent, the name, the size and what the server said of its version. `matrices` is a digest of
+    their descriptions.
     """
 
     sha256: Optional[str]
-    files: tuple[tuple[str, Optional[int], Optional[int]], ...]
+    files: tuple[File, ...]
     matrices: str
 
 
 def seen(source: Source, chosen: Sequence[WeightMatrix]) -> Seen:
     """Returns what this machine sees of the model."""
-    files = [
+    files: list[File] = [
         (os.path.basename(x.path), x.size, None) if x.is_download else (x.path, x.size, x.mtime_ns)
         for x in source.files
     ]
@@ -77,9 +80,7 @@ def first_difference(expected: Seen, found: Seen) -> Optional[str]:
     return None if expected.matrices == found.matrices else "other matrices"
 
 
-def _in_words(
-    one: tuple[str, Optional[int], Optional[int]], other: tuple[str, Optional[int], Optional[int]]
-) -> str:
+def _in_words(one: File, other: File) -> str:
     if one[0] != other[0]:
         return f"not among its files, but {other[0]}"
     if one[1] != other[1]:

@@ -22,6 +22,7 @@ from allennlp_analyze.linalg.backend import BlasThreads, backend
 from allennlp_analyze.linalg.gram import gram_spectrum, serial_gram_spectrum
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable
+from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 
@@ -154,7 +155,7 @@ def _open(model: Model, stack: ExitStack) -> "list[WeightMatrix]":
                     " same files under the same path"
                 )
             stack.push(own.pop_all())
-            return list(found.chosen)
+            return with_surroundings(source, found.every, found.chosen)
     except EngineUnusable:
         raise
     except AnalyzeError as error:

@@ -11,7 +11,6 @@ from allennlp_analyze.matrices.adapters import Adapter, find_adapters
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable
-from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.results.layer import Skipped
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
@@ -38,6 +37,7 @@ def opened(
         quiet=quiet,
         max_unpacked_size=reading.limits.max_unpacked_size,
         timeout=reading.limits.timeout,
+        cache=reading.limits.cache,
         sha256=reading.sha256,
         part=reading.part,
         key=reading.key,
@@ -46,10 +46,12 @@ def opened(
 
 
 def matrices_of(source: Source, modules: Optional[ModuleTable], settings: Settings) -> Matrices:
-    """Returns the matrices of `source`; `modules` is None if only the weights are known."""
+    """Returns the matrices of `source`, without surroundings, which may have to be fetched.
+
+    `modules` is None if only the weights are known.
+    """
     adapters = find_adapters(source)
     every, skipped = find_matrices(
         source, modules, settings.split_gates, adapters, settings.split_heads
     )
-    every = with_surroundings(source, every)
     return Matrices(every, select(every, settings), skipped, adapters)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
+from allennlp_analyze.analysis.ahead import asked_for, expect
 from allennlp_analyze.analysis.attention import timed_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
@@ -19,6 +20,7 @@ from allennlp_analyze.analysis.facts import run_facts
 from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, Elsewhere, analyze
 from allennlp_analyze.analysis.opened import matrices_of, opened
+from allennlp_analyze.analysis.refusing import refuse_nothing, refused
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.summary import other_findings, summarize
 from allennlp_analyze.analysis.uncertain import notes_on_alpha
@@ -31,21 +33,22 @@ from allennlp_analyze.analysis.writing import (
     write_reports,
 )
 from allennlp_analyze.engine.running import EngineLost, EngineUnusable
-from allennlp_analyze.errors import CheckpointError, SourceError
+from allennlp_analyze.errors import CheckpointError, SourceError, UnreachableError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
+from allennlp_analyze.matrices.surroundings import with_surroundings
 from allennlp_analyze.matrices.vectors import with_invalid_vectors
 from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
+from allennlp_analyze.results.layer import LayerOutcome, ModelReport, SourceInfo, Timing
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.states import first_write, state_of
-from allennlp_analyze.text.lists import enumerated
-from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.text.progress import progress_by_cost
 from allennlp_analyze.text.redaction import redacted_in
 
 KeepJournal = Callable[[Mapping[str, Any]], Journal]
@@ -70,7 +73,7 @@ def run(
     directory until the reports are written and `on_written` has been called with the report, so
     that an interrupted run can be resumed. Raises `UsageError`, `SourceError` or `OutputError`; the
     output directory is checked before anything is read or downloaded. A `KeyboardInterrupt` carries
-    a `Message` that says what is kept.
+    a `Message` that says what is kept, and an `UnreachableError` says so too.
     """
     check_output(writing)
     journals: list[Journal] = []
@@ -99,7 +102,7 @@ def run(
             outcome = write_reports(report, writing, quiet)
             if on_written is not None:
                 on_written(outcome.report)
-        except (KeyboardInterrupt, EngineLost, EngineUnusable) as stop:
+        except (KeyboardInterrupt, UnreachableError, EngineLost, EngineUnusable) as stop:
             kept = sum(len(journal.finished) for journal in journals)
             if not kept:
                 raise
@@ -191,18 +194,20 @@ def analyze_source(
     chosen, found_adapters = matrices.chosen, matrices.adapters
     if not found_adapters:
         refuse_nothing(source.archive, matrices.every, chosen, matrices.skipped)
-    read = time.perf_counter() - started
-    solver: GramSolver = gram_spectrum
-    if settings.cuda_device >= 0:
-        solver = cuda_spectrum(settings.cuda_device, notes.append)
     journal = keep_journal(run_facts(source, chosen, settings)) if keep_journal else None
+    # The workers fetch what they measure.
+    done = range(len(chosen)) if cluster else journal.finished if journal else ()
+    expect(source, chosen, matrices.skipped, settings, done)
+    chosen = with_surroundings(source, matrices.every, chosen)
+    read = time.perf_counter() - started
+    solver = _solver(settings.cuda_device, notes.append)
     try:
         on_workers = cluster.measuring(source, modules, chosen, settings) if cluster else None
         found = _measured(chosen, settings, solver, journal, quiet, on_workers)
     except CheckpointError as error:
         raise CheckpointError(f"{source.archive}: {error.text}", *error.advice) from None
     notes.extend(on_workers.notes() if on_workers else ())
-    notes.extend(_refused(source.archive, found, settings.max_dim))
+    notes.extend(refused(source.archive, found, settings.max_dim))
     layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)
     if base is not None:
@@ -210,7 +215,8 @@ def analyze_source(
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
     logits, of_logits = timed_logits(source, chosen, settings.max_dim)
-    left_out = (*with_invalid_vectors(source, matrices.skipped), *found.skipped, *not_measured)
+    checked = with_invalid_vectors(source, matrices.skipped, asked_for(chosen, settings))
+    left_out = (*checked, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
@@ -225,6 +231,10 @@ def analyze_source(
     )
 
 
+def _solver(cuda_device: int, tell: Callable[[str], None]) -> GramSolver:
+    return gram_spectrum if cuda_device < 0 else cuda_spectrum(cuda_device, tell)
+
+
 def _measured(
     chosen: Sequence[WeightMatrix],
     settings: Settings,
@@ -235,13 +245,13 @@ def _measured(
 ) -> Analysis:
     """Measure the matrices that are not in `journal`, and add them to it."""
     finished = dict(journal.finished) if journal else {}
-    done = len(finished)
-    with progress_bar("layers", len(chosen), quiet=quiet, done=done) as bar:
+    costs = [Speed().seconds(matrix.shape) for matrix in chosen]
+    with progress_by_cost("layers", costs, quiet=quiet, done=finished) as bar:
 
         def on_outcome(index: int, outcome: LayerOutcome) -> None:
             if journal is not None:
                 journal.add(index, outcome)
-            bar.advance()
+            bar.finished(index)
 
         return analyze(chosen, settings, solver, on_outcome, finished, elsewhere)
 
@@ -265,36 +275,6 @@ def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable],
     except SourceError as error:
         return None, (f"failed to build the modules: {error}; continuing with the weights only",)
     return table_from_model(model, trains=False), ()
-
-
-def refuse_nothing(
-    archive: str,
-    matrices: Sequence[WeightMatrix],
-    chosen: Sequence[WeightMatrix],
-    skipped: Sequence[Skipped],
-) -> None:
-    """Raise `SourceError` if there is nothing to analyze; the message says what was found."""
-    if chosen:
-        return
-    if matrices:
-        raise SourceError(
-            f"{archive}: kinds and layers select none of its {len(matrices)} matrices"
-            f" ({', '.join(sorted({m.kind for m in matrices}))})"
-        )
-    names = enumerated([f"{s.parameter} ({s.reason})" for s in skipped], 5) or "nothing"
-    raise SourceError(f"{archive}: no weight matrix to analyze; skipped: {names}")
-
-
-def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
-    """Yields a line if matrices were too large. Raises `SourceError` if all of them were."""
-    large = [left_out for left_out in found.skipped if min(left_out.shape) > max_dim]
-    if not large:
-        return
-    first = f"{large[0].parameter}: {large[0].reason}"
-    more = f" (and {len(large) - 1} more)" if len(large) > 1 else ""
-    if not found.layers:
-        raise SourceError(f"{archive}: {first}{more}")
-    yield f"skipped: {first}{more}"
 
 
 def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:

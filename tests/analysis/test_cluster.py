@@ -24,6 +24,7 @@ from allennlp_analyze.linalg.machine import seconds
 from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.dask_clusters import DaskProcesses, clusters, dask_processes, kill
+from tests.support.http_server import File, HttpServer
 from tests.support.killed import done_layers, numbers
 from tests.support.waiting import wait_until
 
@@ -128,6 +129,19 @@ def test_small_matrices_go_together_and_the_costliest_first():
 def test_an_archive_is_unpacked_by_each_worker(cluster):
     here = allennlp_analyze.analyze(SMALL)
     there = allennlp_analyze.analyze(SMALL, dask=cluster.scheduler_address)
+    assert_equal(here, there)
+
+
+def test_the_workers_fetch_a_url_by_themselves(cluster, model):
+    """Only what they measure; the command fetches the header and the vectors."""
+    server = HttpServer()
+    server.pages["m.safetensors"] = File(model.read_bytes())
+    url = server.url("m.safetensors")
+    try:
+        here = allennlp_analyze.analyze(url, max_dim=1450)
+        there = allennlp_analyze.analyze(url, max_dim=1450, dask=cluster.scheduler_address)
+    finally:
+        server.close()
     assert_equal(here, there)
 
 
