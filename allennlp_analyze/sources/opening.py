@@ -63,9 +63,8 @@ def open_source(
     checked before anything in the file is read. `key` picks one state dict of a weights file that
     has several. Without `cache` and `sha256`, files of the formats in `RANGED` are not downloaded:
     their tensors' bytes are fetched when they are read, which must be before the exit. With
-    `header_only` no digest is computed, and without `cache` no weights are downloaded. `digest` is
-    that of a weights file if it is known; it is not computed again. Temporary files are removed on
-    exit.
+    `header_only` no digest is computed, and without `cache` no weights are downloaded. A known
+    `digest` of a weights file is not computed again. Temporary files are removed on exit.
 
     Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
     `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
