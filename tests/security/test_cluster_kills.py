@@ -148,9 +148,11 @@ def killed(
             assert victim == "command" or f"{len(before)} matri" in said
         if not (run.out / "report.json").exists():
             on = where(run.folder, cluster, victim, rng)
-            run.ended(run.begin("--resume", *(("--dask", on.address) if on else ())))
-            if on is not None and on is not cluster:
-                on.end()
+            try:
+                run.ended(run.begin("--resume", *(("--dask", on.address) if on else ())))
+            finally:
+                if on is not None and on is not cluster:
+                    on.end()
     after: Any = done_layers(run.kept)
     assert len(set(after)) == len(after)
     assert not before or sorted(after) == list(range(MATRICES)), (victim, before, after)
