@@ -11,6 +11,7 @@ import numpy as np
 from allennlp_analyze.analysis.uncertain import alpha_uncertainty
 from allennlp_analyze.analysis.verdicts import verdict_on
 from allennlp_analyze.errors import InvalidTensorError, OptionError, TensorError
+from allennlp_analyze.linalg.ahead import Ahead
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
@@ -38,6 +39,7 @@ from allennlp_analyze.results.layer import (
     Tikhonov,
 )
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.blocks import Entries
 
 # Range of singular values whose squares fit into float64, with room for sums and powers.
 SQUARABLE = (1e-150, 1e150)
@@ -107,10 +109,15 @@ def analyze(
     jobs = settings.jobs or this_machine().cores
     shapes = [matrix.shape for matrix in matrices]
 
-    def work(index: int) -> Measured:
-        return measure(matrices[index], settings, solver)
+    done = frozenset(measured)
+    # Reading a quantized matrix means computing it, so it is read only in its own turn.
+    quantized = (index for index, matrix in enumerate(matrices) if matrix.noise is not None)
+    ahead = Ahead(solver, shapes, lambda index: _entries(matrices[index]), done.union(quantized))
 
-    for index, one in in_parallel(work, shapes, jobs, done=frozenset(measured)):
+    def work(index: int) -> Measured:
+        return measure(matrices[index], settings, ahead.solver(index))
+
+    for index, one in in_parallel(work, shapes, jobs, done=done, large_at_once=ahead.at_once):
         measured[index] = one
         if on_outcome is not None:
             on_outcome(index, one.outcome)
@@ -139,6 +146,10 @@ def measure(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Mea
     computed = time.perf_counter()
     layer = describe(matrix, found, settings)
     return Measured(layer, computed - started, time.perf_counter() - computed)
+
+
+def _entries(matrix: WeightMatrix) -> Entries:
+    return Entries(matrix.stored(), matrix.decode)
 
 
 def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Spectrum:
