@@ -135,7 +135,7 @@ def test_large_ones_overlap_where_a_device_computes_and_memory_has_room(
             running.discard(index)
 
     with threadpool_limits(2, user_api="blas"):
-        list(in_parallel(work, [LARGE] * 4, jobs, Machine(4, ram), large_at_once=2))
+        list(in_parallel(work, [LARGE] * 4, jobs, Machine(8, ram), large_at_once=2))
     assert max(seen) == most
 
 
