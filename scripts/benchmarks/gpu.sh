@@ -11,12 +11,12 @@ python=${PYTHON:-python3}
 export PYTHONPATH=$root:$root/build/gpu-packages${PYTHONPATH:+:$PYTHONPATH}
 
 missing=$("$python" -c '
-import importlib.util
-names = ("numpy", "scipy", "threadpoolctl")
-print(*(name for name in names if importlib.util.find_spec(name) is None))')
+import importlib.util, sys
+found = importlib.util.find_spec
+if found("torch") is None: sys.exit("error: no GPU: torch is not installed; nothing was measured")
+print(*(name for name in ("numpy", "scipy", "threadpoolctl") if found(name) is None))')
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # several names
-    "$python" -m pip install --quiet --no-deps --constraint "$root/constraints-standalone.txt" \
-        --target "$root/build/gpu-packages" $missing
+    "$python" -m pip install --quiet --no-deps --target "$root/build/gpu-packages" $missing
 fi
 exec "$python" -m scripts.benchmarks.gpu "$@"
