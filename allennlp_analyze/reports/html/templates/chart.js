@@ -66,27 +66,38 @@ const chart = (() => {
     return found;
   }
 
-  function tickText(value) {
+  // Each tick has a text of its own, with as many digits as that takes.
+  function tickTexts(values) {
+    for (let digits = 4; digits < 12; digits++) {
+      const texts = values.map(value => tickText(value, digits));
+      if (new Set(texts).size === values.length) return texts;
+    }
+    return values.map(value => tickText(value, 12));
+  }
+
+  function tickText(value, most = 4) {
     if (value === 0) return "0";
     const exponent = Math.floor(Math.log10(Math.abs(value)) + 1e-9);
-    if (exponent >= -3 && exponent < 5) return String(Number(value.toPrecision(4)));
-    const digits = Number((value / 10 ** exponent).toPrecision(3));
+    if (exponent >= -3 && exponent < 5) return String(Number(value.toPrecision(most)));
+    const digits = Number((value / 10 ** exponent).toPrecision(most - 1));
     const power = "10" + String(exponent).replace(/./g, c => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
     return digits === 1 ? power : `${digits}·${power}`;
   }
 
   function drawAxes(svg, spec, area, px, py) {
-    for (const value of ticks(spec.x)) {
+    const shown = ticks(spec.x), across = tickTexts(shown);
+    for (const [i, value] of shown.entries()) {
       if (spec.x.whole && value % 1) continue;
       const x = px(value);
       make("line", {class: "grid", x1: x, x2: x, y1: area.top, y2: area.bottom}, svg);
-      make("text", {x, y: area.bottom + 16, "text-anchor": "middle"}, svg, tickText(value));
+      make("text", {x, y: area.bottom + 16, "text-anchor": "middle"}, svg, across[i]);
     }
-    for (const value of ticks(spec.y)) {
+    const found = ticks(spec.y), up = tickTexts(found);
+    for (const [i, value] of found.entries()) {
       if (spec.y.whole && value % 1) continue;
       const y = py(value);
       make("line", {class: "grid", x1: area.left, x2: area.right, y1: y, y2: y}, svg);
-      make("text", {x: area.left - 6, y: y + 4, "text-anchor": "end"}, svg, tickText(value));
+      make("text", {x: area.left - 6, y: y + 4, "text-anchor": "end"}, svg, up[i]);
     }
     make("path", {class: "axis", d: `M${area.left} ${area.top}V${area.bottom}H${area.right}`}, svg);
     const middle = {x: (area.left + area.right) / 2, y: (area.top + area.bottom) / 2};
@@ -237,7 +248,7 @@ const chart = (() => {
     const figure = html("figure", "", null);
     html("figcaption", "", figure, spec.title);
     const width = spec.width, height = Math.round(width * HEIGHT);
-    const longest = Math.max(2, ...ticks(spec.y).map(value => tickText(value).length));
+    const longest = Math.max(2, ...tickTexts(ticks(spec.y)).map(text => text.length));
     const area = {left: MARGIN.left + LETTER * longest, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom};
     const opens = spec.marks.some(mark => mark.open && mark.x.length);
     const svg = make("svg", {class: "chart", viewBox: `0 0 ${width} ${height}`, role: opens ? "group" : "img", "aria-label": `${spec.title}. ${spec.alt}`}, figure);

@@ -12,7 +12,8 @@
   function range(values, log) {
     const low = Math.min(...values), high = Math.max(...values);
     if (log) return {min: low / 1.3, max: high * 1.3, log};
-    const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+    // What has hardly changed is a flat line.
+    const room = Math.max((high - low) * 0.06, Math.abs(high) * 0.02) || 1;
     return {min: low >= 0 ? Math.max(0, low - room) : low - room, max: high + room};
   }
 
