@@ -18,7 +18,7 @@ from scripts.benchmarks.gpu import device_of
 from scripts.benchmarks.gpu_checks import PROMISED, agreement, cases
 from scripts.benchmarks.work import WORKS, draw, layers_of
 from tests.support.commands import ROOT
-from tests.support.scripts import error_line, run_script
+from tests.support.scripts import error_line, run_command, run_script
 
 pytestmark = pytest.mark.newest_python
 torch = pytest.importorskip("torch")
@@ -26,18 +26,8 @@ QUICK = ("--device", "cpu", "--quick")
 
 
 def gpu_sh(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [str(ROOT / "scripts" / "benchmarks" / "gpu.sh"), *map(str, arguments)],
-        env={
-            **os.environ,
-            "PYTHON": sys.executable,
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    script = ROOT / "scripts" / "benchmarks" / "gpu.sh"
+    return run_command(script, *arguments, PYTHON=sys.executable)
 
 
 @pytest.fixture(scope="module")
