@@ -58,6 +58,7 @@ def analyze(
     key: Optional[str] = Reading.key,
     sha256: Optional[str] = Reading.sha256,
     timeout: float = Limits.timeout,
+    cache: bool = Limits.cache,
     max_unpacked_size: Union[int, str] = Limits.max_unpacked_size,
     build_model: bool = Building.build_model,
     overrides: Union[str, Mapping[str, Any]] = Building.overrides,

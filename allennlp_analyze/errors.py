@@ -90,6 +90,10 @@ class SourceError(AnalyzeError):
     """An archive, directory, URL or configuration cannot be read."""
 
 
+class UnreachableError(SourceError):
+    """A server stopped sending a file that is read in parts; what was read so far holds."""
+
+
 class CheckpointError(SourceError):
     """A weights file is damaged, unsupported, or would execute code."""
 

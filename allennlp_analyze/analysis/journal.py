@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
-from allennlp_analyze.errors import Advice, OutputError, SourceError
+from allennlp_analyze.errors import Advice, OutputError, SourceError, UnreachableError
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.storage.files import make_directory, open_own, output_error
 from allennlp_analyze.storage.locks import only_run
@@ -81,6 +81,8 @@ def open_journal(
                 _append(path, file, _header(run))
             _append(path, file, {"process": os.getpid()})
             yield journal
+        except UnreachableError:
+            raise  # what was done holds
         except SourceError:
             journal.finished.clear()  # there is nothing to resume
             raise

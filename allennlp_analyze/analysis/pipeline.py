@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -12,12 +12,14 @@ from typing import Any, Callable, Optional, Union
 from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.across import follow_dead_units
 from allennlp_analyze.analysis.adapters import measure_adapters
+from allennlp_analyze.analysis.ahead import asked_for, expect
 from allennlp_analyze.analysis.attention import timed_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
 from allennlp_analyze.analysis.journal import Journal, open_journal
 from allennlp_analyze.analysis.measure import Analysis, analyze, select
+from allennlp_analyze.analysis.refusing import refuse_nothing, refused
 from allennlp_analyze.analysis.request import Building, Reading, Writing
 from allennlp_analyze.analysis.summary import other_findings, summarize
 from allennlp_analyze.analysis.uncertain import notes_on_alpha
@@ -28,10 +30,11 @@ from allennlp_analyze.analysis.writing import (
     what_is_kept,
     write_reports,
 )
-from allennlp_analyze.errors import CheckpointError, SourceError
+from allennlp_analyze.errors import CheckpointError, SourceError, UnreachableError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
 from allennlp_analyze.linalg.machine import this_machine
+from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.matrices.adapters import find_adapters
 from allennlp_analyze.matrices.finding import find_matrices
 from allennlp_analyze.matrices.matrix import WeightMatrix
@@ -43,13 +46,12 @@ from allennlp_analyze.reference.comparison import beside_reference
 from allennlp_analyze.reference.table import read_reference
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.results.files import FileState
-from allennlp_analyze.results.layer import LayerOutcome, ModelReport, Skipped, SourceInfo, Timing
+from allennlp_analyze.results.layer import LayerOutcome, ModelReport, SourceInfo, Timing
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.storage.states import first_write, state_of
-from allennlp_analyze.text.lists import enumerated
-from allennlp_analyze.text.progress import progress_bar
+from allennlp_analyze.text.progress import progress_by_cost
 from allennlp_analyze.text.redaction import redacted_in
 
 KeepJournal = Callable[[Mapping[str, Any]], Journal]
@@ -73,7 +75,7 @@ def run(
     directory until the reports are written and `on_written` has been called with the report, so
     that an interrupted run can be resumed. Raises `UsageError`, `SourceError` or `OutputError`; the
     output directory is checked before anything is read or downloaded. A `KeyboardInterrupt` carries
-    a `Message` that says what is kept.
+    a `Message` that says what is kept, and an `UnreachableError` says so too.
     """
     check_output(writing)
     journals: list[Journal] = []
@@ -106,6 +108,12 @@ def run(
             if not kept:
                 raise
             raise type(interrupt)(what_is_kept(writing.directory, kept)) from None
+        except UnreachableError as error:
+            kept = sum(len(journal.finished) for journal in journals)
+            if not kept:
+                raise
+            told = what_is_kept(writing.directory, kept)
+            raise UnreachableError(f"{error.text}; {told.text}", *told.advice) from None
         for journal in journals:
             journal.remove()
     return outcome
@@ -173,6 +181,7 @@ def _opened(reading: Reading, quiet: bool) -> contextlib.AbstractContextManager[
         quiet=quiet,
         max_unpacked_size=reading.limits.max_unpacked_size,
         timeout=reading.limits.timeout,
+        cache=reading.limits.cache,
         sha256=reading.sha256,
         part=reading.part,
         key=reading.key,
@@ -201,20 +210,19 @@ def analyze_source(
     matrices, skipped = find_matrices(
         source, modules, settings.split_gates, found_adapters, settings.split_heads
     )
-    matrices = with_surroundings(source, matrices)
     chosen = select(matrices, settings)
     if not found_adapters:
         refuse_nothing(source.archive, matrices, chosen, skipped)
-    read = time.perf_counter() - started
-    solver: GramSolver = gram_spectrum
-    if settings.cuda_device >= 0:
-        solver = cuda_spectrum(settings.cuda_device, notes.append)
     journal = keep_journal(_run_facts(source, chosen, settings)) if keep_journal else None
+    expect(source, chosen, skipped, settings, journal)
+    chosen = with_surroundings(source, matrices, chosen)
+    read = time.perf_counter() - started
+    solver = _solver(settings.cuda_device, notes.append)
     try:
         found = _measured(chosen, settings, solver, journal, quiet)
     except CheckpointError as error:
         raise CheckpointError(f"{source.archive}: {error.text}", *error.advice) from None
-    notes.extend(_refused(source.archive, found, settings.max_dim))
+    notes.extend(refused(source.archive, found, settings.max_dim))
     layers = follow_dead_units(chosen, found.layers)
     adapters, not_measured = measure_adapters(found_adapters)
     if base is not None:
@@ -222,7 +230,8 @@ def analyze_source(
         adapters, lacking = beside_base(found_adapters, adapters, base, source.adapter_config)
         notes += [*without, *lacking]
     logits, of_logits = timed_logits(source, chosen, settings.max_dim)
-    left_out = (*with_invalid_vectors(source, skipped), *found.skipped, *not_measured)
+    checked = with_invalid_vectors(source, skipped, asked_for(chosen, settings))
+    left_out = (*checked, *found.skipped, *not_measured)
     return ModelReport(
         tool=tool_info(),
         source=_source_info(source, modules),
@@ -237,6 +246,10 @@ def analyze_source(
     )
 
 
+def _solver(cuda_device: int, tell: Callable[[str], None]) -> GramSolver:
+    return gram_spectrum if cuda_device < 0 else cuda_spectrum(cuda_device, tell)
+
+
 def _measured(
     chosen: Sequence[WeightMatrix],
     settings: Settings,
@@ -246,13 +259,13 @@ def _measured(
 ) -> Analysis:
     """Measure the matrices that are not in `journal`, and add them to it."""
     finished = dict(journal.finished) if journal else {}
-    done = len(finished)
-    with progress_bar("layers", len(chosen), quiet=quiet, done=done) as bar:
+    costs = [Speed().seconds(matrix.shape) for matrix in chosen]
+    with progress_by_cost("layers", costs, quiet=quiet, done=finished) as bar:
 
         def on_outcome(index: int, outcome: LayerOutcome) -> None:
             if journal is not None:
                 journal.add(index, outcome)
-            bar.advance()
+            bar.finished(index)
 
         return analyze(chosen, settings, solver, on_outcome, finished)
 
@@ -300,36 +313,6 @@ def _modules(source: Source, building: Building) -> tuple[Optional[ModuleTable],
     except SourceError as error:
         return None, (f"failed to build the modules: {error}; continuing with the weights only",)
     return table_from_model(model, trains=False), ()
-
-
-def refuse_nothing(
-    archive: str,
-    matrices: Sequence[WeightMatrix],
-    chosen: Sequence[WeightMatrix],
-    skipped: Sequence[Skipped],
-) -> None:
-    """Raise `SourceError` if there is nothing to analyze; the message says what was found."""
-    if chosen:
-        return
-    if matrices:
-        raise SourceError(
-            f"{archive}: kinds and layers select none of its {len(matrices)} matrices"
-            f" ({', '.join(sorted({m.kind for m in matrices}))})"
-        )
-    names = enumerated([f"{s.parameter} ({s.reason})" for s in skipped], 5) or "nothing"
-    raise SourceError(f"{archive}: no weight matrix to analyze; skipped: {names}")
-
-
-def _refused(archive: str, found: Analysis, max_dim: int) -> Iterator[str]:
-    """Yields a line if matrices were too large. Raises `SourceError` if all of them were."""
-    large = [left_out for left_out in found.skipped if min(left_out.shape) > max_dim]
-    if not large:
-        return
-    first = f"{large[0].parameter}: {large[0].reason}"
-    more = f" (and {len(large) - 1} more)" if len(large) > 1 else ""
-    if not found.layers:
-        raise SourceError(f"{archive}: {first}{more}")
-    yield f"skipped: {first}{more}"
 
 
 def _source_info(source: Source, modules: Optional[ModuleTable]) -> SourceInfo:

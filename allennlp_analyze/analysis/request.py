@@ -14,10 +14,13 @@ from allennlp_analyze.text.links import url_path
 class Limits:
     """Limits on the seconds without data from a server, and on the bytes of an unpacked archive.
 
+    `cache` keeps whole files of a URL in the download cache, also if they could be read by parts.
+
     Raises `OptionError` for an invalid value, like the other classes here.
     """
 
     timeout: float = default("timeout")
+    cache: bool = default("cache")
     max_unpacked_size: int = default("max_unpacked_size")
 
     def __post_init__(self) -> None:

@@ -57,7 +57,8 @@ SUBCOMMANDS: "dict[str, Subcommand]" = {
 
 def analyze(args: argparse.Namespace) -> int:
     """Run and print the analysis; returns the exit code. Errors become one line."""
-    return guarded(lambda: _analyze(args), redacted_url(args.archive), args.debug)
+    execute = _plan if args.plan else _analyze
+    return guarded(lambda: execute(args), redacted_url(args.archive), args.debug)
 
 
 def _analyze(args: argparse.Namespace) -> int:
@@ -81,6 +82,22 @@ def _analyze(args: argparse.Namespace) -> int:
     )
     _print(outcome, args)
     return gate(outcome.report, args.fail_on) if args.fail_on else 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    choices = chosen(args, Place.ANALYZE)
+    settings = laid_over(Settings(), choices)
+    from allennlp_analyze.analysis.planning import plan_archive
+    from allennlp_analyze.analysis.request import Reading
+    from allennlp_analyze.reports.plan import plan_json, plan_lines
+
+    plan = plan_archive(laid_over(Reading(args.archive), choices), settings, args.quiet)
+    encoding = sys.stdout.encoding or "utf-8"
+    lines = [plan_json(plan)] if args.json else plan_lines(plan)
+    print("\n".join(line if args.json else printable(line, encoding) for line in lines))
+    for warning in () if args.quiet else plan.warnings:
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
+    return 0
 
 
 def _print(outcome: "Outcome", args: argparse.Namespace) -> None:

@@ -77,7 +77,11 @@ def _with(comparison: ModelComparison, deltas: tuple[LayerDelta, ...]) -> ModelC
 @contextlib.contextmanager
 def _opened(name: str, model: ComparedModel, limits: Limits, quiet: bool) -> Iterator[Source]:
     with open_source(
-        name, quiet=quiet, max_unpacked_size=limits.max_unpacked_size, timeout=limits.timeout
+        name,
+        quiet=quiet,
+        max_unpacked_size=limits.max_unpacked_size,
+        timeout=limits.timeout,
+        cache=limits.cache,
     ) as source:
         yield source
         changed = first_write((*model.report.files, *source.files))

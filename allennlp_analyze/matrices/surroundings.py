@@ -42,8 +42,13 @@ class _Norm:
         return self.gain.shape[0]
 
 
-def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[WeightMatrix]:
-    """Returns the same matrices with their `surroundings`."""
+def with_surroundings(
+    source: Source,
+    matrices: Sequence[WeightMatrix],
+    chosen: Optional[Sequence[WeightMatrix]] = None,
+) -> list[WeightMatrix]:
+    """Returns the `chosen` of the matrices of a model (None: all) with their `surroundings`."""
+    wanted = {id(matrix) for matrix in (matrices if chosen is None else chosen)}
     norms = list(_norms(source))
     sides = [_outputs_first(source, matrix) for matrix in matrices]
     channels = [_columns_per_input(source, matrix) for matrix in matrices]
@@ -66,6 +71,8 @@ def with_surroundings(source: Source, matrices: Sequence[WeightMatrix]) -> list[
     for i, (matrix, first, each, own, outputs) in enumerate(
         zip(matrices, sides, channels, inputs, given)
     ):
+        if id(matrix) not in wanted:
+            continue
         module = looked_through(split_name(matrix.parameter)[0])
         after = _after(norms, module, outputs, matrix.kind)
         found.append(

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from allennlp_analyze.analysis.measure import select
-from allennlp_analyze.analysis.pipeline import refuse_nothing
+from allennlp_analyze.analysis.refusing import refuse_nothing
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.machine import this_machine

@@ -154,6 +154,14 @@ ANALYZING: tuple[Option, ...] = (
         metavar="SECONDS",
         material=False,
     ),
+    switch(
+        "cache",
+        Section.LIMITS,
+        EVERYWHERE,
+        "keep downloads: store .safetensors and .gguf files of a URL whole in the download cache,"
+        " instead of fetching only the bytes that are analyzed",
+        material=False,
+    ),
     Option(
         "max_unpacked_size",
         Values(values.size, "bytes, or text like `20G`"),

@@ -166,10 +166,18 @@ PRESENTING: tuple[Option, ...] = (
         material=False,
     ),
     switch(
+        "plan",
+        Section.OUTPUT,
+        (Place.ANALYZE,),
+        "print what would be analyzed, and the estimated time, memory and bytes to download, from"
+        " the header of the file alone; then stop",
+        material=False,
+    ),
+    switch(
         "json",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE, Place.SERIES),
-        "print report.json instead of the table",
+        "print report.json (or the plan) instead of the table",
         elsewhere={
             Place.COMPARE: {"help": "print the comparison as JSON instead of the table"},
             Place.SERIES: {"help": "print series.json instead of the table"},

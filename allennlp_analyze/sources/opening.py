@@ -1,5 +1,6 @@
 """Opens any ARCHIVE of the command line as a `Source` inside a context."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from allennlp_analyze.sources.directories.choosing import PREFERRED_WEIGHTS, cho
 from allennlp_analyze.sources.directories.contents import ADAPTER_CONFIG, ARCHIVE, list_weights
 from allennlp_analyze.sources.directories.opened import model_at, open_directory, read_parts
 from allennlp_analyze.sources.directories.remote import Chosen
-from allennlp_analyze.sources.download.cache import evict, fetch, is_url
+from allennlp_analyze.sources.download.cache import evict, is_url
 from allennlp_analyze.sources.download.hub import Snapshot, address_of, fetch_repository
+from allennlp_analyze.sources.download.site import Site
 from allennlp_analyze.sources.formats.gguf.splits import parts_of
 from allennlp_analyze.sources.formats.registry import head as first_bytes
 from allennlp_analyze.sources.formats.registry import read_weights
@@ -33,7 +35,6 @@ from allennlp_analyze.sources.formats.sharded import is_index, read_sharded
 from allennlp_analyze.sources.quantized.candidates import dequantized
 from allennlp_analyze.sources.source import Source
 from allennlp_analyze.sources.tensor import Weights
-from allennlp_analyze.storage.states import state_of
 from allennlp_analyze.storage.workspace import workspace
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.links import url_path
@@ -50,6 +51,8 @@ def open_source(
     sha256: Optional[str] = None,
     part: Optional[str] = None,
     key: Optional[str] = None,
+    cache: bool = default("cache"),
+    header_only: bool = False,
 ) -> Iterator[Source]:
     """Open `archive`, a URL, archive, directory or file: tensors, configuration and vocabulary.
 
@@ -57,32 +60,40 @@ def open_source(
     path of one model below the directory `archive`. `timeout` is the number of seconds without data
     after which an HTTP download fails. `sha256` is the expected digest of the file `archive`; it is
     checked before anything in the file is read. `key` picks one state dict of a weights file that
-    has several. Temporary files are removed on exit.
+    has several. Without `cache` and `sha256`, files of the formats in `RANGED` are not downloaded:
+    their tensors' bytes are fetched when they are read, which must be before the exit. With
+    `header_only` no digest is computed, and without `cache` no weights are downloaded. Temporary
+    files are removed on exit.
 
     Raises `UsageError` if `archive` does not exist or `sha256` is not a valid digest, and
     `SourceError` if the archive cannot be read; a damaged download is also removed from the cache.
     """
     sha256 = checked("sha256", sha256)
-    address = address_of(archive)
-    if address is None:
-        fetched = Snapshot(fetch(archive, quiet, timeout), Chosen(part=part))
-    else:
-        fetched = fetch_repository(
-            archive,
-            address,
-            part,
-            weights_file,
-            _is_elsewhere(weights_file),
-            quiet,
-            timeout,
-        )
-    path = fetched.path
-    if sha256 is not None:
-        check_sha256(path, archive, sha256)
-    with workspace() as directory:
+    timeout = checked("timeout", timeout)
+    with workspace() as directory, contextlib.ExitStack() as stack:
+        site = Site(directory, quiet, timeout, not (cache or sha256), cache or not header_only)
+        stack.callback(site.close)
+        address = address_of(archive)
+        if address is None:
+            fetched = Snapshot(site.fetch(archive), Chosen(part=part))
+        else:
+            fetched = fetch_repository(
+                archive,
+                address,
+                part,
+                weights_file,
+                _is_elsewhere(weights_file),
+                quiet,
+                timeout,
+                site,
+            )
+        path = fetched.path
+        if sha256 is not None:
+            check_sha256(path, archive, sha256)
         opening = _Opening(
-            archive, directory, weights_file, fetched.chosen, quiet, max_unpacked_size, timeout, key
+            archive, directory, site, weights_file, fetched.chosen, max_unpacked_size, key
         )
+        opening.takes_digest = not header_only
         try:
             source = dequantized(opening.open(path))
             _check_unpacked(source, max_unpacked_size)
@@ -99,23 +110,24 @@ class _Opening:
         self,
         archive: str,
         directory: Path,
+        site: Site,
         weights_file: Optional[str],
         chosen: Chosen,
-        quiet: bool,
         max_unpacked_size: int,
-        timeout: float,
         key: Optional[str],
     ) -> None:
         self._key = key
+        self.takes_digest = True
         # Only the redacted URL may stand in a message or a report.
         self._archive = redacted_url(archive)
         self._is_url = is_url(archive)
         self._name = url_path(archive) if self._is_url else archive
         self._directory = directory
+        self._site = site
         self._weights_file = weights_file or chosen.weights_file
         self._part = chosen.part
         self._chosen = chosen
-        self._outside = _outside_weights(weights_file, quiet, timeout)
+        self._outside = _outside_weights(weights_file, site)
         self._max_unpacked_size = max_unpacked_size
         self._files: dict[Path, FileState] = {}
         self._fetched: Optional[Path] = None
@@ -125,7 +137,7 @@ class _Opening:
         """Record the state of local files before they are read."""
         for path in paths:
             fetched = path == self._fetched or (path == self._outside and self._is_url_outside)
-            self._files.setdefault(path, state_of(path, is_download=fetched))
+            self._files.setdefault(path, self._site.state(path, is_download=fetched))
 
     def evict_damaged(self, path: Path, error: SourceError) -> None:
         """Remove `path` from the cache if `error` says that the download is damaged."""
@@ -161,21 +173,16 @@ class _Opening:
                 f"{self._archive}: is already a weights file",
                 Advice("weights_file", "remove {}"),
             )
-        if is_index(self._name) and self._is_url:
-            raise SourceError(
-                f"{self._archive}: is an index of several files; download all of them and pass"
-                " their directory"
-            )
         # Beside the download of one file there is nothing.
         is_alone = path == self._fetched
         if not is_alone:
             self._reads(path.with_name(CONFIG), path.with_name(ADAPTER_CONFIG))
-        weights = self._read(path, self._archive)
+        weights, stand_ins = self._read(path, self._archive), self._site.stand_ins
         return Source(
             archive=self._archive,
-            resolved=str(path),
-            sha256=sha256_of(path),
-            weights_file=str(path),
+            resolved=self._site.label(path),
+            sha256=sha256_of(path) if self.takes_digest and path not in stand_ins else None,
+            weights_file=self._site.label(path),
             tensors=weights.tensors,
             config={**weights.config, **({} if is_alone else _settings(path.with_name(CONFIG)))},
             adapter_config={} if is_alone else _settings(path.with_name(ADAPTER_CONFIG)),
@@ -199,7 +206,7 @@ class _Opening:
         if weights is None:
             raise SourceError(f"{label}: not found in the archive")
         if self._outside is not None:
-            wanted = label = str(self._outside)
+            wanted = label = self._site.label(self._outside)
         return self._source(path, contents, wanted, self._read(weights, label))
 
     def _unpack(self, path: Path, member: Optional[str]) -> Contents:
@@ -227,13 +234,13 @@ class _Opening:
             if self._outside is None:
                 chosen, weights = read_parts(model.parts, self._weights_file, self._read_part)
         if self._outside is not None:
-            chosen, weights = self._outside, self._read(self._outside, str(self._outside))
+            chosen, weights = self._outside, self._read_part(self._outside)
         warnings = (
             *(*self._chosen.warnings, *model.contents.warnings),
             *(*opened.warnings, *model.warnings),
         )
         contents = replace(model.contents, warnings=warnings)
-        return self._source(path, contents, str(chosen), weights)
+        return self._source(path, contents, self._site.label(chosen), weights)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -246,7 +253,7 @@ class _Opening:
             raise SourceError(f"{self._archive}: {error.text}", *error.advice) from None
 
     def _read_part(self, path: Path) -> Weights:
-        return self._read(path, str(path))
+        return self._read(path, self._site.label(path))
 
     def _source(
         self, path: Path, contents: Contents, weights_file: str, weights: Weights
@@ -255,7 +262,7 @@ class _Opening:
         warnings = (*contents.warnings, *warnings, *weights.warnings)
         return Source(
             archive=self._archive,
-            resolved=str(path),
+            resolved=self._site.label(path),
             sha256=contents.sha256,
             weights_file=weights_file,
             tensors=weights.tensors,
@@ -271,16 +278,17 @@ class _Opening:
 
     def _read(self, path: Path, label: str) -> Weights:
         """Returns the contents of a weights file, or of all files that an index lists."""
-        if not path.is_relative_to(self._directory):  # not a member of an archive
+        is_member = path.parent == self._directory  # of an archive
+        if not is_member:
             self._reads(path, *parts_of(path))
-        if is_index(label):
+        if is_index(label) or is_index(path.name):
             if self._key is not None:
                 raise SourceError(
                     f"{label}: is an index of one set of tensors, so no key picks among several",
                     Advice("key", "remove {}"),
                 )
-            return read_sharded(path, label, self._reads)
-        weights = read_weights(path, label, self._key)
+            return read_sharded(path, label, self._reads, self._site.place)
+        weights = read_weights(self._site.place(path), label, self._key)
         for state in weights.files:
             self._files.setdefault(Path(state.path), state)
         return weights
@@ -315,11 +323,11 @@ def _is_elsewhere(weights_file: Optional[str]) -> bool:
     )
 
 
-def _outside_weights(weights_file: Optional[str], quiet: bool, timeout: float) -> Optional[Path]:
+def _outside_weights(weights_file: Optional[str], site: Site) -> Optional[Path]:
     """Returns the weights file as a path on disk, or None if it is a member or not given."""
     if weights_file is None or not _is_elsewhere(weights_file):
         return None
-    return fetch(weights_file, quiet, timeout)
+    return site.fetch(weights_file)
 
 
 def _should_be_archive(archive: str, head: bytes) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from allennlp_analyze.errors import TensorError
 from allennlp_analyze.results.files import FileState
 from allennlp_analyze.sources.blocks import Decode, as_stored
+from allennlp_analyze.sources.remote_block import RemoteBlock
 
 # Takes a matrix from the values of a tensor.
 Take = Callable[[np.ndarray], np.ndarray]
@@ -47,7 +48,8 @@ class StoredTensor:
     registers it as a buffer or as a parameter; None if that is not known.
     `is_weight` says that the values are a layer's weight already, although the name is that of a
     parameter from which a parametrization computes it. `layout` is OUTPUTS_LAST or INPUTS_LAST if
-    the file says so; None: that of torch.
+    the file says so; None: that of torch. `remote` are the bytes that a reading fetches from a
+    server.
     """
 
     name: str
@@ -64,6 +66,7 @@ class StoredTensor:
     is_buffer: Optional[bool] = None
     is_weight: bool = False
     layout: Optional[str] = None
+    remote: tuple[RemoteBlock, ...] = field(default=(), repr=False, compare=False)
 
     def stored(self) -> np.ndarray:
         """Returns the undecoded values, of `shape`, as a read-only view of the mapped file.

@@ -12,6 +12,7 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import Decode
 from allennlp_analyze.sources.dtypes import ITEM_SIZE, AsType, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
+from allennlp_analyze.sources.remote_block import remote
 from allennlp_analyze.sources.tensor import StoredTensor
 from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.lines import excerpt
@@ -125,6 +126,7 @@ def stored_tensor(name: str, ref: TensorRef, block: Optional[Block]) -> StoredTe
         unpacked=unpacked,
         kind=ref.kind,
         is_buffer=ref.is_buffer,
+        remote=remote(block),
     )
 
 

@@ -27,8 +27,13 @@ def state_of(path: Path, is_download: bool = False) -> FileState:
 
 
 def first_change(states: Iterable[FileState]) -> Optional[str]:
-    """Returns the path of the first file that is no longer as it was, or None."""
+    """Returns the path of the first file that is no longer as it was, or None.
+
+    What was read from a server has been compared with its version at each reading.
+    """
     for state in states:
+        if state.version is not None:
+            continue
         if state_of(Path(state.path), state.is_download) != state:
             return state.path
     return None
@@ -37,6 +42,8 @@ def first_change(states: Iterable[FileState]) -> Optional[str]:
 def first_write(states: Iterable[FileState]) -> Optional[str]:
     """Like `first_change`, but a new link to a file or other permissions do not count."""
     for state in states:
+        if state.version is not None:
+            continue
         now = state_of(Path(state.path), state.is_download)
         if replace(now, ctime_ns=state.ctime_ns) != state:
             return state.path

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
@@ -60,3 +60,48 @@ def progress_bar(
     )
     with bar:
         yield Progress(bar)
+
+
+class CostProgress:
+    """Advances a bar by what each item costs."""
+
+    def __init__(self, bar: "tqdm", unit: str, costs: Sequence[float], done: int) -> None:
+        self._bar = bar
+        self._unit = unit
+        self._costs = costs
+        self._done = done
+
+    def finished(self, index: int) -> None:
+        """Advance by the item `index`."""
+        self._done += 1
+        self._bar.set_description_str(_counted(self._done, self._costs, self._unit), refresh=False)
+        self._bar.update(self._costs[index])
+
+
+def _counted(done: int, costs: Sequence[float], unit: str) -> str:
+    return f"{done}/{len(costs)} {unit}"
+
+
+@contextlib.contextmanager
+def progress_by_cost(
+    unit: str, costs: Sequence[float], *, quiet: bool, done: Collection[int] = ()
+) -> Iterator[CostProgress]:
+    """Show a bar over items of these `costs`, those with an index in `done` finished.
+
+    Their number is shown, but the share and the time left are those of the costs, at the speed so
+    far.
+    """
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc=_counted(len(done), costs, unit),
+        total=sum(costs) or 1.0,
+        initial=sum(costs[index] for index in done),
+        bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
+        smoothing=0,
+        disable=not shows_progress(quiet),
+        file=sys.stderr,
+        leave=False,
+    )
+    with bar:
+        yield CostProgress(bar, unit, costs, len(done))

@@ -50,6 +50,9 @@ LAZY = {
     f"{DOWNLOAD}/http.py": {"requests"},
     f"{DOWNLOAD}/failures.py": {"requests", "urllib3"},
     f"{DOWNLOAD}/version.py": set(),
+    f"{DOWNLOAD}/connection.py": {"requests"},
+    f"{DOWNLOAD}/ranges.py": {"requests"},
+    f"{DOWNLOAD}/remote_file.py": set(),
 }
 # What AllenNLP itself imports.
 FOR_ALLENNLP = {"allennlp_analyze/plugin.py", "allennlp_analyze/monitor/allennlp.py"}

@@ -63,7 +63,7 @@ def test_modules_exist() -> None:
     assert len(named) > 20
     assert [(name, text) for name, text in named if not exists(text)] == []
     assert exists("allennlp_analyze.zoo.run") and exists("allennlp_analyze.plugin")
-    assert not exists("allennlp_analyze.zoo.runs") and not exists("scripts.rank_collapse_theory")
+    assert not exists("allennlp_analyze.zoo.running") and not exists("scripts.rank_collapse_theory")
 
 
 def test_options_exist() -> None:

@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from allennlp_analyze.analysis.planning import plan_archive
+from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.cli.uptime import process_seconds
-from scripts.benchmarks.peak_memory import watch
+from allennlp_analyze.linalg.speed import Speed
+from allennlp_analyze.settings import Settings
+from scripts.benchmarks.peak_memory import watch, write_safetensors
+from scripts.benchmarks.remote import Server
 from tests.support.commands import ROOT
+from tests.support.scripts import run_script
 
 pytestmark = pytest.mark.newest_python
 # As many bytes with fewer columns take as much memory, and a quarter of the arithmetic.
@@ -61,6 +67,32 @@ def test_a_large_tensor_is_never_copied_whole(form: str, tmp_path: Path) -> None
     command = [sys.executable, "-m", "allennlp_analyze", str(path), "--quiet", *plots]
     peak = watch([*command, "--output-dir", str(tmp_path / "out")])
     assert 20 < peak.anonymous_mib < 0.8 * FILE_MIB
+
+
+@linux_only
+def test_a_large_tensor_by_url_is_not_held_in_memory(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", ROWS, COLUMNS)
+    server = Server(tmp_path / "model.safetensors")
+    url = f"http://127.0.0.1:{server.server_address[1]}/model.safetensors"
+    command = [sys.executable, "-m", "allennlp_analyze", url, "--quiet"]
+    peak = watch([*command, "--output-dir", str(tmp_path / "out")])
+    server.shutdown()
+    assert server.sent >= FILE_MIB * 2**20
+    assert 20 < peak.anonymous_mib < 0.8 * FILE_MIB
+    planned = plan_archive(
+        Reading(str(tmp_path / "model.safetensors")), Settings(), speed=Speed()
+    ).memory
+    assert peak.anonymous_mib <= planned / 2**20
+
+
+@linux_only
+def test_the_script_counts_what_is_fetched() -> None:
+    done = run_script("scripts.benchmarks.remote", "--mb", 12, "--width", 256)
+    rows = [line.split("  ") for line in done.stdout.splitlines()[2:]]
+    found = {row[0].strip(): [x.strip() for x in row[1:] if x.strip()] for row in rows}
+    assert list(found) == ["one layer", "one kind", "all"]
+    for needed, fetched, *_ in found.values():
+        assert float(needed) <= float(fetched) <= float(needed) + 0.1
 
 
 @linux_only

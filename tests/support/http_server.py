@@ -55,6 +55,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body[:cut])
+            self.server.sent_bytes += len(body[:cut])
         if cut is not None:
             self.close_connection = True
 
@@ -83,27 +84,27 @@ class File:
 
     def __call__(self, exchange: Exchange) -> None:
         names = {"ETag": self.etag, "Last-Modified": self.last_modified, **self.headers}
-        start = self._start(exchange)
+        asked = self._asked(exchange)
         cut = self.cuts.pop(0) if self.cuts and exchange.command == "GET" else None
-        if start is None:
+        size = len(self.body)
+        if asked is None:
             exchange.send(200, names, self.body, cut)
-        elif start >= len(self.body):
-            exchange.send(416, {"Content-Range": f"bytes */{len(self.body)}"})
+        elif asked.start >= size:
+            exchange.send(416, {"Content-Range": f"bytes */{size}"})
         else:
-            end = len(self.body)
-            part = {"Content-Range": f"bytes {start}-{end - 1}/{end}", "Content-Length": None}
-            part["Content-Length"] = end - start
-            exchange.send(206, {**names, **part}, self.body[start:], cut)
+            part = self.body[asked]
+            place = f"bytes {asked.start}-{asked.start + len(part) - 1}/{size}"
+            exchange.send(206, {**names, "Content-Range": place}, part, cut)
 
-    def _start(self, exchange: Exchange) -> Optional[int]:
-        """Where the asked-for part begins; None for the whole."""
-        match = re.fullmatch(r"bytes=(\d+)-", exchange.headers.get("Range", ""))
+    def _asked(self, exchange: Exchange) -> Optional[slice]:
+        """The asked-for part; None for the whole."""
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", exchange.headers.get("Range", ""))
         condition = exchange.headers.get("If-Range")
         if match is None or not self.ranges:
             return None
         if condition is not None and condition not in (self.etag, self.last_modified):
             return None
-        return int(match.group(1))
+        return slice(int(match[1]), int(match[2]) + 1 if match[2] else None)
 
 
 def missing(exchange: Exchange) -> None:
@@ -148,6 +149,7 @@ class HttpServer(ThreadingHTTPServer):
         self.pages: dict[str, Page] = {}
         self.default: Page = missing
         self.requests: list[Request] = []
+        self.sent_bytes = 0  # of the bodies
         self.closing = threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 

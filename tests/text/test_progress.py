@@ -23,6 +23,13 @@ with progress_bar("layers", 30, quiet="quiet" in sys.argv, done=10, title="model
     bar.advance(note="1 failed")
     bar.restart(30)
 """
+COSTS = """\
+import time
+from allennlp_analyze.text.progress import progress_by_cost
+with progress_by_cost("layers", [1.0, 2.0, 1.0], quiet=False, done=[0]) as bar:
+    time.sleep(1)
+    bar.finished(1)
+"""
 BYTES = """\
 from allennlp_analyze.text.progress import progress_bar
 with progress_bar("B", quiet=False, title="weights.th") as bar:
@@ -86,7 +93,15 @@ def test_a_pipe_gets_none(code: str) -> None:
 
 def test_the_command_shows_its_layers_and_plots(tmp_path: Path) -> None:
     shown, output = on_terminal([*COMMAND, "--output-dir", str(tmp_path), "--plots"])
-    assert re.search(r" 0/3 \[.*layers/s\]", shown)
+    assert re.search(r"  0%.* 0/3 layers \[00:0", shown)
     assert re.search(r"plots/s\]", shown)
     assert last_line(shown) == ""
-    assert "layers/s" not in output and "plots/s" not in output
+    assert "layers [" not in output and "plots/s" not in output
+
+
+def test_the_time_left_is_that_of_the_costs() -> None:
+    shown, output = on_terminal(["-c", COSTS])
+    # One of three items, but three quarters of the work, took a second: a third of that is left.
+    assert re.search(r" 75%.* 2/3 layers \[00:0[1-3]<00:0[01]\]", shown)
+    assert re.search(r" 25%.* 1/3 layers \[00:00<\?\]", shown)
+    assert last_line(shown) == output == ""

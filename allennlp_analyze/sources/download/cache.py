@@ -43,6 +43,12 @@ def is_url(archive: str) -> bool:
     return _SCHEME.match(archive) is not None
 
 
+def url_of(archive: str) -> Optional[str]:
+    """Returns a URL with its scheme in lower case, as the cache knows it; None for a path."""
+    match = _SCHEME.match(archive)
+    return None if match is None else f"{match.group(1).lower()}{archive[match.end(1) :]}"
+
+
 def cache_directory() -> Path:
     """The directory where AllenNLP keeps downloads (allennlp.common.file_utils)."""
     root = os.environ.get(CACHE_ROOT)
@@ -120,7 +126,7 @@ def _over_http(url: str, quiet: bool, timeout: float) -> tuple[Path, str]:
         try:
             version = client.ask()
         except DownloadError as error:
-            copy = _latest_copy(url) if error.unavailable else None
+            copy = latest_copy(url) if error.unavailable else None
             if copy is None:
                 raise
             return copy, str(error)
@@ -172,13 +178,21 @@ def _redact_metadata(path: Path) -> None:
                 write_text(metadata, json.dumps(redacted_in(found)))
 
 
-def _latest_copy(url: str) -> Optional[Path]:
+def latest_copy(url: str) -> Optional[Path]:
+    """Returns the copy of `url` in the cache that was written last, or None."""
     copies = [
         path
         for path in cache_directory().glob(f"{name_of(url)}*")
         if path.suffix not in (".json", ".lock") and path.is_file()
     ]
     return max(copies, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def copy_of(url: str, version: "Version") -> Optional[Path]:
+    """Returns the copy in the cache of this version of the file at an http(s) URL, or None."""
+    _drop_outdated(url, version)
+    path = cache_directory() / name_of(url, version.etag)
+    return path if path.is_file() else None
 
 
 def _drop_outdated(url: str, version: "Version") -> None:

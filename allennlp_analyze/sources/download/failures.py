@@ -120,6 +120,11 @@ def of_part(status: int, asked: bool) -> DownloadError:
     return DownloadError(f"{reason} (status {status})", ATTEMPTS)
 
 
+def of_range(status: int) -> DownloadError:
+    """Returns the error for an answer without the part that was asked for."""
+    return DownloadError(f"the server did not send the part asked for (status {status})", ATTEMPTS)
+
+
 def of_request(error: Exception, timeout: float, url: str) -> DownloadError:
     """Returns the error for a request of `url` that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):

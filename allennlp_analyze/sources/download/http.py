@@ -1,9 +1,5 @@
 """Downloads one file over HTTP: retries, resumes, and checks the length."""
 
-import http.client
-import logging
-import time
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import FileIO
 from pathlib import PurePosixPath
@@ -12,22 +8,17 @@ from typing import IO, Optional
 import requests
 
 from allennlp_analyze.sources.download import failures
+from allennlp_analyze.sources.download.connection import Connection
 from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
 from allennlp_analyze.sources.download.version import Part, Version
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.links import url_path
 from allennlp_analyze.text.progress import Progress, progress_bar
-from allennlp_analyze.text.redaction import redacted, redacted_url
+from allennlp_analyze.text.redaction import redacted_url
 
-MAX_REDIRECTS = 10
-# A connection that delivers less than this within the timeout has stalled.
-LEAST_BYTES = 1024
 # After this much new data, failures are counted from zero again.
 PROGRESS_BYTES = 2**20
 
-_PIECE = 2**18
-# They log every request with its query, if somebody listens.
-_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager")
 _NO_HEAD = (403, 405, 501)  # 403: a URL may be signed for GET only
 
 
@@ -44,21 +35,15 @@ class HttpClient:
 
     def __init__(self, url: str, timeout: float, quiet: bool = True) -> None:
         self._url = url
-        self._timeout = timeout
         self._quiet = quiet
         self._asked: list[Version] = []
-        self._session = requests.Session()
-        self._session.max_redirects = MAX_REDIRECTS
-        # Request the file as it is stored: an archive must not be decompressed on the way.
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._connection = Connection(url, timeout)
 
     def __enter__(self) -> "HttpClient":
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_redact_record)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session.close()
+        self._connection.close()
 
     @property
     def version(self) -> Version:
@@ -92,22 +77,22 @@ class HttpClient:
                     retries.failed(error)
 
     def _head(self) -> Version:
-        with self._send("HEAD") as response:
+        with self._connection.send("HEAD") as response:
             if response.status_code not in _NO_HEAD:
                 return _found(response)
-        with self._send("GET") as response:  # its body is not read
+        with self._connection.send("GET") as response:  # its body is not read
             return _found(response)
 
     def _receive(self, arrived: "_Arrived", retries: Retries) -> None:
         """Request the missing part once."""
-        with self._send("GET", arrived.range_headers()) as response:
+        with self._connection.send("GET", arrived.range_headers()) as response:
             if response.status_code in (206, 416):
                 arrived.resume(response)
             else:
                 version = _found(response)
                 self._check_unchanged(version)
                 arrived.start(version)
-            for piece in self._pieces(response):
+            for piece in self._connection.pieces(response):
                 if arrived.add(piece):
                     retries.reset()
         arrived.check_length()
@@ -117,56 +102,11 @@ class HttpClient:
         if len(self._asked) == 1 and self._asked[0].differs(version):
             raise ChangedError("the file on the server changed during the download")
 
-    def _send(self, method: str, headers: Optional[Mapping[str, str]] = None) -> requests.Response:
-        try:
-            return self._session.request(
-                method,
-                self._url,
-                headers=headers,
-                timeout=self._timeout,
-                stream=True,
-                allow_redirects=True,
-            )
-        except (requests.RequestException, ValueError) as error:
-            raise failures.of_request(error, self._timeout, self._url) from None
-
-    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
-        # urllib3 1.26 cannot return the data received so far without waiting for more.
-        body = response.raw._original_response
-        since, count = time.monotonic(), 0
-        while True:
-            try:
-                piece = _next_piece(body)
-            except (OSError, http.client.HTTPException) as error:
-                raise failures.of_body(error, self._timeout) from None
-            if not piece:
-                return
-            yield piece
-            count += len(piece)
-            if time.monotonic() - since > self._timeout:
-                if count < LEAST_BYTES:
-                    raise failures.of_silence(self._timeout)
-                since, count = time.monotonic(), 0
-
-
-def _redact_record(record: logging.LogRecord) -> bool:
-    """Redact a line of a library's log; a filter that stays, as others may be downloading."""
-    record.msg, record.args = redacted(record.getMessage()), None
-    return True
-
 
 def _found(response: requests.Response) -> Version:
     if response.status_code != 200:
         raise failures.of_status(response)
     return Version.of(response.headers)
-
-
-def _next_piece(body: http.client.HTTPResponse) -> bytes:
-    """Returns the data received so far, the last byte on its own to see whether more follows."""
-    left = body.length
-    if left == 1 and len(body.peek(2)) > 1:
-        raise DownloadError(failures.TOO_LONG)
-    return body.read1(_PIECE if left is None else min(_PIECE, max(1, left - 1)))
 
 
 class _Arrived:

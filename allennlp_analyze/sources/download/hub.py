@@ -21,6 +21,8 @@ from allennlp_analyze.sources.download.cache import (
     reason_of,
     status_of,
 )
+from allennlp_analyze.sources.download.hub_file import at_commit
+from allennlp_analyze.sources.download.site import Site
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.lines import excerpt
@@ -94,16 +96,18 @@ def fetch_repository(
     is_outside: bool,
     quiet: bool,
     timeout: float = default("timeout"),
+    site: Optional[Site] = None,
 ) -> Snapshot:
     """Download the model that `choosing.choose` picks, or `part` and `weights_file` of the user.
 
-    `is_outside` says that the weights are not in the repository. If the Hub cannot be reached, the
+    `is_outside` says that the weights are not in the repository. `site` opens files that are read
+    by their parts, in place of a download. If the Hub cannot be reached, the
     copy in the cache is used with a warning. Raises `SourceError`, which begins with the URL.
     """
     timeout = checked("timeout", timeout)
     named = redacted_url(archive)
     try:
-        return _Hub(address, named, quiet, timeout).fetch(part, weights_file, is_outside)
+        return _Hub(address, named, quiet, timeout, site).fetch(part, weights_file, is_outside)
     except SourceError as error:
         raise SourceError(f"{named}: {error.text}", *error.advice) from None
     except (UsageError, OutputError):
@@ -113,7 +117,14 @@ def fetch_repository(
 
 
 class _Hub:
-    def __init__(self, address: Address, named: str, quiet: bool, timeout: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        named: str,
+        quiet: bool,
+        timeout: float,
+        site: Optional[Site],
+    ) -> None:
         try:
             import huggingface_hub.utils
         except ImportError:
@@ -124,6 +135,7 @@ class _Hub:
         self._quiet = not shows_progress(quiet)
         self._timeout = timeout
         self._cache = cache_directory()
+        self._site = site
 
     def fetch(self, part: Optional[str], weights_file: Optional[str], is_outside: bool) -> Snapshot:
         with ONE_AT_A_TIME, self._bars():
@@ -142,10 +154,22 @@ class _Hub:
             repository = Repository(names, lambda name: self._file(name, commit), self._tell)
             chosen = repository.choose(part, weights_file, is_outside)
             path = self._repository() / "snapshots" / commit
-            if not path.is_dir():
+            is_empty = not path.is_dir()
+            if self._site is not None and self._site.stand_ins:
+                path = self._beside_stand_ins(self._site, path)
+            elif is_empty:
                 raise SourceError("has none of the files of a model")
             self._keep(commit)
         return Snapshot(path, chosen)
+
+    def _beside_stand_ins(self, site: Site, path: Path) -> Path:
+        """Put what the cache has of a snapshot beside the stand-ins; returns their directory."""
+        together = site.directory / path.name
+        for file in path.rglob("*"):
+            if file.is_file():
+                site.link(file, together / file.relative_to(path))
+        site.stand_for(together, path)
+        return together
 
     def _keep(self, commit: str) -> None:
         """Record which commit the revision is, for a time when the Hub cannot be reached."""
@@ -155,6 +179,13 @@ class _Hub:
             write_text(ref, commit)
 
     def _file(self, name: str, commit: str) -> Path:
+        if self._site is not None:
+            found = at_commit(self._library, self._address.name, name, commit)
+            path = self._site.directory / commit / name
+            if not found.is_cached and self._site.open(found.url, path, found.headers):
+                return path
+            if not found.is_cached:
+                self._site.check(name, found.url)
         return Path(
             self._library.hf_hub_download(
                 repo_id=self._address.name,
@@ -190,7 +221,7 @@ class _Hub:
                 raise error from None
         else:
             path = repository / "snapshots" / self._ref()
-        if not path.is_dir():
+        if not path.is_dir() or not _has_weights(path):
             raise error
         self._tell(_FROM_CACHE)
         return Snapshot(path, Chosen(part=part and part.strip("/"), warnings=(_FROM_CACHE,)))
@@ -210,6 +241,11 @@ class _Hub:
             yield
         finally:
             tools.enable_progress_bars()
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether a snapshot has weights: those that were read by their parts were not kept."""
+    return any(file.name.lower().endswith(MODEL_ENDINGS) for file in path.rglob("*"))
 
 
 def _is_passing(error: BaseException) -> bool:

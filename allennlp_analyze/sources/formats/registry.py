@@ -15,6 +15,7 @@ from allennlp_analyze.storage.files import open_regular
 from allennlp_analyze.text.links import url_path
 
 if TYPE_CHECKING:
+    from allennlp_analyze.sources.stored_file import Place
     from allennlp_analyze.sources.tensor import Weights
 
 HEAD_BYTES = 512
@@ -66,7 +67,7 @@ class Safetensors:
         # A header is shorter than 4 GiB; GGUF has such a brace, too, with 123 tensors.
         return head[4:9] == b"\0\0\0\0{"
 
-    def read(self, path: Path, label: str) -> "Weights":
+    def read(self, path: "Place", label: str) -> "Weights":
         from allennlp_analyze.sources.formats.safetensors import read_safetensors
         from allennlp_analyze.sources.tensor import Weights
 
@@ -81,7 +82,7 @@ class Gguf:
     def recognizes(self, head: bytes) -> bool:
         return head.startswith(b"GGUF")
 
-    def read(self, path: Path, label: str) -> "Weights":
+    def read(self, path: "Place", label: str) -> "Weights":
         from allennlp_analyze.sources.formats.gguf.reading import read_gguf
 
         return read_gguf(path, label)
@@ -176,14 +177,16 @@ class Distributed:
         return read_distributed(path, label)
 
 
+# The formats whose header says where each tensor is: of a file on a server only parts are read.
+RANGED = (Gguf(), Safetensors())
 # The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
 FORMATS: tuple[WeightsFormat, ...] = (
-    Gguf(),
+    RANGED[0],
     Npz(),
     Npy(),
     Keras(),
     Onnx(),
-    Safetensors(),
+    RANGED[1],
     Distributed(),
     Flax(),
     TorchFile(),
@@ -205,17 +208,21 @@ def without_ending(name: str) -> str:
     return name
 
 
-def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights":
+def read_weights(place: "Place", label: str, key: Optional[str] = None) -> "Weights":
     """Returns the contents of a weights file in the format of its first bytes or `label`'s ending.
 
-    `key` picks one of several state dicts. Messages use `label` in place of the path. Raises
-    `SourceError`, which names the format of a file that has another one, also for a name that is
-    longer than `MAX_NAME`.
+    `place` is a path, or an opened file of a format of `RANGED`. `key` picks one of several state
+    dicts. Messages use `label` in place of the path. Raises `SourceError`, which names the format
+    of a file that has another one, also for a name that is longer than `MAX_NAME`.
     """
     from allennlp_analyze.sources.views import MAX_NAME
 
-    begins = head(path, label)
-    known = by_content(begins)
+    if not isinstance(place, Path):
+        path, begins = place.path, bytes(place.begin(HEAD_BYTES)[:HEAD_BYTES])
+        known: Optional[WeightsFormat] = _ranged(begins, label)
+    else:
+        path, begins = place, head(place, label)
+        known = by_content(begins)
     if known is None:
         named = by_ending(label)
         strange = foreign.recognized(foreign.File(begins, file_name(label), path))
@@ -223,7 +230,7 @@ def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights"
             raise CheckpointError(f"{label}: {strange.described}")
         known = named or FORMATS[-1]
     if key is None:
-        weights = known.read(path, label)
+        weights = _read(known, place, label)
     elif isinstance(known, TorchFile):
         weights = known.read(path, label, key)
     else:
@@ -234,6 +241,20 @@ def read_weights(path: Path, label: str, key: Optional[str] = None) -> "Weights"
     if any(len(name) > MAX_NAME for name in weights.tensors):
         raise CheckpointError(f"{label}: has a tensor name of more than {MAX_NAME} characters")
     return weights
+
+
+def _ranged(begins: bytes, label: str) -> WeightsFormat:
+    known = by_content(begins)
+    if known not in RANGED:
+        raise CheckpointError(f"{label}: has a format that cannot be read by its parts")
+    return known
+
+
+def _read(known: WeightsFormat, place: "Place", label: str) -> "Weights":
+    if isinstance(place, Path):
+        return known.read(place, label)
+    assert isinstance(known, (Gguf, Safetensors))
+    return known.read(place, label)
 
 
 def by_content(begins: bytes) -> Optional[WeightsFormat]:

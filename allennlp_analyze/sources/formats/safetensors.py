@@ -1,8 +1,7 @@
-"""Reads a .safetensors file: the safetensors library validates it, the values are mapped."""
+"""Reads a .safetensors file: the safetensors library validates it, values are read on demand."""
 
 import itertools
 import json
-import mmap
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,9 @@ from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.dtypes import ITEM_SIZE
 from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
+from allennlp_analyze.sources.stored_file import Place, StoredFile, opened
 from allennlp_analyze.sources.tensor import INPUTS_LAST, OUTPUTS_LAST, StoredTensor
-from allennlp_analyze.sources.views import (
-    MAX_TENSORS,
-    map_file,
-    mapped_block,
-    stored_tensor,
-)
+from allennlp_analyze.sources.views import MAX_TENSORS, stored_tensor
 from allennlp_analyze.text.lines import excerpt
 
 _LENGTH_BYTES = 8
@@ -49,26 +44,26 @@ _DTYPES = {
 }
 
 
-def read_safetensors(path: Path, label: Optional[str] = None) -> dict[str, StoredTensor]:
-    """Returns the tensors by name, in the order of their values in the file; values are mapped.
+def read_safetensors(place: Place, label: Optional[str] = None) -> dict[str, StoredTensor]:
+    """Returns the tensors by name, in the order of their values in the file, read on demand.
 
     Messages use `label` in place of the path. Raises `CheckpointError` if the safetensors library
     rejects the file.
     """
     damage = (KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError)
-    with reading(label or str(path), *damage):
-        if not path.is_file():
+    with reading(label or str(place), *damage):
+        if isinstance(place, Path) and not place.is_file():
             raise CheckpointError("is not a regular file")
-        mapping = map_file(path)
-        _check_number(mapping)
-        _validate(path)
-        return _tensors(mapping)
+        file = opened(place)
+        length = int.from_bytes(file.begin(_LENGTH_BYTES)[:_LENGTH_BYTES], "little")
+        end = _LENGTH_BYTES + min(length, _MAX_HEADER_BYTES)
+        _check_number(file.begin(end)[_LENGTH_BYTES:end])
+        _validate(file.path)
+        return _tensors(file, end)
 
 
-def _check_number(mapping: mmap.mmap) -> None:
+def _check_number(header: bytes) -> None:
     """Refuse too many tensors by their braces, before anything is made of the header."""
-    length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
-    header = mapping[_LENGTH_BYTES : _LENGTH_BYTES + min(length, _MAX_HEADER_BYTES)]
     most = MAX_TENSORS + 2  # the header itself, and its metadata
     if header.count(b"{") <= most:
         return
@@ -88,10 +83,9 @@ def _validate(path: Path) -> None:
         raise CheckpointError(f"is not a valid safetensors file ({excerpt(error)})") from None
 
 
-def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
-    length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
-    start = _LENGTH_BYTES + length
-    header = json.loads(mapping[_LENGTH_BYTES:start].decode("utf-8"))
+def _tensors(file: StoredFile, start: int) -> dict[str, StoredTensor]:
+    """Returns the tensors; their values begin at `start`, where the header ends."""
+    header = json.loads(file.begin(start)[_LENGTH_BYTES:start].decode("utf-8"))
     said = _format(header.pop("__metadata__", None))
     if len(header) > MAX_TENSORS:
         raise CheckpointError(f"contains more than {MAX_TENSORS} tensors")
@@ -99,7 +93,7 @@ def _tensors(mapping: mmap.mmap) -> dict[str, StoredTensor]:
     has_kernels = _has_kernels(said, header)
     # Each entry goes as its tensor comes: they take as much memory.
     return {
-        name: _laid_out(_tensor(name, header.pop(name), mapping, start), said, has_kernels)
+        name: _laid_out(_tensor(name, header.pop(name), file, start), said, has_kernels)
         for name in ordered
     }
 
@@ -130,7 +124,7 @@ def _laid_out(tensor: StoredTensor, said: Optional[str], has_kernels: bool) -> S
     return tensor
 
 
-def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) -> StoredTensor:
+def _tensor(name: str, entry: dict[str, Any], file: StoredFile, start: int) -> StoredTensor:
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     dtype = _DTYPES.get(entry["dtype"])
@@ -141,4 +135,4 @@ def _tensor(name: str, entry: dict[str, Any], mapping: mmap.mmap, start: int) ->
     size = (end - begin) // ITEM_SIZE[dtype]
     storage = StorageRef(key=name, dtype=dtype, block_size=size, start=0, size=size)
     ref = TensorRef(dtype, shape, contiguous_strides(shape), 0, storage)
-    return stored_tensor(name, ref, mapped_block(mapping, start + begin, end - begin))
+    return stored_tensor(name, ref, file.block(start + begin, end - begin))

@@ -10,6 +10,7 @@ from typing import Callable
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.formats.registry import read_weights
+from allennlp_analyze.sources.stored_file import Place
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
 from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.storage.files import open_regular, read_most
@@ -38,11 +39,15 @@ def are_shards(names: Iterable[str]) -> bool:
 
 
 def read_sharded(
-    index: Path, label: str, on_file: Callable[[Path], None] = lambda path: None
+    index: Path,
+    label: str,
+    on_file: Callable[[Path], None] = lambda path: None,
+    place: Callable[[Path], Place] = lambda path: path,
 ) -> Weights:
-    """Returns the tensors of all files that `index` lists, in its order; values are mapped.
+    """Returns the tensors of all files that `index` lists, in its order; values are read on demand.
 
-    `on_file` is called with the path of each file before it is read. The files must be in the
+    `on_file` is called with the path of each file before it is read; `place` returns what to read
+    for a path. The files must be in the
     directory of the index and contain exactly the tensors that it lists. Messages use `label` in
     place of the path. Raises `CheckpointError`.
     """
@@ -50,7 +55,7 @@ def read_sharded(
     shards = {}
     for name in dict.fromkeys(places.values()):
         on_file(index.parent / name)
-        shards[name] = _shard(index, label, name)
+        shards[name] = _shard(index, label, name, place)
     for name, shard in shards.items():
         other = [tensor for tensor in shard.tensors if places.get(tensor) != name]
         if other:
@@ -113,11 +118,12 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _shard(index: Path, label: str, name: str) -> Weights:
+def _shard(index: Path, label: str, name: str, place: Callable[[Path], Place]) -> Weights:
     path = index.parent / name
     if not path.is_file():
         raise CheckpointError(f"{label}: the shard {name} is missing")
-    return read_weights(path, str(path))
+    found = place(path)
+    return read_weights(found, str(path) if isinstance(found, Path) else found.address)
 
 
 def _found(label: str, shards: Mapping[str, Weights], name: str, file: str) -> StoredTensor:

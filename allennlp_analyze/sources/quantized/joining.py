@@ -84,6 +84,7 @@ def _joined(codes: StoredTensor, group: Group, tensors: Tensors) -> StoredTensor
         unpacked=sum(part.unpacked for part in parts),
         kind=codes.kind,
         noise=partial(_noise, weight),
+        remote=tuple(block for part in parts for block in part.remote),
     )
 
 

@@ -192,7 +192,7 @@ def test_a_page_and_a_revision(server: HubServer, opener: Opener) -> None:
 
 def test_without_the_hub_the_copy_in_the_cache_is_used(server: HubServer, opener: Opener) -> None:
     files = {"model.safetensors": tensors(9)}
-    found, _ = opened(server, opener, files, "org/away")
+    found, _ = opened(server, opener, files, "org/away", cache=True)
     server.status = 503
     try:
         again = opener("hf://org/away")
@@ -213,7 +213,7 @@ def test_without_the_hub_the_part_is_still_the_users(server: HubServer, opener: 
         "vae/diffusion_pytorch_model.safetensors": tensors(2, "v"),
         "vae/config.json": CONFIG,
     }
-    opened(server, opener, files, "org/kept")
+    opened(server, opener, files, "org/kept", cache=True)
     server.status = 503
     try:
         folder = opener("hf://org/kept", part="vae")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from allennlp_analyze.errors import CheckpointError
+from allennlp_analyze.sources.stored_file import StoredFile
 from allennlp_analyze.sources.views import MAX_TENSORS
 from allennlp_analyze.text.lines import excerpt
 
@@ -23,6 +24,7 @@ _KEPT_ITEMS = 4096
 _MAX_NESTING = 4
 _DEFAULT_ALIGNMENT = 32
 _MAX_ALIGNMENT = 1 << 20
+_MOST_AHEAD = 1 << 22
 
 _STRING, _ARRAY = 8, 9
 _NUMBERS = {
@@ -65,9 +67,9 @@ class Header:
     tensors: tuple[TensorInfo, ...] = field(repr=False)
 
 
-def read_header(mapping: mmap.mmap) -> Header:
-    """Returns the header of a mapped GGUF file. Raises `CheckpointError` if it is damaged."""
-    cursor = _Cursor(mapping)
+def read_header(file: StoredFile) -> Header:
+    """Returns the header of a GGUF file. Raises `CheckpointError` if it is damaged."""
+    cursor = _Cursor(file)
     if cursor.bytes(4) != MAGIC:
         raise CheckpointError("is not a GGUF file")
     version = cursor.number("<I")
@@ -144,18 +146,21 @@ def _aligned(position: int, alignment: int) -> int:
 class _Cursor:
     """Reads the header from its start to its end; every length is checked before it is used."""
 
-    def __init__(self, mapping: mmap.mmap) -> None:
-        self._mapping = mapping
-        self._size = len(mapping)
+    def __init__(self, file: StoredFile) -> None:
+        self._file = file
+        self._begin: Union[bytes, mmap.mmap] = b""
+        self._known = 0
+        self._size = file.size
         self._strings = 0
         self.position = 0
 
     def bytes(self, size: int) -> bytes:
         start = self._skip(size)
-        return self._mapping[start : start + size]
+        return self._begin[start : start + size]
 
     def number(self, code: str) -> int:
-        (number,) = struct.unpack_from(code, self._mapping, self._skip(struct.calcsize(code)))
+        start = self._skip(struct.calcsize(code))  # which may fetch more of the header
+        (number,) = struct.unpack_from(code, self._begin, start)
         return number
 
     def name(self, of: str) -> str:
@@ -196,7 +201,7 @@ class _Cursor:
                 self._skip(count * size)
                 return None
             start = self._skip(count * size)
-            return struct.unpack_from(f"<{count}{code[1]}", self._mapping, start)
+            return struct.unpack_from(f"<{count}{code[1]}", self._begin, start)
         if count > MAX_STRINGS - self._strings:
             raise CheckpointError(f"has arrays of more than {MAX_STRINGS} texts")
         self._strings += count
@@ -211,7 +216,11 @@ class _Cursor:
         start = self._skip(size)
         if size > _KEPT_TEXT_BYTES:
             return None
-        return self._mapping[start : start + size].decode("utf-8", "replace")
+        return self._begin[start : start + size].decode("utf-8", "replace")
+
+    def _enough(self) -> int:
+        """How much of the header to read: a server is asked for more than the next few bytes."""
+        return max(self.position, min(2 * self._known, self.position + _MOST_AHEAD))
 
     def _skip(self, size: int) -> int:
         """Returns the position of the next `size` bytes, and moves behind them."""
@@ -222,4 +231,7 @@ class _Cursor:
                 f" {self._size} bytes"
             )
         self.position = start + size
+        if self.position > self._known:
+            self._begin = self._file.begin(self._enough())
+            self._known = len(self._begin)
         return start

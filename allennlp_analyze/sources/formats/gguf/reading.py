@@ -1,7 +1,6 @@
 """Reads a GGUF file, or all parts of a split one: its tensors and what it says of its model."""
 
 import math
-import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,25 +26,28 @@ from allennlp_analyze.sources.formats.gguf.splits import number_of, parts_of
 from allennlp_analyze.sources.formats.gguf.types import TYPES, BlockType, why_not
 from allennlp_analyze.sources.formats.guarded import reading
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef, contiguous_strides
+from allennlp_analyze.sources.remote_block import remote
+from allennlp_analyze.sources.stored_file import Place, StoredFile, opened
 from allennlp_analyze.sources.tensor import StoredTensor, Weights
-from allennlp_analyze.sources.views import MAX_TENSORS, map_file, mapped_block, stored_tensor
+from allennlp_analyze.sources.views import MAX_TENSORS, stored_tensor
 from allennlp_analyze.text.lines import excerpt
 
 _COMFY_SHAPE = "comfy.gguf.orig_shape."
+_HEAD_BYTES = 512
 
 
-def read_gguf(path: Path, label: str) -> Weights:
-    """Returns the contents of a GGUF file; values are mapped, and dequantized when they are read.
+def read_gguf(place: Place, label: str) -> Weights:
+    """Returns the contents of a GGUF file; values are read, and dequantized, on demand.
 
     If the file is a part of a split one, the others must be in its directory. Messages use `label`
     in place of the path. Raises `CheckpointError`.
     """
     with reading(label):
         try:
-            first = _open(path)
+            first = _open(place)
             count = first.header.values.get("split.count", 1)
             if isinstance(count, int) and count > 1:
-                return _weights(_opened_parts(path, count))
+                return _weights(_opened_parts(first, count))
             return _weights([first])
         except MemoryError:
             raise CheckpointError("its header does not fit into the memory") from None
@@ -53,25 +55,25 @@ def read_gguf(path: Path, label: str) -> Weights:
 
 @dataclass(frozen=True)
 class _File:
-    """One part of a model, mapped, with its header."""
+    """One part of a model with its header."""
 
-    name: str
-    mapping: mmap.mmap
+    stored: StoredFile
     header: Header
 
 
-def _open(path: Path) -> _File:
-    if path.is_file() and path.stat().st_size < len(MAGIC):
+def _open(place: Place) -> _File:
+    if isinstance(place, Path) and place.is_file() and place.stat().st_size < len(MAGIC):
         raise CheckpointError("is too short for a GGUF file")
-    mapping = map_file(path)
-    if mapping[: len(MAGIC)] != MAGIC:
-        raise CheckpointError(describe(mapping[:512]) or "is not a GGUF file")
-    return _File(path.name, mapping, read_header(mapping))
+    file = opened(place)
+    begins = file.begin(_HEAD_BYTES)[:_HEAD_BYTES]
+    if begins[: len(MAGIC)] != MAGIC:
+        raise CheckpointError(describe(begins) or "is not a GGUF file")
+    return _File(file, read_header(file))
 
 
-def _opened_parts(path: Path, count: int) -> list[_File]:
+def _opened_parts(first: _File, count: int) -> list[_File]:
     """Returns all parts of a split model. Raises `CheckpointError` if one is missing or another."""
-    paths = parts_of(path)
+    paths = parts_of(first.stored.path)
     if len(paths) != count:
         raise CheckpointError(
             f"is one of {count} parts of a split file; put all of them into one directory, with"
@@ -79,9 +81,10 @@ def _opened_parts(path: Path, count: int) -> list[_File]:
         )
     files = []
     for part in paths:
-        if not part.is_file():
+        other = first.stored.beside(part.name)
+        if other is None:
             raise CheckpointError(f"the part {part.name} is missing")
-        files.append(_open(part))
+        files.append(_open(other))
         values = files[-1].header.values
         if values.get("split.no") != number_of(part) - 1 or values.get("split.count") != count:
             raise CheckpointError(f"{part.name} is not the part that its name says")
@@ -116,10 +119,10 @@ def _check_overlaps(file: _File) -> None:
     for info in file.header.tensors:
         kind = TYPES.get(info.type_number)
         size = _nbytes(info, kind) if kind else 0
-        if info.offset + size > len(file.mapping):
+        if info.offset + size > file.stored.size:
             raise CheckpointError(
                 f"is truncated: tensor {excerpt(info.name)} of {excerpt(size, 40)} bytes at"
-                f" {info.offset} in a file of {len(file.mapping)} bytes"
+                f" {info.offset} in a file of {file.stored.size} bytes"
             )
         if size:
             placed.append((info.offset, info.offset + size, info.name))
@@ -160,7 +163,7 @@ def _tensor(file: _File, info: TensorInfo, values: Mapping[str, Value]) -> Store
     if kind is None:
         reason = f"GGUF's type {info.type_number} is not supported"
         return StoredTensor(name, shape, "unknown", name, None, unsupported=reason)
-    block = mapped_block(file.mapping, info.offset, _nbytes(info, kind))
+    block = file.stored.block(info.offset, _nbytes(info, kind))
     if kind.dtype is not None:
         size = math.prod(shape)
         storage = StorageRef(key=name, dtype=kind.dtype, block_size=size, start=0, size=size)
@@ -172,7 +175,16 @@ def _tensor(file: _File, info: TensorInfo, values: Mapping[str, Value]) -> Store
         return StoredTensor(name, shape, "float32", name, None, unsupported=why, kind=stated)
     quantized = QuantizedTensor(name, shape, kind, block)
     noise = None if 0 in shape else quantized.noise_or_none
-    return StoredTensor(name, shape, "float32", name, quantized.values, kind=stated, noise=noise)
+    return StoredTensor(
+        name,
+        shape,
+        "float32",
+        name,
+        quantized.values,
+        kind=stated,
+        noise=noise,
+        remote=remote(block),
+    )
 
 
 def _shape(info: TensorInfo, values: Mapping[str, Value]) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from allennlp_analyze.errors import CheckpointError, TensorError
 from allennlp_analyze.sources.formats.gguf.header import MAX_STRINGS, read_header
 from allennlp_analyze.sources.formats.gguf.reading import read_gguf
-from allennlp_analyze.sources.views import MAX_TENSORS, map_file
+from allennlp_analyze.sources.stored_file import LocalFile
+from allennlp_analyze.sources.views import MAX_TENSORS
 from tests.support.gguf_files import (
     ARRAY,
     F32,
@@ -78,7 +79,7 @@ def test_numbers_texts_and_short_arrays_are_kept(tmp_path: Path) -> None:
         array("nested", ARRAY, 2, struct.pack("<IQI", UINT32, 1, 5) * 2),
         array("last", UINT32, 1, struct.pack("<I", 9)),
     ]
-    header = read_header(map_file(written(tmp_path / "m", ONE, values)))
+    header = read_header(LocalFile(written(tmp_path / "m", ONE, values)))
     expected = {f"number.{kind}": number for kind, (_, number) in numbers.items()}
     expected |= {"short": "é", "heads": (3, 4), "words": ("a", "b"), "last": (9,)}
     assert header.values == expected
