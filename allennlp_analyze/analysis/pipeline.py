@@ -217,7 +217,7 @@ def analyze_source(
     expect(source, chosen, skipped, settings, journal)
     chosen = with_surroundings(source, matrices, chosen)
     read = time.perf_counter() - started
-    solver = _solver(settings.cuda_device, notes.append)
+    solver = _solver(settings.cuda_device, notes.append, source, base)
     try:
         found = _measured(chosen, settings, solver, journal, quiet)
     except CheckpointError as error:
@@ -246,8 +246,14 @@ def analyze_source(
     )
 
 
-def _solver(cuda_device: int, tell: Callable[[str], None]) -> GramSolver:
-    return gram_spectrum if cuda_device < 0 else cuda_spectrum(cuda_device, tell)
+def _solver(
+    cuda_device: int, tell: Callable[[str], None], *sources: Optional[Source]
+) -> GramSolver:
+    if cuda_device < 0:
+        return gram_spectrum
+    # What comes from a server is read once, in the order in which it is fetched.
+    tensors = (tensor for source in sources if source for tensor in source.tensors.values())
+    return cuda_spectrum(cuda_device, tell, in_groups=not any(x.remote for x in tensors))
 
 
 def _measured(

@@ -19,10 +19,10 @@ SMALL = 1024
 GROUP_BYTES = 1 << 26
 
 
-def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
+def cuda_spectrum(index: int, warn: Callable[[str], None], in_groups: bool = True) -> GramSolver:
     """Returns a replacement for `gram.gram_spectrum` that computes on CUDA device `index`.
 
-    If the device does not exist or runs out of memory, `warn` is called once with one line, and the
+    `in_groups`: small matrices may be read ahead of their turns, and again in them. If the device does not exist or runs out of memory, `warn` is called once with one line, and the
     CPU computes.
     """
     try:
@@ -36,7 +36,7 @@ def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
         warn(f"no GPU: there is no CUDA device {index}; computing on the CPU")
         return gram_spectrum
-    return OnDevice(torch.device("cuda", index), warn)
+    return OnDevice(torch.device("cuda", index), warn, small=SMALL if in_groups else 0)
 
 
 class OnDevice:
