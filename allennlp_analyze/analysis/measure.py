@@ -11,8 +11,8 @@ import numpy as np
 from allennlp_analyze.analysis.uncertain import alpha_uncertainty
 from allennlp_analyze.analysis.verdicts import verdict_on
 from allennlp_analyze.errors import InvalidTensorError, OptionError, TensorError
-from allennlp_analyze.linalg.groups import Ahead
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.groups import Ahead
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
 from allennlp_analyze.linalg.spectrum import Spectrum, spectrum

@@ -22,8 +22,8 @@ GROUP_BYTES = 1 << 26
 def cuda_spectrum(index: int, warn: Callable[[str], None], in_groups: bool = True) -> GramSolver:
     """Returns a replacement for `gram.gram_spectrum` that computes on CUDA device `index`.
 
-    `in_groups`: small matrices may be read ahead of their turns, and again in them. If the device does not exist or runs out of memory, `warn` is called once with one line, and the
-    CPU computes.
+    If the device does not exist or runs out of memory, `warn` is called once with one line, and the
+    CPU computes. `in_groups`: small matrices may be read ahead of their turns, and again in them.
     """
     try:
         import torch

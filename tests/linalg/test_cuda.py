@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allennlp_analyze.linalg.groups import GroupSolver
 from allennlp_analyze.linalg.cuda import GROUP_BYTES, SMALL, OnDevice, cuda_spectrum
 from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.linalg.groups import GroupSolver
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.sources.blocks import Entries
 from tests.support.matrices import gaussian

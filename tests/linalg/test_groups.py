@@ -9,9 +9,9 @@ import pytest
 
 from allennlp_analyze.analysis.measure import Analysis, analyze
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.linalg.groups import Ahead
 from allennlp_analyze.linalg.cuda import OnDevice
 from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.linalg.groups import Ahead
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.blocks import Entries
