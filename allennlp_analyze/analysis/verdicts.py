@@ -46,10 +46,12 @@ def decided(judged: Judged, findings: Sequence[Finding], m: int) -> tuple[Verdic
     """Returns the verdict on a layer with m directions."""
     lost = [finding for finding in findings if finding.is_lost]
     harmful = sum(finding.count for finding in lost if not finding.is_harmless)
+    # A direction that may be lost may be nearly lost, too.
+    faded = sum(x.count for x in findings if x.is_harmless and not x.is_lost)
     in_units = sum(finding.count for finding in lost if finding.cause in UNITS)
     if harmful == 0:
         verdict = Verdict.FULL_RANK
-        if judged.is_near:
+        if judged.near > faded:
             verdict = Verdict.NEAR_COLLAPSE
         elif judged.is_hidden:
             verdict = Verdict.HIDDEN

@@ -62,7 +62,7 @@ class Judged:
     that the rule allows; `null_ratio` and `start_ratio` are those of `results.evidence.Evidence`.
     `has_decayed` if all weights are far below any usual start; `is_sunk` if the lost directions are
     most of a bulk that is; `has_spikes` if that bulk is where a usual start puts it, so that the
-    others grew; `is_near` if the smallest direction is nearly lost.
+    others grew; `near` counts the smallest directions that are nearly lost, if none is lost.
     """
 
     lost: int
@@ -74,7 +74,12 @@ class Judged:
     has_decayed: bool = False
     is_sunk: bool = False
     has_spikes: bool = False
-    is_near: bool = False
+    near: int = 0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the smallest direction is nearly lost."""
+        return self.near > 0
 
     @property
     def is_hidden(self) -> bool:
@@ -148,7 +153,7 @@ def judge(
         has_decayed=start_ratio < DECAYED_SHARE,
         is_sunk=is_sunk,
         has_spikes=is_many and not is_sunk,
-        is_near=lost == 0 and not (is_many and not is_sunk) and _is_near(spectrum),
+        near=0 if lost or (is_many and not is_sunk) else _near(spectrum),
     )
 
 
@@ -216,12 +221,14 @@ def _deep(spectrum: _Ratios) -> int:
     return int(np.flatnonzero(deep)[-1]) + 1 if deep.any() else 0
 
 
-def _is_near(spectrum: _Ratios) -> bool:
+def _near(spectrum: _Ratios) -> int:
+    """How many directions are nearly lost, 0 if too few for a square."""
     own = spectrum.ratios / spectrum.levels
     near = (own < NEAR_SHARE) & (spectrum.values < spectrum.rare)
     square = is_nearly_square(spectrum.n, spectrum.m)
     needed = max(2, math.ceil(PART_SHARE * spectrum.m)) if square else 1
-    return int(near.sum()) >= needed
+    found = int(near.sum())
+    return found if found >= needed else 0
 
 
 def _weak(spectrum: _Ratios) -> int:

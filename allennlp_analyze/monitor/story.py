@@ -1,9 +1,11 @@
 """Tells a run as the page of a series: what its monitor wrote, each layer over time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from allennlp_analyze._versions import tool_info
+from allennlp_analyze.metrics.judging import DECAYED_SHARE
 from allennlp_analyze.monitor.run_history import LayerPoint, RunCheck, RunHistory, read_run_history
 from allennlp_analyze.results.verdict import JUDGED_KINDS, Verdict, worst
 from allennlp_analyze.series.reports.html import write_series_html
@@ -26,23 +28,45 @@ def run_as_series(history: RunHistory, title: str) -> SeriesReport:
     """Returns a run as a series, in which each check is a checkpoint."""
     points: dict[str, dict[int, LayerPoint]] = {}
     reasons: dict[str, dict[int, str]] = {}
-    for index, check in enumerate(history.checks):
+    checks = _judged_by_start(history.checks)
+    for index, check in enumerate(checks):
         for point in check.layers:
             points.setdefault(point.layer, {})[index] = point
         for warned in check.warnings:
             words = warned.sentence.removeprefix(f"{printable(warned.layer)}: ")
             reasons.setdefault(warned.layer, {})[index] = words
-    n = len(history.checks)
+    n = len(checks)
     return SeriesReport(
         tool=tool_info(),
         title=title,
         settings={},
-        checkpoints=tuple(_checkpoint(i, check) for i, check in enumerate(history.checks)),
+        checkpoints=tuple(_checkpoint(i, check) for i, check in enumerate(checks)),
         tracks=tuple(
             _track(name, found, reasons.get(name, {}), n) for name, found in points.items()
         ),
-        seconds=sum(check.seconds for check in history.checks),
+        seconds=sum(check.seconds for check in checks),
     )
+
+
+def _judged_by_start(checks: Sequence[RunCheck]) -> tuple[RunCheck, ...]:
+    """Returns the checks with the layers collapsed that the monitor said have decayed.
+
+    The verdict knows the weights alone, the monitor also what they were at the start.
+    """
+    told: set[str] = set()
+    found = []
+    for check in checks:
+        told.update(x.layer for x in check.warnings if x.verdict is Verdict.COLLAPSED)
+        layers = tuple(
+            replace(x, verdict=Verdict.COLLAPSED) if x.layer in told and _has_decayed(x) else x
+            for x in check.layers
+        )
+        found.append(replace(check, layers=layers))
+    return tuple(found)
+
+
+def _has_decayed(point: LayerPoint) -> bool:
+    return point.rms_ratio is not None and point.rms_ratio < DECAYED_SHARE
 
 
 def _checkpoint(index: int, check: RunCheck) -> SeriesCheckpoint:

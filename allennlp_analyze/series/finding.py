@@ -114,7 +114,9 @@ def _below(root: Path) -> Found:
         groups.setdefault(template, []).append(path) if "#" in template else unnumbered.append(path)
     members, others = _one_training(root, groups)
     last = [x for x in unnumbered if _is_final(x, members)]
-    left_out = [f"{_label(x, root)}: no number in its name" for x in unnumbered if x not in last]
+    left_out = [
+        f"{_called(x, root)}: {_why_left_out(x, states)}" for x in unnumbered if x not in last
+    ]
     checkpoints = [_checkpoint(str(path), _label(path, root)) for path in members]
     checkpoints += [Checkpoint(str(path), FINAL) for path in last]
     return Found(str(root), in_order(checkpoints), (*left_out, *others), is_directory=True)
@@ -145,6 +147,17 @@ def _is_final(path: Path, members: Sequence[Path]) -> bool:
     That of AllenNLP has a copy of one of its states.
     """
     return path.is_dir() and any(path == x.parent and x.is_dir() for x in members)
+
+
+def _why_left_out(path: Path, states: Sequence[Path]) -> str:
+    if any(path == state.parent for state in states):
+        return "AllenNLP's copy of one of its states"
+    return "no number in its name"
+
+
+def _called(path: Path, root: Path) -> str:
+    """Returns the label of a model for readers, who may not know that "." is the directory."""
+    return f"{root.resolve().name} (the directory itself)" if path == root else _label(path, root)
 
 
 def _label(path: Path, root: Path) -> str:

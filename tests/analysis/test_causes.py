@@ -67,6 +67,23 @@ def test_softmax_does_not_see_the_constant_of_a_last_layer(classes: int) -> None
     assert [cause for cause, *_ in taken] != ["softmax"]
 
 
+@pytest.mark.parametrize("left", [0.1, 0.045, 0.02, 1e-4])
+def test_a_harmless_direction_may_fade_to_any_size(left: float) -> None:
+    """Between healthy and lost there is near collapse: the constant passes through it."""
+    w = random(30, 256)
+    u, s, vt = np.linalg.svd(w - w.mean(axis=0), full_matrices=False)
+    s[-1], u[:, -1] = left * s[-2], 1 / np.sqrt(30)
+    tensors = {"body.weight": random(256, 300), "head.weight": (u * s) @ vt}
+    head = analyze(tensors).layer("head")
+    assert head.evidence is not None
+    assert [f.cause for f in head.evidence.findings] == ["softmax"]
+    assert head.verdict == "full_rank"
+    # A second one that is nearly as small is no constant.
+    s[-2] = s[-1] * 1.05
+    tensors["head.weight"] = (u * s) @ vt
+    assert (analyze(tensors).layer("head").verdict == "full_rank") == (left > 0.05)
+
+
 def test_a_layer_norm_does_not_see_the_constant_over_outputs() -> None:
     w = random(64, 256)
     w -= w.mean(axis=0) * (1 - 1e-3)

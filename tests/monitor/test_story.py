@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from allennlp_analyze.errors import SourceError, UsageError
+from allennlp_analyze.metrics.judging import DECAYED_SHARE
 from allennlp_analyze.monitor import RankMonitor, read_run_history, write_run_page
 from allennlp_analyze.monitor.story import run_as_series
 from allennlp_analyze.series.wording import lines_of_trouble, series_sentence
@@ -54,6 +55,16 @@ def test_a_warning_of_a_layer_that_is_still_well_stands_on_the_page(tmp_path: Pa
     assert "Settings of all" not in text
 
 
+def test_what_stopped_the_training_is_what_the_page_says(tmp_path: Path) -> None:
+    """Only the monitor knows the start of a layer; its verdict alone is still good."""
+    train(tmp_path / "run.jsonl", 0.5, epochs=9, stop=True)
+    history = read_run_history(tmp_path / "run.jsonl")
+    assert history.checks[-1].stop
+    series = run_as_series(history, "run")
+    assert series.last is not None and series.last.verdict == "collapsed"
+    assert "its weights have decayed" in next(lines_of_trouble(series))
+
+
 def test_it_is_what_the_monitor_read(lost: Path) -> None:
     history = read_run_history(lost)
     series = run_as_series(history, "run")
@@ -61,7 +72,10 @@ def test_it_is_what_the_monitor_read(lost: Path) -> None:
     assert [track.layer for track in series.tracks] == list(history.layers) == ["0", "2"]
     for track in series.tracks:
         points = [point for _, point in history.of(track.layer)]
-        assert [state.verdict for state in track.states if state] == [x.verdict for x in points]
+        decayed = [x.rms_ratio is not None and x.rms_ratio < DECAYED_SHARE for x in points]
+        assert [state.verdict for state in track.states if state] == [
+            "collapsed" if is_gone else x.verdict for x, is_gone in zip(points, decayed)
+        ]
         for name in ("null_ratio", "rms_ratio", "alpha", "update", "learning_rate"):
             assert [getattr(x, name) for x in track.states] == [getattr(x, name) for x in points]
         assert track.M == points[0].M

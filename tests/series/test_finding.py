@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from allennlp_analyze.errors import UsageError
 from allennlp_analyze.series.finding import find_series
+from tests.support.downloads import legacy_weights
 
 WEIGHTS = {"a.weight": np.eye(3, 2, dtype=np.float32)}
 
@@ -62,6 +63,18 @@ def test_models_without_a_number_are_left_out_and_named(tmp_path: Path) -> None:
     found = find_series([str(tmp_path)])
     assert [x.label for x in found.checkpoints] == ["m-1.safetensors", "m-2.safetensors"]
     assert found.left_out == ("last.safetensors: no number in its name",)
+
+
+def test_the_directory_of_allennlp_is_a_copy_of_a_state(tmp_path: Path) -> None:
+    """The line is read by people who do not know that `.` is the directory."""
+    for name in ("model_state_e0_b0.th", "model_state_e1_b0.th", "weights.th"):
+        (tmp_path / name).write_bytes(legacy_weights())
+    (tmp_path / "config.json").write_text("{}")
+    found = find_series([str(tmp_path)])
+    assert [x.label for x in found.checkpoints] == ["model_state_e0_b0.th", "model_state_e1_b0.th"]
+    assert found.left_out == (
+        f"{tmp_path.name} (the directory itself): AllenNLP's copy of one of its states",
+    )
 
 
 def test_shards_are_no_checkpoints(tmp_path: Path) -> None:
