@@ -13,6 +13,7 @@ from allennlp_analyze.analysis.uncertain import alpha_uncertainty
 from allennlp_analyze.analysis.verdicts import verdict_on
 from allennlp_analyze.errors import InvalidTensorError, OptionError, TensorError
 from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.groups import Ahead
 from allennlp_analyze.linalg.machine import memory, this_machine, why_refused
 from allennlp_analyze.linalg.schedule import in_parallel
 from allennlp_analyze.linalg.spectrum import Spectrum, spectrum
@@ -39,6 +40,7 @@ from allennlp_analyze.results.layer import (
     Tikhonov,
 )
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources.blocks import Entries
 
 # Range of singular values whose squares fit into float64, with room for sums and powers.
 SQUARABLE = (1e-150, 1e150)
@@ -116,11 +118,18 @@ def analyze(
     jobs = settings.jobs or this_machine().cores
     shapes = [matrix.shape for matrix in matrices]
 
-    def work(index: int) -> Measured:
-        return measure(matrices[index], settings, solver)
-
     done = frozenset(measured)
-    results = elsewhere(matrices, done) if elsewhere else in_parallel(work, shapes, jobs, done=done)
+    # Reading a quantized matrix means computing it, so it is read only in its own turn.
+    quantized = (index for index, matrix in enumerate(matrices) if matrix.noise is not None)
+    ahead = Ahead(solver, shapes, lambda index: _entries(matrices[index]), done.union(quantized))
+
+    def work(index: int) -> Measured:
+        return measure(matrices[index], settings, ahead.solver(index))
+
+    if elsewhere:
+        results = elsewhere(matrices, done)
+    else:
+        results = in_parallel(work, shapes, jobs, done=done, large_at_once=ahead.at_once)
     with closing(results):
         for index, one in results:
             measured[index] = one
@@ -153,6 +162,10 @@ def measure(
     computed = time.perf_counter()
     layer = describe(matrix, found, settings)
     return Measured(layer, computed - started, time.perf_counter() - computed)
+
+
+def _entries(matrix: WeightMatrix) -> Entries:
+    return Entries(matrix.stored(), matrix.decode)
 
 
 def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> Spectrum:

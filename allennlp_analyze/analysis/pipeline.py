@@ -200,7 +200,7 @@ def analyze_source(
     expect(source, chosen, matrices.skipped, settings, done)
     chosen = with_surroundings(source, matrices.every, chosen)
     read = time.perf_counter() - started
-    solver = _solver(settings.cuda_device, notes.append)
+    solver = _solver(settings.cuda_device, notes.append, source, base)
     try:
         on_workers = cluster.measuring(source, modules, chosen, settings) if cluster else None
         found = _measured(chosen, settings, solver, journal, quiet, on_workers)
@@ -231,8 +231,14 @@ def analyze_source(
     )
 
 
-def _solver(cuda_device: int, tell: Callable[[str], None]) -> GramSolver:
-    return gram_spectrum if cuda_device < 0 else cuda_spectrum(cuda_device, tell)
+def _solver(
+    cuda_device: int, tell: Callable[[str], None], *sources: Optional[Source]
+) -> GramSolver:
+    if cuda_device < 0:
+        return gram_spectrum
+    # What comes from a server is read once, in the order in which it is fetched.
+    tensors = (tensor for source in sources if source for tensor in source.tensors.values())
+    return cuda_spectrum(cuda_device, tell, in_groups=not any(x.remote for x in tensors))
 
 
 def _measured(

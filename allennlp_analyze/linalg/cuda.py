@@ -1,21 +1,29 @@
-"""Computes the eigenvalues of the Gram matrix on a GPU in float64, and falls back to the CPU."""
+"""Computes the eigenvalues of Gram matrices on a GPU in float64, and falls back to the CPU."""
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-import numpy as np
-
-from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum, squares_are_safe
+from allennlp_analyze.linalg.gram import GramSolver, GramSpectrum, gram_spectrum
+from allennlp_analyze.linalg.lanes import Lanes, needed_memory
+from allennlp_analyze.linalg.schedule import Shape
 from allennlp_analyze.sources.blocks import Entries
 from allennlp_analyze.text.lines import one_line
 
+# While the eigenvalues of one matrix are computed, another is read and uploaded.
+AT_ONCE = 2
+# Up to this M, matrices of equal shape are given to the device together.
+SMALL = 1024
+# The Gram matrices of a group have at most this many bytes.
+GROUP_BYTES = 1 << 26
 
-def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
+
+def cuda_spectrum(index: int, warn: Callable[[str], None], in_groups: bool = True) -> GramSolver:
     """Returns a replacement for `gram.gram_spectrum` that computes on CUDA device `index`.
 
     If the device does not exist or runs out of memory, `warn` is called once with one line, and the
-    CPU computes.
+    CPU computes. `in_groups`: small matrices may be read ahead of their turns, and again in them.
     """
     try:
         import torch
@@ -28,47 +36,65 @@ def cuda_spectrum(index: int, warn: Callable[[str], None]) -> GramSolver:
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
         warn(f"no GPU: there is no CUDA device {index}; computing on the CPU")
         return gram_spectrum
-    return OnDevice(torch.device("cuda", index), warn)
+    return OnDevice(torch.device("cuda", index), warn, small=SMALL if in_groups else 0)
 
 
 class OnDevice:
-    """A `GramSolver` on one torch device: one matrix at a time, for any number of jobs."""
+    """A `GroupSolver` on one torch device, for any number of threads.
 
-    def __init__(self, device: Any, warn: Callable[[str], None]) -> None:
+    At most `at_once` matrices, or groups of equal ones with M <= `small`, are on the device at the
+    same time, fewer if its memory is too small. What the device cannot do, the CPU does.
+    """
+
+    def __init__(
+        self,
+        device: Any,
+        warn: Callable[[str], None],
+        at_once: int = AT_ONCE,
+        small: int = SMALL,
+    ) -> None:
+        self.at_once = at_once
+        self._small = small
         self._device = device
+        self._lanes = Lanes(device, at_once)
         self._warn = warn
         self._warned = False
-        self._one_at_a_time = threading.Lock()
+        self._warning = threading.Lock()
 
     def __call__(self, entries: Entries, scale: float) -> Optional[GramSpectrum]:
-        with self._one_at_a_time:
+        reason = ""
+        # What failed beside another matrix may fit on the device alone.
+        for need in (needed_memory([entries]), math.inf):
             try:
-                return torch_spectrum(entries, scale, self._device)
+                with self._lanes.lane(need) as lane:
+                    return lane.spectra([entries], scale)[0]
             except RuntimeError as error:  # includes torch's out-of-memory error, in every version
-                self._say(one_line(error, 120))
+                reason = one_line(error, 120)
+        self._say(reason)
         return gram_spectrum(entries, scale)
 
+    def groups(self, shapes: Sequence[Shape]) -> list[list[int]]:
+        """Returns the indices of `shapes` in groups of several small ones of equal shape."""
+        equal: dict[tuple[int, int], list[int]] = {}
+        for index, shape in enumerate(shapes):
+            if min(shape) <= self._small:
+                equal.setdefault((max(shape), min(shape)), []).append(index)
+        found = []
+        for (_, m), indices in equal.items():
+            most = max(GROUP_BYTES // (8 * m * m), 1)
+            found += [indices[start : start + most] for start in range(0, len(indices), most)]
+        return [group for group in found if len(group) > 1]
+
+    def solve_many(self, many: Sequence[Entries]) -> Optional[list[Optional[GramSpectrum]]]:
+        """Returns the spectra of a group; None if the device cannot do them together."""
+        try:
+            with self._lanes.lane(needed_memory(many)) as lane:
+                return lane.spectra(many, 1.0)
+        except RuntimeError:
+            return None
+
     def _say(self, reason: str) -> None:
-        if not self._warned:
-            self._warn(f"{self._device}: {reason}; computing such matrices on the CPU")
-        self._warned = True
-
-
-def torch_spectrum(entries: Entries, scale: float, device: Any) -> Optional[GramSpectrum]:
-    """Compute `gram.gram_spectrum` with torch on `device`, one block of rows at a time."""
-    import torch
-
-    gram = torch.zeros((entries.M, entries.M), dtype=torch.float64, device=device)
-    totals = []
-    for block in entries.decoded_blocks():
-        # Copy the block: torch warns about read-only arrays, and many are views of a file.
-        rows = torch.from_numpy(np.array(block, order="C")).to(device).to(torch.float64)
-        if scale != 1.0:
-            rows *= scale
-        totals.append(rows.sum())
-        gram.addmm_(rows.T, rows)
-    if not squares_are_safe(float(gram.diagonal().max())):
-        return None
-    eigenvalues = torch.linalg.eigvalsh(gram).cpu().numpy()
-    total = math.fsum(float(total) for total in totals)
-    return GramSpectrum(eigenvalues, total, gram.cpu().numpy())
+        with self._warning:
+            if not self._warned:
+                self._warn(f"{self._device}: {reason}; computing such matrices on the CPU")
+            self._warned = True

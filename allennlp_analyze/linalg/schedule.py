@@ -48,16 +48,21 @@ def in_parallel(
     jobs: int,
     machine: Optional[Machine] = None,
     done: Collection[int] = (),
+    large_at_once: int = 1,
 ) -> Generator[tuple[int, Result], None, None]:
     """Yield each index of `shapes` with `work(index)` as soon as it is done, in any order.
 
     Up to `jobs` run at the same time in threads, on one core each: numpy releases the GIL while it
     computes. `machine` defaults to this machine. The indices in `done` are skipped but stay in the
     plan, so the other results are identical to those of a run that computes all. If the caller
-    stops early, work that has not started never starts.
+    stops early, work that has not started never starts. `large_at_once`: how many of those that
+    otherwise run one after another may overlap, on all cores, because another device computes.
     """
-    alone, together = largest_first(shapes, machine or this_machine())
-    yield from in_threads(work, [index for index in alone if index not in done], 1)
+    machine = machine or this_machine()
+    alone, together = largest_first(shapes, machine)
+    need = large_at_once * max((memory(shapes[index]) for index in alone), default=0)
+    large_jobs = min(jobs, large_at_once) if need <= machine.memory * SHARED_MEMORY else 1
+    yield from in_threads(work, [index for index in alone if index not in done], large_jobs)
     with one_blas_thread():
         yield from in_threads(work, [index for index in together if index not in done], jobs)
 

@@ -44,6 +44,11 @@ class Entries:
         return min(self.stored.shape)
 
     @property
+    def is_tall(self) -> bool:
+        """Whether the rows of W (N x M) are those of `stored`, and not its columns."""
+        return self.stored.shape[0] >= self.stored.shape[1]
+
+    @property
     def size(self) -> int:
         return self.stored.size
 
@@ -69,13 +74,14 @@ class Entries:
 
     def decoded_blocks(self) -> Iterator[np.ndarray]:
         """Yields the same blocks unscaled, in the type that `decode` returns."""
-        tall = self.stored.shape[0] >= self.stored.shape[1]
+        for block in self.stored_blocks():
+            yield self.decode(block) if self.is_tall else self.decode(block).T
+
+    def stored_blocks(self) -> Iterator[np.ndarray]:
+        """Yields the same blocks as they are stored; transposed, (M, k), if W is not tall."""
         for start in range(0, self.N, self.block_rows):
             stop = start + self.block_rows
-            if tall:
-                yield self.decode(self.stored[start:stop])
-            else:
-                yield self.decode(self.stored[:, start:stop]).T
+            yield self.stored[start:stop] if self.is_tall else self.stored[:, start:stop]
 
     def largest(self) -> float:
         """Largest magnitude of the entries. Raises `InvalidTensorError` on NaN or infinity."""

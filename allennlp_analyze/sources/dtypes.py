@@ -1,5 +1,6 @@
 """torch's element types by name, their sizes, and how numpy reads them."""
 
+from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
@@ -58,6 +59,16 @@ def why_unsupported(name: str) -> Optional[str]:
     if name in _WITHOUT_NUMPY:
         return f"{name} has no equivalent in numpy"
     return None
+
+
+@dataclass(frozen=True)
+class AsType:
+    """Decodes arrays of `stored_dtype(name)`, and says to others what the stored bytes are."""
+
+    name: str
+
+    def __call__(self, stored: np.ndarray) -> np.ndarray:
+        return decode(stored, self.name)
 
 
 def decode(stored: np.ndarray, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError, TensorError, UsageError
 from allennlp_analyze.sources.blocks import as_stored
-from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, AsType, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.state_dict import Found, find_state_dict, named_tensors
 from allennlp_analyze.sources.pickles.description import Inert, Key, TensorRef
 from allennlp_analyze.sources.pickles.wrappers import why_not_whole
@@ -157,7 +157,7 @@ def _gathered(tensors: Mapping[str, Any], whole: Whole) -> dict[str, StoredTenso
                 dtype=dtype,
                 storage=_torch_identity(name, tensor.to_local(), shape, dtype),
                 load=partial(_whole_values, name, whole, dtype),
-                decode=partial(decode, name=dtype),
+                decode=AsType(dtype),
                 kind=ref.kind,
                 is_buffer=ref.is_buffer,
             )
@@ -274,7 +274,7 @@ def _torch_tensor(name: str, tensor: Any) -> StoredTensor:
         dtype=dtype,
         storage=_torch_identity(name, tensor, shape, dtype),
         load=partial(_torch_values, name, tensor, dtype),
-        decode=partial(decode, name=dtype),
+        decode=AsType(dtype),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import Decode
-from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, AsType, decode, stored_dtype, why_unsupported
 from allennlp_analyze.sources.pickles.description import StorageRef, TensorRef
 from allennlp_analyze.sources.remote_block import remote
 from allennlp_analyze.sources.tensor import StoredTensor
@@ -228,6 +228,8 @@ class _Loader:
 @cache
 def _decoder(dtype: str, conjugated: bool, negated: bool) -> Decode:
     """Returns the function that turns stored values into numbers, one for all such tensors."""
+    if not (conjugated or negated):
+        return AsType(dtype)
 
     def decoded(stored: np.ndarray) -> np.ndarray:
         values = decode(stored, dtype)

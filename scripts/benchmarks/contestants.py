@@ -23,6 +23,7 @@ from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.metrics.power_law import fit_power_law
 from allennlp_analyze.settings import Settings
 from scripts.benchmarks.weightwatcher_run import Peer
+from scripts.benchmarks.work import layers_of
 
 EXACT = 1e-9  # what is computed in float64
 SINGLE = 1e-4  # WeightWatcher computes in float32
@@ -80,10 +81,13 @@ def require_agreement(
 
 
 def on_matrices(
-    matrices: Sequence[np.ndarray], folder: Path, peer: Optional[Peer]
+    matrices: Sequence[np.ndarray], folder: Path, peer: Optional[Peer], dtype: str = "float32"
 ) -> Iterator[Contestant]:
-    """Everyone, each finding the eigenvalues of W^T W; the peer's copies are saved in `folder`."""
-    yield Contestant("ours", "", _timed(our_eigenvalues, layers_of(matrices)))
+    """Everyone, each finding the eigenvalues of W^T W; the peer's copies are saved in `folder`.
+
+    Ours reads the matrices as they are stored in `dtype`, the others in float32.
+    """
+    yield Contestant("ours", "", _timed(our_eigenvalues, layers_of(matrices, dtype)))
     yield Contestant("floor", "BLAS threads", _timed(floor, matrices, 1))
     cores = this_machine().cores
     if min(cores, len(matrices)) > 1:
@@ -195,21 +199,3 @@ def _timed(
         return Timing(time.perf_counter() - started, found)
 
     return run
-
-
-def layers_of(matrices: Sequence[np.ndarray]) -> list[WeightMatrix]:
-    """The matrices as the analysis takes them."""
-    return [_layer(index, matrix) for index, matrix in enumerate(matrices)]
-
-
-def _layer(index: int, matrix: np.ndarray) -> WeightMatrix:
-    return WeightMatrix(
-        name=f"layer_{index}",
-        parameter=f"layer_{index}.weight",
-        part=None,
-        kind="linear",
-        kind_source="inferred",
-        shape=(matrix.shape[0], matrix.shape[1]),
-        dtype="float32",
-        load=lambda: matrix,
-    )

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from allennlp_analyze.analysis import measure as analysis
 from allennlp_analyze.linalg import gram
 from allennlp_analyze.settings import Settings
-from scripts.benchmarks.contestants import layers_of
+from scripts.benchmarks.work import layers_of
 
 # The functions whose time is taken, where they are looked up when they are called.
 STAGES: dict[str, tuple[ModuleType, str]] = {

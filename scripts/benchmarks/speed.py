@@ -58,7 +58,7 @@ def contestants(
     """All that can measure `work`, ours first."""
     if work.spectrum:
         return list(on_spectrum(matrices[0]))
-    found = list(on_matrices(matrices, folder, peer))
+    found = list(on_matrices(matrices, folder, peer, work.dtype))
     return [*found, study_of_2018(matrices)] if work.name in STUDIED else found
 
 

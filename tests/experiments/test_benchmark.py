@@ -14,6 +14,7 @@ from scripts.benchmarks.contestants import (
     EXACT,
     Disagreement,
     floor,
+    on_matrices,
     on_spectrum,
     require_agreement,
 )
@@ -133,6 +134,14 @@ def test_the_floor_finds_the_eigenvalues_in_the_order_of_the_matrices(at_once):
     for matrix, eigenvalues in zip(matrices, found):
         values = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
         np.testing.assert_allclose(eigenvalues, values**2, rtol=1e-10)
+
+
+def test_a_work_in_bfloat16_has_the_same_values_for_everyone(tmp_path):
+    matrices = drawn("tiny-bfloat16")
+    ours, *others = on_matrices(matrices, tmp_path, None, WORKS["tiny-bfloat16"].dtype)
+    found = ours.run().found
+    for other in others:
+        require_agreement(other.label, other.run().found, found, EXACT)
 
 
 def power_laws(seed):

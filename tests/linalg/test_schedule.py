@@ -118,6 +118,27 @@ def test_a_large_matrix_is_alone_and_keeps_the_threads_that_there_are() -> None:
     assert seen[:2] == [(1, {1}, {2}), (3, {3}, {2})]
 
 
+@pytest.mark.parametrize(("jobs", "ram", "most"), [(3, 2**40, 2), (1, 2**40, 1), (3, 2**32, 1)])
+def test_large_ones_overlap_where_a_device_computes_and_memory_has_room(
+    jobs: int, ram: int, most: int
+) -> None:
+    lock, running, seen = threading.Lock(), set(), []
+    together = threading.Barrier(most)
+
+    def work(index: int) -> None:
+        with lock:
+            running.add(index)
+            seen.append(len(running))
+        together.wait(PATIENCE)
+        assert blas_threads() == {2}
+        with lock:
+            running.discard(index)
+
+    with threadpool_limits(2, user_api="blas"):
+        list(in_parallel(work, [LARGE] * 4, jobs, Machine(8, ram), large_at_once=2))
+    assert max(seen) == most
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_stops_what_has_not_begun(jobs: int) -> None:
     begun: list[int] = []

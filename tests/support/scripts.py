@@ -11,8 +11,13 @@ def run_script(
     name: str, *arguments: object, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     """`python -m name arguments`, a module of scripts/, in this checkout."""
+    return run_command(sys.executable, "-m", name, *arguments, **environment)
+
+
+def run_command(*command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A command with this checkout on the path of Python."""
     return subprocess.run(
-        [sys.executable, "-m", name, *map(str, arguments)],
+        list(map(str, command)),
         # More threads than free cores would make small matrices take seconds.
         env={
             **os.environ,

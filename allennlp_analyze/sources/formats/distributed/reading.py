@@ -13,7 +13,7 @@ import numpy as np
 
 from allennlp_analyze.errors import CheckpointError
 from allennlp_analyze.sources.blocks import BLOCK_ELEMENTS
-from allennlp_analyze.sources.dtypes import ITEM_SIZE, decode, stored_dtype, why_unsupported
+from allennlp_analyze.sources.dtypes import ITEM_SIZE, AsType, stored_dtype, why_unsupported
 from allennlp_analyze.sources.formats.checkpoint_keys import (
     MODEL_KEYS,
     OF_OPTIMIZER,
@@ -97,7 +97,7 @@ def _tensor(entry: Entry, model: Optional[str], files: ExternalFiles) -> StoredT
         entry.dtype,
         identity,
         partial(_load, entry.name, entry.shape, entry.dtype, parts),
-        decode=partial(decode, name=entry.dtype),
+        decode=AsType(entry.dtype),
         unpacked=0 if whole else math.prod(entry.shape) * ITEM_SIZE[entry.dtype],
     )
 
