@@ -169,7 +169,9 @@ def memory(folder: Path) -> bool:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.cluster", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--matrices", type=int, default=24)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)

@@ -256,7 +256,9 @@ def measured() -> float:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.cluster_plan", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--measure", action="store_true", help="measure the costs here first")

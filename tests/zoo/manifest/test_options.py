@@ -36,6 +36,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("compare-distributions", True, "TRUE", ["--compare-distributions"]),
     ("uncertainty", True, "true", ["--uncertainty"]),
     ("max_dim", 100, "100", ["--max-dim", "100"]),
+    ("cache", True, "true", ["--cache"]),
     ("cuda_device", 1, "1", ["--cuda-device", "1"]),
     ("weights-file", "best.th", "best.th", ["--weights-file", "best.th"]),
     ("part", "unet", "unet", ["--model", "unet"]),
