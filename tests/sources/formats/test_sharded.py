@@ -139,12 +139,23 @@ def test_parts_without_their_index(tmp_path: Path) -> None:
     )
 
 
-def test_an_index_by_url_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_by_url_is_read_with_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.support.http_server import File, HttpServer
 
     monkeypatch.setenv("ALLENNLP_CACHE_ROOT", str(tmp_path / "cache"))
+    index = sharded(tmp_path)
+    with open_source(str(index)) as source:
+        here = {name: tensor.values() for name, tensor in source.tensors.items()}
     with HttpServer() as server:
-        server.pages[INDEX] = File(sharded(tmp_path).read_bytes())
-        with pytest.raises(SourceError, match="is an index of several files; download all of them"):
+        server.pages[INDEX] = File(index.read_bytes())
+        with pytest.raises(SourceError, match="-0000[12]-of-00002.bin: not found"):
             with open_source(server.url(INDEX)):
                 pass
+        for part in tmp_path.glob("*.bin"):
+            server.pages[part.name] = File(part.read_bytes())
+        with open_source(server.url(INDEX)) as source:
+            there = {name: tensor.values() for name, tensor in source.tensors.items()}
+    assert here and here.keys() == there.keys()
+    assert all((here[name] == there[name]).all() for name in here)
