@@ -39,6 +39,7 @@ test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/inst
 
 torture: .venv-standalone/installed ## kill runs and zoos at every change of their directory for an hour (TORTURE seconds)
 	TORTURE=$${TORTURE:-3600} .venv-standalone/bin/python -m pytest -q -s tests/security/test_kills.py
+	CLUSTER_KILLS=$${CLUSTER_KILLS:-50} .venv-standalone/bin/python -m pytest -q -s tests/security/test_cluster_kills.py
 
 fuzz: .venv-standalone/installed ## give every reader changed files for ten minutes (FUZZ seconds), other ones each time
 	FUZZ=$${FUZZ:-600} FUZZ_FIRST=$${FUZZ_FIRST:-$$(date +%s)} .venv-standalone/bin/python -m pytest -q -s tests/security/test_fuzz.py
