@@ -36,9 +36,13 @@ def test_the_output_of_transformers_trainer(tmp_path: Path) -> None:
     trainer = transformers.Trainer(model, arguments, train_dataset=rows)
     trainer.train()
     trainer.save_model(str(tmp_path / "run"))
-    manifest = read_manifest(str(tmp_path))
     steps = [f"run/checkpoint-{step}" for step in (3, 6, 9, 12)]
-    assert [entry.name for entry in manifest.entries] == [*steps, "run"]
+    every = read_manifest(str(tmp_path), every_checkpoint=True)
+    assert [entry.name for entry in every.entries] == [*steps, "run"]
+    manifest = read_manifest(str(tmp_path))
+    (training,) = manifest.runs
+    assert [entry.name for entry in manifest.entries] == ["run"] == [training.model]
+    assert sorted(training.not_analyzed) == sorted(steps)
     assert manifest.trainer_files >= 16 and manifest.unread == ()
     with open_source(manifest.entries[0].archive) as source:
         assert source.config["model_type"] == "bert" and source.warnings == ()
