@@ -90,6 +90,7 @@ class _Opened:
         self.chosen = _open(model, self._stack)
         self.users = 0
         self.used = time.monotonic()
+        self.timer: Optional[threading.Timer] = None
 
     def is_idle(self, seconds: float) -> bool:
         return not self.users and time.monotonic() - self.used >= seconds
@@ -118,9 +119,11 @@ class _Models:
             with self._lock:
                 found.users -= 1
                 found.used = time.monotonic()
-            timer = threading.Timer(IDLE_SECONDS, self.close_idle, (IDLE_SECONDS,))
-            timer.daemon = True
-            timer.start()
+                if found.timer is not None:
+                    found.timer.cancel()
+                found.timer = threading.Timer(IDLE_SECONDS, self.close_idle, (IDLE_SECONDS,))
+                found.timer.daemon = True
+                found.timer.start()
 
     def close_idle(self, seconds: float) -> None:
         """Close what no task has used for so many seconds."""
@@ -154,8 +157,9 @@ def _open(model: Model, stack: ExitStack) -> "list[WeightMatrix]":
                     f"{host} does not see the same model: {difference}; every worker must see the"
                     " same files under the same path"
                 )
+            chosen = with_surroundings(source, found.every, found.chosen)
             stack.push(own.pop_all())
-            return with_surroundings(source, found.every, found.chosen)
+            return chosen
     except EngineUnusable:
         raise
     except AnalyzeError as error:

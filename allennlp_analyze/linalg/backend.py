@@ -42,8 +42,11 @@ def limited_blas(threads: int) -> Iterator[None]:
     scipy has a BLAS of its own, which is loaded when it is first needed.
     """
     before = {pool["filepath"]: int(pool["num_threads"]) for pool in _pools()}
-    _use(lambda _: threads)
     variables = {name: os.environ.get(name) for name in BLAS_VARIABLES}
+    if set(before.values()) <= {threads} and set(variables.values()) == {str(threads)}:
+        yield  # an outer limit, perhaps of another thread, restores them
+        return
+    _use(lambda _: threads)
     # A library reads them when it is loaded.
     os.environ.update(dict.fromkeys(BLAS_VARIABLES, str(threads)))
     try:

@@ -175,8 +175,11 @@ class _Search:
         alone = [x for x in families if len(x) == 1 and self._names[x[0]].called]
         pairs = [(x, self._beside(x)) for x in families if x not in alone]
         taken = {index for _, found in pairs for index in found}
-        pairs += [(x, self._beside(x)) for x in alone if x[0] not in taken]
-        owners = Counter(index for _, found in pairs for index in found)
+        for family in alone:
+            if family[0] not in taken:
+                pairs.append((family, self._beside(family)))
+                taken.update(pairs[-1][1])
+        owners = Counter(index for family, found in pairs for index in (*family, *found))
         for family, found in pairs:
             # What may be of several is of none.
             own = {index: why for index, why in found.items() if owners[index] == 1}

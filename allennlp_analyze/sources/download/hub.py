@@ -21,9 +21,9 @@ from allennlp_analyze.sources.download.cache import (
     reason_of,
     status_of,
 )
-from allennlp_analyze.sources.download.hub_file import at_commit
+from allennlp_analyze.sources.download.hub_file import at_commit, repository_in_cache
 from allennlp_analyze.sources.download.site import Site
-from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
+from allennlp_analyze.sources.formats.registry import DISTRIBUTED_METADATA, MODEL_ENDINGS
 from allennlp_analyze.storage.files import write_text
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.progress import shows_progress
@@ -154,10 +154,9 @@ class _Hub:
             repository = Repository(names, lambda name: self._file(name, commit), self._tell)
             chosen = repository.choose(part, weights_file, is_outside)
             path = self._repository() / "snapshots" / commit
-            is_empty = not path.is_dir()
             if self._site is not None and self._site.stand_ins:
                 path = self._beside_stand_ins(self._site, path)
-            elif is_empty:
+            elif not path.is_dir():
                 raise SourceError("has none of the files of a model")
             self._keep(commit)
         return Snapshot(path, chosen)
@@ -181,10 +180,10 @@ class _Hub:
     def _file(self, name: str, commit: str) -> Path:
         if self._site is not None:
             found = at_commit(self._library, self._address.name, name, commit)
-            path = self._site.directory / commit / name
-            if not found.is_cached and self._site.open(found.url, path, found.headers):
-                return path
             if not found.is_cached:
+                path = self._site.directory / commit / name
+                if self._site.open(found.url, path, found.headers):
+                    return path
                 self._site.check(name, found.url)
         return Path(
             self._library.hf_hub_download(
@@ -197,7 +196,7 @@ class _Hub:
         )
 
     def _repository(self) -> Path:
-        return self._cache / f"models--{self._address.name.replace('/', '--')}"
+        return repository_in_cache(self._address.name)
 
     def _ref(self) -> str:
         revision = self._address.revision or "main"
@@ -245,7 +244,10 @@ class _Hub:
 
 def _has_weights(path: Path) -> bool:
     """Whether a snapshot has weights: those that were read by their parts were not kept."""
-    return any(file.name.lower().endswith(MODEL_ENDINGS) for file in path.rglob("*"))
+    return any(
+        file.name == DISTRIBUTED_METADATA or file.name.lower().endswith(MODEL_ENDINGS)
+        for file in path.rglob("*")
+    )
 
 
 def _is_passing(error: BaseException) -> bool:

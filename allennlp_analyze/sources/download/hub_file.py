@@ -40,11 +40,16 @@ def file_of(archive: str, timeout: float) -> Optional[HubFile]:
         return None
 
 
+def repository_in_cache(name: str) -> Path:
+    """Returns the directory of the repository `name` in the cache."""
+    return cache_directory() / f"models--{name.replace('/', '--')}"
+
+
 def at_commit(library: Any, name: str, file: str, commit: str) -> HubFile:
     """Returns a file of the repository `name` at a commit; `library` is huggingface_hub."""
-    kept = cache_directory() / f"models--{name.replace('/', '--')}" / "snapshots" / commit / file
+    kept = repository_in_cache(name) / "snapshots" / commit / file
     return HubFile(
         library.hf_hub_url(name, file, revision=commit),
         library.utils.build_hf_headers(),
-        Path(kept).is_file(),
+        kept.is_file(),
     )

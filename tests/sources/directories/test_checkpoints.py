@@ -76,6 +76,21 @@ def test_what_may_belong_to_two_trainings_is_of_none() -> None:
     assert chosen(two) == ["m/epoch_2.pt", "m/step_2.pt"]
 
 
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (("m/best_epoch_1.pt", "m/last_epoch_3.pt"), 1),
+        (("m/step_1.pt", "m/step_2.pt", "m/best_step_1.pt", "m/best_step_2.pt"), 2),
+    ],
+)
+def test_no_model_is_in_two_trainings(places: "tuple[str, ...]", expected: int) -> None:
+    for given in (places, places[::-1]):
+        trained = found(*given)
+        members = [index for x in trained for index in (x.chosen, *x.others)]
+        assert len(members) == len(set(members))
+        assert len(trained) == expected
+
+
 def test_a_directory_with_checkpoints_is_a_training_itself() -> None:
     places = ("step1", "step2", "step1/checkpoint-1", "step2/checkpoint-1")
     assert chosen(places) == ["step1", "step2"]

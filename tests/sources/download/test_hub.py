@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -203,6 +204,25 @@ def test_without_the_hub_the_copy_in_the_cache_is_used(server: HubServer, opener
     assert again["warnings"] == ["hf://org/away: could not be reached; using the copy in the cache"]
     assert missing["error"].startswith("hf://org/never: ")
     assert "503" in missing["error"]
+
+
+def test_without_the_hub_a_distributed_checkpoint_is_read_from_the_cache(
+    server: HubServer, opener: Opener, tmp_path: Path
+) -> None:
+    torch: Any = pytest.importorskip("torch", reason="needs torch")
+    checkpoint = pytest.importorskip("torch.distributed.checkpoint", reason="needs torch 2")
+    state = {"w": torch.arange(60.0).reshape(10, 6)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checkpoint.save(state, checkpoint_id=str(tmp_path))
+    files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    found, _ = opened(server, opener, files, "org/spread")
+    server.status = 503
+    try:
+        again = opener("hf://org/spread")
+    finally:
+        server.status = 0
+    assert again["sums"] == found["sums"] == {"w": 59 * 60 / 2}
 
 
 def test_without_the_hub_the_part_is_still_the_users(server: HubServer, opener: Opener) -> None:
