@@ -9,12 +9,12 @@ from typing import Optional
 
 from allennlp_analyze._version import VERSION
 from allennlp_analyze.analysis.facts import seen
-from allennlp_analyze.analysis.measure import Measured, measure
+from allennlp_analyze.analysis.measure import Measured, left_out, measure
 from allennlp_analyze.analysis.on_worker import Model, Task, computed_by, measure_task
 from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.engine.dask import Dask
 from allennlp_analyze.engine.running import Engine, EngineUnusable, WorkerDied, completed
-from allennlp_analyze.errors import Advice, OptionError
+from allennlp_analyze.errors import Advice, OptionError, TensorError
 from allennlp_analyze.linalg.backend import blas_threads
 from allennlp_analyze.linalg.machine import memory, seconds, this_machine
 from allennlp_analyze.linalg.schedule import Shape, largest_first
@@ -157,6 +157,7 @@ def grouped(
     Small matrices go `together`, up to TASK_SECONDS and TASK_BYTES. A matrix that a run on this
     machine measures with all cores has as many threads up to MOST_THREADS, others have one.
     """
+    todo = frozenset(todo)
     with_all_cores, with_one = largest_first(shapes, this_machine())
     threads = blas_threads() if blas_threads() <= MOST_THREADS else 1
     yield from (((index,), threads) for index in with_all_cores if index in todo)
@@ -181,5 +182,4 @@ def _given_up(matrix: WeightMatrix) -> Skipped:
         "every worker that measured it died; they may have too little memory (about"
         f" {need:.1f} GiB for the matrix, and more for the process)"
     )
-    text = f"{matrix.part}: {reason}" if matrix.part else reason
-    return Skipped(matrix.parameter, matrix.shape, text)
+    return left_out(matrix, TensorError(reason))

@@ -156,9 +156,7 @@ def measure(
     try:
         found = _spectrum(matrix, settings, solver)
     except TensorError as error:
-        invalid = isinstance(error, InvalidTensorError)
-        left_out = Skipped(matrix.parameter, matrix.shape, _reason(error, matrix), invalid)
-        return Measured(left_out, time.perf_counter() - started, 0.0)
+        return Measured(left_out(matrix, error), time.perf_counter() - started, 0.0)
     computed = time.perf_counter()
     layer = describe(matrix, found, settings)
     return Measured(layer, computed - started, time.perf_counter() - computed)
@@ -180,9 +178,11 @@ def _spectrum(matrix: WeightMatrix, settings: Settings, solver: GramSolver) -> S
         raise TensorError(f"not enough memory: about {need:.1f} GiB needed") from None
 
 
-def _reason(error: TensorError, matrix: WeightMatrix) -> str:
+def left_out(matrix: WeightMatrix, error: TensorError) -> Skipped:
+    """Returns `matrix` as skipped for the reason `error`."""
     text = str(error).removeprefix(f"{matrix.parameter}: ")
-    return f"{matrix.part}: {text}" if matrix.part else text
+    reason = f"{matrix.part}: {text}" if matrix.part else text
+    return Skipped(matrix.parameter, matrix.shape, reason, isinstance(error, InvalidTensorError))
 
 
 def describe(matrix: WeightMatrix, found: Spectrum, settings: Settings) -> LayerResult:

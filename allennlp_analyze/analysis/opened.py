@@ -28,9 +28,15 @@ class Matrices:
 
 
 def opened(
-    reading: Reading, quiet: bool = True, digest: Optional[str] = None
+    reading: Reading,
+    quiet: bool = True,
+    digest: Optional[str] = None,
+    header_only: bool = False,
 ) -> contextlib.AbstractContextManager[Source]:
-    """Open the model that `reading` names; `digest` is that of its file, if it is known."""
+    """Open the model that `reading` names, or just its header.
+
+    `digest` is that of its file, if it is known.
+    """
     return open_source(
         reading.archive,
         reading.weights_file,
@@ -42,6 +48,7 @@ def opened(
         part=reading.part,
         key=reading.key,
         digest=digest,
+        header_only=header_only,
     )
 
 

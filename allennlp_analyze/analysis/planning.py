@@ -7,23 +7,19 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.analysis.ahead import needed
-from allennlp_analyze.analysis.opened import matrices_of
+from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.refusing import refuse_nothing
 from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.analysis.trial import this_speed
 from allennlp_analyze.errors import TensorError
-from allennlp_analyze.linalg.machine import memory, this_machine
+from allennlp_analyze.linalg.machine import BASE_BYTES, memory, this_machine
 from allennlp_analyze.linalg.schedule import largest_first
 from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.results.plan import Plan, PlannedKind
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.opening import open_source
 from allennlp_analyze.sources.remote_block import RemoteBlock
 from allennlp_analyze.sources.source import Source
-
-# What the command takes beside the matrices (docs/explanation/speed.md).
-BASE_BYTES = 300 * 2**20
 
 
 def plan_archive(
@@ -35,18 +31,7 @@ def plan_archive(
     weights. `speed` is measured, or remembered, if it is not given. Raises `SourceError`, also for
     a URL of which a header alone cannot be read.
     """
-    with open_source(
-        reading.archive,
-        reading.weights_file,
-        quiet=quiet,
-        max_unpacked_size=reading.limits.max_unpacked_size,
-        timeout=reading.limits.timeout,
-        sha256=reading.sha256,
-        part=reading.part,
-        key=reading.key,
-        cache=reading.limits.cache,
-        header_only=True,
-    ) as source:
+    with opened(reading, quiet, header_only=True) as source:
         return plan_source(source, settings, speed or this_speed(settings))
 
 

@@ -20,7 +20,7 @@ from allennlp_analyze.linalg.speed import Speed, fitted
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import cache_directory
-from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.storage.files import make_directory, write_text
 
 # They tell the terms of the cost apart.
 SHAPES = ((64, 64), (256, 256), (2048, 128), (512, 512), (2048, 512), (1024, 1024))
@@ -41,7 +41,7 @@ def this_speed(settings: Settings) -> Speed:
         return Speed(tuple(factors))
     found = measured(settings)
     with contextlib.suppress(OSError, OutputError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         write_text(path, json.dumps({**known, key: list(found.factors)}))
     return found
 

@@ -81,9 +81,7 @@ class Dask:
         try:
             return sum(self._client.nthreads().values())
         except Exception as error:  # of distributed, or of the network, or a client that is closing
-            raise EngineLost(
-                f"{self._named}: the Dask scheduler is gone ({reason(error)})"
-            ) from None
+            raise self._gone(error) from None
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:

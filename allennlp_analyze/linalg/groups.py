@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Callable, Optional, Protocol, runtime_checkable
 
@@ -89,10 +90,9 @@ class _Group:
         """
         many = {index: entries}
         for other in self._members:
-            try:
-                many.setdefault(other, entries if other == index else self._entries(other))
-            except (TensorError, MemoryError):
-                continue
+            if other != index:
+                with suppress(TensorError, MemoryError):
+                    many[other] = self._entries(other)
         try:
             found = self._solver.solve_many(list(many.values()))
         except (TensorError, MemoryError):

@@ -10,6 +10,8 @@ from typing import Optional
 # the Gram matrix, and for its eigenvalues.
 GRAM_SECONDS = 2.4e-11
 EIGENVALUES_SECONDS = 6.5e-11
+# What the command takes beside the matrices (docs/explanation/speed.md).
+BASE_BYTES = 300 * 2**20
 # A larger matrix takes more than about two seconds on one core.
 LARGE_SECONDS = 2.0
 # Memory limits of control groups, versions 2 and 1.

@@ -32,14 +32,16 @@ def largest_first(shapes: Sequence[Shape], machine: Machine) -> tuple[list[int],
     cores, room = machine.cores, machine.memory * SHARED_MEMORY
     order = sorted(range(len(shapes)), key=lambda index: -seconds(shapes[index]))
     left = math.fsum(seconds(shape) for shape in shapes)
-    alone = []
+    alone, together = [], []
     for index in order:
         cost = seconds(shapes[index])
         fits = cores * memory(shapes[index]) <= room
         if is_large(shapes[index]) and not (fits and cores * cost <= left):
             alone.append(index)
             left -= cost
-    return alone, [index for index in order if index not in set(alone)]
+        else:
+            together.append(index)
+    return alone, together
 
 
 def in_parallel(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from allennlp_analyze.linalg.machine import Machine, seconds
-from allennlp_analyze.linalg.schedule import largest_first
+from allennlp_analyze.linalg.schedule import Shape, largest_first
 
-Shape = tuple[int, int]
 # For each matrix, each entry, each entry of the Gram matrix, and each second that
 # `linalg.machine.seconds` estimates.
 USUAL = (1e-3, 5e-9, 3e-8, 1.0)

@@ -32,7 +32,7 @@ def with_invalid_vectors(
     server, which their reason says.
     An entry of -inf in a bias is a mask that is meant: the softmax after it gives 0.
     """
-    modules = None if chosen is None else {split_name(x.parameter)[0] for x in chosen}
+    modules = _modules_of(chosen)
     return [_checked(source, one, modules) for one in skipped]
 
 
@@ -40,9 +40,13 @@ def vectors(
     source: Source, skipped: Iterable[Skipped], chosen: Optional[Iterable[WeightMatrix]] = None
 ) -> list[StoredTensor]:
     """Returns the tensors whose values `with_invalid_vectors` reads."""
-    modules = None if chosen is None else {split_name(x.parameter)[0] for x in chosen}
+    modules = _modules_of(chosen)
     found = (_vector(source, one) for one in skipped)
     return [x for x in found if x is not None and not _is_left(x, modules)]
+
+
+def _modules_of(chosen: Optional[Iterable[WeightMatrix]]) -> Optional[set[str]]:
+    return None if chosen is None else {split_name(x.parameter)[0] for x in chosen}
 
 
 def _is_left(tensor: StoredTensor, modules: Optional[Collection[str]]) -> bool:

@@ -134,7 +134,7 @@ class Checker:
             self._budget,
             moment.started,
             0 if gathering.is_needed else self._jobs,
-            None if self._updates is None else self._update_of,
+            self._update_of,
         )
         self._frozen |= frozen & done.keys()
         readings, collapses = self._readings(matrices, done, frozen, parameters, moment)

@@ -45,7 +45,7 @@ def measure_in_time(
     budget: Budget,
     started: float,
     jobs: int,
-    update_of: Optional[Callable[[WeightMatrix], Update]] = None,
+    update_of: Callable[[WeightMatrix], Update],
 ) -> dict[str, Timed[Measured]]:
     """Returns the outcomes, by name, of the matrices that `budget` has time for since `started`.
 
@@ -57,7 +57,7 @@ def measure_in_time(
 
     def measured(name: str) -> Measured:
         matrix, update = matrices[name], Update()
-        if update_of is not None and min(matrix.shape) <= settings.max_dim:
+        if min(matrix.shape) <= settings.max_dim:
             update = update_of(matrix)
         return Measured(_outcome(matrix, settings, solver), update)
 

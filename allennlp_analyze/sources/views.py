@@ -73,11 +73,16 @@ class _MappedBlock:
 
 def mapped_block(mapping: mmap.mmap, start: int, nbytes: int) -> Block:
     """Returns the `nbytes` bytes from `start` of a mapped file, read on access."""
-    if start < 0 or nbytes < 0 or start + nbytes > len(mapping):
-        raise CheckpointError(
-            f"is truncated: storage of {nbytes} bytes at {start} in a file of {len(mapping)} bytes"
-        )
+    check_inside(start, nbytes, len(mapping))
     return _MappedBlock(mapping, start, nbytes)
+
+
+def check_inside(start: int, nbytes: int, size: int) -> None:
+    """Raise `CheckpointError` if a file of `size` bytes does not have these."""
+    if start < 0 or nbytes < 0 or start + nbytes > size:
+        raise CheckpointError(
+            f"is truncated: storage of {nbytes} bytes at {start} in a file of {size} bytes"
+        )
 
 
 def map_file(path: Path) -> mmap.mmap:

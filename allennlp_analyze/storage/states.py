@@ -1,7 +1,7 @@
 """Notices whether files have changed since they were read."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
@@ -31,20 +31,19 @@ def first_change(states: Iterable[FileState]) -> Optional[str]:
 
     What was read from a server has been compared with its version at each reading.
     """
-    for state in states:
-        if state.version is not None:
-            continue
-        if state_of(Path(state.path), state.is_download) != state:
-            return state.path
-    return None
+    return next((then.path for then, now in _local(states) if now != then), None)
 
 
 def first_write(states: Iterable[FileState]) -> Optional[str]:
     """Like `first_change`, but a new link to a file or other permissions do not count."""
-    for state in states:
-        if state.version is not None:
-            continue
-        now = state_of(Path(state.path), state.is_download)
-        if replace(now, ctime_ns=state.ctime_ns) != state:
-            return state.path
-    return None
+    return next(
+        (then.path for then, now in _local(states) if replace(now, ctime_ns=then.ctime_ns) != then),
+        None,
+    )
+
+
+def _local(states: Iterable[FileState]) -> Iterator[tuple[FileState, FileState]]:
+    """Yields each state of a file on disk, and the one now."""
+    for then in states:
+        if then.version is None:
+            yield then, state_of(Path(then.path), then.is_download)

@@ -4,12 +4,11 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
+from allennlp_analyze.linalg.machine import BASE_BYTES
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.download.cache import is_url
 from allennlp_analyze.sources.formats.registry import MODEL_ENDINGS
 
-# Bytes that a process needs before it reads anything.
-BASE_BYTES = 300 * 2**20
 # Assumed bytes of an archive that is not downloaded yet.
 UNKNOWN_BYTES = 2**30
 # Factor for a file with one square float32 matrix: its Gram matrix and a copy, in float64.

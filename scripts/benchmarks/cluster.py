@@ -27,8 +27,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from scripts.benchmarks.peak_memory import MIB, anonymous_mib, write_safetensors
+from scripts.tools.generated import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # The goal: two workers reach at least this fraction of twice the speed of one.
 EFFICIENCY = 0.85
 LAYER = (14336, 4096)

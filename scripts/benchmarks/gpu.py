@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Optional
+from typing import Any, Callable, Optional
 
 from allennlp_analyze.analysis.measure import Analysis, analyze
 from allennlp_analyze.errors import OutputError
@@ -25,7 +25,7 @@ from allennlp_analyze.linalg.machine import seconds as estimated
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.blocks import Entries
-from allennlp_analyze.storage.files import make_directory, write_atomically
+from allennlp_analyze.storage.files import make_directory, write_text
 from allennlp_analyze.text.lines import one_line
 from scripts.benchmarks.gpu_checks import agreement, cases, checked
 from scripts.benchmarks.speed_report import machine
@@ -204,10 +204,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     options = parse(argv)
 
     def write(found: dict[str, Any]) -> None:
-        def dump(file: BinaryIO) -> None:
-            file.write((json.dumps(found, indent=2, default=str) + "\n").encode())
-
-        write_atomically(options.output, dump)
+        write_text(options.output, json.dumps(found, indent=2, default=str) + "\n")
 
     try:
         device = device_of(options.device)

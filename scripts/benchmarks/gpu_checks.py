@@ -7,11 +7,11 @@ import numpy as np
 
 from allennlp_analyze.analysis.measure import Analysis, analyze
 from allennlp_analyze.linalg.cuda import OnDevice
-from allennlp_analyze.linalg.lanes import EIGHTHS, HALVES, UPLOADED
+from allennlp_analyze.linalg.lanes import EIGHTHS, UPLOADED
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.dtypes import decode
-from scripts.benchmarks.work import layer
+from scripts.benchmarks.work import bfloat16_bits, layer
 
 # Promised of every singular value, as a share of the largest of its matrix.
 PROMISED = 1e-7
@@ -90,8 +90,8 @@ def _stored(rng: np.random.Generator, shape: "tuple[int, int]", dtype: str) -> n
         codes[~np.isfinite(decode(codes, dtype))] = 0
         return codes
     values = rng.standard_normal(shape) * 0.05
-    if dtype in HALVES[1:]:
-        return (values.astype(np.float32).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    if dtype == "bfloat16":
+        return bfloat16_bits(values.astype(np.float32))
     return values.astype(dtype)
 
 

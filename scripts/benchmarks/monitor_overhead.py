@@ -17,13 +17,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Optional
 
 from allennlp_analyze import RankMonitor
 from scripts.benchmarks.monitor import timed
+from scripts.tools.generated import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # One check in so many steps.
 STEPS_PER_CHECK = 200
 BATCH = (16, 64)

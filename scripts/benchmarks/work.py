@@ -87,10 +87,15 @@ def draw(work: Work, seed: int) -> list[np.ndarray]:
     return matrices
 
 
+def bfloat16_bits(values: np.ndarray) -> np.ndarray:
+    """The upper halves of float32 `values`, which is how bfloat16 is stored."""
+    return (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+
+
 def layers_of(matrices: Sequence[np.ndarray], dtype: str = "float32") -> list[WeightMatrix]:
     """The matrices, stored in `dtype`, as the analysis takes them."""
     if dtype == "bfloat16":
-        matrices = [(one.view(np.uint32) >> np.uint32(16)).astype(np.uint16) for one in matrices]
+        matrices = [bfloat16_bits(one) for one in matrices]
     return [layer(f"layer_{index}", stored, dtype) for index, stored in enumerate(matrices)]
 
 

@@ -27,12 +27,10 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.engine.dask import AHEAD
-from allennlp_analyze.linalg.machine import memory, seconds
+from allennlp_analyze.linalg.machine import BASE_BYTES, memory, seconds
+from allennlp_analyze.linalg.schedule import Shape
 
-Shape = tuple[int, int]
 GIB = 2**30
-# Bytes of a process of a worker before it reads anything.
-PROCESS_BYTES = 300 * 2**20
 # Bytes of an entry of the models: bfloat16.
 ENTRY_BYTES = 2
 # Deaths of its workers after which Dask gives an item up (allowed-failures, the default, and one
@@ -162,7 +160,7 @@ def of_matrices(shapes: Iterator[Shape]) -> "list[Item]":
     items = []
     for shape in shapes:
         size = ENTRY_BYTES * math.prod(shape)
-        items.append(Item(seconds(shape), size, PROCESS_BYTES + memory(shape)))
+        items.append(Item(seconds(shape), size, BASE_BYTES + memory(shape)))
     return sorted(items, key=lambda item: -item.cost)
 
 
@@ -177,7 +175,7 @@ def transformer(width: int, inner: int, layers: int, keys: int, vocabulary: int)
 def zoo(models: int, cost: float, size: int) -> "list[Item]":
     """So many models of about this cost, which varies as models do."""
     factors = np.sort(np.exp(np.random.default_rng(0).normal(0, 0.5, models)))[::-1]
-    return [Item(cost * f, int(size * f), PROCESS_BYTES + int(2 * size * f)) for f in factors]
+    return [Item(cost * f, int(size * f), BASE_BYTES + int(2 * size * f)) for f in factors]
 
 
 # What is planned, and how it is said. The seconds of a model in a zoo are those of

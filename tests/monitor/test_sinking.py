@@ -128,8 +128,8 @@ def test_a_long_run_keeps_few_points_and_still_tells() -> None:
 def test_a_real_training_is_warned_of_before_its_layer_collapses(weight_decay: float) -> None:
     torch = pytest.importorskip("torch")
     from allennlp_analyze import RankMonitor
+    from tests.support.torch_trainings import one_thread
 
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(48, 64), torch.nn.ReLU(), torch.nn.Linear(64, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=weight_decay)
@@ -138,11 +138,12 @@ def test_a_real_training_is_warned_of_before_its_layer_collapses(weight_decay: f
     for epoch in range(30):
         check = monitor.step(epoch)
         said += [(one.state, one.sentence) for one in check.collapses]
-        for _ in range(10):
-            x = torch.randn(32, 48)
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x), x[:, :4].argmax(1)).backward()
-            optimizer.step()
+        with one_thread():
+            for _ in range(10):
+                x = torch.randn(32, 48)
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x), x[:, :4].argmax(1)).backward()
+                optimizer.step()
     if not weight_decay:
         assert said == []
         return

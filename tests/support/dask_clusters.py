@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.commands import ROOT
+from tests.support.waiting import wait_until
 
 SEEN = {"PYTHONPATH": str(ROOT)}  # of every worker
 TRIED_TWICE = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
@@ -33,6 +33,14 @@ def clusters(workers: int = 2, threads: int = 1) -> Iterator[Any]:
             yield found
 
 
+def _address(place: Path) -> str:
+    """What the scheduler has written of itself; "" until it is whole."""
+    try:
+        return str(json.loads(place.read_text())["address"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 class DaskProcesses:
     """A scheduler and its workers as processes that can be killed; `folder` is for their files.
 
@@ -47,14 +55,8 @@ class DaskProcesses:
         asked = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(place))
         self._log = (folder / "dask.log").open("a")
         self.scheduler = self._begin(["scheduler", *asked, "--no-dashboard"], TRIED_TWICE)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                self.address: str = json.loads(place.read_text())["address"]
-                break
-            except (OSError, ValueError, KeyError):
-                assert self.scheduler.poll() is None and time.monotonic() < deadline
-                time.sleep(0.05)
+        wait_until(lambda: _address(place), self.scheduler)
+        self.address = _address(place)
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def worker(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column, Item, SortKey
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
 
@@ -55,11 +54,6 @@ def table_row(
 def sort_keys(columns: Sequence[Column[Item]], item: Item) -> list[SortKey]:
     """Returns the sort key of `item` for each column."""
     return [column.sort_key(item) for column in columns]
-
-
-def short_name(layer: LayerResult) -> str:
-    """Returns the name shortened for figures and tables."""
-    return short_text(layer.name)
 
 
 def short_text(name: str) -> str:

@@ -63,17 +63,15 @@ def fetch(archive: str, quiet: bool, timeout: float = default("timeout")) -> Pat
     an unsupported scheme, a missing path or an invalid timeout, and `SourceError` if the download
     fails.
     """
-    match = _SCHEME.match(archive)
-    if match is None:
+    url = url_of(archive)
+    if url is None:
         return _local(archive)
-    scheme = match.group(1).lower()
-    if scheme not in SCHEMES:
+    if url.partition("://")[0] not in SCHEMES:
         raise UsageError(
-            f"{redacted_url(archive)}: {match.group(1)}:// is not supported;"
+            f"{redacted_url(archive)}: {archive.partition('://')[0]}:// is not supported;"
             f" use a path or {', '.join(SCHEMES)}"
         )
-    timeout = checked("timeout", timeout)
-    return _download(archive, f"{scheme}{archive[match.end(1) :]}", quiet, timeout)
+    return _download(archive, url, quiet, checked("timeout", timeout))
 
 
 def evict(path: Path) -> None:

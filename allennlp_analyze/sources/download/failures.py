@@ -125,6 +125,13 @@ def of_range(status: int) -> DownloadError:
     return DownloadError(f"the server did not send the part asked for (status {status})", ATTEMPTS)
 
 
+def of_truncation(size: int, declared: int) -> DownloadError:
+    """Returns the error for a body of `size` bytes that ends before its declared length."""
+    return DownloadError(
+        f"truncated: got {size} of the {declared} bytes that the server declared", ATTEMPTS
+    )
+
+
 def of_request(error: Exception, timeout: float, url: str) -> DownloadError:
     """Returns the error for a request of `url` that got no response, or that must not be sent."""
     if isinstance(error, requests.exceptions.TooManyRedirects):

@@ -69,7 +69,7 @@ class Fetching:
                 self._turn = max(self._turn, self._layout.index[span] + 1)
                 self._start_ahead()
         if future is None:
-            self._fetch(wanted, futures)
+            self._fetch(futures)
             future = futures[part]
         return future.result()[start - part.start : stop - part.start]
 
@@ -108,8 +108,9 @@ class Fetching:
         self._held.update(futures)
         return futures
 
-    def _fetch(self, wanted: Sequence[Part], futures: dict[Part, "Future[np.ndarray]"]) -> None:
-        """Fetch parts of one file by one request. Errors are those of the futures."""
+    def _fetch(self, futures: dict[Part, "Future[np.ndarray]"]) -> None:
+        """Fetch parts of one file, in order, by one request. Errors are those of the futures."""
+        wanted = list(futures)
         file, position = wanted[0].file, wanted[0].start
         stream = _Stream(self._pieces(file, position, wanted[-1].stop))
         try:
@@ -173,7 +174,7 @@ class Fetching:
                     self._is_running = False
                     return
                 futures = self._promised(wanted)
-            self._fetch(wanted, futures)
+            self._fetch(futures)
             if any(future.exception() for future in futures.values()):
                 with self._lock:  # whoever reads the part tries again, and tells the user
                     self._is_running = False

@@ -9,7 +9,7 @@ import requests
 
 from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.connection import Connection
-from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
+from allennlp_analyze.sources.download.failures import DownloadError, Retries
 from allennlp_analyze.sources.download.version import Part, Version
 from allennlp_analyze.text.lines import excerpt
 from allennlp_analyze.text.links import url_path
@@ -163,10 +163,7 @@ class _Arrived:
         if declared is not None and self._size > declared:
             raise DownloadError(failures.TOO_LONG)
         if declared is not None and self._size != declared:
-            raise DownloadError(
-                f"truncated: got {self._size} of the {declared} bytes that the server declared",
-                ATTEMPTS,
-            )
+            raise failures.of_truncation(self._size, declared)
 
 
 def _title(url: str) -> str:

@@ -10,7 +10,7 @@ import requests
 from allennlp_analyze.errors import SourceError, UnreachableError
 from allennlp_analyze.sources.download import failures
 from allennlp_analyze.sources.download.connection import Connection
-from allennlp_analyze.sources.download.failures import ATTEMPTS, DownloadError, Retries
+from allennlp_analyze.sources.download.failures import DownloadError, Retries
 from allennlp_analyze.sources.download.http import PROGRESS_BYTES
 from allennlp_analyze.sources.download.version import Part, Version
 from allennlp_analyze.text.redaction import redacted_url
@@ -170,6 +170,4 @@ def _checked(connection: Connection, response: requests.Response, declared: int)
             raise DownloadError(failures.TOO_LONG)
         yield piece
     if size < declared:
-        raise DownloadError(
-            f"truncated: got {size} of the {declared} bytes that the server declared", ATTEMPTS
-        )
+        raise failures.of_truncation(size, declared)

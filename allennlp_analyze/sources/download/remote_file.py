@@ -13,6 +13,7 @@ from allennlp_analyze.sources.download.ranges import Ranges
 from allennlp_analyze.sources.download.spans import SMALL_BYTES, Layout
 from allennlp_analyze.sources.remote_block import RemoteBlock, RemoteFile
 from allennlp_analyze.sources.stored_file import StoredFile
+from allennlp_analyze.sources.views import check_inside
 
 # Fetched to begin with; most headers are shorter.
 FIRST_BYTES = 2**16
@@ -68,10 +69,7 @@ class RangedFile:
         return self._begin
 
     def block(self, start: int, nbytes: int) -> RemoteBlock:
-        if start < 0 or nbytes < 0 or start + nbytes > self.size:
-            raise CheckpointError(
-                f"is truncated: storage of {nbytes} bytes at {start} in a file of {self.size} bytes"
-            )
+        check_inside(start, nbytes, self.size)
         block = RemoteBlock(self, start, nbytes)
         self._blocks.append(block)
         return block

@@ -82,8 +82,7 @@ class Site:
         Returns False if it must be downloaded: the server sends no parts, or the cache has this
         version. Raises `SourceError`, without the URL, if the server cannot be asked.
         """
-        known = by_ending(url) if self._by_range else None
-        if known not in RANGED:
+        if not self._may_open(url):
             return False
         # Importing this takes as long as reading a medium-sized archive.
         from allennlp_analyze.sources.download.failures import DownloadError
@@ -97,13 +96,17 @@ class Site:
             if error.unavailable and latest_copy(url) is None:
                 raise
             return False  # a download says what is wrong, or finds the copy
-        if begin is None or by_content(begin) is not known or copy_of(url, ranges.version):
+        if begin is None or by_content(begin) is not by_ending(url) or copy_of(url, ranges.version):
             ranges.close()
             return False
         self._ranged[path] = RangedFile(
             ranges, begin, path, self._shared(), lambda name: self.at(path.with_name(name))
         )
         return True
+
+    def _may_open(self, url: str) -> bool:
+        """Whether files of this ending are read by their parts, so that asking is worth it."""
+        return self._by_range and by_ending(url) in RANGED
 
     def link(self, target: Path, path: Path) -> Path:
         """Put a local file beside the stand-ins."""
@@ -174,7 +177,7 @@ class Site:
         from allennlp_analyze.sources.download.hub_file import file_of
 
         try:
-            found = file_of(url, self._timeout) if self._by_range else None
+            found = file_of(url, self._timeout) if self._may_open(url) else None
             if found is None:
                 return url.startswith("http") and self.open(url, path)
             return not found.is_cached and self.open(found.url, path, found.headers)

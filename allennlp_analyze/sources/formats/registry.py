@@ -178,15 +178,16 @@ class Distributed:
 
 
 # The formats whose header says where each tensor is: of a file on a server only parts are read.
-RANGED = (Gguf(), Safetensors())
+_GGUF, _SAFETENSORS = Gguf(), Safetensors()
+RANGED = (_GGUF, _SAFETENSORS)
 # The order in which `recognizes` is called. Chance may put a "{" where Safetensors looks for one.
 FORMATS: tuple[WeightsFormat, ...] = (
-    RANGED[0],
+    _GGUF,
     Npz(),
     Npy(),
     Keras(),
     Onnx(),
-    RANGED[1],
+    _SAFETENSORS,
     Distributed(),
     Flax(),
     TorchFile(),

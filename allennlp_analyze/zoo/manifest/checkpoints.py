@@ -40,6 +40,7 @@ def trainings_among(paths: Sequence[Path]) -> tuple[Trained, ...]:
         if others
     ]
     rest = [path for path in paths if not states.get(path)]
+    every = [path.as_posix() for path in paths]
     places = [path.as_posix() for path in rest]
     return (
         *of_allennlp,
@@ -48,7 +49,7 @@ def trainings_among(paths: Sequence[Path]) -> tuple[Trained, ...]:
                 rest[training.chosen],
                 training.why,
                 tuple(rest[index] for index in training.others),
-                arguments_of_series(training, [path.as_posix() for path in paths]),
+                arguments_of_series(training, every),
             )
             for training in trainings(places, lambda index: shapes_digest(rest[index]))
         ),
