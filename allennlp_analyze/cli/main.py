@@ -184,11 +184,19 @@ def make_parser(table: Table = TABLE) -> argparse.ArgumentParser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Entry point of `allennlp-analyze`; returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    """Entry point of `allennlp-analyze`; returns the exit code.
+
+    Without `argv` the process is this command's own, and may be ended while a thread computes.
+    """
+    if argv is None:
+        return finish(_execute(sys.argv[1:]))
+    return _execute(argv)
+
+
+def _execute(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in SUBCOMMANDS:
         module = SUBCOMMANDS[arguments[0]]
-        return finish(module.execute(module.make_parser().parse_args(arguments[1:])))
+        return module.execute(module.make_parser().parse_args(arguments[1:]))
     args = make_parser().parse_args(arguments)
     close = difflib.get_close_matches(args.archive, SUBCOMMANDS, 1)
     if close and not os.path.exists(args.archive):
@@ -198,4 +206,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             file=sys.stderr,
         )
         return UsageError.exit_code
-    return finish(analyze(args))
+    return analyze(args)

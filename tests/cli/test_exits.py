@@ -32,3 +32,20 @@ def test_only_a_thread_that_goes_on_computing_ends_the_process(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert (done.stdout.strip(), done.returncode) == (said, 0 if said else 3), done.stderr
+
+
+def test_a_call_from_python_never_ends_the_process() -> None:
+    code = f"""
+import threading, time
+from allennlp_analyze.cli import exits
+from allennlp_analyze.cli.main import main
+from allennlp_analyze.linalg.schedule import THREAD
+threading.Thread(target=time.sleep, args=({PATIENCE},), name=THREAD, daemon=True).start()
+exits.ENDING_SECONDS = 0
+main(["does-not-exist"])
+print("returned")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.stdout.strip(), done.returncode) == ("returned", 0), done.stderr
