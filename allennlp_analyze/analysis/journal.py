@@ -21,7 +21,7 @@ from allennlp_analyze.errors import Advice, OutputError, SourceError, Unreachabl
 from allennlp_analyze.results.layer import LayerOutcome, LayerResult, Skipped
 from allennlp_analyze.storage.files import make_directory, open_own, output_error
 from allennlp_analyze.storage.locks import only_run
-from allennlp_analyze.storage.records import decoded
+from allennlp_analyze.storage.records import decoded, field_names
 
 JOURNAL = "journal.jsonl"
 _FORMAT = 2
@@ -237,9 +237,11 @@ def _number(value: object) -> object:
 
 def _encoded(value: Any) -> Any:
     """Encode a result in JSON types; arrays as bytes and floats as printed, so both are exact."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {field.name: _encoded(getattr(value, field.name)) for field in fields}
+    if value is None or type(value) in (str, int, float, bool):  # most of them
+        return value
+    names = field_names(type(value))
+    if names is not None:
+        return {name: _encoded(getattr(value, name)) for name in names}
     if isinstance(value, np.ndarray):
         return base64.b64encode(np.ascontiguousarray(value, np.float64).tobytes()).decode("ascii")
     if isinstance(value, Mapping):

@@ -14,7 +14,7 @@ from allennlp_analyze.reports.annotations import JUNIT
 from allennlp_analyze.reports.csv import write_csv
 from allennlp_analyze.reports.figures.plots import FIGURES_PER_MODEL, write_plots
 from allennlp_analyze.reports.html.model import PAGE, write_html
-from allennlp_analyze.reports.json import write_json
+from allennlp_analyze.reports.json import write_json, write_timing
 from allennlp_analyze.reports.loader import REPORT, VALUES
 from allennlp_analyze.reports.npz import write_npz
 from allennlp_analyze.reports.weightwatcher import PEER_TABLE
@@ -123,9 +123,8 @@ def write_reports(report: ModelReport, writing: Writing, quiet: bool = True) -> 
         _draw_plots(report, directory, writing.figures, quiet)
         written.append(directory / PLOTS)
     timing = replace(report.timing, write=numbers - started, plots=time.perf_counter() - numbers)
-    report = replace(report, timing=timing)
-    write_json(report, written[0])
-    return Outcome(report, tuple(written))
+    write_timing(timing, directory / REPORT)
+    return Outcome(replace(report, timing=timing), tuple(written))
 
 
 def _replace_all(directory: Path, new: Path) -> None:

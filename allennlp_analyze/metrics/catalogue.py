@@ -5,6 +5,7 @@ the page, the page's terms, `compare`, and docs/reference/metrics.md. A new scal
 `SpectrumFacts` and an entry here; `make generated` writes the derived files.
 """
 
+from functools import lru_cache
 from typing import Optional
 
 from allennlp_analyze.metrics.entries.laws import MARCHENKO_PASTUR, POWER_LAW, TIKHONOV
@@ -35,6 +36,7 @@ def compute_metrics(facts: SpectrumFacts) -> dict[str, Optional[float]]:
     return {m.key: m.compute(facts) for m in CATALOGUE if m.compute is not None}
 
 
+@lru_cache(maxsize=1)
 def in_report() -> tuple[Metric, ...]:
     """Returns the metrics of report.json and layers.csv."""
     return tuple(metric for metric in CATALOGUE if metric.in_report)

@@ -1,6 +1,7 @@
 """Fits the Marchenko-Pastur law to a matrix's bulk: sigma, edges, and spikes beyond them."""
 
 import math
+from functools import lru_cache
 from typing import Optional
 
 import numpy as np
@@ -74,10 +75,20 @@ def bulk_sigma(eigenvalues: np.ndarray, n: int) -> float:
 
 def middle_sigma(bulk: np.ndarray, n: int) -> float:
     """The standard deviation for which the middle half of `bulk` (m,), ascending, fits the law."""
-    m = len(bulk)
-    low, high = int(FITTED[0] * m), max(math.ceil(FITTED[1] * m), int(FITTED[0] * m) + 1)
-    expected = quantiles((np.arange(low, high) + 0.5) / m, n, m)
-    return math.sqrt(float(bulk[low:high].sum() / expected.sum()))
+    low, high = _middle(len(bulk))
+    return math.sqrt(float(bulk[low:high].sum() / _expected_sum(n, len(bulk))))
+
+
+def _middle(m: int) -> tuple[int, int]:
+    low = int(FITTED[0] * m)
+    return low, max(math.ceil(FITTED[1] * m), low + 1)
+
+
+# A model has many matrices of few shapes.
+@lru_cache(maxsize=4096)
+def _expected_sum(n: int, m: int) -> float:
+    """The sum of the middle half of m eigenvalues by the law with sigma = 1."""
+    return float(quantiles((np.arange(*_middle(m)) + 0.5) / m, n, m).sum())
 
 
 def marchenko_pastur(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -118,7 +119,7 @@ class Metric:
     size_free: bool = False
     on_request: bool = False
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The columns in layers.csv; the first is the name in compare.json."""
         return (self.key.replace(".", "_"),) if self.columns is None else self.columns

@@ -4,15 +4,15 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.json import plain
 from allennlp_analyze.results.experts import expert_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
-from allennlp_analyze.storage.files import write_text
+from allennlp_analyze.storage.files import write_atomically
 from allennlp_analyze.text.names import printable
 
 COMPARISON_PARTS = ("ratio", "p")
@@ -26,12 +26,17 @@ def write_csv(report: ModelReport, path: Union[str, Path]) -> None:
 
     Raises `OutputError`.
     """
-    table = rows(report)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns(report), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{key: cell(value) for key, value in row.items()} for row in table])
-    write_text(path, text.getvalue())
+    header = columns(report)
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.DictWriter(text, header, lineterminator="\n")
+        writer.writeheader()
+        for row in _rows(report):  # of 100,000 layers they take 2 GB at once
+            writer.writerow({key: cell(value) for key, value in row.items()})
+        text.detach()
+
+    write_atomically(path, write)
 
 
 def columns(report: ModelReport) -> list[str]:
@@ -79,24 +84,29 @@ def _compared_with(column: str) -> Optional[str]:
 
 def rows(report: ModelReport) -> list[dict[str, Any]]:
     """Returns one flat dict per matrix in model order; a missing or None value is an empty cell."""
-    table = [_row(layer) for layer in report.layers]
-    for group in expert_groups(report.layers):
-        for place in group.places:
-            table[place][EXPERT_GROUP] = group.name
-    return table
+    return list(_rows(report))
+
+
+def _rows(report: ModelReport) -> Iterator[dict[str, Any]]:
+    groups = {place: group.name for group in expert_groups(report.layers) for place in group.places}
+    for place, layer in enumerate(report.layers):
+        row = _row(layer)
+        if place in groups:
+            row[EXPERT_GROUP] = groups[place]
+        yield row
 
 
 def _row(layer: LayerResult) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for metric in in_report():
-        if not metric.names:
+        names = metric.names
+        if not names:
             continue
         value = plain(metric.read(layer))
-        if isinstance(value, list):
-            values = value if len(metric.names) > 1 else ["; ".join(value)]
+        if len(names) > 1:
+            row.update(zip(names, value))
         else:
-            values = [value]
-        row.update(zip(metric.names, values))
+            row[names[0]] = "; ".join(value) if isinstance(value, list) else value
     for name, comparison in _comparisons(layer).items():
         row.update({_comparison_column(name, part): comparison[part] for part in COMPARISON_PARTS})
     return row

@@ -1,9 +1,9 @@
 """Writes and reads report.json: all values of a report as JSON."""
 
-import dataclasses
 import hashlib
 import json
 import math
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -16,13 +16,16 @@ from allennlp_analyze.errors import SourceError
 from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.experts import group_to_dict
 from allennlp_analyze.results.experts import expert_groups
-from allennlp_analyze.results.layer import LayerResult, ModelReport
+from allennlp_analyze.results.layer import LayerResult, ModelReport, Timing
 from allennlp_analyze.storage.files import open_regular, write_atomically
+from allennlp_analyze.storage.records import field_names
+from allennlp_analyze.text.indented import indented
 from allennlp_analyze.text.redaction import redacted_in
 
 # The first reports of version 1 lack `id`, `reference`, `adapters` and `evidence`; readers treat a
 # missing key as null, or as an empty list.
 SCHEMA_VERSION = 1
+TIMING = "timing"
 # An object's numbers are entries of the catalogue each: it is there once.
 LAYER_KEYS = tuple(dict.fromkeys(metric.key.partition(".")[0] for metric in in_report()))
 
@@ -33,21 +36,22 @@ def to_json_dict(report: ModelReport) -> dict[str, Any]:
     The layout is that of report.schema.json. Numbers keep their full precision. Only a model with
     experts has `expert_groups`, and one with blocks of attention `attention`.
     """
-    return {**_parts(report), "skipped": plain(report.skipped)}
+    parts = _parts(report)
+    return {key: list(x) if isinstance(x, Iterator) else x for key, x in parts.items()}
 
 
 def _parts(report: ModelReport) -> dict[str, Any]:
-    """Returns the report as plain values, except for the skipped tensors: they may be many."""
+    """Returns the report as plain values; layers and skipped tensors, which may be many, yield."""
     groups = [group_to_dict(group) for group in expert_groups(report.layers)]
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": plain(report.tool),
         "source": plain(report.source),
         "settings": plain(report.settings),
-        "layers": [layer_to_dict(layer) for layer in report.layers],
-        "skipped": report.skipped,
+        "layers": map(layer_to_dict, report.layers),
+        "skipped": map(plain, report.skipped),
         "summary": {**plain(report.summary), "warnings": list(report.warnings)},
-        "timing": plain(report.timing),
+        TIMING: plain(report.timing),
         "reference": plain(report.reference),
         "adapters": plain(report.adapters),
         "id": report_id(report.layers),
@@ -74,10 +78,25 @@ def layer_to_dict(layer: LayerResult) -> dict[str, Any]:
 def report_text(report: ModelReport) -> Iterator[str]:
     """Yields the text of report.json, in ASCII.
 
-    Piece by piece: that of 100,000 skipped tensors takes ten times as much memory as a whole.
+    Layer by layer: that of 100,000 takes several times as much memory as a whole.
     """
-    yield from json.JSONEncoder(indent=2, allow_nan=False, default=plain).iterencode(_parts(report))
-    yield "\n"
+    before = "{"
+    for key, value in _parts(report).items():
+        yield f'{before}\n  "{key}": '
+        if isinstance(value, Iterator):
+            yield from _list_text(value)
+        else:
+            yield indented(value, depth=1)
+        before = ","
+    yield "\n}\n"
+
+
+def _list_text(values: Iterator[Any]) -> Iterator[str]:
+    before, end = "[", "[]"
+    for value in values:
+        yield f"{before}\n    {indented(value, depth=2)}"
+        before, end = ",", "\n  ]"
+    yield end
 
 
 def write_json(report: ModelReport, path: Union[str, Path]) -> None:
@@ -85,9 +104,29 @@ def write_json(report: ModelReport, path: Union[str, Path]) -> None:
 
     def write(file: BinaryIO) -> None:
         for piece in report_text(report):
-            file.write(piece.encode("utf-8"))
+            file.write(piece.encode("ascii"))
 
     write_atomically(path, write)
+
+
+def write_timing(timing: Timing, path: Union[str, Path]) -> None:
+    """Replace the timing in a report.json of `write_json`; all else stays. Raises `OutputError`."""
+    # Within a text of JSON, a line end is escaped.
+    start, end = f'\n  "{TIMING}": '.encode("ascii"), b"\n  }"
+
+    def write(file: BinaryIO) -> None:
+        with open_regular(path) as old, _mapped(old) as text, memoryview(text) as view:
+            first = text.find(start) + len(start)
+            last = text.find(end, first) + len(end)
+            file.write(view[:first])
+            file.write(indented(plain(timing), depth=1).encode("ascii"))
+            file.write(view[last:])
+
+    write_atomically(path, write)
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def read_json(path: Union[str, Path]) -> dict[str, Any]:
@@ -138,8 +177,13 @@ def schema() -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Convert `value` to JSON types; a number that is not finite becomes None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if value is None or type(value) in (str, int, bool):  # most of them
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    names = field_names(type(value))
+    if names is not None:
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -148,6 +192,4 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, (np.generic, np.ndarray)):
         return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     return value

@@ -1,6 +1,7 @@
 """An attribute of a layer that reads one number from where the results hold it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Generic, Optional, TypeVar, Union, cast, overload
 
 T = TypeVar("T")
@@ -12,11 +13,16 @@ def read_key(layer: Any, key: str) -> Any:
     A dot in the key leads into an object or a mapping.
     """
     found = layer
-    for part in key.split("."):
+    for part in _parts(key):
         if found is None:
             return None
         found = found.get(part) if isinstance(found, Mapping) else getattr(found, part)
     return found
+
+
+@lru_cache(maxsize=None)
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(key.split("."))
 
 
 class Attribute(Generic[T]):

@@ -6,7 +6,7 @@ import functools
 import typing
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -16,6 +16,14 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
     str: (str,),
     bool: (bool,),
 }
+
+
+@functools.lru_cache(maxsize=None)
+def field_names(kind: type) -> Optional[tuple[str, ...]]:
+    """Returns the names of the fields of a dataclass; None for another type."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def decoded(kind: Any, value: Any) -> Any:

@@ -1,10 +1,10 @@
 """Profiles our analysis: the time of each stage, and how close it is to the CPU's limit."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from types import ModuleType
-from typing import Any
+from threading import local
+from typing import Any, Callable
 from unittest.mock import patch
 
 import numpy as np
@@ -15,11 +15,13 @@ from allennlp_analyze.linalg import gram
 from allennlp_analyze.settings import Settings
 from scripts.benchmarks.work import layers_of
 
-# The functions whose time is taken, where they are looked up when they are called.
-STAGES: dict[str, tuple[ModuleType, str]] = {
-    "Gram matrices": (gram, "add_gram"),
-    "eigenvalues": (gram, "symmetric_eigenvalues"),
-    "power laws": (analysis, "fit_power_law"),
+# Each stage has functions whose time is taken, by where they are looked up when they are called.
+Stages = Mapping[str, Sequence[tuple[Any, str]]]
+Clock = Callable[[], float]
+STAGES: Stages = {
+    "Gram matrices": [(gram, "add_gram")],
+    "eigenvalues": [(gram, "symmetric_eigenvalues")],
+    "power laws": [(analysis, "fit_power_law")],
 }
 REST = "the rest"
 PRODUCT_SIZE = 2048
@@ -28,15 +30,7 @@ PRODUCT_SIZE = 2048
 def profile(matrices: Sequence[np.ndarray]) -> dict[str, Any]:
     """Seconds of each stage of our analysis of `matrices`, one at a time (a large one with all BLAS
     threads, as always), and GFLOP/s of the Gram matrices and of a plain product on one core."""
-    seconds = dict.fromkeys(STAGES, 0.0)
-    with ExitStack() as stack:
-        for stage, (module, name) in STAGES.items():
-            timed = _adding_to(seconds, stage, getattr(module, name))
-            stack.enter_context(patch.object(module, name, timed))
-        started = time.perf_counter()
-        analysis.analyze(layers_of(matrices), Settings(jobs=1))
-        total = time.perf_counter() - started
-    seconds[REST] = total - sum(seconds.values())
+    seconds = seconds_of(STAGES, lambda: analysis.analyze(layers_of(matrices), Settings(jobs=1)))
     return {
         "seconds": seconds,
         "gram_gflops": _gram_operations(matrices) / seconds["Gram matrices"] / 1e9,
@@ -44,15 +38,40 @@ def profile(matrices: Sequence[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _adding_to(seconds: dict[str, float], stage: str, function: Any) -> Any:
-    """`function`, with the time of each call added to that of its stage."""
+def seconds_of(
+    stages: Stages, work: Callable[[], object], clock: Clock = time.perf_counter
+) -> dict[str, float]:
+    """Seconds of each stage of `work` and of REST; those of a stage within another count once."""
+    seconds = dict.fromkeys(stages, 0.0)
+    inner = local()
+    with ExitStack() as stack:
+        for stage, functions in stages.items():
+            for owner, name in functions:
+                timed = _adding_to(seconds, stage, getattr(owner, name), clock, inner)
+                stack.enter_context(patch.object(owner, name, timed))
+        started = clock()
+        work()
+        total = clock() - started
+    return {**seconds, REST: total - sum(seconds.values())}
 
-    def timed(*arguments: Any) -> Any:
-        started = time.perf_counter()
+
+def _adding_to(
+    seconds: dict[str, float], stage: str, function: Any, clock: Clock, inner: local
+) -> Any:
+    """`function`, with the time of each call added to that of its stage.
+
+    `inner` has the seconds of the stages within the one that runs in this thread.
+    """
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        before, inner.seconds = getattr(inner, "seconds", 0.0), 0.0
+        started = clock()
         try:
-            return function(*arguments)
+            return function(*arguments, **options)
         finally:
-            seconds[stage] += time.perf_counter() - started
+            whole = clock() - started
+            seconds[stage] += whole - inner.seconds
+            inner.seconds = before + whole
 
     return timed
 

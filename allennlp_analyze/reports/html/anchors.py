@@ -1,21 +1,25 @@
 """Makes the anchors of layers: identifiers that follow from the names, so that links last."""
 
-import string
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from allennlp_analyze.results.experts import Entry, ExpertGroup, expert_groups
+from allennlp_analyze.reports.html.shown import Shown
+from allennlp_analyze.results.experts import Entry, ExpertGroup
 from allennlp_analyze.results.layer import LayerResult
 
-# Characters that neither HTML nor a URL's fragment changes; the others become ~ and hexadecimal.
-_KEPT = frozenset((string.ascii_letters + string.digits + "._-/:").encode("ascii"))
+# All but what neither HTML nor a URL's fragment changes; it becomes ~ and hexadecimal.
+_CHANGED = re.compile(rb"[^A-Za-z0-9._/:-]")
 LAYER, GROUP = "layer-", "experts-"
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """The anchors of a report: those of `layers`, by index, and of groups of experts, by name."""
+    """The anchors of a report: those of `layers`, by index, and of groups of experts, by name.
+
+    That of a layer which is not on the page is "".
+    """
 
     layers: tuple[str, ...]
     groups: Mapping[str, str]
@@ -25,11 +29,12 @@ class Anchors:
         return self.groups[entry.name] if isinstance(entry, ExpertGroup) else self.layers[entry]
 
 
-def anchors_of(layers: Sequence[LayerResult]) -> Anchors:
-    """Returns the anchors of the report on `layers`."""
-    groups = [group.name for group in expert_groups(layers)]
+def anchors_of(layers: Sequence[LayerResult], shown: Shown) -> Anchors:
+    """Returns the anchors of the report on `layers`, of which a page has those `shown`."""
+    groups = [group.name for group in shown.groups]
+    every = anchors(LAYER, (layer.name for layer in layers))
     return Anchors(
-        tuple(anchors(LAYER, (layer.name for layer in layers))),
+        tuple(anchor if place in shown.numbers else "" for place, anchor in enumerate(every)),
         dict(zip(groups, anchors(GROUP, groups))),
     )
 
@@ -51,4 +56,4 @@ def anchors(start: str, names: Iterable[str]) -> list[str]:
 def _escaped(name: str) -> str:
     # Names from pickles may contain lone surrogates.
     encoded = name.encode("utf-8", "surrogatepass")
-    return "".join(chr(byte) if byte in _KEPT else f"~{byte:02X}" for byte in encoded)
+    return _CHANGED.sub(lambda found: b"~%02X" % ord(found[0]), encoded).decode("ascii")

@@ -7,6 +7,7 @@ from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
 from allennlp_analyze.reports.experts import about_experts
 from allennlp_analyze.reports.html.anchors import Anchors
+from allennlp_analyze.reports.html.shown import Shown
 from allennlp_analyze.reports.html.table import (
     VERDICT,
     Cell,
@@ -16,7 +17,7 @@ from allennlp_analyze.reports.html.table import (
     table_row,
 )
 from allennlp_analyze.reports.terms import INTERVAL, text
-from allennlp_analyze.results.experts import ExpertGroup, expert_groups, table_entries
+from allennlp_analyze.results.experts import ExpertGroup
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.names import printable
@@ -35,41 +36,46 @@ def number_text(column: PageColumn, value: Any) -> str:
 
 
 def rows_of(
-    layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]], anchors: Anchors
+    layers: Sequence[LayerResult],
+    shown: Shown,
+    columns: Sequence[Column[LayerResult]],
+    anchors: Anchors,
 ) -> Iterator[Row]:
-    """Yields a row for each layer; the experts of a projection follow a row of all of them.
+    """Yields a row for each layer `shown`; the experts of a projection follow a row of all of them.
 
     Those after the first PAGE_ROWS are hidden, since a browser takes minutes to lay out 20,000.
     """
     number = 0
-    for place, entry in enumerate(table_entries(layers)):
-        hidden = {"hidden": ""} if place >= PAGE_ROWS else {}
+    for row, entry in enumerate(shown.entries):
+        hidden = {"hidden": ""} if row >= PAGE_ROWS else {}
         if isinstance(entry, ExpertGroup):
-            yield _group_row(entry, number, columns, {"id": anchors.of(entry), **hidden})
-            for index in entry.places:
-                attributes = {"id": anchors.of(index), **hidden}
-                yield _layer_row(layers[index], columns, index, attributes, number)
+            places = [place for place in entry.places if place in shown.numbers]
+            first = str(shown.numbers[min(places)])
+            attributes = {"id": anchors.of(entry), "data-place": first, **hidden}
+            yield _group_row(entry, number, columns, attributes)
+            for place in places:
+                attributes = {"id": anchors.of(place), **hidden}
+                index = shown.numbers[place]
+                yield _layer_row(layers[place], columns, index, attributes, number)
             number += 1
         else:
             attributes = {"id": anchors.of(entry), **hidden}
-            yield _layer_row(layers[entry], columns, entry, attributes)
+            yield _layer_row(layers[entry], columns, shown.numbers[entry], attributes)
 
 
-def about_rows(layers: Sequence[LayerResult]) -> str:
-    """Returns what a row of experts is, or "" if there are none."""
-    return ABOUT if expert_groups(layers) else ""
+def about_rows(shown: Shown) -> str:
+    """Returns which layers are shown, and what a row of experts is; "" if that needs no words."""
+    return " ".join(filter(None, (shown.about(), ABOUT if shown.groups else "")))
 
 
-def group_data(
-    layers: Sequence[LayerResult], columns: Sequence[Column[LayerResult]]
-) -> list[dict[str, Any]]:
+def group_data(shown: Shown, columns: Sequence[Column[LayerResult]]) -> list[dict[str, Any]]:
     """Returns the names and sort keys of the groups for page.js."""
     return [
         {
             "name": printable(group.name),
             "sort": [printable(group.name), *sort_keys(columns[1:], group.worst)],
         }
-        for group in expert_groups(layers)
+        for group in shown.groups
     ]
 
 
@@ -109,7 +115,6 @@ def _group_row(
             **attributes,
             "class": "group",
             "data-group": str(number),
-            "data-place": str(min(group.places)),
         },
         about_experts(group),
     )

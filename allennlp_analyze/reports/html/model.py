@@ -10,7 +10,8 @@ from allennlp_analyze.reports.html.page import Page, fact_labels, facts, page_of
 from allennlp_analyze.reports.html.reasons import sentence_of
 from allennlp_analyze.reports.html.records import record_data
 from allennlp_analyze.reports.html.reference import reference_section
-from allennlp_analyze.reports.html.spectra import Points, spectrum_data
+from allennlp_analyze.reports.html.spectra import DIGITS, Points, spectrum_data
+from allennlp_analyze.reports.html.shown import shown_layers
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
 from allennlp_analyze.reports.json import report_id
@@ -44,17 +45,24 @@ def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
 
 def html_page(report: ModelReport) -> str:
     """Returns the page as escaped text without references to other files."""
-    anchors = anchors_of(report.layers)
-    page = page_of(report, anchors)
-    points = Points() if len(report.layers) <= MANY_LAYERS else FEW_POINTS
+    shown = shown_layers(report.layers)
+    layers = [report.layers[place] for place in shown.numbers]
+    page = page_of(report, shown, anchors_of(report.layers, shown))
+    points = Points() if len(layers) <= MANY_LAYERS else FEW_POINTS
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
         "facts": fact_labels(page.terms),
-        "groups": group_data(report.layers, page.columns),
+        "groups": group_data(shown, page.columns),
         "page_rows": PAGE_ROWS,
-        "records": record_data(report),
-        "layers": [_layer_data(layer, page, points) for layer in report.layers],
+        "records": record_data(report, shown.numbers),
+        "layers": [_layer_data(layer, page, points) for layer in layers],
+        "places": list(shown.numbers) if shown.is_part else None,
+        "others": [
+            _point_data(layer)
+            for place, layer in enumerate(report.layers)
+            if place not in shown.numbers
+        ],
     }
     return render_template(
         "report.html",
@@ -64,6 +72,19 @@ def html_page(report: ModelReport) -> str:
         reference=reference_section(report),
         report_id=report_id(report.layers),
     )
+
+
+def _point_data(layer: LayerResult) -> tuple[Any, ...]:
+    """Returns what the figures of the model have of a layer that is not on the page."""
+    evidence, fit = layer.evidence, layer.power_law
+    numbers = (
+        layer.Q,
+        layer.min_singular_value,
+        evidence.null_ratio if evidence else None,
+        fit.alpha if fit else None,
+    )
+    drawn = (None if x is None else float(f"{x:.{DIGITS}g}") for x in numbers)
+    return layer.kind, layer.verdict.value, is_conclusive(layer), *drawn
 
 
 def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from allennlp_analyze.reports.html.cards import Card, cards_of
 from allennlp_analyze.reports.html.experts import about_rows, number_text, rows_of
 from allennlp_analyze.reports.html.findings import REMARK
 from allennlp_analyze.reports.html.notes import Note, notes
+from allennlp_analyze.reports.html.shown import Shown
 from allennlp_analyze.reports.html.table import Row
 from allennlp_analyze.reports.terms import INTERVAL, NOTHING, Term, interval, terms_of, text
 from allennlp_analyze.results.layer import LayerResult, ModelReport, ToolInfo
@@ -98,11 +99,11 @@ def columns_of(layers: Sequence[LayerResult]) -> tuple[Column[LayerResult], ...]
     )
 
 
-def page_of(report: ModelReport, anchors: Anchors) -> Page:
+def page_of(report: ModelReport, shown: Shown, anchors: Anchors) -> Page:
     """Returns the texts of the page; names and texts from the archive are made printable."""
     summary = report.summary
-    kinds = Counter(layer.kind for layer in report.layers)
-    verdicts = Counter(layer.verdict for layer in report.layers)
+    kinds = Counter(report.layers[place].kind for place in shown.numbers)
+    verdicts = Counter(report.layers[place].verdict for place in shown.numbers)
     columns = columns_of(report.layers)
     found = notes(report, anchors)
     return Page(
@@ -114,9 +115,9 @@ def page_of(report: ModelReport, anchors: Anchors) -> Page:
         findings=found,
         nothing_found=all(note.severity == REMARK for note in found),
         columns=columns,
-        rows=tuple(rows_of(report.layers, columns, anchors)),
+        rows=tuple(rows_of(report.layers, shown, columns, anchors)),
         n_layers=len(report.layers),
-        about_rows=about_rows(report.layers),
+        about_rows=about_rows(shown),
         kinds=tuple(sorted(kinds.items())),
         verdicts=tuple((v.value, v.words, verdicts[v]) for v in WORST_FIRST if verdicts[v]),
         skipped=tuple(

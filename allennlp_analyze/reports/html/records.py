@@ -1,6 +1,6 @@
 """The entries of report.json in a page, packed, and how the columns of layers.csv follow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from allennlp_analyze.metrics.catalogue import in_report
@@ -9,14 +9,16 @@ from allennlp_analyze.reports.json import layer_to_dict
 from allennlp_analyze.results.layer import ModelReport
 
 
-def record_data(report: ModelReport) -> dict[str, Any]:
-    """Returns the entries for copying.js: `shapes` of nested keys, and `csv`, the columns.
+def record_data(report: ModelReport, places: Iterable[int]) -> dict[str, Any]:
+    """Returns the entries of the layers at `places` for saving.js.
+
+    These are the `shapes` of nested keys, the `rows`, and `csv`, the columns.
 
     A column is its name, the keys that lead to its value, and the place in a list, or None for the
     whole value; the keys of the group of experts are None.
     """
     shapes: dict[str, tuple[int, Any]] = {}
-    rows = [_packed(layer_to_dict(layer), shapes) for layer in report.layers]
+    rows = [_packed(layer_to_dict(report.layers[place]), shapes) for place in places]
     return {"shapes": [shape for _, shape in shapes.values()], "rows": rows, "csv": _csv(report)}
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.reports.html.anchors import GROUP, LAYER, anchors, anchors_of
+from allennlp_analyze.reports.html.shown import shown_layers
 from tests.support.mixtures import mixture
 from tests.support.report_factory import ODD_NAMES
 
@@ -41,7 +42,7 @@ def test_names_that_look_like_escapes_are_others() -> None:
 def test_odd_names_and_groups_of_experts() -> None:
     assert len(set(anchors(LAYER, ODD_NAMES))) == len(ODD_NAMES)
     report = mixture()
-    found = anchors_of(report.layers)
+    found = anchors_of(report.layers, shown_layers(report.layers))
     assert found.of(0) == f"layer-{report.layers[0].name}"
     group = report.expert_groups[0]
     assert found.of(group) == GROUP + group.name.replace("*", "~2A")

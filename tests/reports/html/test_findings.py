@@ -12,6 +12,7 @@ from allennlp_analyze.reports.html.anchors import anchors_of
 from allennlp_analyze.reports.html.findings import findings
 from allennlp_analyze.reports.html.model import html_page
 from allennlp_analyze.reports.html.notes import MOST, SHOWN, Note, notes
+from allennlp_analyze.reports.html.shown import shown_layers
 from allennlp_analyze.reports.json import to_json_dict
 from tests.support.html_elements import words
 from tests.support.matrices import gaussian, low_rank, nearly_lost
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.newest_python
 
 
 def notes_of(report: Any) -> "dict[str, Note]":
-    return {note.title: note for note in notes(report, anchors_of(report.layers))}
+    anchors = anchors_of(report.layers, shown_layers(report.layers))
+    return {note.title: note for note in notes(report, anchors)}
 
 
 def unhealthy() -> Report:

@@ -4,6 +4,9 @@
   const {savable} = saving;
   const data = JSON.parse(document.getElementById("data").textContent);
   const layers = data.layers;
+  // The figures count all layers of the report; of those that are not on the page, they have these numbers.
+  const others = data.others.map(([kind, verdict, is_conclusive, Q, sigma_min, null_ratio, alpha]) => ({kind, verdict, is_conclusive, Q, sigma_min, null_ratio, alpha}));
+  const every = [...layers, ...others];
   const KIND_STYLES = {linear: "blue", embedding: "orange", recurrent: "green", attention: "red", bilinear: "purple", convolution: "sky", other: "grey"};
   const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const short = value => value === null ? "–" : value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
@@ -41,7 +44,7 @@
 
   // The number by which the verdict judges, of every layer that has one.
   function nullFigure() {
-    const found = layers.filter(layer => layer.null_ratio !== null || layer.sigma_min === 0);
+    const found = every.filter(layer => layer.null_ratio !== null || layer.sigma_min === 0);
     if (!found.length) return null;
     const at = layer => Math.max(FOOT, layer.null_ratio ?? 0);
     const values = found.map(at), below = values.filter(value => value === FOOT).length;
@@ -59,7 +62,7 @@
   }
 
   function alphaFigure() {
-    const fitted = layers.filter(layer => layer.alpha !== null);
+    const fitted = every.filter(layer => layer.alpha !== null);
     if (!fitted.length) return null;
     const alphas = fitted.map(layer => layer.alpha);
     const end = Math.min(14, Math.max(8, Math.ceil(most(alphas))));
@@ -77,17 +80,22 @@
     });
   }
 
-  // More dots than this are too many to hit one.
-  const MOST_DOTS = 3000;
+  // More dots than this are too many to hit one, and too many to draw.
+  const MOST_DOTS = 3000, MOST_DRAWN = 10000;
 
   function ratioFigure() {
-    const fitted = layers.map((layer, index) => ({layer, index})).filter(({layer}) => layer.alpha !== null);
+    const fitted = every.map((layer, index) => ({layer, index})).filter(({layer}) => layer.alpha !== null);
     if (!fitted.length) return null;
     const ratios = fitted.map(({layer}) => layer.Q), alphas = fitted.map(({layer}) => layer.alpha);
     const highQ = most(ratios), highA = most(alphas);
     const logQ = highQ > 10, logA = highA > 14;
+    const each = Math.ceil(fitted.length / MOST_DRAWN), drawn = fitted.filter((_, i) => i % each === 0);
+    const notes = [
+      each > 1 ? `One layer in ${each} is drawn.` : "",
+      new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
+    ];
     const marks = Object.entries(KIND_STYLES).map(([kind, style]) => {
-      const of = fitted.filter(({layer}) => layer.kind === kind);
+      const of = drawn.filter(({layer}) => layer.kind === kind);
       const mark = {type: "points", style, label: of.length ? `${kind} (${of.length})` : "", x: of.map(({layer}) => layer.Q), y: of.map(({layer}) => layer.alpha)};
       if (fitted.length > MOST_DOTS) return {...mark, size: 3};
       return {...mark, names: of.map(({layer}) => `${layer.name}: Q = ${short(layer.Q)}, α = ${short(layer.alpha)}`), open: i => show(rows[of[i].index], true)};
@@ -99,7 +107,7 @@
       alt: `Scatter plot of ${several(fitted.length, "layer")}; Q from ${short(least(ratios))} to ${short(highQ)}, α from ${short(least(alphas))} to ${short(highA)}.`,
       x: {label: "Q = N / M", min: logQ ? 0.5 : 0.6, max: logQ ? highQ * 1.3 : highQ + 0.4, log: logQ},
       y: {label: "α", min: logA ? Math.min(1.5, least(alphas)) / 1.1 : 0, max: logA ? highA * 1.3 : Math.max(7, highA * 1.1), log: logA},
-      note: new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
+      note: notes.filter(Boolean).join(" "),
     });
   }
 
@@ -225,7 +233,7 @@
     };
     table.filter(matches, Boolean(name || kind || verdict));
     const found = rows.filter(matches).length;
-    count.textContent = found === rows.length ? several(found, "layer") : `${found} of ${several(rows.length, "layer")}`;
+    count.textContent = found === every.length ? several(found, "layer") : `${found} of ${several(every.length, "layer")}`;
   }
 
   const figures = [["smallest", nullFigure()], ["alpha", alphaFigure()], ["ratio", ratioFigure()]].filter(([, figure]) => figure);
@@ -251,7 +259,7 @@
   // The row of the address: an anchor, or #row- and the number of a layer, which a zoo knows.
   function rowOf(hash) {
     const number = /^#row-(\d+)$/.exec(hash);
-    if (number) return rows[Number(number[1])];
+    if (number) return rows[data.places ? data.places.indexOf(Number(number[1])) : Number(number[1])];
     let row = document.getElementById(hash.slice(1));
     try { row ??= document.getElementById(decodeURIComponent(hash.slice(1))); } catch {}  // a stray percent sign
     return row?.matches("#layers tbody tr") ? row : null;
