@@ -7,6 +7,7 @@ ratios of singular values of one matrix, so the unit of the weights does not mat
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
@@ -175,7 +176,7 @@ class _Ratios:
         self.levels = np.clip(self.ratios[np.minimum(middle, m - 1)], tiny, 1.0)
         self.medians = values[np.minimum(middle, m - 1)]
 
-    @property
+    @cached_property
     def rare(self) -> np.ndarray:
         """What the null law falls below in one of 10,000 matrices, at the level of the bulk.
 

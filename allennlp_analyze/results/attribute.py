@@ -1,7 +1,7 @@
 """An attribute of a layer that reads one number from where the results hold it."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, Generic, Optional, TypeVar, Union, cast, overload
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ def read_key(layer: Any, key: str) -> Any:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parts(key: str) -> tuple[str, ...]:
     return tuple(key.split("."))
 

@@ -18,7 +18,7 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def field_names(kind: type) -> Optional[tuple[str, ...]]:
     """Returns the names of the fields of a dataclass; None for another type."""
     if not dataclasses.is_dataclass(kind):

@@ -28,21 +28,13 @@ def _text(value: Any, newline: str) -> str:
         if not math.isfinite(value):
             raise ValueError(f"{value} is not a number of JSON")
         return float.__repr__(value)
+    inner = newline + _STEP
     if isinstance(value, dict):
-        inner = newline + _STEP
-        return _joined(
-            "{", [f"{_KEY(k)}: {_text(v, inner)}" for k, v in value.items()], "}", newline
-        )
+        pairs = [f"{_KEY(key)}: {_text(item, inner)}" for key, item in value.items()]
+        return f"{{{inner}{f',{inner}'.join(pairs)}{newline}}}" if pairs else "{}"
     if isinstance(value, (list, tuple)):
-        inner = newline + _STEP
-        return _joined("[", [_text(item, inner) for item in value], "]", newline)
+        items = [_text(item, inner) for item in value]
+        return f"[{inner}{f',{inner}'.join(items)}{newline}]" if items else "[]"
     if type(value) is int:
         return int.__repr__(value)
     return json.dumps(value)
-
-
-def _joined(opening: str, parts: list[str], closing: str, newline: str) -> str:
-    if not parts:
-        return opening + closing
-    inner = newline + _STEP
-    return f"{opening}{inner}{f',{inner}'.join(parts)}{newline}{closing}"

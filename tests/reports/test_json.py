@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from allennlp_analyze.errors import OutputError, SourceError
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.options.names import KINDS
-from allennlp_analyze.reports.json import read_json, schema, to_json_dict, write_json
-from allennlp_analyze.results.layer import Comparison, ModelReport
+from allennlp_analyze.reports.json import (
+    read_json,
+    report_text,
+    schema,
+    to_json_dict,
+    write_json,
+    write_timing,
+)
+from allennlp_analyze.results.layer import Comparison, ModelReport, Timing
 from allennlp_analyze.results.reference import AGREEMENTS, REFERENCE_VERDICTS, ROW_AGREEMENTS
 from allennlp_analyze.results.verdict import LAYER_VERDICTS
 from allennlp_analyze.settings import Settings
@@ -273,3 +280,18 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "absent.json")
     with pytest.raises(OutputError, match=r"no/report\.json"):
         write_json(make_report(), tmp_path / "no" / "report.json")
+
+
+@pytest.mark.parametrize("report", [full_report(), odd_report(), make_report(skipped=())])
+def test_the_text_is_that_of_the_standard_library(report: ModelReport) -> None:
+    expected = json.dumps(to_json_dict(report), indent=2, allow_nan=False)
+    assert "".join(report_text(report)) == expected + "\n"
+
+
+def test_another_timing_changes_nothing_else(tmp_path: Path) -> None:
+    trap = '\n  "timing": {}\n  }'
+    report = make_report(make_layer(gaussian(8, 4), trap), warnings=(trap,))
+    later = dataclasses.replace(report, timing=Timing(read=1.5, write=float("nan")))
+    write_json(report, tmp_path / "report.json")
+    write_timing(later.timing, tmp_path / "report.json")
+    assert (tmp_path / "report.json").read_text() == "".join(report_text(later))

@@ -1,9 +1,14 @@
 """Mixtures of experts as plain arrays, with an expert that is dead and one that has collapsed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from allennlp_analyze import Report, analyze
+from allennlp_analyze.analysis.summary import summarize
+from allennlp_analyze.results.layer import ModelReport
 from tests.support.matrices import gaussian, low_rank
+from tests.support.report_factory import make_report
 
 H, FFN, EXPERTS = 24, 40, 5
 DEAD, COLLAPSED = 3, 1
@@ -56,3 +61,13 @@ def fused(lost: bool = True) -> "dict[str, np.ndarray]":
 def mixture(lost: bool = True) -> Report:
     """The report on `listed`."""
     return analyze(listed(lost))
+
+
+def blocks(number: int) -> ModelReport:
+    """A model of so many blocks, each with the layers of `mixture` under names of its own."""
+    layers = tuple(
+        replace(layer, name=layer.name.replace("layers.0.", f"layers.{block}."))
+        for block in range(number)
+        for layer in mixture().layers
+    )
+    return make_report(*layers, summary=summarize(layers, ()), skipped=())

@@ -10,8 +10,8 @@ from allennlp_analyze.reports.html.page import Page, fact_labels, facts, page_of
 from allennlp_analyze.reports.html.reasons import sentence_of
 from allennlp_analyze.reports.html.records import record_data
 from allennlp_analyze.reports.html.reference import reference_section
+from allennlp_analyze.reports.html.shown import MOST_LAYERS, shown_layers
 from allennlp_analyze.reports.html.spectra import DIGITS, Points, spectrum_data
-from allennlp_analyze.reports.html.shown import shown_layers
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
 from allennlp_analyze.reports.json import report_id
@@ -37,15 +37,18 @@ BAR_STYLES = {
 }
 
 
-def write_html(report: ModelReport, path: Union[str, Path]) -> Path:
+def write_html(report: ModelReport, path: Union[str, Path], most: int = MOST_LAYERS) -> Path:
     """Write report.html and return its path. Raises `OutputError`."""
-    write_text(path, html_page(report))
+    write_text(path, html_page(report, most))
     return Path(path)
 
 
-def html_page(report: ModelReport) -> str:
-    """Returns the page as escaped text without references to other files."""
-    shown = shown_layers(report.layers)
+def html_page(report: ModelReport, most: int = MOST_LAYERS) -> str:
+    """Returns the page as escaped text without references to other files.
+
+    Of more than `most` layers it has the worst, and the figures of all.
+    """
+    shown = shown_layers(report.layers, most)
     layers = [report.layers[place] for place in shown.numbers]
     page = page_of(report, shown, anchors_of(report.layers, shown))
     points = Points() if len(layers) <= MANY_LAYERS else FEW_POINTS

@@ -38,9 +38,10 @@ class Shown:
         """Returns which layers are on the page, "" if all are."""
         if not self.is_part:
             return ""
-        worst = "the worst of each projection of experts and of all others" if self.groups else ""
+        which = "the worst of each projection of experts and of all others"
         return (
-            f"This page has {len(self.numbers):,} of the {self.total:,} layers: {worst or 'the worst'}."
+            f"This page has {len(self.numbers):,} of the {self.total:,} layers:"
+            f" {which if self.groups else 'the worst'}."
             " The figures above and the rows of experts count all; layers.csv, report.json and"
             " singular_values.npz have every layer."
         )
