@@ -1,6 +1,5 @@
 """An attribute of a layer that reads one number from where the results hold it."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Generic, Optional, TypeVar, Union, cast, overload
 
@@ -10,13 +9,13 @@ T = TypeVar("T")
 def read_key(layer: Any, key: str) -> Any:
     """Returns what `layer` has under `key`, or None if it or its object is undefined.
 
-    A dot in the key leads into an object or a mapping.
+    A dot in the key leads into an object or a dict.
     """
     found = layer
     for part in _parts(key):
         if found is None:
             return None
-        found = found.get(part) if isinstance(found, Mapping) else getattr(found, part)
+        found = found.get(part) if isinstance(found, dict) else getattr(found, part)
     return found
 
 

@@ -30,13 +30,13 @@ def _packed(record: Mapping[str, Any], shapes: dict[str, tuple[int, Any]]) -> li
 
 
 def _shape(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _shape(item) for key, item in value.items()}
     return None
 
 
 def _values(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for item in value.values():
             yield from _values(item)
     else:

@@ -78,7 +78,8 @@ def _packed(view: Optional[dict[str, Any]]) -> Optional[dict[str, Any]]:
 
 def numbers(values: Any) -> list[float]:
     """Round to few digits: a drawing needs no more, and the page stays small."""
-    return [float(f"{value:.{DIGITS}g}") for value in values]
+    # A float of Python is formatted three times as fast as one of numpy.
+    return [float(f"{value:.{DIGITS}g}") for value in np.asarray(values).tolist()]
 
 
 def _loglog(layer: LayerResult) -> Optional[dict[str, Any]]:
