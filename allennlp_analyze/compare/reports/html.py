@@ -1,11 +1,18 @@
 """Writes compare.html: the whole comparison as one self-contained page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
 
 from allennlp_analyze.compare.reports.page import compare_page_of
-from allennlp_analyze.compare.reports.pairs import columns, measures, notes
-from allennlp_analyze.compare.results import ComparisonReport, LayerPair, ModelComparison
+from allennlp_analyze.compare.reports.pairs import (
+    MOST_PAIRS,
+    columns,
+    measures,
+    notes,
+    pairs_on_page,
+)
+from allennlp_analyze.compare.results import ComparisonReport, LayerPair
 from allennlp_analyze.reports.html.spectra import outline_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
@@ -21,20 +28,26 @@ def write_compare_html(report: ComparisonReport, path: Union[str, Path]) -> Path
     return Path(path)
 
 
-def compare_html(report: ComparisonReport) -> str:
-    """Returns the page as escaped text without references to other files."""
-    places = {id(layer): index for index, layer in enumerate(report.baseline.report.layers)}
-    page = compare_page_of(report)
+def compare_html(report: ComparisonReport, most: int = MOST_PAIRS) -> str:
+    """Returns the page as escaped text without references to other files.
+
+    It has at most this number of pairs, of all candidates together.
+    """
+    page = compare_page_of(report, most)
+    candidates = report.candidates
+    pairs = [pairs_on_page(comparison, most // len(candidates)) for comparison in candidates]
+    used = {id(pair.baseline) for of_candidate in pairs for pair in of_candidate}
+    baseline = [layer for layer in report.baseline.report.layers if id(layer) in used]
+    places = {id(layer): index for index, layer in enumerate(baseline)}
     data = {
         "names": {model.letter: model.name for model in page.models},
-        "baseline": [_spectrum(layer) for layer in report.baseline.report.layers],
-        "candidates": [_candidate(comparison, places) for comparison in report.candidates],
+        "baseline": [_spectrum(layer) for layer in baseline],
+        "candidates": [_candidate(of.letter, on, places) for of, on in zip(candidates, pairs)],
     }
     return render_template("compare.html", SCRIPTS, data, page=page)
 
 
-def _candidate(comparison: ModelComparison, places: dict[int, int]) -> dict[str, Any]:
-    letter = comparison.letter
+def _candidate(letter: str, pairs: Sequence[LayerPair], places: dict[int, int]) -> dict[str, Any]:
     shown = columns(letter)
     return {
         "letter": letter,
@@ -44,7 +57,7 @@ def _candidate(comparison: ModelComparison, places: dict[int, int]) -> dict[str,
                 "sort": sort_keys(shown, pair),
                 **_pair(pair, letter),
             }
-            for pair in comparison.pairs
+            for pair in pairs
         ],
     }
 

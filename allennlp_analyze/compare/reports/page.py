@@ -6,7 +6,13 @@ from typing import Optional
 
 from allennlp_analyze.compare.growth import growth_lines
 from allennlp_analyze.compare.reports.deltas import DeltaTable, delta_table
-from allennlp_analyze.compare.reports.pairs import arrow, columns, size_text
+from allennlp_analyze.compare.reports.pairs import (
+    MOST_PAIRS,
+    arrow,
+    columns,
+    pairs_on_page,
+    size_text,
+)
 from allennlp_analyze.compare.results import (
     CHANGES,
     ComparedModel,
@@ -112,7 +118,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Section:
-    """One candidate against the baseline; `folded` says what the rows have in common that fold."""
+    """One candidate against the baseline; `folded` says what the rows have in common that fold.
+
+    `not_shown` counts the pairs without a row.
+    """
 
     model: Model
     mark: str
@@ -123,6 +132,7 @@ class Section:
     rows: tuple[Row, ...]
     folded_rows: tuple[Row, ...]
     folded: str
+    not_shown: int
     listings: tuple[Listing, ...]
     deltas: Optional[DeltaTable] = None
 
@@ -152,10 +162,14 @@ class ComparePage:
     terms: tuple[tuple[str, str, str], ...] = TERMS
 
 
-def compare_page_of(report: ComparisonReport) -> ComparePage:
-    """Returns the texts of the page; names and texts from the archives are made printable."""
+def compare_page_of(report: ComparisonReport, most: int = MOST_PAIRS) -> ComparePage:
+    """Returns the texts of the page; names and texts from the archives are made printable.
+
+    It has at most this number of pairs.
+    """
     models = models_of(report)
-    sections = tuple(_section(one, of) for one, of in zip(report.candidates, models[1:]))
+    pairs = (pairs_on_page(one, most // len(report.candidates)) for one in report.candidates)
+    sections = tuple(map(_section, report.candidates, models[1:], pairs))
     marks = [section.mark for section in sections]
     return ComparePage(
         title=" and ".join(f"{of.letter}: {of.name}" for of in models)
@@ -188,14 +202,15 @@ def _model(letter: str, model: ComparedModel, name: str) -> Model:
     )
 
 
-def _section(comparison: ModelComparison, model: Model) -> Section:
+def _section(comparison: ModelComparison, model: Model, on_page: Sequence[LayerPair]) -> Section:
     shown = columns(comparison.letter)
     counts = comparison.counts
     worst = next((MARKS[change] for change in CHANGES if counts[change]), MARKS["same"])
-    places = {id(pair): index for index, pair in enumerate(comparison.pairs)}
+    places = {id(pair): index for index, pair in enumerate(on_page)}
 
     def rows(pairs: Sequence[LayerPair], **group: str) -> tuple[Row, ...]:
-        return tuple(_row(pair, shown, places[id(pair)], group) for pair in pairs)
+        known = (pair for pair in pairs if id(pair) in places)
+        return tuple(_row(pair, shown, places[id(pair)], group) for pair in known)
 
     return Section(
         model=model,
@@ -207,6 +222,7 @@ def _section(comparison: ModelComparison, model: Model) -> Section:
         rows=rows(comparison.shown),
         folded_rows=rows(comparison.folded, **{"data-member": "0", "class": "member"}),
         folded=folded_words(comparison),
+        not_shown=len(comparison.pairs) - len(on_page),
         listings=tuple(_listings(comparison)),
         deltas=delta_table(comparison),
     )

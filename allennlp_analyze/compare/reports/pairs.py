@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Callable
 
-from allennlp_analyze.compare.results import TABLE_ORDER, LayerPair
+from allennlp_analyze.compare.results import TABLE_ORDER, LayerPair, ModelComparison
 from allennlp_analyze.compare.wording import cause_line
 from allennlp_analyze.metrics.catalogue import CATALOGUE
 from allennlp_analyze.metrics.metric import Metric, PageColumn
@@ -14,7 +14,18 @@ from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import percent
 from allennlp_analyze.text.names import printable
 
+# Each pair has two spectra: with more of all candidates, a page is too large to open and to mail.
+MOST_PAIRS = 1500
 MEASURE_LABELS = {metric.names[0]: metric.label for metric in CATALOGUE if metric.compared}
+
+
+def pairs_on_page(comparison: ModelComparison, most: int) -> tuple[LayerPair, ...]:
+    """Returns the pairs that a page has, at most so many, in the order of the baseline.
+
+    Of more, it has those that changed, and of the others those that moved most.
+    """
+    kept = set(map(id, (*comparison.shown, *comparison.folded)[:most]))
+    return tuple(pair for pair in comparison.pairs if id(pair) in kept)
 
 
 def columns(letter: str) -> tuple[Column[LayerPair], ...]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
 from allennlp_analyze.compare.reports.page import MARKS, compare_page_of
-from allennlp_analyze.compare.reports.pairs import MEASURE_LABELS
+from allennlp_analyze.compare.reports.pairs import MEASURE_LABELS, pairs_on_page
 from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
 from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
@@ -275,3 +276,18 @@ def test_every_layer_opens_in_a_browser(browser: Any, make: Any, tmp_path: Path)
         for index in range(buttons.count()):
             buttons.nth(index).click()
         assert found.page.locator("tr.detail").count() == buttons.count() > 0
+
+
+def test_a_page_of_very_many_pairs_has_what_changed_and_moved_most() -> None:
+    layers = [healthy("a"), healthy("b", 1)]
+    names = [f"layers.{number}" for number in range(50)]
+    before = [replace(layers[0], name=name, parameter=name) for name in names]
+    after = [*before[:-2], replace(layers[1], name=names[-2], parameter=names[-2])]
+    after.append(replace(dead("d", 2), name=names[-1], parameter=names[-1]))
+    report = compare_models(model(*before), [model(*after)])
+    on_page = pairs_on_page(report.candidates[0], 12)
+    assert [pair.baseline.name for pair in on_page] == [*names[:10], *names[-2:]]
+    page = compare_html(report, 12)
+    assert "38 more, which moved less, are in compare.json" in words(page)
+    data = json.loads(Elements(page).data)
+    assert len(data["baseline"]) == len(data["candidates"][0]["pairs"]) == 12
