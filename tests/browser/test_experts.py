@@ -1,14 +1,18 @@
 """Experts on report.html in a real browser: one row for each projection, which opens."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from allennlp_analyze import Report
+from allennlp_analyze.reports.html.model import write_html
+from allennlp_analyze.reports.html.shown import shown_layers
+from allennlp_analyze.results.experts import expert_groups
 from tests.browser.test_page import head, shown
 from tests.support.browser import Opened, opened
-from tests.support.mixtures import COLLAPSED, DEAD, EXPERTS, mixture
+from tests.support.mixtures import COLLAPSED, DEAD, EXPERTS, blocks, mixture
 
 GATE = "tr.group[data-group='0']"
 
@@ -126,3 +130,26 @@ def test_accessible_and_no_wider_than_the_window(
             (p["id"], n["html"][:200]) for p in result.response["violations"] for n in p["nodes"]
         ]
         assert problems == []
+
+
+def test_a_page_of_very_many_layers_has_the_worst_and_figures_of_all(
+    browser: Any, tmp_path: Path
+) -> None:
+    report = blocks(6)
+    most, total = 40, len(report.layers)
+    path = write_html(report, tmp_path / "report.html", most)
+    places = list(shown_layers(report.layers, most).numbers)
+    with opened(browser, path) as found:
+        assert found.texts("#count") == [f"{most} of {total} layers"]
+        legend = found.page.locator("#figures figure").first.locator(".legend li")
+        numbers = re.findall(r"\((\d+)\)", " ".join(legend.all_text_contents()))
+        assert sum(map(int, numbers)) == total
+        head(found, "kind").click()  # all the same: the order of the model
+        names = found.texts("#layers tr.group button.open")
+        assert names == [x.name for x in expert_groups(report.layers)]
+        number = places[-2]
+        found.page.goto(f"{path.as_uri()}#row-{number}")
+        found.page.locator("tr.detail").wait_for()
+        title = found.page.evaluate("document.activeElement.title")
+        assert title == report.layers[number].name
+        found.requests[1:] = []

@@ -49,18 +49,17 @@ def rows_of(
     for row, entry in enumerate(shown.entries):
         hidden = {"hidden": ""} if row >= PAGE_ROWS else {}
         if isinstance(entry, ExpertGroup):
-            places = [place for place in entry.places if place in shown.numbers]
-            first = str(shown.numbers[min(places)])
-            attributes = {"id": anchors.of(entry), "data-place": first, **hidden}
+            attributes = {"id": anchors.of(entry), **hidden}
             yield _group_row(entry, number, columns, attributes)
-            for place in places:
-                attributes = {"id": anchors.of(place), **hidden}
-                index = shown.numbers[place]
-                yield _layer_row(layers[place], columns, index, attributes, number)
+            places, group = [x for x in entry.places if x in shown.numbers], number
             number += 1
         else:
-            attributes = {"id": anchors.of(entry), **hidden}
-            yield _layer_row(layers[entry], columns, shown.numbers[entry], attributes)
+            places, group = [entry], -1
+        for place in places:
+            attributes = {"id": anchors.of(place), **hidden}
+            if shown.is_part:
+                attributes["data-place"] = str(place)
+            yield _layer_row(layers[place], columns, shown.numbers[place], attributes, group)
 
 
 def about_rows(shown: Shown) -> str:
@@ -115,6 +114,7 @@ def _group_row(
             **attributes,
             "class": "group",
             "data-group": str(number),
+            "data-place": str(min(group.places)),
         },
         about_experts(group),
     )

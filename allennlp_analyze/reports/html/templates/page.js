@@ -80,8 +80,8 @@
     });
   }
 
-  // More dots than this are too many to hit one, and too many to draw.
-  const MOST_DOTS = 3000, MOST_DRAWN = 10000;
+  // More dots than this are too many to hit one, and to draw all.
+  const MOST_DOTS = 3000;
 
   function ratioFigure() {
     const fitted = every.map((layer, index) => ({layer, index})).filter(({layer}) => layer.alpha !== null);
@@ -89,7 +89,7 @@
     const ratios = fitted.map(({layer}) => layer.Q), alphas = fitted.map(({layer}) => layer.alpha);
     const highQ = most(ratios), highA = most(alphas);
     const logQ = highQ > 10, logA = highA > 14;
-    const each = Math.ceil(fitted.length / MOST_DRAWN), drawn = fitted.filter((_, i) => i % each === 0);
+    const each = Math.ceil(fitted.length / MOST_DOTS), drawn = fitted.filter((_, i) => i % each === 0);
     const notes = [
       each > 1 ? `One layer in ${each} is drawn.` : "",
       new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",

@@ -113,7 +113,7 @@ const parts = (() => {
     }
 
     sortingHeads(table, (column, descending) => {
-      const place = row => row.dataset.index ?? row.dataset.place;
+      const place = row => row.dataset.place ?? row.dataset.index;
       const order = (one, other) => compare(keys(one)[column], keys(other)[column], descending) || place(one) - place(other);
       const sorted = document.createDocumentFragment();  // one change of the page instead of thousands
       const put = row => sorted.append(row, ...(opened.has(row) ? [opened.get(row)] : []));
