@@ -239,7 +239,7 @@ def _encoded(value: Any) -> Any:
     """Encode a result in JSON types; arrays as bytes and floats as printed, so both are exact."""
     if value is None or type(value) in (str, int, float, bool):  # most of them
         return value
-    names = field_names(type(value))
+    names = field_names(value)
     if names is not None:
         return {name: _encoded(getattr(value, name)) for name in names}
     if isinstance(value, np.ndarray):

@@ -22,6 +22,10 @@ from allennlp_analyze.sources.remote_block import RemoteBlock
 from allennlp_analyze.sources.source import Source
 
 
+# What is kept of each matrix beside its singular values (`python -m scripts.benchmarks.small`).
+RESULT_BYTES = 5 * 1024
+
+
 def plan_archive(
     reading: Reading, settings: Settings, quiet: bool = True, speed: Optional[Speed] = None
 ) -> Plan:
@@ -71,11 +75,12 @@ def _bytes(blocks: Iterable[RemoteBlock]) -> int:
 
 
 def _memory(shapes: Sequence[tuple[int, int]], jobs: int) -> int:
-    """The bytes of the largest matrices that are measured at the same time, and of the rest."""
+    """The bytes of the largest matrices that are measured at the same time, and of all results."""
     alone, together = largest_first(shapes, this_machine())
     one = max((memory(shapes[i]) for i in alone), default=0)
     side_by_side = sorted((memory(shapes[i]) for i in together), reverse=True)[:jobs]
-    return BASE_BYTES + max(one, sum(side_by_side))
+    results = sum(RESULT_BYTES + 8 * min(shape) for shape in shapes)
+    return BASE_BYTES + results + max(one, sum(side_by_side))
 
 
 def _kinds(chosen: Iterable[WeightMatrix], speed: Speed) -> tuple[PlannedKind, ...]:

@@ -21,6 +21,8 @@ ALTERNATIVES = ("truncated_power_law", "exponential", "lognormal")
 SIGNIFICANT = 0.1
 # Number of points at which a candidate for xmin is checked first, before all points are used.
 SAMPLES = (32, 256)
+# Number of candidates whose distance is computed to find how near the nearest is at most.
+SPREAD = 16
 # Elements of the arrays in which candidates are compared; limits memory.
 BLOCK_ELEMENTS = 1 << 18
 # sys.stdout and warnings belong to the process: two threads that redirect them at the same time
@@ -78,29 +80,33 @@ class _Candidates:
         self._exponents = self._log_slopes(total)
 
     def _log_slopes(self, total: int) -> np.ndarray:
-        """Returns 1 - alpha by maximum likelihood.
+        """Returns 1 - alpha by maximum likelihood, infinite where rounding leaves no tail.
 
         Logarithms are relative to the largest value; otherwise the sums would cancel near the top.
         """
         depth = self._logs[-1] - self._logs
         repeats = np.diff(np.append(self._below, total))
         below_top = np.cumsum((depth * repeats)[::-1])[::-1]
-        return np.asarray(-self._tail[:-1] / (self._tail * depth - below_top)[:-1])
+        with np.errstate(divide="ignore"):
+            return np.asarray(-self._tail[:-1] / (self._tail * depth - below_top)[:-1])
 
     def nearest(self) -> tuple[int, float]:
         """Returns the first candidate with the smallest Kolmogorov-Smirnov distance, and it.
 
         The distance at some of the points is a lower bound. A candidate whose bound exceeds the
-        distance of another is skipped, so only a few are compared at every point.
+        distance of any of a few others is skipped, so not many are compared at every point.
         """
         n = len(self._logs)
-        alive = np.arange(n - 1)
+        # A value next to the largest may have the same logarithm.
+        alive = np.flatnonzero(np.isfinite(self._exponents))
         for samples in SAMPLES:
             if n <= 2 * samples:
                 continue
             bounds = self._distances(alive, np.linspace(0, n - 1, samples).astype(np.intp))
-            promising = alive[[int(np.argmin(bounds))]]
-            limit = float(self._distances(promising, np.arange(int(promising[0]), n))[0])
+            # The nearest by its bound may have no such point in its tail, and be far away.
+            spread = alive[:: math.ceil(len(alive) / SPREAD)]
+            tried = np.union1d(spread, alive[np.argmin(bounds)])
+            limit = float(self._distances(tried, np.arange(int(tried[0]), n)).min())
             # Rounding may lift a bound above its distance.
             alive = alive[bounds <= limit + 1e-12]
         distances = self._distances(alive, np.arange(int(alive[0]), n))

@@ -18,9 +18,14 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
 }
 
 
+def field_names(value: object) -> Optional[tuple[str, ...]]:
+    """Returns the names of the fields of a result; None for what is no dataclass."""
+    kind: Any = type(value)
+    return _field_names(kind)
+
+
 @functools.cache
-def field_names(kind: type) -> Optional[tuple[str, ...]]:
-    """Returns the names of the fields of a dataclass; None for another type."""
+def _field_names(kind: Any) -> Optional[tuple[str, ...]]:
     if not dataclasses.is_dataclass(kind):
         return None
     return tuple(field.name for field in dataclasses.fields(kind))

@@ -38,6 +38,13 @@ def ours(data: np.ndarray) -> "list[float]":
     return [float(getattr(fit, name)) for name in FIELDS]
 
 
+def neighbours(count: int) -> np.ndarray:
+    """The two largest values have the same logarithm."""
+    largest = [3.7, np.nextafter(3.7, np.inf)]
+    assert np.log(largest[0]) == np.log(largest[1])
+    return np.append(np.random.default_rng(8).pareto(2, count).clip(max=2.5) + 0.5, largest)
+
+
 SPECTRA = {
     "gaussian": lambda: np.linalg.svd(gaussian(0, 500, 300), compute_uv=False) ** 2,
     "square": lambda: np.linalg.svd(gaussian(1, 200, 200), compute_uv=False) ** 2,
@@ -46,6 +53,8 @@ SPECTRA = {
     "repeated": lambda: np.repeat(np.random.default_rng(4).pareto(2.5, 90) + 1, 3)[:200],
     "many equal largest": lambda: np.append(np.linspace(1, 2, 60), np.full(10, 3.0)),
     "spike": lambda: np.append(np.random.default_rng(5).uniform(1, 2, 120), 1e6),
+    "two largest in a few": lambda: neighbours(30),
+    "two largest in many": lambda: neighbours(600),
     "ten": lambda: np.random.default_rng(6).pareto(2, 10) + 1,
     "fewer than a block, more than a block": lambda: np.random.default_rng(7).pareto(3, 129) + 1,
 }
