@@ -21,7 +21,6 @@ from allennlp_analyze.settings import Settings
 from allennlp_analyze.sources.remote_block import RemoteBlock
 from allennlp_analyze.sources.source import Source
 
-
 # What is kept of each matrix beside its singular values (`python -m scripts.benchmarks.small`).
 RESULT_BYTES = 5 * 1024
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 
 import allennlp_analyze
-from allennlp_analyze.analysis.planning import plan_archive
+from allennlp_analyze.analysis.planning import RESULT_BYTES, plan_archive
 from allennlp_analyze.analysis.request import Limits, Reading
 from allennlp_analyze.analysis.trial import REMEMBERED, SHAPES, this_speed
 from allennlp_analyze.cli.main import main
@@ -127,6 +127,15 @@ def test_memory_grows_with_the_matrices_at_a_time(tmp_path: Path) -> None:
     save_file(wide, tmp_path / "m.safetensors")
     one, two = (plan(tmp_path / "m.safetensors", jobs=jobs).memory for jobs in (1, 2))
     assert two - one == memory((2000, 1500))
+
+
+def test_memory_grows_with_the_number_of_results(tmp_path: Path) -> None:
+    found = []
+    for count in (10, 1010):
+        small = {f"{i}.weight": np.zeros((20, 10), np.float32) for i in range(count)}
+        save_file(small, tmp_path / f"{count}.safetensors")
+        found.append(plan(tmp_path / f"{count}.safetensors").memory)
+    assert found[1] - found[0] == 1000 * (RESULT_BYTES + 8 * 10)
 
 
 def test_the_command_prints_it_and_stops(
