@@ -10,9 +10,10 @@ from allennlp_analyze.metrics.metric import Metric
 from allennlp_analyze.reports.attention import attention_lines
 from allennlp_analyze.reports.experts import finding_line
 from allennlp_analyze.reports.terms import INTERVAL, interval
-from allennlp_analyze.results.experts import Entry, ExpertGroup, expert_groups, table_entries
+from allennlp_analyze.results.experts import Entry, ExpertGroup, table_entries
 from allennlp_analyze.results.layer import LayerResult, ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
+from allennlp_analyze.results.worst import worst_first_key
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import first_lines
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 MAX_INVALID_NAMED = 10
 MAX_FINDINGS = 12
-# Rows up to this many are all shown.
-MANY = 40
+# Rows up to this many are all shown, and of more at most so many.
+MANY, MOST_ROWS = 40, 200
 VERDICT_STYLES = {
     Verdict.FULL_RANK: "green",
     Verdict.UNTRAINED: "yellow",
@@ -99,16 +100,17 @@ def print_report(
     """Print the report to `stream`: in colour on a terminal, otherwise plain and uncut.
 
     The verdict comes first, then what needs attention, worst first, then the table. Of more than
-    MANY rows it has those that are not plainly at full rank, unless `show_all`; a line says so, and
-    `how_to_see_all`. `written` lists the files that were written. Names from the archive are
-    printed without markup.
+    MANY rows it has those that are not plainly at full rank, and of more than MOST_ROWS of these
+    the worst, unless `show_all`; a line says so, and `how_to_see_all`. `written` lists the files
+    that were written. Names from the archive are printed without markup.
     """
     console = make_console(stream)
     print_wrapped(console, report.summary.sentence, VERDICT_STYLES[report.summary.verdict])
-    for line in _attention(report):
-        print_wrapped(console, line)
     entries = table_entries(report.layers)
-    shown = entries if show_all or len(entries) <= MANY else _not_plain(report.layers, entries)
+    for line in _attention(report, entries):
+        print_wrapped(console, line)
+    notable = entries if show_all or len(entries) <= MANY else _not_plain(report.layers, entries)
+    shown = notable if show_all else _worst(report.layers, notable)
     if shown:
         console.print()
         _print_table(console, report.layers, shown)
@@ -116,20 +118,33 @@ def print_report(
     hidden = len(entries) - len(shown)
     if hidden:
         see = f"; {how_to_see_all}" if how_to_see_all else ""
-        print_wrapped(console, f"Not shown: {count(hidden, 'layer')} at full rank{see}.")
-    for line in _notes(report):
+        rows = "row" if any(isinstance(x, ExpertGroup) for x in entries) else "layer"
+        which = "at full rank" if len(shown) == len(notable) else "that are no worse"
+        print_wrapped(console, f"Not shown: {count(hidden, rows)} {which}{see}.")
+    for line in _notes(report, entries):
         print_wrapped(console, line)
     print_written(console, written)
 
 
 def _not_plain(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> list[Entry]:
     """Returns the entries that are more than at full rank, without anything to say."""
-    worst = [entry.worst if isinstance(entry, ExpertGroup) else layers[entry] for entry in entries]
+    worst = [_worst_of(layers, entry) for entry in entries]
     return [
         entry
         for entry, layer in zip(entries, worst)
         if layer.verdict is not Verdict.FULL_RANK or (layer.evidence and layer.evidence.findings)
     ]
+
+
+def _worst(layers: Sequence[LayerResult], entries: Sequence[Entry]) -> list[Entry]:
+    """Returns the MOST_ROWS worst entries in their order."""
+    worst = [worst_first_key(_worst_of(layers, entry)) for entry in entries]
+    order = sorted(range(len(entries)), key=lambda place: worst[place])
+    return [entries[place] for place in sorted(order[:MOST_ROWS])]
+
+
+def _worst_of(layers: Sequence[LayerResult], entry: Entry) -> LayerResult:
+    return entry.worst if isinstance(entry, ExpertGroup) else layers[entry]
 
 
 def _print_table(
@@ -151,8 +166,7 @@ def _entry_column(layers: Sequence[LayerResult], column: Column[LayerResult]) ->
     metrics = {m.terminal.title: m for m in CATALOGUE if m.terminal and m.key != INTERVAL}
     metric = metrics.get(column.title)
 
-    def worst(entry: Entry) -> LayerResult:
-        return entry.worst if isinstance(entry, ExpertGroup) else layers[entry]
+    worst = partial(_worst_of, layers)
 
     def text(entry: Entry) -> str:
         shown = column.text(worst(entry))
@@ -200,16 +214,16 @@ def _cells_2018(layer: LayerResult) -> list[str]:
     ]
 
 
-def _attention(report: ModelReport) -> list[str]:
+def _attention(report: ModelReport, entries: Sequence[Entry]) -> list[str]:
     """Returns what a reader must know beside the verdict, the worst first."""
     lines = _invalid_notes([tensor for tensor in report.skipped if tensor.invalid])
-    lines += _findings(report)
+    lines += _findings(report, entries)
     lines += attention_lines(report.attention)
     return lines + [f"Warning: {warning}" for warning in report.warnings]
 
 
-def _notes(report: ModelReport) -> list[str]:
-    notes = [EXPERTS_NOTE] if expert_groups(report.layers) else []
+def _notes(report: ModelReport, entries: Sequence[Entry]) -> list[str]:
+    notes = [EXPERTS_NOTE] if any(isinstance(x, ExpertGroup) for x in entries) else []
     notes += [_skipped_note(report.skipped)] if report.skipped else []
     warned = sum(1 for layer in report.layers if layer.warnings)
     if warned:
@@ -219,14 +233,14 @@ def _notes(report: ModelReport) -> list[str]:
     return notes
 
 
-def _findings(report: ModelReport) -> list[str]:
+def _findings(report: ModelReport, entries: Sequence[Entry]) -> list[str]:
     """Returns a line for each layer, or projection of experts, with lost or weak directions.
 
     The harmful ones come first.
     """
     found: list[tuple[int, str]] = []
-    for entry in table_entries(report.layers):
-        layer = entry.worst if isinstance(entry, ExpertGroup) else report.layers[entry]
+    for entry in entries:
+        layer = _worst_of(report.layers, entry)
         if isinstance(entry, ExpertGroup):
             line = finding_line(entry)
         else:

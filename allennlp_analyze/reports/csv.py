@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Optional, Union
 
 from allennlp_analyze.metrics.catalogue import in_report
 from allennlp_analyze.reports.json import plain
-from allennlp_analyze.results.experts import expert_groups
+from allennlp_analyze.results.experts import expert_groups, has_groups
 from allennlp_analyze.results.layer import LayerResult, ModelReport
 from allennlp_analyze.storage.files import write_atomically
 from allennlp_analyze.text.names import printable
@@ -48,7 +48,7 @@ def columns(report: ModelReport) -> list[str]:
     compared = [
         _comparison_column(name, part) for name in sorted(names) for part in COMPARISON_PARTS
     ]
-    grouped = [EXPERT_GROUP] if expert_groups(report.layers) else []
+    grouped = [EXPERT_GROUP] if has_groups(report.layers) else []
     return fixed_columns() + compared + grouped
 
 

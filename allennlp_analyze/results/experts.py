@@ -101,6 +101,18 @@ def expert_groups(layers: Sequence[LayerResult]) -> tuple[ExpertGroup, ...]:
     return tuple(x for x in table_entries(layers) if isinstance(x, ExpertGroup))
 
 
+def has_groups(layers: Sequence[LayerResult]) -> bool:
+    """Whether `layers` have a group of experts; takes a moment if the first ones do."""
+    seen: set[str] = set()
+    for layer in layers:
+        found = expert_of(layer)
+        if found is not None:
+            if found[0] in seen:
+                return True
+            seen.add(found[0])
+    return False
+
+
 def expert_of(layer: LayerResult) -> Optional[tuple[str, int]]:
     """Returns the name of the group of `layer` and the number of its expert; None for another.
 

@@ -67,7 +67,8 @@ def stages_of(model: Path, directory: Path) -> dict[str, float]:
     """CPU seconds of each stage of the analysis of `model`, one matrix at a time."""
     reading, written = Reading(str(model)), Writing(directory, force=True)
     work = partial(pipeline.run, reading, written, Settings(jobs=1))
-    return seconds_of(STAGES, work, time.process_time)
+    # Another thread waits for the next result, and adds it to the journal.
+    return seconds_of(STAGES, work, time.thread_time, time.process_time)
 
 
 def lines(number: int, seconds: dict[str, float]) -> Iterator[str]:

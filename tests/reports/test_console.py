@@ -3,11 +3,12 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from allennlp_analyze.reports.console import COLUMNS_2018, MANY, print_report, table_2018
+from allennlp_analyze.reports.console import COLUMNS_2018, MANY, MOST_ROWS, print_report, table_2018
 from allennlp_analyze.results.layer import ModelReport, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.names import display_width
@@ -108,6 +109,22 @@ def test_of_many_layers_those_at_full_rank_are_not_shown() -> None:
     print_report(make_report(*layers, layers[0]), [], stream, how_to_see_all="ask")
     assert f"Not shown: {MANY + 1} layers at full rank; ask." in stream.getvalue()
     assert "sigma_min" not in stream.getvalue()
+
+
+def test_of_very_many_layers_with_lost_rank_the_worst_are_shown() -> None:
+    bad = make_layer(np.zeros((20, 12)), "", verdict=Verdict.NEAR_COLLAPSE)
+    layers = [replace(bad, name=f"near{i}") for i in range(MOST_ROWS)]
+    worse = replace(bad, name="worse", verdict=Verdict.COLLAPSED)
+    report = make_report(*layers, worse, replace(bad, name="last"))
+    text = printed(report, io.StringIO())
+    assert [line.split()[0] for line in table_of(text)[1:]] == [
+        *(f"near{i}" for i in range(MOST_ROWS - 1)),
+        "worse",
+    ]
+    assert "Not shown: 2 layers that are no worse." in text
+    stream = io.StringIO()
+    print_report(report, [], stream, show_all=True)
+    assert len(table_of(stream.getvalue())) == 3 + MOST_ROWS
 
 
 def test_the_verdict_stands_first_and_files_last() -> None:

@@ -14,6 +14,7 @@ from allennlp_analyze.data import read_schema
 from allennlp_analyze.reports.console import print_report
 from allennlp_analyze.reports.csv import EXPERT_GROUP, write_csv
 from allennlp_analyze.reports.json import to_json_dict
+from allennlp_analyze.results.experts import expert_groups, has_groups
 from tests.support.mixtures import (
     BLOCK,
     COLLAPSED,
@@ -107,3 +108,11 @@ def test_fused_experts_are_the_same_rows() -> None:
     }
     assert set(rows) == {"gate_up_proj", "gate_proj", "up_proj", "down_proj"}
     assert rows["gate_proj"][-1] == "collapsed" and rows["up_proj"][-1] == "full_rank"
+
+
+def test_a_group_has_two_experts(report: Report) -> None:
+    assert has_groups(report.layers)
+    one = [x for x in report.layers if "experts" not in x.name or ".experts.0." in x.name]
+    assert any("experts" in x.name for x in one)
+    assert not has_groups(one)
+    assert not expert_groups(one)
