@@ -11,7 +11,7 @@ from allennlp_analyze.reports.html.reasons import sentence_of
 from allennlp_analyze.reports.html.records import record_data
 from allennlp_analyze.reports.html.reference import reference_section
 from allennlp_analyze.reports.html.shown import MOST_LAYERS, shown_layers
-from allennlp_analyze.reports.html.spectra import DIGITS, Points, spectrum_data
+from allennlp_analyze.reports.html.spectra import DIGITS, spectrum_data
 from allennlp_analyze.reports.html.table import sort_keys
 from allennlp_analyze.reports.html.templating import render_template
 from allennlp_analyze.reports.json import report_id
@@ -23,9 +23,6 @@ from allennlp_analyze.text.names import printable
 
 PAGE = "report.html"
 SCRIPTS = ("parts.js", "chart.js", "saving.js", "page.js")
-# Of more layers a page has fewer points each, so that a browser can still hold it.
-MANY_LAYERS = 2000
-FEW_POINTS = Points(values=48, curve=24)
 # CSS classes of the bars for layers with each verdict.
 BAR_STYLES = {
     Verdict.FULL_RANK: "blue",
@@ -51,7 +48,6 @@ def html_page(report: ModelReport, most: int = MOST_LAYERS) -> str:
     shown = shown_layers(report.layers, most)
     layers = [report.layers[place] for place in shown.numbers]
     page = page_of(report, shown, anchors_of(report.layers, shown))
-    points = Points() if len(layers) <= MANY_LAYERS else FEW_POINTS
     data = {
         "min_q": MIN_Q,
         "verdicts": [[v.value, v.words, BAR_STYLES[v]] for v in LAYER_VERDICTS],
@@ -59,7 +55,7 @@ def html_page(report: ModelReport, most: int = MOST_LAYERS) -> str:
         "groups": group_data(shown, page.columns),
         "page_rows": PAGE_ROWS,
         "records": record_data(report, shown.numbers),
-        "layers": [_layer_data(layer, page, points) for layer in layers],
+        "layers": [_layer_data(layer, page) for layer in layers],
         "places": list(shown.numbers) if shown.is_part else None,
         "others": [
             _point_data(layer)
@@ -90,7 +86,7 @@ def _point_data(layer: LayerResult) -> tuple[Any, ...]:
     return layer.kind, layer.verdict.value, is_conclusive(layer), *drawn
 
 
-def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any]:
+def _layer_data(layer: LayerResult, page: Page) -> dict[str, Any]:
     evidence = layer.evidence
     return {
         "name": printable(layer.name),
@@ -108,7 +104,7 @@ def _layer_data(layer: LayerResult, page: Page, points: Points) -> dict[str, Any
         "sort": sort_keys(page.columns, layer),
         "facts": facts(layer, page.terms),
         "warnings": [printable(warning) for warning in layer.warnings],
-        **spectrum_data(layer, points),
+        **spectrum_data(layer),
     }
 
 

@@ -8,7 +8,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.results.worst import worst_first_key
 
 # A page with more would be too large to open, and to mail.
-MOST_LAYERS = 3000
+MOST_LAYERS = 2000
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Reduces a layer's spectrum to the few numbers from which a page draws it."""
 
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
@@ -29,22 +28,14 @@ DIGITS = 5
 FOOT = 1e-18
 
 
-@dataclass(frozen=True)
-class Points:
-    """How many points a page has of each layer: singular values, and each curve."""
-
-    values: int = MAX_VALUES
-    curve: int = CURVE_POINTS
-
-
-def spectrum_data(layer: LayerResult, points: Points) -> dict[str, Any]:
+def spectrum_data(layer: LayerResult) -> dict[str, Any]:
     """Returns the data of `layer` for page.js: histograms, curves, limits and singular values.
 
     A part that cannot be drawn is None, and `nothing` says why. Edges of bins are the first, the
     last, and the number of bins. `exact` is left out where it is the same as `value`.
     """
     no_density = why_not_drawn(layer)
-    outline = outline_data(layer, points.values)
+    outline = outline_data(layer)
     values = outline["values"]
     if values is not None and values["exact"] == values["value"]:
         del values["exact"]
@@ -52,18 +43,18 @@ def spectrum_data(layer: LayerResult, points: Points) -> dict[str, Any]:
         **outline,
         "loglog": _packed(outline["loglog"]),
         "linear": None if no_density else _packed(_linear(layer)),
-        "bulk": None if no_density else _bulk(layer, points.curve),
-        "law": None if no_density else _law(layer, points.curve // 2),
+        "bulk": None if no_density else _bulk(layer),
+        "law": None if no_density else _law(layer),
         "limits": _limits(layer),
     }
 
 
-def outline_data(layer: LayerResult, values: int = MAX_VALUES) -> dict[str, Any]:
-    """Returns the data for two spectra in one figure, with at most this many singular values."""
+def outline_data(layer: LayerResult) -> dict[str, Any]:
+    """Returns the data for two spectra in one figure."""
     no_density, no_values = why_not_drawn(layer), why_no_values(layer)
     return {
         "loglog": None if no_density else _loglog(layer),
-        "values": None if no_values else _values(layer, values),
+        "values": None if no_values else _values(layer),
         "nothing": [no_density, no_values],
     }
 
@@ -123,11 +114,11 @@ def _linear(layer: LayerResult) -> dict[str, Any]:
     }
 
 
-def _bulk(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
+def _bulk(layer: LayerResult) -> Optional[dict[str, Any]]:
     bulk = bulk_of(layer)
     if bulk is None:
         return None
-    curve = bulk_curve(bulk, layer.M, points)
+    curve = bulk_curve(bulk, layer.M, CURVE_POINTS)
     return {
         "sigma": bulk.sigma,
         "edges": [bulk.lambda_minus, bulk.lambda_plus],
@@ -136,11 +127,11 @@ def _bulk(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
     }
 
 
-def _law(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
+def _law(layer: LayerResult) -> Optional[dict[str, Any]]:
     fit = layer.power_law
     if fit is None:
         return None
-    curve = law_curve(fit, layer.max_singular_value**2, layer.M, points)
+    curve = law_curve(fit, layer.max_singular_value**2, layer.M, CURVE_POINTS // 2)
     return {
         "alpha": fit.alpha,
         "D": fit.D,
@@ -150,9 +141,9 @@ def _law(layer: LayerResult, points: int) -> Optional[dict[str, Any]]:
     }
 
 
-def _values(layer: LayerResult, most: int) -> dict[str, Any]:
+def _values(layer: LayerResult) -> dict[str, Any]:
     values = layer.singular_values
-    index = shown_indices(len(values), most)
+    index = shown_indices(len(values), MAX_VALUES)
     foot = max(float(values[values > 0].min()), FOOT * float(values[0]))
     lowest = min([foot, *(at for _, at, _ in _limits(layer) if at > FOOT * values[0])])
     n_zero = int(np.count_nonzero(values < foot))
