@@ -22,6 +22,7 @@ from allennlp_analyze.analysis.journal import Journal
 from allennlp_analyze.analysis.request import Reading, Writing
 from allennlp_analyze.linalg import gram
 from allennlp_analyze.settings import Settings
+from allennlp_analyze.sources import opening
 from scripts.benchmarks.peak_memory import MIB, watch
 from scripts.benchmarks.profiling import Stages, seconds_of
 
@@ -31,6 +32,7 @@ LAPACK = "BLAS and LAPACK"
 # is what spectra take beside LAPACK.
 STAGES: Stages = {
     LAPACK: [(gram, "add_gram"), (gram, "symmetric_eigenvalues"), (np.linalg, "svd")],
+    "SHA-256 of the file": [(opening, "sha256_of")],
     "spectra": [(measure, "_spectrum")],
     "power laws": [(measure, "fit_power_law")],
     "bulks": [(measure, "marchenko_pastur")],
