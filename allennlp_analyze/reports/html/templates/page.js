@@ -95,8 +95,8 @@
       new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
     ];
     const marks = Object.entries(KIND_STYLES).map(([kind, style]) => {
-      const of = drawn.filter(({layer}) => layer.kind === kind);
-      const mark = {type: "points", style, label: of.length ? `${kind} (${of.length})` : "", x: of.map(({layer}) => layer.Q), y: of.map(({layer}) => layer.alpha)};
+      const of = drawn.filter(({layer}) => layer.kind === kind), total = fitted.filter(({layer}) => layer.kind === kind).length;
+      const mark = {type: "points", style, label: total ? `${kind} (${total})` : "", x: of.map(({layer}) => layer.Q), y: of.map(({layer}) => layer.alpha)};
       if (fitted.length > MOST_DOTS) return {...mark, size: 3};
       return {...mark, names: of.map(({layer}) => `${layer.name}: Q = ${short(layer.Q)}, α = ${short(layer.alpha)}`), open: i => show(rows[of[i].index], true)};
     });
