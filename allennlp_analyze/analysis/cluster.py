@@ -136,7 +136,7 @@ class OnWorkers:
 
     def notes(self) -> Iterator[str]:
         """Yields what a reader of the report must know of the workers."""
-        here, threads = computed_by(), blas_threads()
+        here, threads = computed_by(self._model.settings.eigensolver), blas_threads()
         if self._shapes and threads > MOST_THREADS:
             all_cores, _ = largest_first(self._shapes, this_machine())
             if all_cores:

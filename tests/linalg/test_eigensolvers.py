@@ -1,0 +1,162 @@
+"""The libraries that compute the eigenvalues of large matrices, against numpy's eigenvalues."""
+
+import threading
+import time
+from typing import Callable
+
+import numpy as np
+import pytest
+
+from allennlp_analyze.analysis.measure import analyze
+from allennlp_analyze.linalg.backend import limited_blas
+from allennlp_analyze.linalg.eigensolvers import (
+    AUTO,
+    EIGENSOLVERS,
+    MARGIN,
+    MKL,
+    NUMPY,
+    OPENBLAS,
+    candidates,
+    gram_solver,
+    trial,
+    usual,
+    winner,
+)
+from allennlp_analyze.linalg.gram import SAFE_SQUARES, gram_spectrum
+from allennlp_analyze.linalg.tridiagonal import TWO_STAGES_FROM, Eigenvalues
+from allennlp_analyze.options.names import EIGENSOLVERS as OFFERED
+from allennlp_analyze.settings import Settings
+from scripts.benchmarks.work import layer
+from tests.support.matrices import gaussian
+
+LARGE = TWO_STAGES_FROM + 4
+
+
+def solver_of(name: str) -> Eigenvalues:
+    found = EIGENSOLVERS[name].find()
+    if found is None:
+        pytest.skip(f"{name} is not available: {EIGENSOLVERS[name].lacks}")
+    return found
+
+
+def symmetric(size: int) -> np.ndarray:
+    values = gaussian(size, size, size)
+    return values + values.T
+
+
+def test_every_library_is_offered() -> None:
+    assert OFFERED == (AUTO, *EIGENSOLVERS)
+
+
+@pytest.mark.parametrize("size", [1, 2, 150, 700, LARGE])
+@pytest.mark.parametrize("name", EIGENSOLVERS)
+def test_eigenvalues_are_those_of_numpy(name: str, size: int) -> None:
+    """From the upper triangle alone, which stays as it is."""
+    solve, whole = solver_of(name), symmetric(size)
+    expected = np.linalg.eigvalsh(whole)
+    for scale in (1.0, *SAFE_SQUARES) if size < LARGE else (1.0,):
+        given = np.triu(scale * whole)
+        found = solve(given)
+        np.testing.assert_array_equal(given, np.triu(scale * whole))
+        largest = scale * np.abs(expected).max()
+        np.testing.assert_allclose(found, scale * expected, rtol=0, atol=1e-14 * size * largest)
+
+
+@pytest.mark.parametrize("name", EIGENSOLVERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_has_no_eigenvalues_is_an_error_of_numpy(name: str, value: float) -> None:
+    solve = solver_of(name)
+    with pytest.raises(np.linalg.LinAlgError):
+        solve(np.full((40, 40), value))
+
+
+def test_the_usual_library_is_found_without_a_trial() -> None:
+    assert usual() in (OPENBLAS, NUMPY) and EIGENSOLVERS[usual()].find()
+    assert candidates()[0] == usual()
+    assert gram_solver(usual()) is gram_spectrum
+
+
+@pytest.mark.parametrize("name", [MKL, NUMPY])
+def test_the_bits_do_not_depend_on_the_number_of_jobs(name: str) -> None:
+    """Nor do smaller matrices depend on the library; the large one has all threads, others one."""
+    solver_of(name)
+    shapes = [(LARGE + 40, LARGE), (700, 300), (LARGE, LARGE), (2 * LARGE, LARGE)]
+    matrices = [
+        layer(str(i), gaussian(i, *shape).astype(np.float32), "float32")
+        for i, shape in enumerate(shapes)
+    ]
+    with limited_blas(2):
+        one, two = (
+            analyze(matrices, Settings(jobs=jobs), gram_solver(name)).layers for jobs in (1, 2)
+        )
+        (small,) = analyze(matrices[1:2], Settings(jobs=1)).layers
+    for first, second in zip(one, two):
+        np.testing.assert_array_equal(first.singular_values, second.singular_values)
+    np.testing.assert_array_equal(one[1].singular_values, small.singular_values)
+    for found, matrix in zip(one, matrices):
+        expected = np.linalg.svd(matrix.load().astype(np.float64), compute_uv=False)
+        np.testing.assert_allclose(found.singular_values, expected, rtol=0, atol=1e-7 * expected[0])
+
+
+def test_torch_keeps_its_threads() -> None:
+    solve = solver_of(MKL)
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    found = []
+    try:
+        with limited_blas(1):
+            threads = [threading.Thread(target=solve, args=(symmetric(300),)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert (torch.get_num_threads(), found) == (3, [3])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_other_threads_run_while_mkl_computes() -> None:
+    solve = solver_of(MKL)
+    matrix, ticks = symmetric(1200), []
+    solve(symmetric(10))  # loads it
+    with limited_blas(1):
+        thread = threading.Thread(target=solve, args=(matrix,))
+        thread.start()
+        while thread.is_alive():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+    assert len(ticks) > 10
+
+
+def repeated(solve: Eigenvalues, times: int) -> Eigenvalues:
+    """A library that takes so many times as long."""
+
+    def slowly(matrix: np.ndarray) -> np.ndarray:
+        for _ in range(times - 1):
+            solve(matrix)
+        return solve(matrix)
+
+    return slowly
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_the_trial_finds_the_faster_one(slow: int) -> None:
+    names = [usual(), NUMPY if usual() == OPENBLAS else OPENBLAS]
+    solve = EIGENSOLVERS[usual()].find()
+    assert solve is not None
+    solvers: dict[str, Callable[[np.ndarray], np.ndarray]] = dict.fromkeys(names, solve)
+    solvers[names[slow]] = repeated(solve, 4)
+    seconds = trial(solvers, threads=1, size=400)
+    assert list(seconds) == names and min(seconds.values()) > 0
+    assert winner(seconds) == names[1 - slow]
+
+
+def test_the_usual_one_stays_where_another_one_saves_little() -> None:
+    other = NUMPY if usual() == OPENBLAS else OPENBLAS
+    for saved, expected in ((MARGIN - 0.01, usual()), (MARGIN + 0.01, other)):
+        assert winner({usual(): 1.0, other: 1 - saved}) == expected
