@@ -11,6 +11,7 @@ from allennlp_analyze.linalg.backend import blas_threads
 from allennlp_analyze.linalg.eigensolvers import (
     AUTO,
     EIGENSOLVERS,
+    SIZE,
     Eigensolver,
     candidates,
     trial,
@@ -80,24 +81,27 @@ def _fastest(shapes: Sequence[Shape], max_dim: int) -> str:
 
 
 def fastest_of(
-    names: Sequence[str], threads: int, solvers: Mapping[str, Eigensolver] = EIGENSOLVERS
+    names: Sequence[str],
+    threads: int,
+    solvers: Mapping[str, Eigensolver] = EIGENSOLVERS,
+    size: int = SIZE,
 ) -> str:
     """Returns the name of the fastest library in a trial with so many threads, which is remembered.
 
-    Of the `names`, those that are not available are left out.
+    Of the `names`, those that are not available are left out. `size`: see `trial`.
     """
 
     def known(found: object) -> bool:
-        return (
-            isinstance(found, dict)
-            and usual() in found
-            and all(x in solvers and isinstance(found[x], float) for x in found)
-        )
+        """Whether `found` has seconds of as many rounds for each library."""
+        if not isinstance(found, dict) or usual() not in found or not set(found) <= set(solvers):
+            return False
+        is_list = all(isinstance(x, list) and len(x) == len(found[usual()]) for x in found.values())
+        return is_list and all(isinstance(x, float) for some in found.values() for x in some)
 
-    def find() -> dict[str, float]:
+    def find() -> dict[str, list[float]]:
         found = ((name, solvers[name].find()) for name in names)
         available = {name: solve for name, solve in found if solve is not None}
-        return trial(available, threads) if len(available) > 1 else dict.fromkeys(available, 0.0)
+        return trial(available, threads, size) if len(available) > 1 else {usual(): []}
 
     name = winner(remembered(["eigensolver", list(names), threads], known, find))
     return name if solvers[name].find() else usual()

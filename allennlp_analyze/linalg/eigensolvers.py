@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -29,8 +29,8 @@ from allennlp_analyze.text.lines import one_line
 AUTO, OPENBLAS, MKL, NUMPY = NAMES
 # Another library must save this share of the time of the usual one.
 MARGIN = 0.1
-# The matrix of the trial. The fastest of a few rounds counts; none begins after so many seconds.
-SIZE, ROUNDS, SECONDS = 2048, 3, 1.5
+# The rows of the matrix of the trial, and its rounds.
+SIZE, ROUNDS = 2048, 2
 
 
 @dataclass(frozen=True)
@@ -111,34 +111,42 @@ def candidates() -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def trial(solvers: Mapping[str, Eigenvalues], threads: int, size: int = SIZE) -> dict[str, float]:
+def trial(
+    solvers: Mapping[str, Eigenvalues], threads: int, size: int = SIZE
+) -> dict[str, list[float]]:
     """Returns the seconds of each of `solvers` for a matrix of `size` rows, with so many threads.
 
-    Of one thread they are those of the CPU, so that other work on the machine does not count.
+    They take turns in a few rounds. The seconds of one thread are those of the CPU, so that other
+    work on the machine does not count.
     """
     clock = time.thread_time if threads == 1 else time.perf_counter
     values = np.random.default_rng(0).standard_normal((size, size))
     matrix = np.triu(values + values.T)
-    best: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in solvers}
     with limited_blas(threads):
         for solve in solvers.values():  # loads what it needs
             solve(np.eye(TWO_STAGES_FROM // 8))
-        started = time.perf_counter()
         for _ in range(ROUNDS):
             for name, solve in solvers.items():
                 before = clock()
                 solve(matrix)
-                seconds = clock() - before
-                best[name] = min(best.get(name, seconds), seconds)
-            if time.perf_counter() - started > SECONDS:
-                break
-    return best
+                seconds[name].append(clock() - before)
+    return seconds
 
 
-def winner(seconds: Mapping[str, float]) -> str:
-    """Returns the fastest library by the `seconds` of a trial, or the usual one if that is near."""
-    fastest = min(seconds, key=lambda name: seconds[name])
-    return fastest if seconds[fastest] <= (1 - MARGIN) * seconds[usual()] else usual()
+def winner(seconds: Mapping[str, Sequence[float]]) -> str:
+    """Returns the fastest library by the `seconds` of a trial: the usual one, unless it lost.
+
+    Another one must save `MARGIN` in every round, since other work may have disturbed some.
+    """
+    first = usual()
+    rounds = range(len(seconds[first]))
+    faster = [
+        name
+        for name in seconds
+        if rounds and all(seconds[name][i] <= (1 - MARGIN) * seconds[first][i] for i in rounds)
+    ]
+    return min(faster, key=lambda name: min(seconds[name]), default=first)
 
 
 class _TorchThreads:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import cache
 from typing import Callable
 
 import numpy as np
@@ -44,19 +45,27 @@ def symmetric(size: int) -> np.ndarray:
     return values + values.T
 
 
+@cache
+def known(size: int) -> "tuple[np.ndarray, np.ndarray]":
+    """A symmetric matrix, and the eigenvalues that numpy finds."""
+    matrix = symmetric(size)
+    with limited_blas(1):
+        return matrix, np.linalg.eigvalsh(matrix)
+
+
 def test_every_library_is_offered() -> None:
     assert OFFERED == (AUTO, *EIGENSOLVERS)
 
 
-@pytest.mark.parametrize("size", [1, 2, 150, 700, LARGE])
+@pytest.mark.parametrize("size", [1, 2, 150, LARGE])
 @pytest.mark.parametrize("name", EIGENSOLVERS)
 def test_eigenvalues_are_those_of_numpy(name: str, size: int) -> None:
     """From the upper triangle alone, which stays as it is."""
-    solve, whole = solver_of(name), symmetric(size)
-    expected = np.linalg.eigvalsh(whole)
+    solve, (whole, expected) = solver_of(name), known(size)
     for scale in (1.0, *SAFE_SQUARES) if size < LARGE else (1.0,):
         given = np.triu(scale * whole)
-        found = solve(given)
+        with limited_blas(1):
+            found = solve(given)
         np.testing.assert_array_equal(given, np.triu(scale * whole))
         largest = scale * np.abs(expected).max()
         np.testing.assert_allclose(found, scale * expected, rtol=0, atol=1e-14 * size * largest)
@@ -76,26 +85,23 @@ def test_the_usual_library_is_found_without_a_trial() -> None:
     assert gram_solver(usual()) is gram_spectrum
 
 
-@pytest.mark.parametrize("name", [MKL, NUMPY])
-def test_the_bits_do_not_depend_on_the_number_of_jobs(name: str) -> None:
-    """Nor do smaller matrices depend on the library; the large one has all threads, others one."""
-    solver_of(name)
-    shapes = [(LARGE + 40, LARGE), (700, 300), (LARGE, LARGE), (2 * LARGE, LARGE)]
+def test_the_bits_do_not_depend_on_the_number_of_jobs() -> None:
+    """Nor do those of smaller matrices depend on the library, while those of large ones do."""
+    solver_of(MKL)
+    shapes = [(LARGE + 40, LARGE), (700, 300), (LARGE, LARGE)]
     matrices = [
         layer(str(i), gaussian(i, *shape).astype(np.float32), "float32")
         for i, shape in enumerate(shapes)
     ]
-    with limited_blas(2):
-        one, two = (
-            analyze(matrices, Settings(jobs=jobs), gram_solver(name)).layers for jobs in (1, 2)
-        )
-        (small,) = analyze(matrices[1:2], Settings(jobs=1)).layers
-    for first, second in zip(one, two):
-        np.testing.assert_array_equal(first.singular_values, second.singular_values)
-    np.testing.assert_array_equal(one[1].singular_values, small.singular_values)
-    for found, matrix in zip(one, matrices):
-        expected = np.linalg.svd(matrix.load().astype(np.float64), compute_uv=False)
-        np.testing.assert_allclose(found.singular_values, expected, rtol=0, atol=1e-7 * expected[0])
+    one, two, other = (
+        [x.singular_values for x in analyze(matrices, Settings(jobs=jobs), solver).layers]
+        for jobs, solver in ((1, gram_solver(MKL)), (2, gram_solver(MKL)), (2, gram_spectrum))
+    )
+    for i in range(len(shapes)):
+        np.testing.assert_array_equal(one[i], two[i])
+        np.testing.assert_allclose(one[i], other[i], rtol=0, atol=1e-9 * one[i][0])
+    same = [np.array_equal(x, y) for x, y in zip(one, other)]
+    assert same == [False, True, False]
 
 
 def test_torch_keeps_its_threads() -> None:
@@ -152,11 +158,13 @@ def test_the_trial_finds_the_faster_one(slow: int) -> None:
     solvers: dict[str, Callable[[np.ndarray], np.ndarray]] = dict.fromkeys(names, solve)
     solvers[names[slow]] = repeated(solve, 4)
     seconds = trial(solvers, threads=1, size=400)
-    assert list(seconds) == names and min(seconds.values()) > 0
+    assert list(seconds) == names and min(min(some) for some in seconds.values()) > 0
     assert winner(seconds) == names[1 - slow]
 
 
-def test_the_usual_one_stays_where_another_one_saves_little() -> None:
+def test_the_usual_one_stays_unless_it_lost_every_round() -> None:
     other = NUMPY if usual() == OPENBLAS else OPENBLAS
-    for saved, expected in ((MARGIN - 0.01, usual()), (MARGIN + 0.01, other)):
-        assert winner({usual(): 1.0, other: 1 - saved}) == expected
+    little, enough = 0.99 - MARGIN, 1.01 - MARGIN
+    assert winner({usual(): [1.0, 2.0], other: [enough - 0.02, 2 * little]}) == other
+    assert winner({usual(): [1.0, 2.0], other: [0.1, 2 * enough]}) == usual()
+    assert winner({usual(): [], other: []}) == winner({usual(): []}) == usual()
