@@ -64,7 +64,10 @@ class Cluster:
         chosen: Sequence[WeightMatrix],
         settings: Settings,
     ) -> "OnWorkers":
-        """Returns the function that measures the matrices `chosen` of the opened `source`."""
+        """Returns the function that measures the matrices `chosen` of the opened `source`.
+
+        `settings` name the eigensolver of all workers, as `choosing.with_eigensolver` does.
+        """
         if modules is not None:  # its mapping is one that cannot be sent
             modules = replace(modules, parameters=dict(modules.parameters))
         model = Model(

@@ -150,8 +150,8 @@ def _open(model: Model, stack: ExitStack) -> "list[WeightMatrix]":
     name = model.settings.eigensolver
     if EIGENSOLVERS[name].find() is None:
         raise EngineUnusable(
-            f"{host} cannot compute eigenvalues with {name}, as here: {EIGENSOLVERS[name].lacks};"
-            f" use another eigensolver than {name}"
+            f"{host} cannot compute eigenvalues with {name}: {EIGENSOLVERS[name].lacks}; install it"
+            " there, or choose another eigensolver"
         )
     is_local = not is_url(model.reading.archive)
     try:

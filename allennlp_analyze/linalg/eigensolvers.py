@@ -30,7 +30,7 @@ AUTO, OPENBLAS, MKL, NUMPY = NAMES
 # Another library must save this share of the time of the usual one.
 MARGIN = 0.1
 # The rows of the matrix of the trial, and its rounds.
-SIZE, ROUNDS = 2048, 2
+SIZE, ROUNDS = 1792, 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ EIGENSOLVERS: Mapping[str, Eigensolver] = {
     solver.name: solver
     for solver in (
         Eigensolver(OPENBLAS, _openblas, "numpy and scipy are built with another library"),
-        Eigensolver(MKL, _mkl, "it is part of torch for x86 processors, which is not installed"),
+        Eigensolver(MKL, _mkl, "it comes with torch (the extra `torch`) for x86 processors"),
         Eigensolver(NUMPY, lambda: numpys_eigenvalues, ""),
     )
 }
@@ -114,12 +114,22 @@ def candidates() -> tuple[str, ...]:
 def trial(
     solvers: Mapping[str, Eigenvalues], threads: int, size: int = SIZE
 ) -> dict[str, list[float]]:
-    """Returns the seconds of each of `solvers` for a matrix of `size` rows, with so many threads.
+    """Returns the seconds of each of `solvers` for a matrix of `size` rows, round by round.
 
-    They take turns in a few rounds. The seconds of one thread are those of the CPU, so that other
-    work on the machine does not count.
+    `solvers` has the usual one. The seconds are those of `threads`, or the CPU seconds of one
+    thread, where the others are busy with other work: then several take longer than one.
     """
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    of_one = _rounds(solvers, 1, time.thread_time, size)
+    if threads > 1:
+        of_several = _rounds(solvers, threads, time.perf_counter, size)
+        if min(of_several[usual()]) < min(of_one[usual()]):
+            return of_several
+    return of_one
+
+
+def _rounds(
+    solvers: Mapping[str, Eigenvalues], threads: int, clock: Callable[[], float], size: int
+) -> dict[str, list[float]]:
     values = np.random.default_rng(0).standard_normal((size, size))
     matrix = np.triu(values + values.T)
     seconds: dict[str, list[float]] = {name: [] for name in solvers}

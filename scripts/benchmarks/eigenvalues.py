@@ -3,9 +3,10 @@
     python -m scripts.benchmarks.eigenvalues [--sizes 2048,3072,4096] [--bands 32,48,64,96,128]
         [--threads 1,2] [--rounds 3]
 
-For each size, number of threads and row: the fastest of a few rounds, in wall seconds and in CPU
-seconds of all threads. Wall seconds count on a machine without other work only. Every row is
-compared with the eigenvalues that numpy finds for the smallest size.
+For each size, number of threads and row: the fastest of a few rounds, in wall and in CPU seconds of
+all threads. Only the CPU seconds of one thread count on a machine with other work: several threads
+wait for each other at full speed. Every row is compared with the eigenvalues that numpy finds for
+the smallest size.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from allennlp_analyze.linalg.eigensolvers import EIGENSOLVERS
 from allennlp_analyze.linalg.machine import processor
 from allennlp_analyze.linalg.openblas import Routine, call_lapack, find_routines
 from allennlp_analyze.linalg.tridiagonal import TWO_STAGES, Eigenvalues, one_stage
+from scripts.benchmarks.profiling import product_gflops
 
 # The wall and the CPU seconds of each stage; what computes the eigenvalues of a matrix in stages.
 Timed = dict[str, tuple[float, float]]
 Run = Callable[[np.ndarray], tuple[np.ndarray, Timed]]
 BANDS = "32,48,64,96,128"
+TO_BAND = "to band"
 
 
 def gram_matrix(size: int) -> np.ndarray:
@@ -81,7 +84,7 @@ def two_stages_of(band: int) -> Run:
         banded, factors = np.zeros((m, band + 1)), np.empty(m)
         to_band, to_tridiagonal, of_tridiagonal = found
         call_lapack(to_band, [b"L", m, band, matrix, m, banded, band + 1, factors], workspaces=1)
-        stages.end("to band")
+        stages.end(TO_BAND)
         diagonal, beside = np.empty(m), np.empty(m)
         start = (b"Y", b"N", b"L", m, band, banded, band + 1, diagonal, beside)
         call_lapack(to_tridiagonal, start, workspaces=2)
@@ -124,10 +127,12 @@ def contestants(bands: Sequence[int]) -> Iterator[tuple[str, Run]]:
             yield solver.name, whole(found)
 
 
-def line(name: str, stages: Timed) -> str:
-    total = [sum(one[i] for one in stages.values()) for i in (0, 1)]
-    parts = ", ".join(f"{stage} {cpu:.2f}" for stage, (_, cpu) in stages.items())
-    return f"{name:22} {total[0]:6.2f} {total[1]:6.2f}   {parts}"
+def line(name: str, stages: Timed, size: int) -> str:
+    wall, cpu = (sum(one[i] for one in stages.values()) for i in (0, 1))
+    found = {stage: f"{stage} {one[1]:.2f}" for stage, one in stages.items()}
+    if TO_BAND in stages:
+        found[TO_BAND] += f" ({4 / 3 * size**3 / stages[TO_BAND][1] / 1e9:.0f} GFLOP/s)"
+    return f"{name:22} {wall:6.2f} {cpu:6.2f}   {', '.join(found.values())}"
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -145,6 +150,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         for text in (options.sizes, options.bands, options.threads)
     )
     print(f"{processor()}; {backend()}; load {os.getloadavg()[0]:.1f}")
+    print(f"a product of matrices does {product_gflops():.0f} GFLOP/s with one thread")
     for size in sizes:
         matrix = gram_matrix(size)
         expected = np.linalg.eigvalsh(matrix) if size == min(sizes) else None
@@ -154,7 +160,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             for name, run in contestants(bands):
                 with limited_blas(number):
                     seconds = fastest(run, matrix, expected, options.rounds)
-                print(line(name, seconds), flush=True)
+                print(line(name, seconds, size), flush=True)
     return 0
 
 
