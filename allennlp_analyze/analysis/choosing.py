@@ -24,8 +24,9 @@ from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.linalg.tridiagonal import TWO_STAGES_FROM
 from allennlp_analyze.settings import Settings
 
-# Large matrices that take less time, in seconds, are not worth a trial, nor loading torch.
-WORTH_SECONDS = 10.0
+# Large matrices that take fewer seconds are not worth a trial: loading torch takes about two, as
+# much as another library must save of them.
+WORTH_SECONDS = 20.0
 
 
 def require_eigensolver(settings: Settings) -> None:

@@ -135,8 +135,7 @@ def analyze_archive(
     The matrices are measured on the cluster of the scheduler `dask`, if it is given.
     `startup` is the number of seconds that a command had taken before. Without `quiet`, a
     terminal shows the progress. `keep_journal` opens the journal of this run; its outcomes are used
-    unchanged, and new ones are added to it. `earlier` are the facts of the interrupted run that
-    this one resumes.
+    unchanged, and new ones are added to it. `earlier` are the facts of the run that is resumed.
     """
     started = time.perf_counter()
     require_eigensolver(settings)

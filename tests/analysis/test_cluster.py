@@ -22,7 +22,6 @@ from allennlp_analyze.errors import OptionError, UsageError
 from allennlp_analyze.linalg import machine
 from allennlp_analyze.linalg.backend import BlasThreads, blas_threads
 from allennlp_analyze.linalg.machine import seconds
-from allennlp_analyze.linalg.tridiagonal import TWO_STAGES_FROM
 from allennlp_analyze.settings import Settings
 from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.dask_clusters import DaskProcesses, clusters, dask_processes, kill
@@ -288,33 +287,6 @@ def test_a_worker_without_the_package_or_with_another_version(
         stop(processes)
     assert expected in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_the_workers_use_the_eigensolver_of_the_leader(cluster, tmp_path):
-    path = tmp_path / "m.safetensors"
-    values = np.random.default_rng(0).standard_normal((TWO_STAGES_FROM + 9, TWO_STAGES_FROM))
-    save_file({"a.weight": values.astype("f4")}, path)
-    here = allennlp_analyze.analyze(path, eigensolver="mkl")
-    there = allennlp_analyze.analyze(path, eigensolver="mkl", dask=cluster.scheduler_address)
-    usual = allennlp_analyze.analyze(path, eigensolver="openblas")
-    assert_equal(here, there)
-    assert there.settings["eigensolver"] == "mkl" and not there.warnings
-    one, other = (x.layers[0].singular_values for x in (usual, here))
-    assert not np.array_equal(one, other)
-    np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * one[0])
-
-
-def test_a_worker_without_the_eigensolver_says_so(processes: DaskProcesses, model, tmp_path):
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None")
-    processes.worker(PYTHONPATH=os.pathsep.join((str(site), str(ROOT))))
-    dask = ("--dask", processes.address)
-    try:
-        done = command(model, tmp_path / "out", *dask, "--eigensolver", "mkl", code=1)
-    finally:
-        stop(processes)
-    assert "cannot compute eigenvalues with mkl" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("wrong", [{"jobs": 2}, {"cuda_device": 0}])
