@@ -18,8 +18,6 @@ pytestmark = pytest.mark.newest_python
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 
-
-
 def test_the_workers_use_the_eigensolver_of_the_leader(tmp_path: Path) -> None:
     if usual() == NUMPY:
         pytest.skip("numpy is not built with OpenBLAS")
