@@ -311,8 +311,8 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return finish(guarded(lambda: execute(options), "ImageNet", options.debug))
+    return guarded(lambda: execute(options), "ImageNet", options.debug)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main()))

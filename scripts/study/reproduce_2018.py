@@ -337,8 +337,8 @@ def execute(options: argparse.Namespace) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = make_parser().parse_args(argv)
-    return finish(guarded(lambda: execute(options), "the study of 2018", options.debug))
+    return guarded(lambda: execute(options), "the study of 2018", options.debug)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main()))

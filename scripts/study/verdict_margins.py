@@ -84,8 +84,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print(line)
         return 0
 
-    return finish(guarded(execute, "the models"))
+    return guarded(execute, "the models")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main()))

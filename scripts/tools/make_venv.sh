@@ -5,7 +5,7 @@
 #
 # DIRECTORY/installed is written last: without it the environment is half made. What a half-made
 # environment already has is kept if its pip runs and its Python is the wanted one. With BASE, a finished
-# environment of the same Python, the packages that it has are used and not installed again.
+# environment of the same Python, pip uses the packages that it has instead of installing them again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 directory=$1 which=$2 constraints=$3 extras=$4 base=${5:-}
@@ -32,17 +32,31 @@ if ! usable; then
     "$python" -m venv "$directory"
 fi
 
-if [ -n "$base" ]; then
-    "$directory/bin/python" -c '
+echo "make_venv: installing into $directory with the versions of $constraints; this may take minutes"
+pip() { "$directory/bin/python" -m pip install -qq --constraint "$constraints" "$@"; }
+# setuptools first: packages of AllenNLP's time import pkg_resources, which new ones lack.
+pip pip setuptools wheel
+
+# uv takes seconds where pip takes minutes, but does not read pip's settings: where it finds no
+# index, or another one, pip does the work.
+with_uv() {
+    local links=()
+    [ -z "${PIP_FIND_LINKS:-}" ] || links=(--find-links "$PIP_FIND_LINKS")
+    pip uv && timeout 600 "$directory/bin/uv" pip install --quiet --python "$directory/bin/python" \
+        --constraint "$constraints" --build-constraint "$constraints" "${links[@]}" --editable ".[$extras]"
+}
+
+with_pip() {
+    if [ -n "$base" ]; then
+        "$directory/bin/python" -c '
 import sysconfig, pathlib, sys
 own = pathlib.Path(sysconfig.get_path("purelib"))
 lent = pathlib.Path(sys.argv[1]).resolve() / own.relative_to(sys.prefix)
 (own / "base.pth").write_text(f"{lent}\n")
 ' "$base"
-fi
+    fi
+    pip --editable ".[$extras]"
+}
 
-echo "make_venv: installing into $directory with the versions of $constraints; this may take minutes"
-# setuptools first: packages of AllenNLP's time import pkg_resources, which new ones lack.
-"$directory/bin/python" -m pip install -qq --constraint "$constraints" pip setuptools wheel
-"$directory/bin/python" -m pip install -qq --constraint "$constraints" --editable ".[$extras]"
+with_uv || with_pip
 touch "$directory/installed"

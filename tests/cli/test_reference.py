@@ -65,8 +65,11 @@ def names_with_numbers() -> "list[str]":
     ]
 
 
-@pytest.mark.parametrize("left_out", ["", "name"])
-@pytest.mark.parametrize("name", names_with_numbers())
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [(name, "") for name in names_with_numbers()]
+    + [(name, "name") for name in names_with_numbers()[::5]],
+)
 def test_real_archives_reproduce_the_method_of_2018(
     corpus: Corpus, name: str, left_out: str, tmp_path: Path
 ) -> None:
@@ -86,7 +89,7 @@ def test_real_archives_reproduce_the_method_of_2018(
     assert ("no fit for M < 10" in found.sentence) == (few > 0)
 
 
-@pytest.mark.parametrize("name", names_with_numbers())
+@pytest.mark.parametrize("name", names_with_numbers()[::5])
 def test_a_number_that_is_not_theirs_is_found(corpus: Corpus, name: str, tmp_path: Path) -> None:
     rows = oracle_rows(corpus, name)
     rows[-1][-1] *= 1.5

@@ -17,11 +17,12 @@ from allennlp_analyze.errors import UsageError
 from allennlp_analyze.reference.published import imagenet_matrices
 from allennlp_analyze.results.layer import Comparison
 from allennlp_analyze.zoo.manifest.reading import ZooEntry, read_manifest
+from scripts.study import analyze_imagenet
 from scripts.study import claims as study
 from scripts.study import imagenet_table as table
 from scripts.study.analyze_imagenet import draw
 from tests.support.references import PUBLISHED, layer
-from tests.support.scripts import error_line, run_script
+from tests.support.scripts import error_line, run_main, run_script
 
 pytestmark = pytest.mark.newest_python
 SCRIPT = "scripts.study.analyze_imagenet"
@@ -220,7 +221,7 @@ def test_untrained_needs_torchvision(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_one_line(options: "tuple[str, ...]", said: str, tmp_path: Path) -> None:
-    done = run_script(SCRIPT, *options, "--output-dir", tmp_path / "out")
+    done = run_main(analyze_imagenet.main, *options, "--output-dir", tmp_path / "out")
     assert said in error_line(done, 2)
     assert not (tmp_path / "out").exists()
 

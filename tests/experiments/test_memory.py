@@ -31,10 +31,8 @@ linux_only = pytest.mark.skipif(
 
 
 FORMS = {
-    "legacy": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
     "zip": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
     "deflated": lambda: {"embedding.weight": torch.randn(ROWS, COLUMNS)},
-    "bfloat16": lambda: {"embedding.weight": torch.randn(2 * ROWS, COLUMNS).bfloat16()},
     "weight normalization": lambda: {
         "layer.weight_v": torch.randn(ROWS, COLUMNS),
         "layer.weight_g": torch.randn(ROWS, 1),
@@ -47,7 +45,7 @@ FORMS = {
 
 
 def write(path: Path, form: str) -> Path:
-    torch.save(FORMS[form](), path, _use_new_zipfile_serialization=form != "legacy")
+    torch.save(FORMS[form](), path)
     if form == "deflated":
         stored = path.rename(path.with_suffix(".stored"))
         with (

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from allennlp_analyze.errors import AnalyzeError, SourceError
 from allennlp_analyze.zoo.claims import CollapseRun, collapse_claim
 from scripts.rank_collapse.runs import read_runs
+from scripts.study import reproduce_2018
 from tests.support.commands import SMALL
 from tests.support.html_elements import Elements, words
 from tests.support.http_server import File, HttpServer
-from tests.support.scripts import error_line, run_script
+from tests.support.scripts import error_line, run_main, run_script
 
 pytestmark = pytest.mark.newest_python
 SCRIPT = "scripts.study.reproduce_2018"
@@ -221,7 +222,7 @@ def test_random_weights_are_not_judged(tmp_path: Path) -> None:
 def test_what_cannot_be_is_one_line_before_any_work(
     options: "tuple[str, ...]", said: str, tmp_path: Path
 ) -> None:
-    done = run_script(SCRIPT, *options, "--output-dir", tmp_path / "out")
+    done = run_main(reproduce_2018.main, *options, "--output-dir", tmp_path / "out")
     assert said in error_line(done, 2)
     assert not (tmp_path / "out").exists()
 

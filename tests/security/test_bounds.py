@@ -69,13 +69,10 @@ def test_100_000_biases_take_less_than_the_promised_memory(tmp_path: Path) -> No
     }
 
 
-@pytest.mark.parametrize("form", ["safetensors", "torch", "index"])
+@pytest.mark.parametrize("form", ["torch", "index"])
 def test_more_tensors_than_the_limit_are_refused_in_one_line(form: str, tmp_path: Path) -> None:
     number = MAX_TENSORS + 2
-    path = tmp_path / "model.safetensors"
-    if form == "safetensors":
-        many_tensors(path, number)
-    elif form == "torch":
+    if form == "torch":
         value = torch.zeros(1)
         path = tmp_path / "weights.th"
         torch.save({f"w{i}": value for i in range(number)}, path)
@@ -95,7 +92,7 @@ def test_too_many_tensors_are_refused_before_the_header_is_parsed(tmp_path: Path
     path = many_tensors(tmp_path / "model.safetensors", MAX_TENSORS + 10)
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError, match="more than"):
+        with pytest.raises(CheckpointError, match=f"more than {MAX_TENSORS} tensors"):
             read_weights(path, str(path))
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -176,7 +176,8 @@ def test_steps_and_memory_grow_no_faster_than_the_file(case: str, tmp_path: Path
     _read(reader, tmp_path / str(SIZE))  # imports, and what is made once
     calls = [_calls(reader, tmp_path / str(size)) for size in sizes]
     assert calls[1] <= MOST * calls[0] and calls[2] <= MOST * calls[1], calls
-    peaks = [_peak(reader, tmp_path / str(size)) for size in sizes]
+    # What another thread of this process allocates counts too, but hardly twice.
+    peaks = [min(_peak(reader, tmp_path / str(size)) for _ in range(2)) for size in sizes]
     # Buffers of a constant size are in all of them.
     assert peaks[2] <= MOST * peaks[1] and peaks[2] < 40 << 20, peaks
 

@@ -1,8 +1,11 @@
 """Runs a script of the repository as a user does."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+from typing import Callable
 
 from tests.support.commands import ROOT
 
@@ -12,6 +15,19 @@ def run_script(
 ) -> "subprocess.CompletedProcess[str]":
     """`python -m name arguments`, a module of scripts/, in this checkout."""
     return run_command(sys.executable, "-m", name, *arguments, **environment)
+
+
+def run_main(
+    main: "Callable[[list[str]], int]", *arguments: object
+) -> "subprocess.CompletedProcess[str]":
+    """A script in this process, for what it refuses: a process of its own takes a second."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            code = int(stop.code or 0)
+    return subprocess.CompletedProcess([], code, stdout.getvalue(), stderr.getvalue())
 
 
 def run_command(*command: object, **environment: str) -> "subprocess.CompletedProcess[str]":

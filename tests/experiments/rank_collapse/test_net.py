@@ -103,7 +103,7 @@ def test_the_penalty_is_the_sum_of_squares_in_the_loss(images, tmp_path) -> None
 
 
 def test_decay_is_what_the_penalty_makes_of_an_unused_weight() -> None:
-    training = dataclasses.replace(TINY, l2=1e-3, epochs=20, steps=500)
+    training = dataclasses.replace(TINY, l2=1e-3, epochs=4, steps=500)
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=training.lr, momentum=training.momentum)
     for _ in range(training.epochs * training.steps):

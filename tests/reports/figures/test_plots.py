@@ -56,7 +56,7 @@ def test_no_name_covers_anything(name: str) -> None:
         assert list(collisions(layer_figure(make_layer(heavy_tailed(60, 40), name)))) == []
 
 
-@pytest.mark.parametrize("scale", [1e-60, 0.02, 0.05, 0.1, 0.3, 1, 3, 10, 30, 1e60])
+@pytest.mark.parametrize("scale", [1e-60, 0.02, 0.3, 3, 30, 1e60])
 @pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), gaussian(30, 1)])
 @pytest.mark.no_cover
 def test_nothing_covers_anything_at_any_scale(matrix: np.ndarray, scale: float) -> None:
@@ -108,11 +108,10 @@ def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("seed", range(2))
-def test_a_layer_looks_the_same_whatever_was_drawn_before(seed: int) -> None:
+def test_a_layer_looks_the_same_whatever_was_drawn_before() -> None:
     with house_style():
         reused = plots.new_layer_figure()
-        for case in np.random.default_rng(seed).permutation(list(CASES)):
+        for case in np.random.default_rng(0).permutation(list(CASES)):
             layer = CASES[case]()
             fresh = plots.draw_layer(plots.new_layer_figure(), layer)
             plots.draw_layer(reused, layer)
@@ -136,14 +135,13 @@ def test_the_legend_has_every_curve_in_its_colour() -> None:
         assert sample.get_linestyle() == curve.get_linestyle()
 
 
-@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
-def test_files_are_where_they_belong_and_the_same_every_time(fmt: str, tmp_path: Path) -> None:
+def test_files_are_where_they_belong_and_the_same_every_time(tmp_path: Path) -> None:
     report = make_report(
         make_layer(heavy_tailed(60, 40), "../../x$y"), make_layer(np.eye(3), "b/c")
     )
     calls: list[int] = []
-    first = write_plots(report, tmp_path / "1", fmt, lambda: calls.append(1))
-    second = write_plots(report, tmp_path / "2", fmt)
+    first = write_plots(report, tmp_path / "1", "svg", lambda: calls.append(1))
+    second = write_plots(report, tmp_path / "2", "svg")
     assert len(calls) == len(first) == len(report.layers) + len(MODEL_PLOTS)
     root = tmp_path / "1" / "plots"
     assert sorted(first) == sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())
@@ -151,7 +149,7 @@ def test_files_are_where_they_belong_and_the_same_every_time(fmt: str, tmp_path:
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
-@pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("fmt", ["png", "pdf"])
 def test_another_process_and_other_settings_make_the_same_files(fmt: str, tmp_path: Path) -> None:
     code = (
         "import sys, matplotlib\n"

@@ -170,23 +170,24 @@ def test_a_sample_is_fair_to_layers_that_repeat_in_every_model() -> None:
     """Of 25 layers that each of 2,000 models has, each is drawn as often as any other."""
     layers = [a_layer(100 + index, 100, alpha=2.0 + index) for index in range(25)]
     zoo = make_zoo(a_model(layers, str(index)) for index in range(2000))
-    ax = zoo_plots.plot_q_alpha(axes(), zoo_points(zoo))
-    alphas = np.concatenate([np.asarray(group.get_offsets())[:, 1] for group in ax.collections])
+    first, again = (zoo_plots.plot_q_alpha(axes(), zoo_points(zoo)) for _ in range(2))
+    alphas, same = (
+        np.concatenate([np.asarray(group.get_offsets())[:, 1] for group in ax.collections])
+        for ax in (first, again)
+    )
+    np.testing.assert_array_equal(alphas, same)
     counts = np.unique(alphas, return_counts=True)[1]
     assert len(counts) == 25
     assert (abs(counts - 800) < 5 * np.sqrt(800)).all()
 
 
-def test_a_sample_is_always_the_same_and_its_file_of_a_reasonable_size(tmp_path: Path) -> None:
+def test_the_file_of_a_sample_is_of_a_reasonable_size() -> None:
     points = zoo_points(drawn_by_lot(1200, 9))
-    drawn = []
+    file = BytesIO()
     with house_style():
-        for _ in range(2):
-            file = BytesIO()
-            figure = draw_zoo(new_zoo_figure(), "q_alpha", points)
-            drawn_figure(figure, "svg", zoo_caption(ZOO_PLOTS[4][2], points))(file)
-            drawn.append(file.getvalue())
-    assert drawn[0] == drawn[1] and len(drawn[0]) < 4 * 2**20
+        figure = draw_zoo(new_zoo_figure(), "q_alpha", points)
+        drawn_figure(figure, "svg", zoo_caption(ZOO_PLOTS[4][2], points))(file)
+    assert len(file.getvalue()) < 4 * 2**20
 
 
 def test_rank_loss_names_the_models_that_lose_most(zoo: ZooReport) -> None:
@@ -260,7 +261,7 @@ def test_group_names_are_shown_as_names() -> None:
     assert labels == [" _hidden (1)", r"\$x\$ (1)"], "in the legend, and no formula"
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     st.lists(
         st.builds(
@@ -283,13 +284,12 @@ def test_whatever_the_numbers_are_they_are_drawn(layers: "list[ZooLayer]") -> No
             figure.canvas.draw()
 
 
-@pytest.mark.parametrize("fmt", ["png", "svg"])
-def test_the_same_numbers_make_the_same_files(fmt: str, tmp_path: Path) -> None:
-    zoo = drawn_by_lot(36, 9)
+def test_the_same_numbers_make_the_same_files(tmp_path: Path) -> None:
+    zoo = drawn_by_lot(9, 3)
     called: list[int] = []
-    first = write_zoo_plots(zoo, tmp_path / "a", fmt, lambda: called.append(1))
-    second = write_zoo_plots(zoo, tmp_path / "b", fmt)
-    names = [f"{name}.{fmt}" for name, _, _ in ZOO_PLOTS]
+    first = write_zoo_plots(zoo, tmp_path / "a", "svg", lambda: called.append(1))
+    second = write_zoo_plots(zoo, tmp_path / "b", "svg")
+    names = [f"{name}.svg" for name, _, _ in ZOO_PLOTS]
     assert [path.name for path in first] == names and len(called) == len(names)
     assert [path.parent for path in first] == [tmp_path / "a" / "plots"] * len(names)
     assert sorted(path.name for path in (tmp_path / "a" / "plots").iterdir()) == sorted(names)
