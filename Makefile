@@ -11,10 +11,12 @@ OPTIONS ?= --force --plots
 PYTEST_OPTIONS ?= -q -n 3 --dist worksteal
 COVERAGE ?= --cov --cov-report=
 
-# Environments of users hold either of the two: both constraints files have the newer.
+# AllenNLP's environments hold either of the two: its botocore asks for the old one before Python 3.10.
 DOWNLOAD_TESTS := tests/sources/download
 # The trainers, loggers and architectures that only .venv-formats has.
 TRAINER_TESTS := $(addprefix tests/monitor/test_,architectures.py hugging_face.py loggers.py other_trainers.py)
+# Compiled modules are kept, whatever the machine's settings: most tests start processes of their own.
+export PYTHONDONTWRITEBYTECODE :=
 MAKE_VENV := setup.py pyproject.toml scripts/tools/make_venv.sh scripts/tools/find_python.sh
 
 help: ## list the targets
@@ -33,9 +35,8 @@ test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on
 test-formats: .venv-formats/installed ## read files of the real libraries of other formats; run real trainers and loggers
 	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats $(TRAINER_TESTS)
 
-test-urllib3: .venv/installed .venv-standalone/installed build/urllib3-1.26/installed ## test downloads with the old urllib3
+test-urllib3: .venv/installed build/urllib3-1.26/installed ## test downloads with AllenNLP and the old urllib3
 	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
-	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 
 torture: .venv-standalone/installed ## kill runs and zoos at every change of their directory for an hour (TORTURE seconds)
 	TORTURE=$${TORTURE:-3600} .venv-standalone/bin/python -m pytest -q -s tests/security/test_kills.py

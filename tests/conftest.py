@@ -21,9 +21,12 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
 
     That these tests would pass there too is found out now and then (NEWEST_ONLY=0).
     """
+    begun: set[str] = set()
     for item in items:
-        if not is_measured(item):
+        function = item.nodeid.partition("[")[0]
+        if function in begun or not is_measured(item):
             item.add_marker(pytest.mark.no_cover)
+        begun.add(function)
     if sys.version_info >= (3, 11) or os.environ.get("NEWEST_ONLY") == "0":
         return
     reason = "the same with every Python: runs on the newest (NEWEST_ONLY=0 runs it here)"
@@ -33,7 +36,7 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
 
 
 def is_measured(item: "pytest.Item") -> bool:
-    """Whether coverage is measured: by the tests of the packages, with the examples that they name.
+    """Whether coverage is measured: by the tests of the packages, in the first of their cases.
 
     Before Python 3.12, measuring makes a test take half as long again. What hypothesis draws runs
     the same lines a hundred times, what the corpus holds runs them for every archive, and is not on
