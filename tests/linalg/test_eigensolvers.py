@@ -191,7 +191,7 @@ def test_of_several_threads_the_wall_seconds_count() -> None:
 
         return solve
 
-    solvers = {usual(): taking(0.4, 0.2), other: taking(0.4, 0.01)}
+    solvers = {usual(): taking(0.25, 0.15), other: taking(0.25, 0.01)}
     assert winner(trial(solvers, threads=1, size=300)) == usual()
     assert winner(trial(solvers, threads=2, size=300)) == other
 
