@@ -53,6 +53,7 @@ def analyze(
     max_dim: int = Settings.max_dim,
     jobs: Optional[int] = Settings.jobs,
     cuda_device: int = Settings.cuda_device,
+    eigensolver: str = Settings.eigensolver,
     weights_file: Union[str, "os.PathLike[str]", None] = Reading.weights_file,
     part: Union[str, "os.PathLike[str]", None] = Reading.part,
     key: Optional[str] = Reading.key,
@@ -75,7 +76,7 @@ def analyze(
     and so on) is unwrapped. Tensors are read in place, one at a time.
 
     The keywords are the command's options (see docs/reference/cli.md): those from `kinds` to
-    `cuda_device` are the fields of `Settings`, but for `base`: the model that training started
+    `eigensolver` are the fields of `Settings`, but for `base`: the model that training started
     from, of the same types as `model`. Layers are judged by what they have lost since, and adapters
     are set beside its weights. The keywords from `weights_file` to `include_packages` say how to
     read a path or URL, and are an error for other models, but for `key`, which picks one of several

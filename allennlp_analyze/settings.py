@@ -12,7 +12,8 @@ class Settings:
 
     `loose_tolerance` is absolute, in the units of the weights; `gamma` is in the units of the
     eigenvalues of W^T W (None: the Marchenko-Pastur bulk edge). `kinds` None means all kinds,
-    `jobs` None all cores. A matrix whose smaller dimension exceeds `max_dim` is skipped. Raises
+    `jobs` None all cores. A matrix whose smaller dimension exceeds `max_dim` is skipped.
+    `eigensolver` is a name of `linalg.eigensolvers`, or "auto" until the matrices are known. Raises
     `OptionError` for an invalid value.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     max_dim: int = default("max_dim")
     jobs: Optional[int] = default("jobs")
     cuda_device: int = default("cuda_device")
+    eigensolver: str = default("eigensolver")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -13,7 +13,7 @@ from tests.support.corpus import Corpus, corpus_root
 settings.register_profile("house", deadline=None, max_examples=40, derandomize="CI" in os.environ)
 settings.load_profile("house")
 # Folders whose tests are of several packages, or of none.
-CROSSING = ("architecture", "browser", "docs", "experiments", "formats")
+CROSSING = ("architecture", "browser", "docs", "experiments", "formats", "security")
 
 
 def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:

@@ -209,6 +209,7 @@ def test_every_setting_is_in_force() -> None:
         "max_dim": np.int64(100),
         "jobs": 1,
         "cuda_device": -1,
+        "eigensolver": "numpy",
     }
     assert set(choices) == {field.name for field in fields(Settings)}
     settings = analyze({"a.weight": np.eye(4)}, **choices).settings

@@ -64,7 +64,10 @@ class Cluster:
         chosen: Sequence[WeightMatrix],
         settings: Settings,
     ) -> "OnWorkers":
-        """Returns the function that measures the matrices `chosen` of the opened `source`."""
+        """Returns the function that measures the matrices `chosen` of the opened `source`.
+
+        `settings` name the eigensolver of all workers, as `choosing.with_eigensolver` does.
+        """
         if modules is not None:  # its mapping is one that cannot be sent
             modules = replace(modules, parameters=dict(modules.parameters))
         model = Model(
@@ -136,7 +139,7 @@ class OnWorkers:
 
     def notes(self) -> Iterator[str]:
         """Yields what a reader of the report must know of the workers."""
-        here, threads = computed_by(), blas_threads()
+        here, threads = computed_by(self._model.settings.eigensolver), blas_threads()
         if self._shapes and threads > MOST_THREADS:
             all_cores, _ = largest_first(self._shapes, this_machine())
             if all_cores:

@@ -103,6 +103,20 @@ def finished_layers(directory: Path) -> int:
         return len(_read(file).finished)
 
 
+def interrupted_run(directory: Path) -> Optional[Mapping[str, Any]]:
+    """Returns the `run` of an interrupted run that left outcomes in `directory`; None without any.
+
+    Raises `OutputError` if a process works there.
+    """
+    path = directory / JOURNAL
+    if not path.is_file():
+        return None
+    with _only_run(path), _opened(path) as file:
+        found = _read(file)
+    run = (found.header or {}).get("run")
+    return run if found.finished and isinstance(run, Mapping) else None
+
+
 @contextlib.contextmanager
 def only_writer(directory: Path) -> Iterator[None]:
     """Lock `directory` as a run does, for reports that need no journal; create it if missing.

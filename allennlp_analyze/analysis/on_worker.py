@@ -19,7 +19,7 @@ from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.engine.running import EngineUnusable
 from allennlp_analyze.errors import AnalyzeError
 from allennlp_analyze.linalg.backend import BlasThreads, backend
-from allennlp_analyze.linalg.gram import gram_spectrum, serial_gram_spectrum
+from allennlp_analyze.linalg.eigensolvers import EIGENSOLVERS, described, gram_solver
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable
 from allennlp_analyze.matrices.surroundings import with_surroundings
@@ -70,16 +70,18 @@ def measure_task(task: Task) -> Done:
     the text names its host.
     """
     # Several threads on a machine that is busy with other tasks would take many times as long.
-    solver = gram_spectrum if task.threads == 1 else serial_gram_spectrum
+    settings = task.model.settings
     with _models.using(task.model) as chosen, _threads.limited_to(task.threads):
-        found = [(i, measure(chosen[i], task.model.settings, solver)) for i in task.indices]
-    return Done(tuple(found), computed_by())
+        solver = gram_solver(settings.eigensolver, serial=task.threads > 1)
+        found = [(i, measure(chosen[i], settings, solver)) for i in task.indices]
+    return Done(tuple(found), computed_by(settings.eigensolver))
 
 
-def computed_by() -> str:
+def computed_by(eigensolver: str) -> str:
     """Returns what the last bits of a result depend on: libraries, and their processor."""
     tool, scipy = tool_info(), metadata.version("scipy")
-    return f"numpy {tool.numpy}, scipy {scipy}, powerlaw {tool.powerlaw}, {backend()}"
+    libraries = f"numpy {tool.numpy}, scipy {scipy}, powerlaw {tool.powerlaw}, {backend()}"
+    return f"{libraries}, eigenvalues by {described(eigensolver)}"
 
 
 class _Opened:
@@ -144,6 +146,12 @@ def _open(model: Model, stack: ExitStack) -> "list[WeightMatrix]":
         raise EngineUnusable(
             f"{host} has allennlp_analyze {VERSION}, expected {model.version};"
             " install the same version everywhere"
+        )
+    name = model.settings.eigensolver
+    if EIGENSOLVERS[name].find() is None:
+        raise EngineUnusable(
+            f"{host} cannot compute eigenvalues with {name}: {EIGENSOLVERS[name].lacks}; install it"
+            " there, or choose another eigensolver"
         )
     is_local = not is_url(model.reading.archive)
     try:

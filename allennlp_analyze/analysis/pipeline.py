@@ -15,9 +15,10 @@ from allennlp_analyze.analysis.attention import timed_logits
 from allennlp_analyze.analysis.base_adapters import beside_base
 from allennlp_analyze.analysis.base_model import relative_to_base
 from allennlp_analyze.analysis.build import build_model
+from allennlp_analyze.analysis.choosing import require_eigensolver, with_eigensolver
 from allennlp_analyze.analysis.cluster import Cluster
 from allennlp_analyze.analysis.facts import run_facts
-from allennlp_analyze.analysis.journal import Journal, open_journal
+from allennlp_analyze.analysis.journal import Journal, interrupted_run, open_journal
 from allennlp_analyze.analysis.measure import Analysis, Elsewhere, analyze
 from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.refusing import refuse_nothing, refused
@@ -35,7 +36,8 @@ from allennlp_analyze.analysis.writing import (
 from allennlp_analyze.engine.running import EngineLost, EngineUnusable
 from allennlp_analyze.errors import CheckpointError, SourceError, UnreachableError
 from allennlp_analyze.linalg.cuda import cuda_spectrum
-from allennlp_analyze.linalg.gram import GramSolver, gram_spectrum
+from allennlp_analyze.linalg.eigensolvers import gram_solver
+from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.speed import Speed
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.matrices.modules import ModuleTable, table_from_model
@@ -98,6 +100,7 @@ def run(
                 quiet=quiet,
                 startup=startup,
                 keep_journal=keep_journal,
+                earlier=interrupted_run(writing.directory) if writing.resume else None,
             )
             outcome = write_reports(report, writing, quiet)
             if on_written is not None:
@@ -123,6 +126,7 @@ def analyze_archive(
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
+    earlier: Optional[Mapping[str, Any]] = None,
 ) -> ModelReport:
     """Open and analyze the model that `reading` names; writes nothing itself.
 
@@ -131,9 +135,10 @@ def analyze_archive(
     The matrices are measured on the cluster of the scheduler `dask`, if it is given.
     `startup` is the number of seconds that a command had taken before. Without `quiet`, a
     terminal shows the progress. `keep_journal` opens the journal of this run; its outcomes are used
-    unchanged, and new ones are added to it.
+    unchanged, and new ones are added to it. `earlier` are the facts of the run that is resumed.
     """
     started = time.perf_counter()
+    require_eigensolver(settings)
     building = building or Building()
     cluster = None if dask is None else Cluster(dask, reading, settings)
     beside_files = () if reference is None else (state_of(Path(reference).expanduser()),)
@@ -153,6 +158,7 @@ def analyze_archive(
             cluster=cluster,
             startup=startup,
             keep_journal=keep_journal,
+            earlier=earlier,
             started=started,
         )
         changed = first_write(source.files)
@@ -181,6 +187,7 @@ def analyze_source(
     quiet: bool = True,
     startup: float = 0.0,
     keep_journal: Optional[KeepJournal] = None,
+    earlier: Optional[Mapping[str, Any]] = None,
     started: Optional[float] = None,
 ) -> ModelReport:
     """Analyze an opened source; `modules` is None if only the weights are known.
@@ -194,13 +201,14 @@ def analyze_source(
     chosen, found_adapters = matrices.chosen, matrices.adapters
     if not found_adapters:
         refuse_nothing(source.archive, matrices.every, chosen, matrices.skipped)
+    settings = with_eigensolver(settings, [matrix.shape for matrix in chosen], earlier)
     journal = keep_journal(run_facts(source, chosen, settings)) if keep_journal else None
     # The workers fetch what they measure.
     done = range(len(chosen)) if cluster else journal.finished if journal else ()
     expect(source, chosen, matrices.skipped, settings, done)
     chosen = with_surroundings(source, matrices.every, chosen)
     read = time.perf_counter() - started
-    solver = _solver(settings.cuda_device, notes.append, source, base)
+    solver = _solver(settings, notes.append, source, base)
     try:
         on_workers = cluster.measuring(source, modules, chosen, settings) if cluster else None
         found = _measured(chosen, settings, solver, journal, quiet, on_workers)
@@ -232,13 +240,15 @@ def analyze_source(
 
 
 def _solver(
-    cuda_device: int, tell: Callable[[str], None], *sources: Optional[Source]
+    settings: Settings, tell: Callable[[str], None], *sources: Optional[Source]
 ) -> GramSolver:
-    if cuda_device < 0:
-        return gram_spectrum
+    on_cpu = gram_solver(settings.eigensolver)
+    if settings.cuda_device < 0:
+        return on_cpu
     # What comes from a server is read once, in the order in which it is fetched.
     tensors = (tensor for source in sources if source for tensor in source.tensors.values())
-    return cuda_spectrum(cuda_device, tell, in_groups=not any(x.remote for x in tensors))
+    in_groups = not any(tensor.remote for tensor in tensors)
+    return cuda_spectrum(settings.cuda_device, tell, in_groups, on_cpu)
 
 
 def _measured(

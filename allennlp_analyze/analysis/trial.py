@@ -1,49 +1,33 @@
-"""Measures how fast this machine is with matrices, once, and remembers it."""
+"""Measures how fast this machine is with matrices, once."""
 
-import contextlib
-import json
 import math
 import time
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from allennlp_analyze._versions import tool_info
 from allennlp_analyze.analysis.measure import measure
-from allennlp_analyze.errors import OutputError
+from allennlp_analyze.analysis.remembered import remembered
 from allennlp_analyze.linalg.backend import one_blas_thread
 from allennlp_analyze.linalg.gram import gram_spectrum
-from allennlp_analyze.linalg.machine import this_machine
 from allennlp_analyze.linalg.speed import Speed, fitted
 from allennlp_analyze.matrices.matrix import WeightMatrix
 from allennlp_analyze.settings import Settings
-from allennlp_analyze.sources.download.cache import cache_directory
-from allennlp_analyze.storage.files import make_directory, write_text
 
 # They tell the terms of the cost apart.
 SHAPES = ((64, 64), (256, 256), (2048, 128), (512, 512), (2048, 512), (1024, 1024))
 # The fastest of a few rounds counts; none begins after so many seconds.
 ROUNDS, SECONDS = 4, 0.5
-REMEMBERED = "allennlp-analyze-speed.json"
 
 
 def this_speed(settings: Settings) -> Speed:
-    """Returns the speed of this machine with these settings, measured in about a second.
+    """Returns the speed of this machine with these settings, measured in about a second, once."""
 
-    It is remembered beside the download cache, until a package or the number of cores changes.
-    """
-    path, key = cache_directory().parent / REMEMBERED, _key(settings)
-    known = _remembered(path)
-    factors = known.get(key)
-    if isinstance(factors, list) and factors and all(isinstance(x, float) for x in factors):
-        return Speed(tuple(factors))
-    found = measured(settings)
-    with contextlib.suppress(OSError, OutputError):
-        make_directory(path.parent)
-        write_text(path, json.dumps({**known, key: list(found.factors)}))
-    return found
+    def known(found: object) -> bool:
+        return isinstance(found, list) and bool(found) and all(isinstance(x, float) for x in found)
+
+    slow = [settings.uncertainty, settings.compare_distributions]
+    factors = remembered(["speed", *slow], known, lambda: list(measured(settings).factors))
+    return Speed(tuple(factors))
 
 
 def measured(settings: Settings) -> Speed:
@@ -69,17 +53,3 @@ def measured(settings: Settings) -> Speed:
 def _matrix(shape: tuple[int, int]) -> WeightMatrix:
     values = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     return WeightMatrix("trial", "trial", None, "linear", "shape", shape, "float32", lambda: values)
-
-
-def _key(settings: Settings) -> str:
-    facts = {"tool": asdict(tool_info()), "cores": this_machine().cores}
-    slow = [settings.uncertainty, settings.compare_distributions]
-    return json.dumps([facts, slow], sort_keys=True)
-
-
-def _remembered(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(known, dict):
-            return known
-    return {}

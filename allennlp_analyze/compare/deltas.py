@@ -9,6 +9,7 @@ import numpy as np
 
 from allennlp_analyze.analysis.adapters import matrix_of
 from allennlp_analyze.analysis.base_adapters import weights_by_layer, weights_of
+from allennlp_analyze.analysis.choosing import with_eigensolver
 from allennlp_analyze.analysis.delta import described, measure_delta, turned
 from allennlp_analyze.analysis.request import Limits
 from allennlp_analyze.compare.delta_wording import deltas_sentence
@@ -19,6 +20,8 @@ from allennlp_analyze.compare.results import (
     ModelComparison,
 )
 from allennlp_analyze.errors import SourceError, TensorError
+from allennlp_analyze.linalg.eigensolvers import gram_solver
+from allennlp_analyze.linalg.gram import GramSolver
 from allennlp_analyze.linalg.leading import MOST_DIMENSIONS, changed_by
 from allennlp_analyze.matrices.adapters import Adapter, find_adapters
 from allennlp_analyze.matrices.counterparts import counterparts
@@ -52,6 +55,8 @@ def with_deltas(
     found = []
     with _opened(names[0], report.baseline, limits, quiet) as base:
         before = _matrices(base, settings)
+        settings = with_eigensolver(settings, [matrix.shape for matrix in before.values()])
+        solver = gram_solver(settings.eigensolver)
         for name, comparison in zip(names[1:], report.candidates):
             with _opened(name, comparison.candidate, limits, quiet) as source:
                 after = _matrices(source, settings)
@@ -59,7 +64,7 @@ def with_deltas(
                 total = len(comparison.pairs) + len(adapters)
                 deltas = []
                 with progress_bar("changes", total, quiet=quiet) as bar:
-                    for delta in _of_pairs(comparison, before, after):
+                    for delta in _of_pairs(comparison, before, after, solver):
                         deltas.append(delta)
                         bar.advance()
                     for delta in _of_adapters(comparison, adapters, base, source):
@@ -98,20 +103,24 @@ def _matrices(source: Source, settings: Settings) -> Matrices:
 
 
 def _of_pairs(
-    comparison: ModelComparison, before: Matrices, after: Matrices
+    comparison: ModelComparison, before: Matrices, after: Matrices, solver: GramSolver
 ) -> Iterator[LayerDelta]:
     for pair in comparison.pairs:
         names = pair.baseline.name, pair.candidate.name
-        yield _measured(*names, before.get(names[0]), after.get(names[1]))
+        yield _measured(*names, before.get(names[0]), after.get(names[1]), solver)
 
 
 def _measured(
-    name: str, other: str, before: Optional[WeightMatrix], after: Optional[WeightMatrix]
+    name: str,
+    other: str,
+    before: Optional[WeightMatrix],
+    after: Optional[WeightMatrix],
+    solver: GramSolver,
 ) -> LayerDelta:
     if before is None or after is None:
         return LayerDelta(name, other, None, "its weights were not found again")
     try:
-        return LayerDelta(name, other, measure_delta(before, after))
+        return LayerDelta(name, other, measure_delta(before, after, solver))
     except TensorError as error:
         return LayerDelta(name, other, None, str(error))
 

@@ -28,11 +28,16 @@ def backend() -> str:
     return ", ".join(sorted(found)) or "unknown"
 
 
-def _pools() -> "list[dict[str, Any]]":
+def loaded() -> "list[dict[str, Any]]":
+    """Returns what threadpoolctl knows of the BLAS and OpenMP libraries of this process."""
     from threadpoolctl import threadpool_info
 
     libraries()  # loads them
-    return [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return threadpool_info()
+
+
+def _pools() -> "list[dict[str, Any]]":
+    return [pool for pool in loaded() if pool["user_api"] == "blas"]
 
 
 @contextmanager

@@ -19,11 +19,17 @@ SMALL = 1024
 GROUP_BYTES = 1 << 26
 
 
-def cuda_spectrum(index: int, warn: Callable[[str], None], in_groups: bool = True) -> GramSolver:
-    """Returns a replacement for `gram.gram_spectrum` that computes on CUDA device `index`.
+def cuda_spectrum(
+    index: int,
+    warn: Callable[[str], None],
+    in_groups: bool = True,
+    on_cpu: GramSolver = gram_spectrum,
+) -> GramSolver:
+    """Returns a replacement for `on_cpu` that computes on CUDA device `index`.
 
-    If the device does not exist or runs out of memory, `warn` is called once with one line, and the
-    CPU computes. `in_groups`: small matrices may be read ahead of their turns, and again in them.
+    If the device does not exist or runs out of memory, `warn` is called once with one line, and
+    `on_cpu` computes. `in_groups`: small matrices may be read ahead of their turns, and again in
+    them.
     """
     try:
         import torch
@@ -32,18 +38,19 @@ def cuda_spectrum(index: int, warn: Callable[[str], None], in_groups: bool = Tru
             "no GPU: torch is not installed (pip install 'allennlp_analyze[torch]'); computing on"
             " the CPU"
         )
-        return gram_spectrum
+        return on_cpu
     if not torch.cuda.is_available() or index >= torch.cuda.device_count():
         warn(f"no GPU: there is no CUDA device {index}; computing on the CPU")
-        return gram_spectrum
-    return OnDevice(torch.device("cuda", index), warn, small=SMALL if in_groups else 0)
+        return on_cpu
+    small = SMALL if in_groups else 0
+    return OnDevice(torch.device("cuda", index), warn, small=small, on_cpu=on_cpu)
 
 
 class OnDevice:
     """A `GroupSolver` on one torch device, for any number of threads.
 
     At most `at_once` matrices, or groups of equal ones with M <= `small`, are on the device at the
-    same time, fewer if its memory is too small. What the device cannot do, the CPU does.
+    same time, fewer if its memory is too small. What the device cannot do, `on_cpu` does.
     """
 
     def __init__(
@@ -52,8 +59,10 @@ class OnDevice:
         warn: Callable[[str], None],
         at_once: int = AT_ONCE,
         small: int = SMALL,
+        on_cpu: GramSolver = gram_spectrum,
     ) -> None:
         self.at_once = at_once
+        self._on_cpu = on_cpu
         self._small = small
         self._device = device
         self._lanes = Lanes(device, at_once)
@@ -71,7 +80,7 @@ class OnDevice:
             except RuntimeError as error:  # includes torch's out-of-memory error, in every version
                 reason = one_line(error, 120)
         self._say(reason)
-        return gram_spectrum(entries, scale)
+        return self._on_cpu(entries, scale)
 
     def groups(self, shapes: Sequence[Shape]) -> list[list[int]]:
         """Returns the indices of `shapes` in groups of several small ones of equal shape."""

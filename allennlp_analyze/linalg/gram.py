@@ -13,6 +13,7 @@ from allennlp_analyze.linalg.machine import is_large
 from allennlp_analyze.linalg.openblas import Routine, call, find_routines, is_agreed
 from allennlp_analyze.linalg.tridiagonal import (
     TWO_STAGES_FROM,
+    Eigenvalues,
     symmetric_eigenvalues,
     two_stages,
 )
@@ -46,11 +47,14 @@ class GramSpectrum:
 GramSolver = Callable[[Entries, float], Optional[GramSpectrum]]
 
 
-def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum]:
+def gram_spectrum(
+    entries: Entries, scale: float = 1.0, large: Optional[Eigenvalues] = None
+) -> Optional[GramSpectrum]:
     """Eigenvalues of (scale W)^T (scale W), with errors of about machine epsilon times the largest.
 
-    Returns None if the squares leave the range of float64: an entry is not finite, W is zero, or W
-    needs another `scale`.
+    `large` computes those of matrices of `TWO_STAGES_FROM` columns or more (None: OpenBLAS, or
+    numpy without it), and leaves its argument as it is. Returns None if the squares leave the range
+    of float64: an entry is not finite, W is zero, or W needs another `scale`.
     """
     gram = np.zeros((entries.M, entries.M))
     totals = []
@@ -64,7 +68,8 @@ def gram_spectrum(entries: Entries, scale: float = 1.0) -> Optional[GramSpectrum
     # beside a large Gram matrix.
     is_serial = is_large((entries.N, entries.M)) and entries.M < TWO_STAGES_FROM
     with one_blas_thread() if is_serial else nullcontext():
-        eigenvalues = symmetric_eigenvalues(gram)
+        solve = large if large and entries.M >= TWO_STAGES_FROM else symmetric_eigenvalues
+        eigenvalues = solve(gram)
     return GramSpectrum(eigenvalues, math.fsum(totals), gram)
 
 

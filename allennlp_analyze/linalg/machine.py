@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -79,6 +80,17 @@ def _full_machine() -> Machine:
     if hasattr(os, "sched_getaffinity"):
         return Machine(len(os.sched_getaffinity(0)), memory)
     return Machine(os.cpu_count() or 1, memory)
+
+
+def processor() -> str:
+    """Returns the name of the processor, as the system gives it."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def available_memory() -> int:

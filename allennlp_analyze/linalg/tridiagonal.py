@@ -37,6 +37,11 @@ def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
     for solver in solvers:
         if solver is not None:
             return solver(matrix.copy())
+    return numpys_eigenvalues(matrix)
+
+
+def numpys_eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    """As `symmetric_eigenvalues`, by whatever BLAS numpy was built with."""
     return np.asarray(np.linalg.eigvalsh(matrix.T))
 
 
@@ -44,14 +49,14 @@ def symmetric_eigenvalues(matrix: np.ndarray) -> np.ndarray:
 def one_stage() -> Optional[Eigenvalues]:
     """Returns a one-stage solver, which overwrites its matrix; None without OpenBLAS."""
     found = find_routines(*ONE_STAGE)
-    return _tried(_in_one_stage(*found)) if found is not None else None
+    return agreeing(_in_one_stage(*found)) if found is not None else None
 
 
 @cache
 def two_stages() -> Optional[Eigenvalues]:
     """Returns a two-stage solver, for matrices of more than `BAND` rows; None without OpenBLAS."""
     found = find_routines(*TWO_STAGES)
-    return _tried(_in_two_stages(*found)) if found is not None else None
+    return agreeing(_in_two_stages(*found)) if found is not None else None
 
 
 # LAPACK is column-major: our upper triangle is its lower one.
@@ -84,7 +89,8 @@ def _in_two_stages(
     return eigenvalues
 
 
-def _tried(eigenvalues: Eigenvalues) -> Optional[Eigenvalues]:
+def agreeing(eigenvalues: Eigenvalues) -> Optional[Eigenvalues]:
+    """Returns `eigenvalues` if a trial of it gives what numpy finds; otherwise None."""
     row, column = np.indices((_PROBE, _PROBE))
     matrix = np.cos(row * column + row + column)
     expected = np.linalg.eigvalsh(matrix)

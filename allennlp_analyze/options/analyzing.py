@@ -2,7 +2,7 @@
 
 from allennlp_analyze.options import values
 from allennlp_analyze.options.common import COUNT, FILE, NOT_NEGATIVE, switch
-from allennlp_analyze.options.names import KINDS, MAX_TIMEOUT
+from allennlp_analyze.options.names import EIGENSOLVERS, KINDS, MAX_TIMEOUT
 from allennlp_analyze.options.option import (
     EVERY_MODEL,
     EVERYWHERE,
@@ -108,6 +108,17 @@ ANALYZING: tuple[Option, ...] = (
         default=-1,
         default_says="-1, the CPU",
         metavar="N",
+    ),
+    Option(
+        "eigensolver",
+        Values(values.one_of(EIGENSOLVERS), ", ".join(EIGENSOLVERS)),
+        Section.MACHINE,
+        EVERYWHERE,
+        "the library for the eigenvalues of large matrices: openblas, mkl (that of torch) or numpy"
+        " (what numpy is built with)",
+        default=EIGENSOLVERS[0],
+        default_says="auto, the fastest in a short trial before long work",
+        metavar=f"{{{','.join(EIGENSOLVERS)}}}",
     ),
     Option(
         "weights_file",

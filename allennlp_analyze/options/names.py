@@ -9,6 +9,8 @@ KINDS = (
     "convolution",
     "other",
 )
+# The fastest of the libraries for the eigenvalues of large matrices, and these libraries.
+EIGENSOLVERS = ("auto", "openblas", "mkl", "numpy")
 PLOT_FORMATS = ("png", "svg", "pdf")
 # The names of the published tables.
 REFERENCES = ("ner-2018", "parser-2018", "srl-2018", "coref-2018")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze._versions import tool_info
+from allennlp_analyze.analysis.choosing import require_eigensolver
 from allennlp_analyze.analysis.request import Building, Limits, default_directory
 from allennlp_analyze.engine.running import EngineLost
 from allennlp_analyze.errors import SourceError, UsageError
@@ -94,6 +95,7 @@ def run_series(series: SeriesRequest, settings: Settings) -> SeriesOutcome:
 def analyze_found(found: Found, series: SeriesRequest, settings: Settings) -> SeriesOutcome:
     """`run_series` for checkpoints that are found already."""
     started = time.perf_counter()
+    require_eigensolver(settings)
     root = series.directory
     check_directory(root, (SERIES, PAGE, RUNNING, LOCK), (CHECKPOINTS,))
     kept_ones = () if series.force else removed_since(root, found)

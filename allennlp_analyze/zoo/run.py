@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from allennlp_analyze._versions import tool_info
+from allennlp_analyze.analysis.choosing import require_eigensolver
 from allennlp_analyze.analysis.request import Building, Limits
 from allennlp_analyze.engine.running import EngineLost
 from allennlp_analyze.errors import Advice, OptionError, OutputError
@@ -122,6 +123,8 @@ def run_zoo(zoo: ZooRequest, settings: Settings) -> ZooOutcome:
     manifest = read_manifest(zoo.manifest, zoo.every_checkpoint)
     root = zoo.directory
     units = _units(manifest, zoo, settings)
+    for unit in units if zoo.dask is None else ():
+        require_eigensolver(unit.settings)
     _check_output(root, zoo)
     engine = engine_for(zoo.workers, zoo.dask, len(units))
     with only_run_of(root) as token:

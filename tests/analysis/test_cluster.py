@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import allennlp_analyze
+from allennlp_analyze.analysis.choosing import with_eigensolver
 from allennlp_analyze.analysis.cluster import TASK_SECONDS, Cluster, grouped
 from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.pipeline import run
@@ -203,7 +204,8 @@ def measuring(path, address):
     reading = Reading(str(path))
     with opened(reading) as source:
         matrices = matrices_of(source, None, Settings()).chosen
-        run_on = Cluster(address, reading, Settings()).measuring(source, None, matrices, Settings())
+        settings = with_eigensolver(Settings(), [x.shape for x in matrices])
+        run_on = Cluster(address, reading, settings).measuring(source, None, matrices, settings)
         return run_on(matrices, ())
 
 

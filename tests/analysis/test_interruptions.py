@@ -22,7 +22,7 @@ from tests.support.commands import ROOT
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.newest_python
-MATRICES = 20
+MATRICES = 14
 COMMAND = [sys.executable, "-m", "allennlp_analyze"]
 PLAIN = ("--jobs", "1", "--quiet", "--no-plots")
 

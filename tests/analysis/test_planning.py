@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 
 import allennlp_analyze
 from allennlp_analyze.analysis.planning import RESULT_BYTES, plan_archive
+from allennlp_analyze.analysis.remembered import REMEMBERED
 from allennlp_analyze.analysis.request import Limits, Reading
-from allennlp_analyze.analysis.trial import REMEMBERED, SHAPES, this_speed
+from allennlp_analyze.analysis.trial import SHAPES, this_speed
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.errors import SourceError
 from allennlp_analyze.linalg.machine import Machine, memory

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allennlp_analyze.linalg.cuda import GROUP_BYTES, SMALL, OnDevice, cuda_spectrum
-from allennlp_analyze.linalg.gram import gram_spectrum
+from allennlp_analyze.linalg.eigensolvers import gram_solver
+from allennlp_analyze.linalg.gram import GramSpectrum, gram_spectrum
 from allennlp_analyze.linalg.groups import GroupSolver
 from allennlp_analyze.linalg.spectrum import spectrum
 from allennlp_analyze.sources.blocks import Entries
@@ -54,7 +56,13 @@ def test_what_a_device_cannot_do_the_processor_does_and_one_line_says_so() -> No
     """A device that torch knows but cannot compute on stands for one without enough memory: torch
     answers both with RuntimeError."""
     notes: list[str] = []
-    solver = OnDevice(torch.device("meta"), notes.append)
+    scales = []
+
+    def on_cpu(entries: Entries, scale: float) -> Optional[GramSpectrum]:
+        scales.append(scale)
+        return gram_spectrum(entries, scale)
+
+    solver = OnDevice(torch.device("meta"), notes.append, on_cpu=on_cpu)
     for seed in range(3):
         matrix = gaussian(seed, 600, 200)
         found = spectrum(matrix, "float64", solver=solver)
@@ -62,7 +70,7 @@ def test_what_a_device_cannot_do_the_processor_does_and_one_line_says_so() -> No
             found.singular_values, spectrum(matrix, "float64").singular_values
         )
     assert solver.solve_many([Entries(matrix), Entries(matrix)]) is None
-    assert len(notes) == 1
+    assert len(notes) == 1 and len(scales) == 3
     assert notes[0].startswith("meta: ")
     assert "on the CPU" in notes[0] and "\n" not in notes[0]
 
@@ -121,7 +129,8 @@ def test_the_solver_takes_groups_and_that_of_the_processor_does_not() -> None:
 
 def test_absent_device_falls_back_and_says_so() -> None:
     notes: list[str] = []
-    solver = cuda_spectrum(97, notes.append)
-    assert solver is gram_spectrum
+    on_cpu = gram_solver("numpy")
+    solver = cuda_spectrum(97, notes.append, on_cpu=on_cpu)
+    assert solver is on_cpu
     assert len(notes) == 1
     assert "no CUDA device 97" in notes[0]

@@ -230,7 +230,7 @@ def test_a_routine_that_does_not_do_what_its_name_says_is_not_used() -> None:
     def other(*arguments: object) -> None:
         pass
 
-    assert tridiagonal._tried(tridiagonal._in_one_stage(other, other)) is None
+    assert tridiagonal.agreeing(tridiagonal._in_one_stage(other, other)) is None
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -37,6 +37,7 @@ BAD: "dict[str, tuple[str, str]]" = {
     "base": (" ", "' ' is empty"),
     "jobs": ("2.5", "'2.5' is not a whole number"),
     "cuda_device": ("first", "'first' is not a number"),
+    "eigensolver": ("lapack", "'lapack' is not one of auto, openblas, mkl, numpy"),
     "weights_file": ("", "'' is empty"),
     "part": (" ", "' ' is empty"),
     "key": (" ", "' ' is empty"),

@@ -186,7 +186,7 @@ def every_change() -> ComparisonReport:
     )
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 375)])
 def test_for_everyone(browser: Any, scheme: str, width: int, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
     path = write_compare_html(every_change(), tmp_path / "compare.html")

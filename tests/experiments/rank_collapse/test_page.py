@@ -156,9 +156,7 @@ def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "scheme, width", [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
-)
+@pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])
 def test_for_everyone(browser: Any, sweep: Path, scheme: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
     with opened(browser, sweep, width, color_scheme=scheme) as found:

@@ -30,7 +30,7 @@ from tests.support.report_factory import (
     odd_report,
 )
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.no_cover]
 
 
 def layer_figure(layer: Any) -> Any:
@@ -38,7 +38,6 @@ def layer_figure(layer: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.no_cover
 def test_nothing_covers_anything_and_every_axis_is_labelled(case: str) -> None:
     with house_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -58,7 +57,6 @@ def test_no_name_covers_anything(name: str) -> None:
 
 @pytest.mark.parametrize("scale", [1e-60, 0.02, 0.3, 3, 30, 1e60])
 @pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), gaussian(30, 1)])
-@pytest.mark.no_cover
 def test_nothing_covers_anything_at_any_scale(matrix: np.ndarray, scale: float) -> None:
     with house_style():
         assert list(collisions(layer_figure(make_layer(scale * matrix, "name")))) == []
@@ -107,7 +105,6 @@ def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
     assert len(reused.artists) == len(fresh.artists)
 
 
-@pytest.mark.no_cover
 def test_a_layer_looks_the_same_whatever_was_drawn_before() -> None:
     with house_style():
         reused = plots.new_layer_figure()

@@ -38,6 +38,7 @@ SAME: "list[tuple[str, Any, str, list[str]]]" = [
     ("max_dim", 100, "100", ["--max-dim", "100"]),
     ("cache", True, "true", ["--cache"]),
     ("cuda_device", 1, "1", ["--cuda-device", "1"]),
+    ("eigensolver", "mkl", "mkl", ["--eigensolver", "mkl"]),
     ("weights-file", "best.th", "best.th", ["--weights-file", "best.th"]),
     ("part", "unet", "unet", ["--model", "unet"]),
     ("key", "model.ema", "model.ema", ["--key", "model.ema"]),

@@ -1,0 +1,54 @@
+"""Remembers what a trial has found out about this machine, beside the download cache."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Callable
+
+from allennlp_analyze._versions import tool_info
+from allennlp_analyze.errors import OutputError
+from allennlp_analyze.linalg.backend import backend
+from allennlp_analyze.linalg.machine import processor, this_machine
+from allennlp_analyze.sources.download.cache import cache_directory
+from allennlp_analyze.storage.files import make_directory, write_text
+
+REMEMBERED = "allennlp-analyze-speed.json"
+
+
+def remembered(
+    what: Sequence[object], known: Callable[[object], bool], find: Callable[[], Any]
+) -> Any:
+    """Returns what `find` has found of `what`, both in JSON types; `known` checks it.
+
+    It is found again once a package, the processor or the number of cores changes. Of processes
+    that find it at the same time, all use what the first one has found.
+    """
+    path = cache_directory().parent / REMEMBERED
+    facts = {
+        "tool": asdict(tool_info()),
+        "cores": this_machine().cores,
+        "processor": processor(),
+        "blas": backend(),
+    }
+    key = json.dumps([facts, *what], sort_keys=True)
+    before = _all(path).get(key)
+    if known(before):
+        return before
+    found = find()
+    others = _all(path)
+    if known(others.get(key)):
+        return others[key]
+    with contextlib.suppress(OSError, OutputError):
+        make_directory(path.parent)
+        write_text(path, json.dumps({**others, key: found}))
+    return found
+
+
+def _all(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(known, dict):
+            return known
+    return {}
