@@ -144,6 +144,15 @@ def test_a_page_of_very_many_layers_has_the_worst_and_figures_of_all(
         legend = found.page.locator("#figures figure").first.locator(".legend li")
         numbers = re.findall(r"\((\d+)\)", " ".join(legend.all_text_contents()))
         assert sum(map(int, numbers)) == total
+        # A dot opens its layer; that of a layer which is not on the page cannot.
+        dots = found.page.locator("#figures figure").nth(2).locator("svg.chart circle")
+        every = [x for x in report.layers if x.power_law]
+        assert dots.count() == len(every)
+        titles = dots.locator("title").all_text_contents()
+        names = {report.layers[place].name for place in places if report.layers[place].power_law}
+        assert {title.partition(": Q")[0] for title in titles} == names
+        assert dots.and_(found.page.locator(".opens")).count() == len(titles) == len(names)
+        dots.last.dispatch_event("click")
         head(found, "kind").click()  # all the same: the order of the model
         names = found.texts("#layers tr.group button.open")
         assert names == [x.name for x in expert_groups(report.layers)]
@@ -152,4 +161,11 @@ def test_a_page_of_very_many_layers_has_the_worst_and_figures_of_all(
         found.page.locator("tr.detail").wait_for()
         title = found.page.evaluate("document.activeElement.title")
         assert title == report.layers[number].name
+        # Of a layer that is not on the page, the address leads to what is said of the table.
+        absent = next(place for place in range(total) if place not in places)
+        found.page.goto("about:blank")
+        found.page.goto(f"{path.as_uri()}#row-{absent}")
+        found.page.wait_for_function("scrollY > 0")
+        assert found.page.get_by_text(f"This page has {most} of the").is_visible()
+        assert found.page.locator("tr.detail").count() == 0
         found.requests[1:] = []

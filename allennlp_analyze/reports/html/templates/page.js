@@ -94,11 +94,15 @@
       each > 1 ? `One layer in ${each} is drawn.` : "",
       new Set(ratios).size < ratios.length ? "Layers with the same Q and nearly the same α are drawn beside each other." : "",
     ];
-    const marks = Object.entries(KIND_STYLES).map(([kind, style]) => {
+    const marks = Object.entries(KIND_STYLES).flatMap(([kind, style]) => {
       const of = drawn.filter(({layer}) => layer.kind === kind), total = fitted.filter(({layer}) => layer.kind === kind).length;
-      const mark = {type: "points", style, label: total ? `${kind} (${total})` : "", x: of.map(({layer}) => layer.Q), y: of.map(({layer}) => layer.alpha)};
-      if (fitted.length > MOST_DOTS) return {...mark, size: 3};
-      return {...mark, names: of.map(({layer}) => `${layer.name}: Q = ${short(layer.Q)}, α = ${short(layer.alpha)}`), open: i => show(rows[of[i].index], true)};
+      const mark = (some, label) => ({type: "points", style, label, x: some.map(({layer}) => layer.Q), y: some.map(({layer}) => layer.alpha)});
+      const label = total ? `${kind} (${total})` : "";
+      if (fitted.length > MOST_DOTS) return [{...mark(of, label), size: 3}];
+      // A layer that is not on the page has no name here, and no row to open.
+      const here = of.filter(({index}) => index < layers.length), others = of.filter(({index}) => index >= layers.length);
+      const names = here.map(({layer}) => `${layer.name}: Q = ${short(layer.Q)}, α = ${short(layer.alpha)}`);
+      return [{...mark(here, label), names, open: i => show(rows[here[i].index], true)}, mark(others, "")];
     });
     marks.push({type: "hline", at: 2, style: "red dash", label: "α = 2"}, {type: "hline", at: 6, style: "grey dot", label: "α = 6"},
       {type: "vline", at: data.min_q, style: "green dashdot", label: `Q = ${data.min_q}`});
@@ -268,6 +272,8 @@
   const follow = () => {
     const row = rowOf(location.hash);
     if (row) show(row, location.hash.startsWith("#row-"));
+    // Above the table stands which layers the page has.
+    else if (data.places && /^#(row|layer)-/.test(location.hash)) document.getElementById("table").scrollIntoView();
   };
   addEventListener("hashchange", follow);
   // A second click on the same link does not change the address.
