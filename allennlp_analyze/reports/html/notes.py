@@ -20,7 +20,7 @@ SHOWN, MOST = 5, 60
 class Item:
     """A layer, adapter or tensor in a finding, with its evidence.
 
-    `anchor` is "" for what is not in the table. `lost` is the percentage of lost directions, None
+    `anchor` is "" for what is not on the page. `lost` is the percentage of lost directions, None
     for what has none.
     """
 
@@ -36,8 +36,9 @@ class Item:
 class Note:
     """A finding with its items: those to show, and those to open.
 
-    `more` counts those that are only in the table, or in report.json. `verdict` is what the layers
-    share, "" if they share none.
+    `in_table` counts those that are only in the table, where a filter by verdict finds them, and
+    `elsewhere` those that are only in report.json. `verdict` is what the layers share, "" if they
+    share none.
     """
 
     severity: str
@@ -46,7 +47,8 @@ class Note:
     remedy: str
     shown: tuple[Item, ...]
     opened: tuple[Item, ...]
-    more: int
+    in_table: int
+    elsewhere: int
     has_evidence: bool
     verdict: str
 
@@ -61,6 +63,9 @@ def _note(finding: Finding, anchors: Anchors) -> Note:
     for other in finding.others[:MOST]:
         name = printable(other.name)
         items.append(Item("", name, name, printable(other.sentence), other.facts, None))
+    in_table = 0
+    if finding.verdict:
+        in_table = sum(anchors.layers[_place(found)] != "" for found in finding.found[MOST:])
     return Note(
         severity=finding.severity,
         title=printable(finding.title),
@@ -68,7 +73,8 @@ def _note(finding: Finding, anchors: Anchors) -> Note:
         remedy=finding.remedy,
         shown=tuple(items[:SHOWN]),
         opened=tuple(items[SHOWN:]),
-        more=len(finding.found) + len(finding.others) - len(items),
+        in_table=in_table,
+        elsewhere=len(finding.found) + len(finding.others) - len(items) - in_table,
         has_evidence=finding.has_evidence,
         verdict=finding.verdict.value if finding.verdict else "",
     )
@@ -77,16 +83,27 @@ def _note(finding: Finding, anchors: Anchors) -> Note:
 def _item(found: Found, anchors: Anchors, finding: Finding) -> Item:
     layer, entry = found.layer, found.entry
     name, sentence = layer.name, sentence_of(layer)
+    anchor = anchors.layers[_place(found)]
     if isinstance(entry, ExpertGroup):
-        (place,) = (i for i, x in enumerate(entry.layers) if x is layer)
+        number = entry.numbers[entry.places.index(_place(found))]
         name = entry.name
-        sentence = f"{about_experts(entry)}. Expert {entry.numbers[place]}: {sentence}"
-        entry = entry.places[place]
+        sentence = f"{about_experts(entry)}. Expert {number}: {sentence}"
+        anchor = anchor or anchors.groups.get(name, "")  # the expert itself may not be on the page
     return Item(
-        anchors.of(entry),
+        anchor,
         short_text(name),
         printable(name),
         printable(sentence),
         facts_of(layer) if finding.has_evidence else (),
         layer.lost_percent if finding.verdict else None,
     )
+
+
+def _place(found: Found) -> int:
+    """Returns the index of the layer in the report."""
+    if not isinstance(found.entry, ExpertGroup):
+        return found.entry
+    (place,) = (
+        place for place, x in zip(found.entry.places, found.entry.layers) if x is found.layer
+    )
+    return place

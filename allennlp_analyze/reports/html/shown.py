@@ -17,12 +17,14 @@ class Shown:
 
     `numbers` has the indices of the layers in the report, in their order, each with its number on
     the page. `entries` are the rows of the table: each layer, or a group of experts, of which only
-    some may be on the page. `total` counts the layers of the report.
+    some may be on the page. `total` counts the layers of the report; `has_every_row` is False if
+    there are even more rows than layers on the page.
     """
 
     numbers: dict[int, int]
     entries: tuple[Entry, ...]
     total: int
+    has_every_row: bool
 
     @property
     def is_part(self) -> bool:
@@ -38,10 +40,11 @@ class Shown:
         """Returns which layers are on the page, "" if all are."""
         if not self.is_part:
             return ""
-        which = "the worst of each projection of experts and of all others"
+        which = "the worst"
+        if self.groups and self.has_every_row:
+            which = "the worst of each projection of experts and of all others"
         return (
-            f"This page has {len(self.numbers):,} of the {self.total:,} layers:"
-            f" {which if self.groups else 'the worst'}."
+            f"This page has {len(self.numbers):,} of the {self.total:,} layers: {which}."
             " The figures above and the rows of experts count all; layers.csv, report.json and"
             " singular_values.npz have every layer."
         )
@@ -61,4 +64,4 @@ def shown_layers(layers: Sequence[LayerResult], most: int = MOST_LAYERS) -> Show
         places = sorted(sorted(places, key=lambda place: key[place])[:most])
     numbers = {place: number for number, place in enumerate(places)}
     rows = tuple(entry for entry, place in zip(entries, worst) if place in numbers)
-    return Shown(numbers, rows, len(layers))
+    return Shown(numbers, rows, len(layers), len(rows) == len(entries))

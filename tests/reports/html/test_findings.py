@@ -1,5 +1,6 @@
 """Findings: the worst first, each with the evidence that report.json has."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from allennlp_analyze.reports.html.model import html_page
 from allennlp_analyze.reports.html.notes import MOST, SHOWN, Note, notes
 from allennlp_analyze.reports.html.shown import shown_layers
 from allennlp_analyze.reports.json import to_json_dict
+from allennlp_analyze.results.experts import expert_groups, table_entries
+from allennlp_analyze.results.layer import TIED_WARNING
 from tests.support.html_elements import words
 from tests.support.matrices import gaussian, low_rank, nearly_lost
-from tests.support.mixtures import COLLAPSED, DEAD, mixture
+from tests.support.mixtures import COLLAPSED, DEAD, blocks, mixture
 from tests.support.page_reports import edge_cases
 
 pytestmark = pytest.mark.newest_python
@@ -94,9 +97,34 @@ def test_experts_are_one_item_and_lead_to_the_worst() -> None:
 def test_many_layers_are_counted_and_few_are_listed() -> None:
     report = analyze({f"l{i}.weight": low_rank(i, 20, 10, 3) for i in range(MOST + 7)})
     note = next(iter(notes_of(report).values()))
-    assert (len(note.shown), len(note.opened), note.more) == (SHOWN, MOST - SHOWN, 7)
+    assert (len(note.shown), len(note.opened)) == (SHOWN, MOST - SHOWN)
+    assert (note.in_table, note.elsewhere) == (7, 0)
     text = words(html_page(report))
     assert "7 more in the table" in text and f"Show {MOST - SHOWN} more" in text
+
+
+def test_what_a_page_of_the_worst_leaves_out_is_not_said_to_be_in_the_table() -> None:
+    report = analyze({f"l{i}.weight": low_rank(i, 20, 10, 3) for i in range(MOST + 7)})
+    text = words(html_page(report, MOST + 2))
+    assert "2 more in the table" in text and "5 more are in report.json" in text
+    text = words(html_page(report, MOST - 1))
+    assert "more in the table" not in text and "7 more are in report.json" in text
+
+
+def test_an_expert_that_is_not_on_the_page_leads_to_its_projection() -> None:
+    """Of all experts only the second worst is tied."""
+    report = blocks(1)
+    group = expert_groups(report.layers)[0]
+    layers = list(report.layers)
+    place = group.places[1]
+    layers[place] = replace(layers[place], warnings=(f"{TIED_WARNING} another",))
+    changed = replace(report, layers=tuple(layers))
+    rows = len(table_entries(changed.layers))
+    shown = shown_layers(changed.layers, rows)
+    found = notes(changed, anchors_of(changed.layers, shown))
+    (item,) = next(note for note in found if note.title.startswith("Tied")).shown
+    assert item.anchor == f"experts-{group.name.replace('*', '~2A')}"
+    assert f'id="{item.anchor}"' in html_page(changed, rows)
 
 
 def test_every_invalid_matrix_is_named() -> None:

@@ -51,6 +51,18 @@ def test_more_rows_than_the_page_may_have(report: ModelReport) -> None:
     assert sorted(found)[:6] == worst
 
 
+def test_what_is_said_of_the_layers(report: ModelReport) -> None:
+    layers, rows = report.layers, len(table_entries(report.layers))
+    said = "the worst of each projection of experts and of all others"
+    assert (
+        f"This page has {rows} of the {len(layers)} layers: {said}."
+        in shown_layers(layers, rows).about()
+    )
+    fewer = shown_layers(layers, rows - 1)
+    assert fewer.groups  # but not all of them
+    assert f"This page has {rows - 1} of the {len(layers)} layers: the worst." in fewer.about()
+
+
 def test_the_page_says_what_it_has_and_links_to_nothing_else(report: ModelReport) -> None:
     page = html_page(report, MOST)
     found = Elements(page)
