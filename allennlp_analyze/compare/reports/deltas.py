@@ -24,15 +24,19 @@ Value = Union[int, float, None]
 
 @dataclass(frozen=True)
 class DeltaTable:
-    """The changes of one candidate on the page: a sentence, the heads and the rows of the table."""
+    """The changes of one candidate on the page: a sentence, the heads and the rows of the table.
+
+    `not_shown` counts the changes without a row.
+    """
 
     sentence: str
     columns: tuple[Column[LayerDelta], ...]
     rows: tuple[Row, ...]
+    not_shown: int
 
 
-def delta_table(comparison: ModelComparison) -> Optional[DeltaTable]:
-    """Returns the table of the page; None if changes were not measured."""
+def delta_table(comparison: ModelComparison, most: int) -> Optional[DeltaTable]:
+    """Returns the table of the page, with the `most` changes; None if they were not measured."""
     if comparison.deltas is None:
         return None
     columns = (*DELTA_COLUMNS[:-1], Column("in words", _in_words, "the change in words", style=""))
@@ -42,9 +46,10 @@ def delta_table(comparison: ModelComparison) -> Optional[DeltaTable]:
             printable(change.name),
             tuple(Cell(column.text(change), column.style) for column in columns),
         )
-        for change in comparison.deltas
+        for change in farthest_moved(comparison.deltas, most)
     )
-    return DeltaTable(printable(comparison.deltas_sentence or ""), columns, rows)
+    sentence = printable(comparison.deltas_sentence or "")
+    return DeltaTable(sentence, columns, rows, len(comparison.deltas) - len(rows))
 
 
 def _in_words(change: LayerDelta) -> str:

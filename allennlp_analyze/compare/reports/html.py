@@ -9,6 +9,7 @@ from allennlp_analyze.compare.reports.pairs import (
     MOST_PAIRS,
     columns,
     measures,
+    most_of_each,
     notes,
     pairs_on_page,
 )
@@ -34,8 +35,8 @@ def compare_html(report: ComparisonReport, most: int = MOST_PAIRS) -> str:
     It has at most this number of pairs, of all candidates together.
     """
     page = compare_page_of(report, most)
-    candidates = report.candidates
-    pairs = [pairs_on_page(comparison, most // len(candidates)) for comparison in candidates]
+    candidates, each = report.candidates, most_of_each(len(report.candidates), most)
+    pairs = [pairs_on_page(comparison, each) for comparison in candidates]
     used = {id(pair.baseline) for of_candidate in pairs for pair in of_candidate}
     baseline = [layer for layer in report.baseline.report.layers if id(layer) in used]
     places = {id(layer): index for index, layer in enumerate(baseline)}

@@ -10,6 +10,7 @@ from allennlp_analyze.compare.reports.pairs import (
     MOST_PAIRS,
     arrow,
     columns,
+    most_of_each,
     pairs_on_page,
     size_text,
 )
@@ -165,11 +166,10 @@ class ComparePage:
 def compare_page_of(report: ComparisonReport, most: int = MOST_PAIRS) -> ComparePage:
     """Returns the texts of the page; names and texts from the archives are made printable.
 
-    It has at most this number of pairs.
+    It has at most this number of pairs, and of changes of weights.
     """
-    models = models_of(report)
-    pairs = (pairs_on_page(one, most // len(report.candidates)) for one in report.candidates)
-    sections = tuple(map(_section, report.candidates, models[1:], pairs))
+    models, each = models_of(report), most_of_each(len(report.candidates), most)
+    sections = tuple(_section(one, of, each) for one, of in zip(report.candidates, models[1:]))
     marks = [section.mark for section in sections]
     return ComparePage(
         title=" and ".join(f"{of.letter}: {of.name}" for of in models)
@@ -202,8 +202,8 @@ def _model(letter: str, model: ComparedModel, name: str) -> Model:
     )
 
 
-def _section(comparison: ModelComparison, model: Model, on_page: Sequence[LayerPair]) -> Section:
-    shown = columns(comparison.letter)
+def _section(comparison: ModelComparison, model: Model, most: int) -> Section:
+    shown, on_page = columns(comparison.letter), pairs_on_page(comparison, most)
     counts = comparison.counts
     worst = next((MARKS[change] for change in CHANGES if counts[change]), MARKS["same"])
     places = {id(pair): index for index, pair in enumerate(on_page)}
@@ -224,7 +224,7 @@ def _section(comparison: ModelComparison, model: Model, on_page: Sequence[LayerP
         folded=folded_words(comparison),
         not_shown=len(comparison.pairs) - len(on_page),
         listings=tuple(_listings(comparison)),
-        deltas=delta_table(comparison),
+        deltas=delta_table(comparison, most),
     )
 
 

@@ -19,6 +19,11 @@ MOST_PAIRS = 1500
 MEASURE_LABELS = {metric.names[0]: metric.label for metric in CATALOGUE if metric.compared}
 
 
+def most_of_each(candidates: int, most: int = MOST_PAIRS) -> int:
+    """Returns how many of `most` pairs a page has of each of so many candidates."""
+    return max(1, most // max(1, candidates))
+
+
 def pairs_on_page(comparison: ModelComparison, most: int) -> tuple[LayerPair, ...]:
     """Returns the pairs that a page has, at most so many, in the order of the baseline.
 

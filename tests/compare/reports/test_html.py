@@ -1,21 +1,30 @@
 """compare.html: one file without anything outside it; what it shows is the comparison."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allennlp_analyze.analysis.delta import described
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.html import compare_html, write_compare_html
 from allennlp_analyze.compare.reports.page import MARKS, compare_page_of
 from allennlp_analyze.compare.reports.pairs import MEASURE_LABELS, pairs_on_page
-from allennlp_analyze.compare.results import CHANGES, MEASURES, ComparedModel, ComparisonReport
+from allennlp_analyze.compare.results import (
+    CHANGES,
+    MEASURES,
+    ComparedModel,
+    ComparisonReport,
+    LayerDelta,
+)
 from allennlp_analyze.text.names import printable
 from tests.compare.reports.test_json import full_comparison, odd_comparison
 from tests.support.browser import chromium, opened
@@ -288,6 +297,27 @@ def test_a_page_of_very_many_pairs_has_what_changed_and_moved_most() -> None:
     on_page = pairs_on_page(report.candidates[0], 12)
     assert [pair.baseline.name for pair in on_page] == [*names[:10], *names[-2:]]
     page = compare_html(report, 12)
-    assert "38 more, which moved less, are in compare.json" in words(page)
+    assert "38 more, which come after these, are in compare.json" in words(page)
     data = json.loads(Elements(page).data)
     assert len(data["baseline"]) == len(data["candidates"][0]["pairs"]) == 12
+
+
+def test_each_of_very_many_candidates_has_the_pair_that_changed_most() -> None:
+    before = model(healthy("a"), healthy("b"))
+    report = compare_models(before, [model(healthy("a"), dead("b", 2))] * 3)
+    data = json.loads(Elements(compare_html(report, 2)).data)
+    assert [len(candidate["pairs"]) for candidate in data["candidates"]] == [1, 1, 1]
+    assert words(compare_html(report, 2)).count("1 more, which come after these, are in") == 3
+
+
+def test_a_page_of_very_many_changes_has_the_farthest() -> None:
+    measured = [described(np.array([size]), (4, 1), 1.0, 0.0, ("f4", "f4")) for size in (1, 3, 2)]
+    deltas = tuple(LayerDelta(name, name, delta) for name, delta in zip("abc", measured))
+    layers = model(healthy("a"), healthy("b"), healthy("c"))
+    report = compare_models(layers, [layers])
+    one = replace(report.candidates[0], deltas=deltas, deltas_sentence="")
+    page = compare_html(replace(report, candidates=(one,)), 2)
+    table = page[page.index('<table class="plain deltas">') :]
+    rows = re.findall(r'<tr><th scope="row" title="(.)">', table)
+    assert rows == ["b", "c"]
+    assert "The farthest of all are listed; 1 more are in compare.json." in words(page)
