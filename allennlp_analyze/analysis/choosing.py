@@ -94,10 +94,13 @@ def fastest_of(
 
     def known(found: object) -> bool:
         """Whether `found` has seconds of as many rounds for each library."""
-        if not isinstance(found, dict) or usual() not in found or not set(found) <= set(solvers):
+        if not isinstance(found, dict) or not set(found) <= set(solvers):
             return False
-        is_list = all(isinstance(x, list) and len(x) == len(found[usual()]) for x in found.values())
-        return is_list and all(isinstance(x, float) for some in found.values() for x in some)
+        rounds, lists = found.get(usual()), found.values()
+        if not isinstance(rounds, list) or not all(isinstance(some, list) for some in lists):
+            return False
+        is_float = all(isinstance(x, float) for some in lists for x in some)
+        return is_float and all(len(some) == len(rounds) for some in lists)
 
     def find() -> dict[str, list[float]]:
         found = ((name, solvers[name].find()) for name in names)

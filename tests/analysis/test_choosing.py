@@ -84,6 +84,7 @@ def test_what_cannot_be_read_is_found_again(cache: Path, text: str) -> None:
     known = json.loads(cache.read_text())
     (key,) = known
     others: list[object] = [{usual(): [1.0], OTHER: []}, {usual(): ["1"]}, {"other": [0.1]}]
+    others.append({OTHER: [1.0], usual(): None})
     for wrong in ([], {OTHER: [1.0]}, {usual(): 1.0}, *others):
         cache.write_text(json.dumps({key: wrong}))
         assert fastest(**{usual(): 4, OTHER: 1}) == OTHER
