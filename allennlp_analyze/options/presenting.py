@@ -188,7 +188,8 @@ PRESENTING: tuple[Option, ...] = (
         "all",
         Section.OUTPUT,
         (Place.ANALYZE, Place.COMPARE),
-        "show all layers, also those at full rank of a model with more than 40",
+        "show all layers; without it, of more than 40 those at full rank are left out, and of what"
+        " remains all but the 200 worst",
         elsewhere={Place.COMPARE: {"help": "show all layers, not only those that changed most"}},
         material=False,
     ),

@@ -43,7 +43,7 @@ with_uv() {
     local links=()
     [ -z "${PIP_FIND_LINKS:-}" ] || links=(--find-links "$PIP_FIND_LINKS")
     pip uv && timeout 600 "$directory/bin/uv" pip install --quiet --python "$directory/bin/python" \
-        --constraint "$constraints" --build-constraint "$constraints" "${links[@]}" --editable ".[$extras]"
+        --constraint "$constraints" --build-constraint "$constraints" ${links[@]+"${links[@]}"} --editable ".[$extras]"
 }
 
 with_pip() {
