@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable
@@ -13,8 +14,11 @@ from allennlp_analyze.linalg.backend import backend
 from allennlp_analyze.linalg.machine import processor, this_machine
 from allennlp_analyze.sources.download.cache import cache_directory
 from allennlp_analyze.storage.files import make_directory, write_text
+from allennlp_analyze.storage.locks import LockTaken, locked
 
 REMEMBERED = "allennlp-analyze-speed.json"
+# A process waits so long for others that write; it takes them milliseconds.
+PATIENCE_SECONDS = 2.0
 
 
 def remembered(
@@ -37,13 +41,30 @@ def remembered(
     if known(before):
         return before
     found = find()
-    others = _all(path)
-    if known(others.get(key)):
-        return others[key]
     with contextlib.suppress(OSError, OutputError):
         make_directory(path.parent)
-        write_text(path, json.dumps({**others, key: found}))
+        with _alone(path):
+            others = _all(path)
+            if known(others.get(key)):
+                return others[key]
+            write_text(path, json.dumps({**others, key: found}))
     return found
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Lock the file `path` against other processes, or wait for them no longer than patience."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(path.with_name(f".{path.name}.lock")))
+                break
+            except LockTaken:
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.01)
+        yield
 
 
 def _all(path: Path) -> dict[str, Any]:
