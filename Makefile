@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-formats test-urllib3 torture fuzz lint generated docs release-check clean
+.PHONY: help analyze test test-standalone test-study test-formats test-urllib3 torture fuzz lint generated docs release-check clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force --plots
@@ -32,6 +32,9 @@ test: .venv/installed ## run the tests with AllenNLP on Python 3.10
 test-standalone: .venv-standalone/installed ## run the tests without AllenNLP on the newest Python
 	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) $(COVERAGE)
 
+test-study: .venv-standalone/installed ## run the tests of the scripts that repeat the study of 2018, which take minutes
+	.venv-standalone/bin/python -m pytest $(PYTEST_OPTIONS) -m study tests/experiments
+
 test-formats: .venv-formats/installed ## read files of the real libraries of other formats; run real trainers and loggers
 	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats $(TRAINER_TESTS)
 
@@ -60,7 +63,7 @@ generated: .venv-standalone/installed ## write the files generated from the code
 	.venv-standalone/bin/python -m scripts.tools.make_weightwatcher_docs
 	.venv-standalone/bin/python -m scripts.tools.make_house_docs
 
-release-check: .venv-standalone/installed ## build wheel and sdist twice, install and run the wheel in fresh environments (minutes)
+release-check: test-study ## run test-study, build wheel and sdist twice, install and run the wheel in fresh environments (minutes)
 	.venv-standalone/bin/python -m scripts.tools.release_check
 
 docs: .venv-standalone/installed ## build the documentation site into build/site, without a network

@@ -52,6 +52,7 @@ def test_the_same_results(report: Report) -> None:
     assert ours.to_dict() == to_json_dict(plain)
 
 
+@pytest.mark.newest_python
 def test_it_writes_the_files_of_the_command(report: Report, written: Path, tmp_path: Path) -> None:
     arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", SOME, "--plots"]
     assert main([str(SMALL), *arguments]) == 0
@@ -125,6 +126,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.newest_python
 def test_of_many_writers_one_writes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-c", WRITER, str(out)]
@@ -252,6 +254,7 @@ def test_a_plot_that_does_not_exist(report: Report) -> None:
         report.plot("esd")
 
 
+@pytest.mark.newest_python
 def test_notebooks_show_the_figure_without_pyplot(report: Report) -> None:
     shown: Any = report.plot("alpha")
     assert shown._repr_png_().startswith(b"\x89PNG")

@@ -16,6 +16,7 @@ from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.newest_python
 LONG = "a" * 5000
 run = partial(run_module, "allennlp_analyze")
 

@@ -24,7 +24,7 @@ from scripts.study.analyze_imagenet import draw
 from tests.support.references import PUBLISHED, layer
 from tests.support.scripts import error_line, run_main, run_script
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 SCRIPT = "scripts.study.analyze_imagenet"
 
 

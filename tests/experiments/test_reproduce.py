@@ -20,7 +20,7 @@ from tests.support.html_elements import Elements, words
 from tests.support.http_server import File, HttpServer
 from tests.support.scripts import error_line, run_main, run_script
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 SCRIPT = "scripts.study.reproduce_2018"
 SECTIONS = [
     "AllenNLP's models",

@@ -105,9 +105,7 @@ SMALLEST = {
 }
 
 
-@pytest.mark.parametrize(
-    "case, columns", [*((case, 1300) for case in SMALLEST), ("graded", 1050), ("a cluster", 1050)]
-)
+@pytest.mark.parametrize("case, columns", [*((case, 1050) for case in SMALLEST), ("graded", 1300)])
 def test_smallest_values_are_refined_to_the_precision_of_the_svd(case: str, columns: int) -> None:
     body = np.geomspace(1, 2e-3, 1050 - len(SMALLEST[case]))
     values = np.append(body, SMALLEST[case])
@@ -272,7 +270,7 @@ def test_svd_through_the_r_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     seed=st.integers(0, 2**32 - 1),
     exponent=st.integers(-250, 250),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_scaling_by_a_power_of_two_scales_the_values(
     rows: int, columns: int, seed: int, exponent: int
 ) -> None:

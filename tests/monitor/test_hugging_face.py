@@ -22,6 +22,7 @@ from tests.support.torch_trainings import (
     warned,
 )
 
+pytestmark = pytest.mark.newest_python
 torch = pytest.importorskip("torch")
 nn = torch.nn
 

@@ -194,7 +194,7 @@ def test_what_sinks_has_collapsed_before_any_direction_is_zero(sunk: int) -> Non
 
 
 @given(st.integers(0, 10_000), st.integers(2, 30), st.floats(1.2, 10), st.floats(0, 4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_layer_has_collapsed_where_it_counts_lost_directions(
     seed: int, m: int, q: float, power: float
 ) -> None:

@@ -204,6 +204,7 @@ def test_a_pax_header_bomb(place: Path) -> None:
     assert "tar headers of more than 1 MiB" in refusal(path)
 
 
+@pytest.mark.newest_python
 def test_too_many_members(place: Path) -> None:
     header = tarfile.TarInfo("x").tobuf()
     (place / "model.tar.gz").write_bytes(gzip.compress(header * 100_001, 1))
@@ -279,7 +280,7 @@ def spoiled(content: bytes, data: st.DataObject) -> bytes:
 
 
 @pytest.mark.parametrize("layer", ["gzip", "tar"])
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_only_source_errors_escape(
     layer: str, whole: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,11 +38,8 @@ def odd_file(kind: str, path: Path) -> None:
         os.mkfifo(path)
     elif kind == "device":
         path.symlink_to("/dev/zero")
-    elif kind == "directory":
-        path.mkdir()
     else:
-        with socket.socket(socket.AF_UNIX) as bound:
-            bound.bind(os.path.relpath(path))
+        path.mkdir()
 
 
 COMMANDS = {
@@ -59,7 +55,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "socket"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory"])
 @pytest.mark.parametrize("place", COMMANDS)
 def test_what_is_not_a_file(
     place: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch

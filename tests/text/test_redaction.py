@@ -92,7 +92,7 @@ ODD = st.one_of(st.text(max_size=60), st.text("ahtps:/@?#&;=.[] \n%x0", max_size
 
 
 @given(ODD)
-@settings(max_examples=500)
+@settings(max_examples=200)
 @example("http://a:@//u:p@h/")
 @example("http://[::1")
 @example("http://user:pa/ss@host/x")

@@ -193,10 +193,10 @@ def test_duplicates_are_named_and_counted_once(models, zoo, tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """Six archives that take about half a second each."""
+    """Six archives that take some tenths of a second each."""
     folder = tmp_path_factory.mktemp("slow")
     for seed in range(6):
-        write_archive(folder / f"m{seed}.tar.gz", seed, layers=8, shape=(900, 700), level=0)
+        write_archive(folder / f"m{seed}.tar.gz", seed, layers=5, shape=(900, 700), level=0)
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from allennlp_analyze.errors import SourceError, UsageError
 from scripts.rank_collapse import data
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 SHAPE = (3, data.SIZE, data.SIZE)
 
 

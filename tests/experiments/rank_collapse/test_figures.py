@@ -30,7 +30,7 @@ from tests.support.rank_collapse_cases import (
     results,
 )
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 HIDDEN = results.HIDDEN
 
 

@@ -10,7 +10,7 @@ import pytest
 from allennlp_analyze.errors import UsageError
 from scripts.rank_collapse import data, net
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 torch = pytest.importorskip("torch")
 
 TINY = net.Training(

@@ -21,7 +21,7 @@ from tests.support.html_elements import Elements, assert_nothing_outside_is_name
 from tests.support.rank_collapse_cases import case
 from tests.support.report_factory import ODD_NAMES
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 
 
 # Writing a page takes a second: those with something of their own.

@@ -18,7 +18,7 @@ from tests.support.commands import ROOT
 from tests.support.scripts import error_line, run_main
 from tests.support.waiting import PATIENCE
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 

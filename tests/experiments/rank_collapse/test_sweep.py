@@ -16,7 +16,7 @@ from allennlp_analyze.storage.files import TEMPORARY_SUFFIX
 from scripts.rank_collapse import data, net
 from scripts.rank_collapse import sweep as sweeps
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 pytest.importorskip("torch")
 
 TINY = net.Training(

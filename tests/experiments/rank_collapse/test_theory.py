@@ -13,7 +13,7 @@ from scripts.rank_collapse import theory
 from tests.support.figure_cases import collisions
 from tests.support.scripts import error_line, run_script
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 SCRIPT = "scripts.rank_collapse.theory"
 NAMES = [f"{name}.svg" for name, _, _ in theory.DRAWINGS]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.rank_collapse_cases import analyzed, matrices, tikhonov
 
-pytestmark = pytest.mark.newest_python
+pytestmark = [pytest.mark.newest_python, pytest.mark.study]
 EPS = float(np.finfo(np.float64).eps)
 # Singular values of a layer: kept ones far above every cutoff, lost ones far below.
 KEPT = st.floats(1.0, 20.0)

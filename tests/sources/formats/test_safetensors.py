@@ -83,7 +83,7 @@ def test_missing_file(tmp_path: Path) -> None:
         read_safetensors(tmp_path / "none")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(at=st.integers(0, 250), replacement=st.binary(max_size=8), cut=st.booleans())
 def test_only_checkpoint_errors_escape(
     tmp_path: Path, at: int, replacement: bytes, cut: bool

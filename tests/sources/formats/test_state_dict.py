@@ -284,7 +284,7 @@ def planted(tree: Any, number: list[float]) -> Any:
     return {name: planted(x, number) for name, x in tree.items()}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tree=st.dictionaries(NAMES, TREES, min_size=1, max_size=4), zipped=st.booleans())
 def test_every_tensor_is_accounted_for_once(
     tree: Any, zipped: bool, tmp_path_factory: pytest.TempPathFactory

@@ -118,7 +118,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [save(state, root / "w", zipped).read_bytes() for zipped in (False, True)]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_only_checkpoint_errors_escape(
     files: list[bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -105,7 +105,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(NESTED, st.integers(0, 5))
 def test_plain_values_equal_those_of_pickle(value: object, protocol: int) -> None:
     pickled = pickle.dumps(value, protocol)

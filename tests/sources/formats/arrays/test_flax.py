@@ -96,7 +96,7 @@ def test_other_files_are_not_taken_for_trees() -> None:
 
 
 @settings(
-    max_examples=200,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
