@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from allennlp_analyze.analysis.ahead import needed
+from allennlp_analyze.analysis.choosing import require_eigensolver
 from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.refusing import refuse_nothing
 from allennlp_analyze.analysis.request import Reading
@@ -32,8 +33,9 @@ def plan_archive(
 
     Of a weights file only the header is read, or fetched; an archive must be unpacked to find its
     weights. `speed` is measured, or remembered, if it is not given. Raises `SourceError`, also for
-    a URL of which a header alone cannot be read.
+    a URL of which a header alone cannot be read, and `OptionError` for settings that no run has.
     """
+    require_eigensolver(settings)
     with opened(reading, quiet, header_only=True) as source:
         return plan_source(source, settings, speed or this_speed(settings))
 

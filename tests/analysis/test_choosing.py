@@ -146,13 +146,13 @@ def test_the_library_is_part_of_the_journal_s_key(model: Path, tmp_path: Path) -
     assert read_report(out.directory)["settings"]["eigensolver"] == NUMPY
 
 
-@pytest.mark.parametrize("command", ["", "zoo", "series"])
+@pytest.mark.parametrize("command", ["", "--plan", "zoo", "series"])
 def test_a_library_that_is_not_there_is_refused_before_anything_is_read(
     model: Path, tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     path = os.pathsep.join((str(tmp_path), str(ROOT)))
-    place = model if not command else tmp_path
+    place = model if command in ("", "--plan") else tmp_path
     if command == "series":
         (tmp_path / "step-1").mkdir()
         place = model.rename(tmp_path / "step-1" / model.name).parent.parent

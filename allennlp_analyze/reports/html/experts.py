@@ -25,8 +25,8 @@ from allennlp_analyze.text.names import printable
 # The rows that the table has at once.
 PAGE_ROWS = 500
 ABOUT = (
-    "A projection of experts is one row, with the numbers of the worst expert; it opens to a row"
-    " for each, the worst first."
+    "A projection of experts is one row, with the numbers of the worst expert; it opens to rows"
+    " of its experts, the worst first."
 )
 
 
