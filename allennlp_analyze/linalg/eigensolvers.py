@@ -55,7 +55,7 @@ def _openblas() -> Optional[Eigenvalues]:
 def _mkl() -> Optional[Eigenvalues]:
     try:
         import torch
-    except (ImportError, OSError):
+    except Exception:  # a broken torch fails in its own ways
         return None
     return agreeing(_by_mkl) if torch.backends.mkl.is_available() else None
 
