@@ -96,11 +96,8 @@ def finished_layers(directory: Path) -> int:
 
     Raises `OutputError` if a process works there.
     """
-    path = directory / JOURNAL
-    if not path.is_file():
-        return 0
-    with _only_run(path), _opened(path) as file:
-        return len(_read(file).finished)
+    found = _left_in(directory)
+    return 0 if found is None else len(found.finished)
 
 
 def interrupted_run(directory: Path) -> Optional[Mapping[str, Any]]:
@@ -108,13 +105,19 @@ def interrupted_run(directory: Path) -> Optional[Mapping[str, Any]]:
 
     Raises `OutputError` if a process works there.
     """
+    found = _left_in(directory)
+    if found is None or not found.finished:
+        return None
+    run = (found.header or {}).get("run")
+    return run if isinstance(run, Mapping) else None
+
+
+def _left_in(directory: Path) -> "Optional[_Found]":
     path = directory / JOURNAL
     if not path.is_file():
         return None
     with _only_run(path), _opened(path) as file:
-        found = _read(file)
-    run = (found.header or {}).get("run")
-    return run if found.finished and isinstance(run, Mapping) else None
+        return _read(file)
 
 
 @contextlib.contextmanager

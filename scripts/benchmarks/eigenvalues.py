@@ -20,9 +20,9 @@ from typing import Callable, Optional
 import numpy as np
 
 from allennlp_analyze.linalg.backend import backend, limited_blas
-from allennlp_analyze.linalg.eigensolvers import EIGENSOLVERS
+from allennlp_analyze.linalg.eigensolvers import EIGENSOLVERS, OPENBLAS
 from allennlp_analyze.linalg.machine import processor
-from allennlp_analyze.linalg.openblas import Routine, call_lapack, find_routines
+from allennlp_analyze.linalg.openblas import call_lapack, find_routines
 from allennlp_analyze.linalg.tridiagonal import TWO_STAGES, Eigenvalues, one_stage
 
 # The wall and the CPU seconds of each stage; what computes the eigenvalues of a matrix in stages.
@@ -100,17 +100,11 @@ def two_stages_of(band: int) -> Run:
         start = (b"Y", b"N", b"L", m, band, banded, band + 1, diagonal, beside)
         call_lapack(to_tridiagonal, start, workspaces=2)
         stages.end("to tridiagonal")
-        return _of_tridiagonal(of_tridiagonal, diagonal, beside, stages)
+        call_lapack(of_tridiagonal, [m, diagonal, beside])
+        stages.end("eigenvalues")
+        return diagonal, stages.found
 
     return run
-
-
-def _of_tridiagonal(
-    routine: Routine, diagonal: np.ndarray, beside: np.ndarray, stages: Stages
-) -> tuple[np.ndarray, Timed]:
-    call_lapack(routine, [len(diagonal), diagonal, beside])
-    stages.end("eigenvalues")
-    return diagonal, stages.found
 
 
 def whole(solve: Eigenvalues) -> Run:
@@ -133,7 +127,7 @@ def contestants(bands: Sequence[int]) -> Iterator[tuple[str, Run]]:
     if in_one is not None:
         yield "one stage", whole(in_one)
     for solver in EIGENSOLVERS.values():
-        found = solver.find() if solver.name != "openblas" else None
+        found = solver.find() if solver.name != OPENBLAS else None
         if found is not None:
             yield solver.name, whole(found)
 

@@ -65,9 +65,10 @@ def mixture(lost: bool = True) -> Report:
 
 def blocks(number: int) -> ModelReport:
     """A model of so many blocks, each with the layers of `mixture` under names of its own."""
+    of_one = mixture().layers
     layers = tuple(
         replace(layer, name=layer.name.replace("layers.0.", f"layers.{block}."))
         for block in range(number)
-        for layer in mixture().layers
+        for layer in of_one
     )
     return make_report(*layers, summary=summarize(layers, ()), skipped=())
