@@ -281,7 +281,7 @@ def seconds_of(process: int) -> float:
 def test_an_interrupt_does_not_wait_for_a_large_matrix(tmp_path: Path) -> None:
     """Its eigenvalues take many seconds, in one call that nothing stops."""
     torch.manual_seed(0)
-    torch.save({"w": torch.randn(5000, 5000).half()}, tmp_path / "model.pth")
+    torch.save({"w": torch.randn(6000, 6000).half()}, tmp_path / "model.pth")
     out = tmp_path / "out"
     running = Running(
         tmp_path / "tmp", str(tmp_path / "model.pth"), "--output-dir", str(out), *PLAIN
