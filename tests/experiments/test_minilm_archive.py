@@ -48,8 +48,6 @@ def command(*arguments):
     return done.stdout
 
 
-
-
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """What the package carries."""
