@@ -47,7 +47,9 @@ def cluster():
 def model(tmp_path_factory):
     """Matrices so long that each is a task, and small ones that are a task together."""
     rng = np.random.default_rng(0)
-    tensors = {f"l{i}.weight": rng.standard_normal(LONG, "f4").astype("f2") for i in range(MATRICES)}
+    tensors = {
+        f"l{i}.weight": rng.standard_normal(LONG, "f4").astype("f2") for i in range(MATRICES)
+    }
     tensors.update({f"s{i}.weight": rng.standard_normal((90, 60)).astype("f2") for i in range(4)})
     tensors["nan.weight"] = np.full((30, 20), np.nan, "f4")
     tensors["wide.weight"] = np.ones((400, 350), "f4")

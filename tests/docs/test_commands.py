@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import os
 import re
 import shlex
 import socket
@@ -50,8 +51,11 @@ def test_every_block_says_what_it_is() -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the trainings of the lessons are kept."""
-    return tmp_path_factory.mktemp("trained")
+    """Where the trainings of the lessons are kept, for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    kept.mkdir(exist_ok=True)
+    return kept
 
 
 @pytest.mark.parametrize("page", [x for x in READ if typed(x)], ids=name)

@@ -13,7 +13,7 @@ from allennlp_analyze.reports.json import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
-# Of a child process: on busy cores more threads wait for each other, and small matrices take seconds.
+# Of a child process: more threads than free cores would make small matrices take seconds.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 

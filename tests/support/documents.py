@@ -58,8 +58,11 @@ def commands(block: Block) -> Iterator[Command]:
 # The training of several lessons is seeded: what it has written and printed once is kept.
 _PYTHON = """if [ "$1" = examples/weight_decay.py ]; then
     kept={kept}/$2
-    [ -e "$kept.txt" ] || {python} "$1" "$2" "$kept.pt" > "$kept.txt" || exit
-    cp "$kept.pt" "$3" && sed "s|^$kept.pt:|$3:|" "$kept.txt"
+    if [ ! -d "$kept" ]; then
+        new=$(mktemp -d {kept}/XXXXXX) && (cd "$new" && {python} {root}/$1 "$2" model.pt > said) &&
+            {{ mv -T "$new" "$kept" 2> /dev/null || [ -d "$kept" ]; }} || exit
+    fi
+    cp "$kept/model.pt" "$3" && sed "s|^model.pt:|$3:|" "$kept/said"
     exit
 fi
 exec {python} "$@"
@@ -70,8 +73,8 @@ def shell(typed: list[str], directory: Path, kept: Path) -> list[str]:
     """What each of the commands prints on both streams, in one shell in `directory`.
 
     There, `fixtures` and `examples` are those of the checkout, and the commands `allennlp-analyze`,
-    `python` and `dask` those of this Python. What the shell leaves running ends with it. Shells with
-    the same directory `kept` train what lessons share once.
+    `python` and `dask` those of this Python. What the shell leaves running ends with it.
+    Shells with the same directory `kept` train what lessons share once.
     """
     programs = directory.parent / f"{directory.name}-programs"
     programs.mkdir()
@@ -79,7 +82,9 @@ def shell(typed: list[str], directory: Path, kept: Path) -> list[str]:
     scripts = {
         "allennlp-analyze": f'exec {python} -m allennlp_analyze "$@"\n',
         "dask": f'exec {python} -m dask "$@"\n',
-        "python": _PYTHON.format(python=python, kept=shlex.quote(str(kept))),
+        "python": _PYTHON.format(
+            python=python, kept=shlex.quote(str(kept)), root=shlex.quote(str(ROOT))
+        ),
     }
     for name, script in scripts.items():
         path = programs / name

@@ -45,7 +45,7 @@ def layers(zoo, name):
 
 def test_a_worker_killed_midway_costs_nothing_but_its_own_work(shared_cluster, models, tmp_path):
     """The large model is in work while the first of the others is done."""
-    write_archive(models / "large.tar.gz", 5, layers=16, shape=(900, 700), level=0)
+    write_archive(models / "large.tar.gz", 5, layers=12, shape=(900, 700), level=0)
     zoo = tmp_path / "zoo"
     killed = []
 
