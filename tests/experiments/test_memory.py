@@ -21,8 +21,8 @@ from tests.support.commands import ROOT
 from tests.support.scripts import run_script
 
 pytestmark = pytest.mark.newest_python
-# As many bytes with fewer columns take as much memory, and less arithmetic. With figures the command
-# takes 100 MiB, without them 45 to 65, whatever the file: with a copy it would be above 0.8 of this.
+# As many bytes with fewer columns take as much memory, and less arithmetic. The command takes 45 to
+# 65 MiB, 100 with figures, whatever the file: with a copy it would take more than 0.8 of its size.
 ROWS, COLUMNS = 300_000, 128
 FILE_MIB = ROWS * COLUMNS * 4 / 2**20
 
