@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -14,23 +13,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from allennlp_analyze.analysis.pipeline import analyze_archive
-from allennlp_analyze.analysis.request import Reading
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.settings import Settings
 from allennlp_analyze.zoo.run import ZooRequest, run_zoo
 from tests.support.commands import ONE_THREAD, ROOT
 from tests.support.scripts import run_main
-from tests.support.waiting import wait_until
 from tests.support.zoo_archives import (
-    INTERRUPT,
-    KILL,
-    ZooCommand,
-    finished,
     outcomes,
+    reports,
     run_zoo_command,
+    same,
+    state,
     write_archive,
+    zoo_here,
 )
 
 pytestmark = pytest.mark.newest_python
@@ -71,33 +67,6 @@ def copied(first, zoo):
     return shutil.copytree(first / "zoo", zoo)
 
 
-def command(*arguments):
-    """The command in this process, which starts one that analyzes."""
-    one = () if "--workers" in arguments else ("--workers", "1")
-    return run_main(main, "zoo", *arguments, *one)
-
-
-def state(zoo):
-    """When each report was written."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in zoo.glob("models/*/report.json")}
-
-
-def reports(zoo):
-    """The layers of each model, by name."""
-    return {
-        name: load_report(zoo / model["directory"]).layers
-        for name, model in outcomes(zoo).items()
-        if model["status"] == "done"
-    }
-
-
-def same(ours, theirs):
-    assert ours == theirs
-    for mine, other in zip(ours, theirs):
-        assert (mine.singular_values == other.singular_values).all()
-    return True
-
-
 def test_every_file_is_written_and_each_report_is_that_of_the_single_command(first, tmp_path):
     zoo = first / "zoo"
     expected = {"index.html", "zoo.json", "zoo.csv", "zoo-models.csv", "models"}
@@ -119,7 +88,7 @@ def test_figures_are_drawn_on_request_and_old_ones_do_not_stay(zoo, tmp_path):
         write_archive(models / f"{name}.tar.gz", seed, layers=1)
 
     def drawn(*options):
-        done = command(models, "--output-dir", zoo, "--quiet", *options)
+        done = zoo_here(models, "--output-dir", zoo, "--quiet", *options)
         assert done.returncode == 0, done.stderr
         every = sorted(path.suffix for path in (zoo / "plots").glob("*"))
         return every, sorted({path.parts[-3] for path in (zoo / "models").glob("*/plots/*.*")})
@@ -136,7 +105,7 @@ def test_figures_are_drawn_on_request_and_old_ones_do_not_stay(zoo, tmp_path):
 def test_a_model_that_fails_is_recorded_and_the_rest_go_on(models, zoo):
     broken = models / "south" / "broken.tar.gz"
     broken.write_bytes((models / "south" / "c.tar.gz").read_bytes()[:1000])
-    done = command(models, "--output-dir", zoo)
+    done = zoo_here(models, "--output-dir", zoo)
     assert done.returncode == 1
     assert "south/broken" in done.stdout
     found = outcomes(zoo)
@@ -151,21 +120,21 @@ def test_a_model_that_fails_is_recorded_and_the_rest_go_on(models, zoo):
 def test_a_zoo_is_not_replaced_by_accident(first, copied):
     zoo, models = copied, first / "models"
     before = state(zoo)
-    again = command(models, "--output-dir", zoo, "--quiet")
+    again = zoo_here(models, "--output-dir", zoo, "--quiet")
     assert again.returncode == 1
     assert "--resume" in again.stderr and len(again.stderr.splitlines()) == 1
     assert state(zoo) == before
-    forced = command(models, "--output-dir", zoo, "--quiet", "--force")
+    forced = zoo_here(models, "--output-dir", zoo, "--quiet", "--force")
     assert forced.returncode == 0
     assert all(state(zoo)[name] > before[name] for name in before)
 
 
 def test_resuming_does_only_what_is_missing_or_changed(models, zoo):
-    command(models, "--output-dir", zoo, "--quiet")
+    zoo_here(models, "--output-dir", zoo, "--quiet")
     before = state(zoo)
     write_archive(models / "north" / "b.tar.gz", seed=17)
     write_archive(models / "south" / "new.tar.gz", seed=18)
-    done = command(models, "--output-dir", zoo, "--resume", "--quiet")
+    done = zoo_here(models, "--output-dir", zoo, "--resume", "--quiet")
     assert done.returncode == 0, done.stderr
     after = state(zoo)
     (changed,) = [name for name in before if after[name] != before[name]]
@@ -177,9 +146,9 @@ def test_other_options_are_another_request(first, copied):
     """The same ones are the same: nothing is analyzed again."""
     zoo, models = copied, first / "models"
     before = state(zoo)
-    command(models, "--output-dir", zoo, "--quiet", "--resume")
+    zoo_here(models, "--output-dir", zoo, "--quiet", "--resume")
     assert state(zoo) == before
-    command(models, "--output-dir", zoo, "--quiet", "--resume", "--layers", "layer_0")
+    zoo_here(models, "--output-dir", zoo, "--quiet", "--resume", "--layers", "layer_0")
     assert all(state(zoo)[name] != before[name] for name in before)
     assert {len(layers) for layers in reports(zoo).values()} == {1}
 
@@ -196,15 +165,15 @@ def test_failures_stay_until_they_are_to_be_tried_again(zoo, tmp_path):
     manifest = tmp_path / "zoo.csv"
     address = f"http://127.0.0.1:{server.server_port}/model.safetensors"
     manifest.write_text(f"name,url\nmodel,{address}\n")
-    first = command(manifest, "--output-dir", zoo, "--quiet")
+    first = zoo_here(manifest, "--output-dir", zoo, "--quiet")
     assert first.returncode == 1
     server.server_activate()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        second = command(manifest, "--output-dir", zoo, "--quiet", "--resume")
+        second = zoo_here(manifest, "--output-dir", zoo, "--quiet", "--resume")
         assert second.returncode == 1
         assert outcomes(zoo)["model"]["status"] == "failed"
-        third = command(manifest, "--output-dir", zoo, "--quiet", "--retry-failed")
+        third = zoo_here(manifest, "--output-dir", zoo, "--quiet", "--retry-failed")
         assert third.returncode == 0, third.stderr
         assert outcomes(zoo)["model"]["status"] == "done"
     finally:
@@ -216,81 +185,13 @@ def test_duplicates_are_named_and_counted_once(models, zoo):
     """The same file under another name; the same weights in another file."""
     shutil.copy(models / "north" / "a.tar.gz", models / "south" / "copy.tar.gz")
     write_archive(models / "south" / "packed.tar.gz", seed=1, level=1)
-    done = command(models, "--output-dir", zoo)
+    done = zoo_here(models, "--output-dir", zoo)
     assert done.returncode == 0
     same_as = {name: model["duplicate_of"] for name, model in outcomes(zoo).items()}
     assert same_as == {**dict.fromkeys(NAMES), "south/copy": "north/a", "south/packed": "north/b"}
     totals = json.loads((zoo / "zoo.json").read_text())["totals"]
     assert (totals["n_models"], totals["n_duplicates"], totals["n_counted"]) == (5, 2, 3)
     assert "south/copy" in done.stdout and "north/a" in done.stdout
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    """An archive that takes most of a second, and five that are done before it."""
-    folder = tmp_path_factory.mktemp("slow")
-    write_archive(folder / "large.tar.gz", 0, layers=12, shape=(900, 700), level=0)
-    for seed in range(1, 6):
-        write_archive(folder / f"m{seed}.tar.gz", seed)
-    return folder
-
-
-def test_a_run_that_is_interrupted_goes_on(slow, zoo, tmp_path):
-    running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo, "--workers", "2")
-    wait_until(lambda: finished(zoo), running.process)
-    running.signal_group(INTERRUPT)  # a terminal sends it to every process
-    done = running.end()
-    assert done.returncode == 130
-    wait_until(lambda: not running.group_is_alive())
-    assert not running.left_over()
-    (line,) = done.stderr.splitlines()
-    assert "--resume" in line and " of 6 models" in line
-    done_then = {path.parent.name for path in finished(zoo)}
-    before = {name: written for name, written in state(zoo).items() if name in done_then}
-    assert 0 < len(before) < 6
-    resumed = command(slow, "--output-dir", zoo, "--resume", "--workers", "2")
-    assert resumed.returncode == 0, resumed.stderr
-    assert {name: state(zoo)[name] for name in before} == before
-    assert len(reports(zoo)) == 6
-    for name, layers in reports(zoo).items():
-        whole = analyze_archive(Reading(str(slow / f"{name}.tar.gz")), Settings(jobs=1))
-        assert same(layers, whole.layers)
-    assert not list(zoo.glob("models/*/journal.jsonl"))
-
-
-def test_one_run_at_a_time(models, zoo, tmp_path):
-    running = ZooCommand(tmp_path / "tmp", models, "--output-dir", zoo, "--workers", "1")
-    wait_until(lambda: (zoo / ".zoo-running").exists(), running.process)
-    wait_until(lambda: (zoo / ".zoo-running").read_text(), running.process)
-    running.signal_group(signal.SIGSTOP)  # it is not done before the second looks
-    second = command(models, "--output-dir", zoo, "--resume")
-    running.signal_group(signal.SIGCONT)
-    assert second.returncode == 1
-    assert f"process {running.process.pid}" in second.stderr
-    assert running.end().returncode == 0
-    assert not [path for path in zoo.iterdir() if path.name.startswith(".")]
-
-
-def test_a_worker_that_is_killed_costs_no_other_model(slow, zoo, tmp_path):
-    """Both that were in work begin again; nothing is lost."""
-    running = ZooCommand(tmp_path / "tmp", slow, "--output-dir", zoo, "--workers", "2")
-    wait_until(lambda: finished(zoo), running.process)
-    worker = next(pid for pid in children(running.process.pid) if is_worker(pid))
-    os.kill(worker, KILL)
-    done = running.end()
-    assert done.returncode == 0, done.stderr
-    assert {model["status"] for model in outcomes(zoo).values()} == {"done"}
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
-
-
-def is_worker(pid):
-    """Beside the workers there is the process that tracks shared resources."""
-    with open(f"/proc/{pid}/cmdline") as file:
-        return "spawn_main" in file.read()
 
 
 @pytest.mark.parametrize(
@@ -326,8 +227,7 @@ def test_the_shell_script_goes_on_and_tries_again_what_failed(zoo, tmp_path):
         *("--workers", "1"),
     ]
     variables = {**os.environ, "PYTHON": sys.executable, **ONE_THREAD}
-    without = [*script, "--no-plots"]
-    assert subprocess.run(without, cwd=ROOT, env=variables, capture_output=True).returncode == 1
+    assert subprocess.run(script, cwd=ROOT, env=variables, capture_output=True).returncode == 1
     before = state(zoo)
     assert len(before) == 1
     write_archive(broken, seed=9)
