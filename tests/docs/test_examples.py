@@ -170,10 +170,11 @@ def test_training_check(tmp_path: Path, here: Here) -> None:
     assert decayed.stdout == ""
 
 
-def test_weight_decay(tmp_path: Path) -> None:
-    """The lessons of docs/tutorial run it with the strong decay, too."""
+def test_weight_decay(tmp_path: Path, here: Here) -> None:
+    """The lessons of docs/tutorial run it in a process, with the strong decay, too."""
     torch = pytest.importorskip("torch")
-    done = run("weight_decay.py", 0.0005, "a.pt", cwd=tmp_path)
-    assert re.fullmatch(r"a\.pt: (100\.0|99\.\d)% of 1000 right\n", done.stdout)
+    with one_thread():
+        printed = here("weight_decay.py", 0.0005, "a.pt")
+    assert re.fullmatch(r"a\.pt: (100\.0|99\.\d)% of 1000 right\n", printed)
     shapes = [tuple(x.shape) for x in torch.load(tmp_path / "a.pt").values() if x.dim() == 2]
     assert shapes == [(192, 64), (96, 192), (10, 96)]
