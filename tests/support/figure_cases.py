@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import combinations
 from typing import Any, Callable
 
@@ -37,27 +38,25 @@ def large(M: int = 16384) -> LayerResult:
 
 CASES: dict[str, Callable[[], LayerResult]] = {
     "one eigenvalue": lambda: make_layer(gaussian(30, 1)),
-    "two eigenvalues": lambda: make_layer(gaussian(30, 2)),
     "17 eigenvalues": lambda: make_layer(gaussian(40, 17)),
-    "all equal": lambda: make_layer(np.eye(24)),
-    "orthogonal": lambda: make_layer(np.linalg.qr(gaussian(60, 20))[0]),
+    "all equal": lambda: make_layer(np.linalg.qr(gaussian(60, 24))[0]),
     "spike": lambda: make_layer(spiked()),
     "heavy tail": lambda: make_layer(heavy_tailed(300, 200)),
     "square": lambda: make_layer(gaussian(40, 40)),
     "all zeros": lambda: make_layer(np.zeros((9, 4))),
     "exact zeros": lambda: make_layer(exact_zeros()),
     "rank 3": lambda: make_layer(gaussian(40, 3) @ gaussian(3, 20, 1)),
-    "duplicated columns": lambda: make_layer(np.repeat(gaussian(30, 8), 2, axis=1)),
     "no fit": lambda: make_layer(gaussian(40, 30), power_law=None),
     "no bulk": lambda: make_layer(heavy_tailed(40, 30), marchenko_pastur=None, tikhonov=None),
     "1e-30": lambda: make_layer(gaussian(40, 30, scale=1e-30)),
     "1e30": lambda: make_layer(gaussian(40, 30, scale=1e30)),
     "1e-200": lambda: extreme(1e-200),
-    "1e200": lambda: extreme(1e200),
     "1e-310": lambda: extreme(1e-310),
     "graded": lambda: make_layer(np.diag(np.geomspace(1e-20, 1e20, 30))),
     "16384 values": large,
 }
+# What one test has made the others look at, too.
+CASES = {name: cache(make) for name, make in CASES.items()}
 
 
 def extreme(scale: float) -> LayerResult:
@@ -78,9 +77,9 @@ def all_kinds() -> ModelReport:
 
 
 def many() -> ModelReport:
-    """300 layers, most of which have lost rank."""
+    """90 layers, most of which have lost rank."""
     layers = []
-    for seed in range(300):
+    for seed in range(90):
         matrix = heavy_tailed(60 + seed, 20 + seed % 11, seed)
         matrix[:, : seed % 9] = 0
         layers.append(make_layer(matrix, f"{LONG_NAME}.{seed}"))
@@ -94,16 +93,14 @@ def oddly_named() -> ModelReport:
 
 MODELS: dict[str, Callable[[], ModelReport]] = {
     "no layer": make_report,
-    "one layer": lambda: make_report(make_layer(gaussian(60, 30))),
     "one square layer": lambda: make_report(make_layer(gaussian(30, 30))),
     "one lost layer": lambda: make_report(make_layer(exact_zeros(), LONG_NAME)),
     "every case": lambda: make_report(*(layer() for layer in CASES.values())),
     "all kinds": all_kinds,
-    "300 layers": many,
+    "90 layers": many,
     "odd names": oddly_named,
     "tiny": lambda: make_report(*(make_layer(gaussian(40, 30, s, 1e-30)) for s in range(3))),
-    "huge": lambda: make_report(*(make_layer(gaussian(40, 30, s, 1e30)) for s in range(3))),
-    "large alphas": lambda: make_report(*(make_layer(gaussian(4000, 20, s)) for s in range(9))),
+    "large alphas": lambda: make_report(*(make_layer(gaussian(1500, 20, s)) for s in range(9))),
 }
 
 

@@ -18,7 +18,6 @@ from tests.support.zoo_factory import (
     layers_zoo,
     make_model,
     make_zoo,
-    sample_zoo,
     zoo_layer,
 )
 
@@ -96,14 +95,13 @@ def rows(name: str) -> "list[dict[str, Any]]":
 ZOOS: dict[str, Callable[[], ZooReport]] = {
     "no layer": lambda: make_zoo([a_model([]), make_model(failed(), "failed")]),
     "no linear layer": lambda: layers_zoo([a_layer(kind="embedding")]),
-    "one layer": lambda: layers_zoo([a_layer()]),
     "one square layer": lambda: layers_zoo([a_layer(10, 10)]),
     "all zeros": lambda: layers_zoo([a_layer(smallest=0.0, loss=100.0, alpha=None)] * 4),
     "zeros and others": lambda: layers_zoo([a_layer(smallest=0.0), a_layer(smallest=0.009)]),
     "every case": lambda: layers_zoo([zoo_layer(case()) for case in CASES.values()]),
-    "large alphas": lambda: layers_zoo([a_layer(alpha=10.0**k) for k in range(9)]),
-    "tiny losses": lambda: layers_zoo([a_layer(9216, 4096, loss=100 / 4096)]),
-    "sample": sample_zoo,
+    "large alphas, a tiny loss": lambda: layers_zoo(
+        [a_layer(9216, 4096, loss=100 / 4096), *(a_layer(alpha=10.0**k) for k in range(9))]
+    ),
     "published": published,
     "40 groups": lambda: drawn_by_lot(80, 40),
     "odd names": oddly_named,

@@ -166,7 +166,9 @@ def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport, drawn: "Callable[[str]
         assert not [1 for place in (2, 4, 6) if left + 1e-9 < place < right - 1e-9]
 
 
-def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport, drawn: "Callable[[str], Any]") -> None:
+def test_q_alpha_shows_one_point_per_fit_all_in_view(
+    zoo: ZooReport, drawn: "Callable[[str], Any]"
+) -> None:
     expected = [(x.Q, x.alpha) for x in linear(zoo) if x.alpha is not None]
     ax = drawn("q_alpha")
     if not expected:
@@ -210,7 +212,9 @@ def test_the_file_of_a_sample_is_of_a_reasonable_size() -> None:
     assert len(file.getvalue()) < 4 * 2**20
 
 
-def test_rank_loss_names_the_models_that_lose_most(zoo: ZooReport, drawn: "Callable[[str], Any]") -> None:
+def test_rank_loss_names_the_models_that_lose_most(
+    zoo: ZooReport, drawn: "Callable[[str], Any]"
+) -> None:
     losses = {}
     for model in zoo.counted:
         of = [layer.rank_loss_percent for layer in model.outcome.layers if layer.kind == "linear"]
