@@ -4,12 +4,27 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
 from matplotlib.text import Text
 
-from allennlp_analyze.reports.figures.style import KIND_MARKERS, VERDICT_COLOURS, new_figure
+from allennlp_analyze.reports.figures.file import save_figure
+from allennlp_analyze.reports.figures.model import MODEL_PLOTS
+from allennlp_analyze.reports.figures.plots import (
+    draw_layer,
+    draw_model,
+    layer_caption,
+    new_layer_figure,
+    new_model_figure,
+)
+from allennlp_analyze.reports.figures.style import (
+    KIND_MARKERS,
+    VERDICT_COLOURS,
+    house_style,
+    new_figure,
+)
 from allennlp_analyze.results.layer import HardRank, LayerResult, ModelReport, Tolerances
 from tests.support.report_factory import ODD_NAMES, gaussian, heavy_tailed, make_layer, make_report
 
@@ -102,6 +117,21 @@ MODELS: dict[str, Callable[[], ModelReport]] = {
     "tiny": lambda: make_report(*(make_layer(gaussian(40, 30, s, 1e-30)) for s in range(3))),
     "large alphas": lambda: make_report(*(make_layer(gaussian(1500, 20, s)) for s in range(9))),
 }
+
+
+def write_layer(layer: LayerResult, directory: Path, fmt: str) -> Path:
+    """Write the figure of `layer` as `write_plots` does, without those of a model."""
+    with house_style():
+        figure = draw_layer(new_layer_figure(), layer)
+        return save_figure(figure, directory / f"layer.{fmt}", fmt, layer_caption(layer))
+
+
+def write_model(report: ModelReport, name: str, directory: Path, fmt: str) -> Path:
+    """Write one figure of a model as `write_plots` does."""
+    (caption,) = (plot.caption for plot in MODEL_PLOTS if plot.name == name)
+    with house_style():
+        figure = draw_model(new_model_figure(), name, report)
+        return save_figure(figure, directory / f"{name}.{fmt}", fmt, caption)
 
 
 def axes() -> Any:

@@ -13,13 +13,11 @@ import pytest
 from PIL import Image
 
 from allennlp_analyze.reports.figures import plots
-from allennlp_analyze.reports.figures.file import save_figure
 from allennlp_analyze.reports.figures.model import MODEL_PLOTS
-from allennlp_analyze.reports.figures.plots import MODEL_HEIGHT, layer_caption, write_plots
-from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
-from allennlp_analyze.results.layer import LayerResult
+from allennlp_analyze.reports.figures.plots import layer_caption, write_plots
+from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
-from tests.support.figure_cases import LONG_NAME, MODELS, large
+from tests.support.figure_cases import LONG_NAME, MODELS, large, write_layer, write_model
 from tests.support.report_factory import (
     ODD_NAMES,
     heavy_tailed,
@@ -30,13 +28,6 @@ from tests.support.report_factory import (
 
 pytestmark = [pytest.mark.newest_python, pytest.mark.no_cover]
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def write_layer(layer: LayerResult, directory: Path, fmt: str) -> Path:
-    """Write the figure of `layer` as `write_plots` does."""
-    with house_style():
-        figure = plots.draw_layer(plots.new_layer_figure(), layer)
-        return save_figure(figure, directory / f"layer.{fmt}", fmt, layer_caption(layer))
 
 
 def test_png_files_hold_what_matplotlib_draws(tmp_path: Path) -> None:
@@ -107,23 +98,25 @@ def test_svg_text_stays_text_and_names_stay_names(svgs: dict[str, ElementTree.El
 
 
 def test_svg_refers_to_nothing_outside(files: list[Path]) -> None:
-    for path in files:
-        text = path.read_text(encoding="utf-8")
-        links = re.findall(r'(?:href="|url\()([^")]*)', text)
-        assert links and all(link.startswith("#") for link in links)
-        assert "<script" not in text
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    links = re.findall(r'(?:href="|url\()([^")]*)', text)
+    assert links and all(link.startswith("#") for link in links)
+    assert "<script" not in text
 
 
 @pytest.fixture(scope="module")
 def pdfs(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """The figures of a layer with an odd name, and of its model."""
-    report = make_report(make_layer(heavy_tailed(60, 40), "name_\u00e9(x)"))
-    written = write_plots(report, tmp_path_factory.mktemp("pdf"), "pdf")
+    """The figure of a layer with an odd name, and one of its model."""
+    layer, directory = (
+        make_layer(heavy_tailed(60, 40), "name_\u00e9(x)"),
+        tmp_path_factory.mktemp("pdf"),
+    )
+    written = [write_layer(layer, directory, "pdf")]
+    written.append(write_model(make_report(layer), "q_alpha", directory, "pdf"))
     return [path.read_bytes() for path in written]
 
 
 def test_pdf_fonts_are_embedded_truetype(pdfs: list[bytes]) -> None:
-    assert len(pdfs) == 1 + len(MODEL_PLOTS)
     for data in pdfs:
         fonts = re.findall(rb"/Subtype /(\w+)\b[^>]*?", data)
         assert b"/FontFile2" in data and b"Type3" not in fonts
@@ -140,12 +133,8 @@ def test_pdf_says_what_it_shows(pdfs: list[bytes]) -> None:
 def test_many_values_do_not_make_large_files(fmt: str, limit: int, tmp_path: Path) -> None:
     assert write_layer(large(), tmp_path, fmt).stat().st_size < limit
     report = make_report(*MODELS["90 layers"]().layers * 3)
-    for plot in MODEL_PLOTS[1:]:  # the first is a histogram, as the second
-        with house_style():
-            figure = new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
-            plot.draw(figure.add_subplot(), report)
-            path = save_figure(figure, tmp_path / plot.name, fmt, plot.caption)
-        assert path.stat().st_size < limit
+    # The one figure that has something for each layer.
+    assert write_model(report, "q_alpha", tmp_path, fmt).stat().st_size < limit
 
 
 def test_a_caption_has_the_whole_name() -> None:

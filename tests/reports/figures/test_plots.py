@@ -21,7 +21,7 @@ from allennlp_analyze.reports.figures.model import MODEL_PLOTS, plot_rank_loss
 from allennlp_analyze.reports.figures.plots import write_plots
 from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.text.names import NAME_WIDTH, figure_name, printable, shorten
-from tests.support.figure_cases import CASES, LONG_NAME, axes, collisions
+from tests.support.figure_cases import CASES, LONG_NAME, axes, collisions, write_layer
 from tests.support.report_factory import (
     ODD_NAMES,
     gaussian,
@@ -160,21 +160,24 @@ def test_files_are_where_they_belong_and_the_same_every_time(tmp_path: Path) -> 
 
 def test_another_process_and_other_settings_make_the_same_files(tmp_path: Path) -> None:
     code = (
-        "import sys, matplotlib\n"
+        "import sys, matplotlib, pathlib\n"
+        "from tests.support.figure_cases import write_layer\n"
         "from tests.support.report_factory import heavy_tailed, make_layer, make_report\n"
         "from allennlp_analyze.reports.figures.plots import write_plots\n"
         "settings = {'font.size': 30, 'axes.grid': True, 'pdf.fonttype': 3}\n"
         "matplotlib.rcParams.update(settings)\n"
         "before = dict(matplotlib.rcParams)\n"
-        "report = make_report(make_layer(heavy_tailed(60, 40)))\n"
-        "for fmt in sys.argv[2:]: write_plots(report, sys.argv[1], fmt)\n"
+        "layer = make_layer(heavy_tailed(60, 40))\n"
+        "write_plots(make_report(layer), sys.argv[1])\n"
+        "write_layer(layer, pathlib.Path(sys.argv[1]), 'pdf')\n"
         "assert dict(matplotlib.rcParams) == before"
     )
-    formats, report = ("png", "pdf"), make_report(make_layer(heavy_tailed(60, 40)))
-    paths = [path for fmt in formats for path in write_plots(report, tmp_path / "here", fmt)]
+    layer = make_layer(heavy_tailed(60, 40))
+    paths = write_plots(make_report(layer), tmp_path / "here")
+    paths.append(write_layer(layer, tmp_path / "here", "pdf"))
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-c", code, str(tmp_path / "there"), *formats]
+    command = [sys.executable, "-c", code, str(tmp_path / "there")]
     subprocess.run(command, check=True, env=environment)
     for path in paths:
         other = tmp_path / "there" / path.relative_to(tmp_path / "here")
