@@ -23,8 +23,8 @@ from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer, make_report, odd_report
 from tests.support.waiting import PATIENCE
 
-# A dozen layers of every kind but one.
-SOME = "^encoder|^crf|^tag|conv_[36]$"
+# Six layers, of every kind but one.
+SOME = "_l0$|^crf|^tag|conv_[36]$"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,7 @@ def test_the_same_results(report: Report) -> None:
 
 
 @pytest.mark.newest_python
+@pytest.mark.no_cover
 def test_it_writes_the_files_of_the_command(report: Report, written: Path, tmp_path: Path) -> None:
     arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", SOME, "--plots"]
     assert main([str(SMALL), *arguments]) == 0
@@ -78,7 +79,7 @@ def test_it_says_what_it_has_written(report: Report, tmp_path: Path) -> None:
 
 
 def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
-    chosen = analyze(SMALL, kinds="linear", compare_distributions=True)
+    chosen = analyze(SMALL, kinds="linear", layers="_0", compare_distributions=True)
     for name, one in (("all", report), ("chosen", chosen), ("odd", Report.of(odd_report()))):
         one.write(tmp_path / name, plots=False)
         found = load(tmp_path / name)
@@ -132,7 +133,7 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(out)]
     pipe = subprocess.PIPE
     writers = [
-        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(4)
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(3)
     ]
     for one in writers:
         assert one.stdout is not None and one.stdout.readline() == "ready\n"
@@ -141,7 +142,7 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
         one.stdin.write("\n")
         one.stdin.flush()
     said = sorted(one.communicate(timeout=PATIENCE)[0] for one in writers)
-    assert said == ["OutputError\n"] * 3 + ["wrote\n"]
+    assert said == ["OutputError\n"] * 2 + ["wrote\n"]
     assert len(load(out).layers) == 1
 
 
@@ -186,7 +187,7 @@ def test_layers_by_name_place_and_parameter(report: Report) -> None:
 
 
 def test_a_layer_that_is_not_there(report: Report) -> None:
-    with pytest.raises(UsageError, match="^no layer 36: the report has 12 layers$"):
+    with pytest.raises(UsageError, match="^no layer 36: the report has 6 layers$"):
         report.layer(36)
     with pytest.raises(UsageError, match=r"no layer 'crf.transition'; did you mean crf.tran"):
         report.layer("crf.transition")
@@ -205,7 +206,7 @@ def test_every_odd_name_finds_its_layer() -> None:
 
 
 def test_repr_is_short(report: Report) -> None:
-    assert len(repr(report)) < 110 and repr(report).endswith(": 12 layers, full_rank>")
+    assert len(repr(report)) < 110 and repr(report).endswith(": 6 layers, full_rank>")
     assert repr(report.layer("crf.transitions")) == (
         "<Layer 'crf.transitions': other, 17 x 17, full_rank>"
     )
