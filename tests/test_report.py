@@ -25,6 +25,7 @@ from tests.support.waiting import PATIENCE
 
 # Six layers, of every kind but one.
 SOME = "_l0$|^crf|^tag|conv_[36]$"
+TWO = "^crf|^tag"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,15 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="module")
-def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two() -> Report:
+    """A report of two layers, for figures."""
+    return analyze(SMALL, layers=TWO)
+
+
+@pytest.fixture(scope="module")
+def written(two: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("written") / "library"
-    report.write(directory, plots=True)
+    two.write(directory, plots=True)
     return directory
 
 
@@ -54,15 +61,15 @@ def test_the_same_results(report: Report) -> None:
 
 @pytest.mark.newest_python
 @pytest.mark.no_cover
-def test_it_writes_the_files_of_the_command(report: Report, written: Path, tmp_path: Path) -> None:
-    arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", SOME, "--plots"]
+def test_it_writes_the_files_of_the_command(two: Report, written: Path, tmp_path: Path) -> None:
+    arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", TWO, "--plots"]
     assert main([str(SMALL), *arguments]) == 0
     ours, theirs = (
         {path.relative_to(root): path for path in root.rglob("*") if path.is_file()}
         for root in (written, tmp_path)
     )
     assert set(ours) == set(theirs)
-    assert len(ours) > len(report.layers)
+    assert len(ours) > len(two.layers) == 2
     for name, path in ours.items():
         # report.json, and what is made of it, tells how long it took.
         if name.suffix in {".csv", ".npz", ".png"}:
@@ -79,7 +86,7 @@ def test_it_says_what_it_has_written(report: Report, tmp_path: Path) -> None:
 
 
 def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
-    chosen = analyze(SMALL, kinds="linear", layers="_0", compare_distributions=True)
+    chosen = analyze(SMALL, kinds="linear", layers="forward_layer_0.st", compare_distributions=True)
     for name, one in (("all", report), ("chosen", chosen), ("odd", Report.of(odd_report()))):
         one.write(tmp_path / name, plots=False)
         found = load(tmp_path / name)
@@ -224,7 +231,7 @@ def test_reports_can_be_pickled_and_changed(report: Report) -> None:
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_figures_of_the_model_are_those_of_the_command(
-    kind: str, report: Report, written: Path, tmp_path: Path
+    kind: str, two: Report, written: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -232,7 +239,7 @@ def test_figures_of_the_model_are_those_of_the_command(
     def pixels(path: Path) -> np.ndarray:
         return np.asarray(Image.open(path).convert("RGB"), dtype=float)
 
-    report.plot(kind).savefig(tmp_path / "ours.png")
+    two.plot(kind).savefig(tmp_path / "ours.png")
     ours = pixels(tmp_path / "ours.png")
     others = {name: pixels(written / "plots" / f"{name}.png") for name in PLOTS}
     assert {picture.shape for picture in others.values()} == {ours.shape}
