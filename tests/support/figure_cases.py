@@ -138,6 +138,15 @@ def axes() -> Any:
     return new_figure(6, 4).add_subplot()
 
 
+def total(ax: Any) -> float:
+    """The height of all bars of a histogram together."""
+    return sum(bar.get_height() for bar in ax.patches)
+
+
+def legend(ax: Any) -> "list[str]":
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def drawn_texts(figure: Any) -> list[Text]:
     """Every text that is seen, but those of legends."""
     texts = list(figure.texts)

@@ -32,7 +32,7 @@ from allennlp_analyze.zoo.reports.plots import (
 )
 from allennlp_analyze.zoo.reports.points import GROUP_WIDTH, group_name, zoo_points
 from allennlp_analyze.zoo.results import ZooLayer, ZooReport
-from tests.support.figure_cases import axes, collisions
+from tests.support.figure_cases import axes, collisions, legend, total
 from tests.support.report_factory import ODD_NAMES
 from tests.support.zoo_factory import layers_zoo, make_zoo, sample_zoo
 from tests.support.zoo_figure_cases import (
@@ -46,6 +46,8 @@ from tests.support.zoo_figure_cases import (
 
 pytestmark = pytest.mark.newest_python
 EVERY, CLEAR = "min_singular_values", "min_singular_values_q"
+# Draws a figure by its name.
+Drawn = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module", params=ZOOS)
@@ -54,7 +56,7 @@ def zoo(request: pytest.FixtureRequest) -> ZooReport:
 
 
 @pytest.fixture(scope="module")
-def drawn(zoo: ZooReport) -> "Callable[[str], Any]":
+def drawn(zoo: ZooReport) -> Drawn:
     """The axes of a figure of `zoo` by its name, drawn once and as it is written."""
     points = zoo_points(zoo)
 
@@ -72,26 +74,14 @@ def linear(zoo: ZooReport) -> "list[ZooLayer]":
     return [layer for layer in layers if layer.kind == "linear"]
 
 
-def total(ax: Any) -> float:
-    """The height of all bars of a histogram together."""
-    return sum(bar.get_height() for bar in ax.patches)
-
-
-def legend(ax: Any) -> "list[str]":
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
 @pytest.mark.parametrize("name", [name for name, _, _ in ZOO_PLOTS])
 @pytest.mark.no_cover
-def test_nothing_covers_anything_and_every_axis_is_labelled(
-    name: str, drawn: "Callable[[str], Any]"
-) -> None:
+def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, drawn: Drawn) -> None:
     with house_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         ax = drawn(name)
-        figure = ax.figure
-        assert list(collisions(figure)) == []
+        assert list(collisions(ax.figure)) == []
     assert not ax.get_title(loc="left") and not ax.get_title()
     if not ax.axison:
         assert len(ax.texts) == 1, "a reason"
@@ -99,16 +89,20 @@ def test_nothing_covers_anything_and_every_axis_is_labelled(
     assert "(" in ax.get_xlabel(), "a unit"
     assert ax.get_ylabel() or name == "rank_loss"  # whose rows have names
     legend = ax.get_legend().get_window_extent()
-    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.width and legend.y0 >= 0
+    assert legend.x0 >= 0 and legend.x1 <= ax.figure.bbox.width and legend.y0 >= 0
     boxes = [text.get_window_extent() for text in ax.texts]
-    assert all(box.x1 <= figure.bbox.width for box in boxes)
+    assert all(box.x1 <= ax.figure.bbox.width for box in boxes)
     bars = [bar.get_window_extent() for bar in ax.patches]
     assert not [1 for box in boxes for bar in bars if box.overlaps(bar)], "numbers beside the bars"
 
 
-def test_every_layer_is_in_its_histogram_or_counted(
-    zoo: ZooReport, drawn: "Callable[[str], Any]"
-) -> None:
+def test_an_empty_zoo_has_a_reason_in_every_figure() -> None:
+    for name, _, _ in ZOO_PLOTS:
+        [ax] = draw_zoo(new_zoo_figure(), name, zoo_points(make_zoo([]))).axes
+        assert not ax.axison and len(ax.texts) == 1
+
+
+def test_every_layer_is_in_its_histogram_or_counted(zoo: ZooReport, drawn: Drawn) -> None:
     layers = linear(zoo)
     assert len(zoo_points(zoo).layers.group) == len(layers)
     clear = [layer for layer in layers if layer.Q > MIN_Q]
@@ -123,7 +117,7 @@ def test_every_layer_is_in_its_histogram_or_counted(
             assert "no linear layer" in note
 
 
-def test_the_zoom_is_on_what_is_near_zero(zoo: ZooReport, drawn: "Callable[[str], Any]") -> None:
+def test_the_zoom_is_on_what_is_near_zero(zoo: ZooReport, drawn: Drawn) -> None:
     near = [x for x in linear(zoo) if x.Q > MIN_Q and x.min_singular_value < 0.01]
     ax = drawn("min_singular_values_zoom")
     assert total(ax) == len(near)
@@ -146,7 +140,7 @@ def test_the_zoom_on_the_published_matrices_shows_six_near_zero() -> None:
     assert ax.get_title(loc="right") == "6 of 24 layers"
 
 
-def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport, drawn: "Callable[[str], Any]") -> None:
+def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport, drawn: Drawn) -> None:
     alphas = np.array([layer.alpha for layer in linear(zoo) if layer.alpha is not None])
     ax = drawn("alpha")
     if not len(alphas):
@@ -166,9 +160,7 @@ def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport, drawn: "Callable[[str]
         assert not [1 for place in (2, 4, 6) if left + 1e-9 < place < right - 1e-9]
 
 
-def test_q_alpha_shows_one_point_per_fit_all_in_view(
-    zoo: ZooReport, drawn: "Callable[[str], Any]"
-) -> None:
+def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport, drawn: Drawn) -> None:
     expected = [(x.Q, x.alpha) for x in linear(zoo) if x.alpha is not None]
     ax = drawn("q_alpha")
     if not expected:
@@ -212,9 +204,7 @@ def test_the_file_of_a_sample_is_of_a_reasonable_size() -> None:
     assert len(file.getvalue()) < 4 * 2**20
 
 
-def test_rank_loss_names_the_models_that_lose_most(
-    zoo: ZooReport, drawn: "Callable[[str], Any]"
-) -> None:
+def test_rank_loss_names_the_models_that_lose_most(zoo: ZooReport, drawn: Drawn) -> None:
     losses = {}
     for model in zoo.counted:
         of = [layer.rank_loss_percent for layer in model.outcome.layers if layer.kind == "linear"]
