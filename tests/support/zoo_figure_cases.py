@@ -103,7 +103,7 @@ ZOOS: dict[str, Callable[[], ZooReport]] = {
         [a_layer(9216, 4096, loss=100 / 4096), *(a_layer(alpha=10.0**k) for k in range(9))]
     ),
     "published": published,
-    "40 groups": lambda: drawn_by_lot(80, 40),
+    "40 groups": lambda: drawn_by_lot(80, 40, 5),
     "odd names": oddly_named,
     "22,500 layers": lambda: drawn_by_lot(900, 3),
 }
