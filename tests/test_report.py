@@ -167,6 +167,7 @@ def test_it_does_not_write_where_a_run_is_writing(report: Report, tmp_path: Path
     assert load(out).layers == report.layers
 
 
+@pytest.mark.newest_python
 def test_no_run_writes_where_it_is_writing(tmp_path: Path) -> None:
     with only_writer(tmp_path), pytest.raises(OutputError, match="another run is writing there"):
         with open_journal(tmp_path, {}, resume=False):
@@ -229,6 +230,7 @@ def test_reports_can_be_pickled_and_changed(report: Report) -> None:
     assert isinstance(changed, Report) and changed.layers == report.layers
 
 
+@pytest.mark.newest_python
 @pytest.mark.parametrize("kind", PLOTS)
 def test_figures_of_the_model_are_those_of_the_command(
     kind: str, two: Report, written: Path, tmp_path: Path
@@ -249,6 +251,7 @@ def test_figures_of_the_model_are_those_of_the_command(
     assert np.any(ours < 128)
 
 
+@pytest.mark.newest_python
 def test_figures_of_a_layer(report: Report) -> None:
     figure = report.layer("crf.transitions").plot()
     assert len(figure.axes) == 3

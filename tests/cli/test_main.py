@@ -66,6 +66,7 @@ def test_console_shows_each_layer_and_the_verdict(
     assert not (tmp_path / "out" / "plots").exists()
 
 
+@pytest.mark.newest_python
 def test_table_2018_prints_six_columns_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_pat
     assert "skipped" in warning and f"and {len(large) - 1} more" in warning
 
 
+@pytest.mark.newest_python
 def test_numbers_do_not_depend_on_the_number_of_jobs(analyzed: Path, tmp_path: Path) -> None:
     assert main([str(SMALL), "--output-dir", str(tmp_path), "--no-plots", "--jobs", "3"]) == 0
     assert read_report(tmp_path)["layers"] == read_report(analyzed)["layers"]
@@ -105,6 +107,7 @@ def test_numbers_do_not_depend_on_the_number_of_jobs(analyzed: Path, tmp_path: P
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.newest_python
 def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None:
     started = time.time()
     assert run(str(SMALL), "--output-dir", str(tmp_path), "--quiet").returncode == 0
@@ -116,6 +119,7 @@ def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None
     assert 0.5 * passed < sum(timing.values()) < passed + 0.05
 
 
+@pytest.mark.newest_python
 def test_existing_report_is_kept_without_force(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +207,7 @@ def test_bare_weights_files_in_every_format(tmp_path: Path) -> None:
         assert layer["min_singular_value"] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.newest_python
 def test_files_for_other_tools_are_of_the_run_that_wrote_the_report(tmp_path: Path) -> None:
     command = [str(SMALL), "--layers", "_l0$", "--no-plots", "-q", "--output-dir", str(tmp_path)]
     other = {"junit.xml", "weightwatcher.csv"}

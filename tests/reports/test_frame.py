@@ -22,6 +22,7 @@ def full() -> Report:
     return analyze(SMALL)
 
 
+@pytest.mark.newest_python
 def test_values_are_those_of_the_csv(tmp_path: Path) -> None:
     report = analyze(SMALL, layers=SOME, compare_distributions=True)
     report.write(tmp_path, plots=False)
