@@ -68,18 +68,9 @@ def test_no_attack_bites_here(
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name, form",
-    [
-        ("os.system", "legacy"),
-        ("getattr chain", "zip"),
-        ("module record", "legacy"),
-        ("eval", "tar"),
-    ],
-)
-def test_the_command_ends_in_one_line(name: str, form: str, tmp_path: Path) -> None:
+def test_the_command_ends_in_one_line(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    hostile = FORMATS[form](ATTACKS[name].pickled(canary))
+    hostile = zip_file(ATTACKS["getattr chain"].pickled(canary))
     (tmp_path / "model.tar.gz").write_bytes(
         archive([("config.json", b"{}"), ("weights.th", hostile)])
     )

@@ -35,8 +35,7 @@ def run(*arguments: str) -> int:
     try:
         return main(arguments)
     except SystemExit as ended:  # of argparse
-        assert isinstance(ended.code, int)
-        return ended.code
+        return int(ended.code or 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
