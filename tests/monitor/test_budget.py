@@ -12,7 +12,7 @@ from allennlp_analyze.monitor.measuring import in_time
 
 pytestmark = pytest.mark.newest_python
 SHAPES = st.dictionaries(
-    st.text(max_size=3), st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1
+    st.text(max_size=3), st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=12
 )
 
 
