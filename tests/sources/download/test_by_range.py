@@ -214,7 +214,8 @@ def test_a_file_that_changes_during_the_analysis_is_refused(server: HttpServer) 
 def test_a_lost_server_keeps_what_is_done(
     server: HttpServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = File(BODY)
+    body = save(tensors(size=600))  # each layer is a part of its own
+    whole = File(body)
     # The header, and the parts of two of the four layers.
     server.pages[NAME] = first([whole] * 3, refusing(503))
     command = [server.url(NAME), "--output-dir", str(tmp_path / "out"), "--jobs", "1", "--no-plots"]
@@ -225,14 +226,15 @@ def test_a_lost_server_keeps_what_is_done(
     server.pages[NAME] = whole
     server.sent_bytes = 0
     assert main([*command, "--resume"]) == 0
-    assert server.sent_bytes < len(BODY)
+    assert server.sent_bytes < len(body)
 
 
 def test_another_version_is_not_resumed(server: HttpServer, tmp_path: Path) -> None:
-    server.pages[NAME] = first([File(BODY)] * 3, refusing(503))
+    body = save(tensors(size=600))
+    server.pages[NAME] = first([File(body)] * 3, refusing(503))
     command = [server.url(NAME), "--output-dir", str(tmp_path / "out"), "--jobs", "1", "--no-plots"]
     assert main(command) == 1
-    server.pages[NAME] = File(BODY, etag='"2"')
+    server.pages[NAME] = File(body, etag='"2"')
     assert main([*command, "--resume"]) == 1  # the journal is that of another file
     assert main([*command, "--resume", "--force"]) == 0
 
