@@ -2,7 +2,7 @@
 # Variables: ARCHIVE, OPTIONS (of `make analyze`), PYTEST_OPTIONS, COVERAGE (empty: not measured),
 # PYTHON310, PYTHON_STANDALONE.
 .DEFAULT_GOAL := help
-.PHONY: help analyze test test-standalone test-study test-formats test-urllib3 torture fuzz lint generated docs release-check clean
+.PHONY: help analyze test test-standalone test-study test-formats torture fuzz lint generated docs release-check clean
 
 ARCHIVE ?= fixtures/ner-small.tar.gz
 OPTIONS ?= --force --plots
@@ -11,8 +11,6 @@ OPTIONS ?= --force --plots
 PYTEST_OPTIONS ?= -q -n 3 --dist worksteal
 COVERAGE ?= --cov --cov-report=
 
-# AllenNLP's environments hold either of the two: its botocore asks for the old one before Python 3.10.
-DOWNLOAD_TESTS := tests/sources/download
 # The trainers, loggers and architectures that only .venv-formats has.
 TRAINER_TESTS := $(addprefix tests/monitor/test_,architectures.py hugging_face.py loggers.py other_trainers.py)
 # Compiled modules are kept, whatever the machine's settings: most tests start processes of their own.
@@ -37,9 +35,6 @@ test-study: .venv-standalone/installed ## run the tests of the scripts that repe
 
 test-formats: .venv-formats/installed ## read files of the real libraries of other formats; run real trainers and loggers
 	.venv-formats/bin/python -m pytest $(PYTEST_OPTIONS) tests/formats $(TRAINER_TESTS)
-
-test-urllib3: .venv/installed build/urllib3-1.26/installed ## test downloads with AllenNLP and the old urllib3
-	PYTHONPATH=$(CURDIR)/build/urllib3-1.26 .venv/bin/python -m pytest $(PYTEST_OPTIONS) $(DOWNLOAD_TESTS)
 
 torture: .venv-standalone/installed ## kill runs and zoos at every change of their directory for an hour (TORTURE seconds)
 	TORTURE=$${TORTURE:-3600} .venv-standalone/bin/python -m pytest -q -s tests/security/test_kills.py
@@ -70,12 +65,7 @@ docs: .venv-standalone/installed ## build the documentation site into build/site
 	NO_MKDOCS_2_WARNING=1 .venv-standalone/bin/python -m mkdocs build --strict
 
 clean: ## remove all environments
-	rm -rf .venv .venv-standalone .venv-formats build/urllib3-1.26
-
-build/urllib3-1.26/installed: .venv-standalone/installed
-	rm -rf $(@D)
-	.venv-standalone/bin/python -m pip install -q --target $(@D) --no-deps urllib3==1.26.20
-	touch $@
+	rm -rf .venv .venv-standalone .venv-formats
 
 .venv/installed: constraints.txt $(MAKE_VENV)
 	@scripts/tools/make_venv.sh .venv 3.10 constraints.txt test

@@ -30,6 +30,12 @@ def comparison_warnings(baseline: ModelReport, candidate: ModelReport, name: str
             f"the modules of {built} were built, those of {other} were not,"
             " so kinds and matches may differ"
         )
+    solvers = [report.settings.get("eigensolver") for report in (baseline, candidate)]
+    if all(solvers) and solvers[0] != solvers[1]:
+        yield (
+            f"the eigenvalues of A were computed by {solvers[0]}, those of {name} by {solvers[1]}:"
+            " numbers may differ in the last digits; analyze both with the same eigensolver"
+        )
     for setting, remedy in _CHOICES.items():
         values = [_choice(report.settings.get(setting)) for report in (baseline, candidate)]
         if values[0] != values[1]:

@@ -44,19 +44,19 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def front_doors() -> "list[list[str]]":
-    doors = [["allennlp_analyze"]]
+    """Twice the command, or AllenNLP's subcommand after it."""
+    doors = [["allennlp_analyze"]] * 2
     try:
         metadata.version("allennlp")
     except metadata.PackageNotFoundError:
         return doors
-    return [*doors, ["allennlp", "analyze"]]
+    return [doors[0], ["allennlp", "analyze"]]
 
 
-@pytest.mark.parametrize("door", front_doors(), ids=lambda door: door[-1])
-def test_url_is_downloaded_once(door: "list[str]", server: str, tmp_path: Path) -> None:
+def test_url_is_downloaded_once(server: str, tmp_path: Path) -> None:
     cache = {"ALLENNLP_CACHE_ROOT": str(tmp_path / "cache")}
     options = ["--table", "2018", "--no-plots"]
-    for attempt in ("first", "second"):
+    for attempt, door in zip(("first", "second"), front_doors()):
         out = ["--output-dir", str(tmp_path / attempt)]
         done = run_module(*door, f"{server}/ner-small.tar.gz", *options, *out, **cache)
         assert done.returncode == 0, done.stderr

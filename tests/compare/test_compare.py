@@ -254,6 +254,7 @@ def settings_of(**changes: Any) -> "dict[str, object]":
         ({"settings": settings_of(layers="x")}, "layers was not given for A and x for B"),
         ({"settings": settings_of(split_gates=True)}, "split_gates was off for A and on for B"),
         ({"settings": settings_of(max_dim=1)}, "max_dim was 16384 for A and 1 for B"),
+        ({"settings": settings_of(eigensolver="mkl")}, "of A were computed by openblas, those of"),
         ({"settings": settings_of(gamma=2.0, jobs=3)}, None),
         ({"tool": replace(make_report().tool, version="9.9")}, "version 0.1.0 of this tool, B wi"),
         ({"tool": replace(make_report().tool, numpy="9.9")}, None),

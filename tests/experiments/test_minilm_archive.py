@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allennlp_analyze import load
+from allennlp_analyze import analyze, load
 from scripts.real_weights import make_minilm_archive, packages
 from tests.support.commands import ROOT
 from tests.support.real_packages import install
@@ -48,15 +48,6 @@ def command(*arguments):
     return done.stdout
 
 
-def analyze(source, output, *options):
-    """The report of the real command."""
-    command(
-        *("-m", "allennlp", "analyze", source, "--output-dir", output, "--quiet", "--no-plots"),
-        *options,
-    )
-    return load(output)
-
-
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """What the package carries."""
@@ -83,7 +74,10 @@ def archive(directory, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(archive, tmp_path_factory):
-    return analyze(archive, tmp_path_factory.mktemp("report"))
+    """That of the real command."""
+    output = tmp_path_factory.mktemp("report")
+    command("-m", "allennlp", "analyze", archive, "--output-dir", output, "--quiet", "--no-plots")
+    return load(output)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +158,8 @@ def test_the_vector_of_a_sentence_is_the_mean_that_the_transformer_was_trained_f
     torch.testing.assert_close(seen[0], expected)
 
 
-def test_allennlp_analyze_gives_every_number_of_the_weights_file(report, directory, tmp_path):
-    direct = analyze(directory / "model.safetensors", tmp_path)
+def test_allennlp_analyze_gives_every_number_of_the_weights_file(report, directory):
+    direct = analyze(directory / "model.safetensors")
     found = by_parameter(report.to_dict()["layers"])
     for layer in direct.to_dict()["layers"]:
         other = found.pop(f"{make_minilm_archive.MODULE}.{layer['parameter']}")
@@ -177,13 +171,14 @@ def test_allennlp_analyze_gives_every_number_of_the_weights_file(report, directo
 
 
 def test_building_the_model_changes_no_number_and_confirms_the_kinds(
-    archive, report, directory, tmp_path
+    archive, report, directory, monkeypatch
 ):
     building = {
         k: v for k, v in make_minilm_archive.overrides(directory).items() if k.startswith("model.")
     }
-    options = ("--build-model", "--overrides", json.dumps(building))
-    built = analyze(archive, tmp_path, *options).to_dict()
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(name, value)
+    built = analyze(archive, build_model=True, overrides=json.dumps(building)).to_dict()
     assert built["source"]["walk"] == "modules", built["warnings"]
     found = by_parameter(report.to_dict()["layers"])
     for layer in built["layers"]:

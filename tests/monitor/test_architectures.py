@@ -4,6 +4,7 @@ Each has the weights that its library draws. Nothing is downloaded. What is not 
 skipped: `make test` has timm, and torchvision of torch 1.12; `make test-formats` has transformers.
 """
 
+import itertools
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -185,11 +186,15 @@ def test_these_are_enough() -> None:
     assert {*INPUTS, *IMAGE_SIZES} <= ALL.keys()
 
 
+def trained() -> "list[Any]":
+    """Each of the architectures with one of the optimizers, in turn."""
+    pairs = zip((*INPUTS, *IMAGE_SIZES), itertools.cycle(OPTIMIZERS))
+    newest = pytest.mark.newest_python
+    return [pytest.param(x, how, marks=[newest] if x in INPUTS else []) for x, how in pairs]
+
+
 @pytest.mark.no_cover
-@pytest.mark.parametrize("how", OPTIMIZERS)
-@pytest.mark.parametrize(
-    "name", [*(pytest.param(x, marks=pytest.mark.newest_python) for x in INPUTS), *IMAGE_SIZES]
-)
+@pytest.mark.parametrize(("name", "how"), trained())
 def test_no_alarm_in_the_first_steps(name: str, how: str, caplog: pytest.LogCaptureFixture) -> None:
     """Random data: nothing to learn, and no layer collapses from 20 steps of it."""
     model = made(name).train()

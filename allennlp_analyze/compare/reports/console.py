@@ -18,7 +18,7 @@ from allennlp_analyze.compare.results import (
 )
 from allennlp_analyze.compare.wording import cause_lines, folded_words
 from allennlp_analyze.metrics.catalogue import CATALOGUE
-from allennlp_analyze.reports.console import VERDICT_STYLES, number_cell
+from allennlp_analyze.reports.console import MOST_ROWS, VERDICT_STYLES, number_cell
 from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
@@ -57,8 +57,9 @@ def print_comparison(
     """Print the comparison to `stream`: in colour on a terminal, else in lines of 100 columns.
 
     What changed for the worse comes first. Pairs that are the same are not shown, except those that
-    moved most, unless `show_all`. `written` lists the files that were written, `how_to_see_all`
-    says what shows the other pairs. Names from the archives are shown as text only.
+    moved most, unless `show_all`, and of more than MOST_ROWS the worst. `written` lists the files
+    that were written, `how_to_see_all` says what shows the other pairs. Names from the archives are
+    shown as text only.
     """
     console = make_console(stream)
     models = [("A", report.baseline), *((c.letter, c.candidate) for c in report.candidates)]
@@ -90,15 +91,19 @@ def _print_candidate(
     print_wrapped(console, comparison.sentence, "bold red" if comparison.new_invalid else style)
     for line in _notes(comparison, show_all):
         print_wrapped(console, line)
-    shown = comparison.worst_first if show_all else comparison.shown
+    notable = comparison.worst_first if show_all else comparison.shown
+    shown = notable if show_all else notable[:MOST_ROWS]
     if shown:
         console.print()
         names = [pair.baseline.name for pair in shown]
         print_table(console, _columns(comparison.letter), shown, names)
-    if comparison.folded and not show_all:
+    hidden = [folded_words(comparison)] if comparison.folded and not show_all else []
+    if len(shown) < len(notable):
+        hidden.insert(0, f"{count(len(notable) - len(shown), 'changed layer')} that are no worse")
+    if hidden:
         see = f"; {how_to_see_all}" if how_to_see_all else ""
         console.print()
-        print_wrapped(console, f"Not shown: {folded_words(comparison)}{see}.")
+        print_wrapped(console, f"Not shown: {' and '.join(hidden)}{see}.")
     if comparison.deltas is not None:
         console.print()
         _print_deltas(console, comparison, comparison.deltas, show_all, how_to_see_all)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from allennlp_analyze.compare.compare import compare_models
 from allennlp_analyze.compare.reports.console import print_comparison
 from allennlp_analyze.compare.results import MOST_MOVED, ComparedModel, ComparisonReport
+from allennlp_analyze.reports.console import MOST_ROWS
 from allennlp_analyze.results.layer import LayerResult, Skipped
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.text.counts import percent
@@ -134,6 +136,19 @@ def test_of_many_layers_those_that_changed_most_are_shown() -> None:
         f"Not shown: {hidden} layers with the same verdict whose singular values moved by 2.8% or"
         " less; --all shows them." in " ".join(text.split())
     )
+
+
+def test_of_very_many_changes_the_worst_are_shown() -> None:
+    size = MOST_ROWS + 20
+    before = [make_layer(gaussian(4, 2), f"layer{i}") for i in range(size)]
+    dead = make_layer(np.ones((4, 2)), "layer7", verdict=Verdict.COLLAPSED)
+    weak = replace(before[0], verdict=Verdict.NEAR_COLLAPSE)
+    after = [dead if i == 7 else replace(weak, name=one.name) for i, one in enumerate(before)]
+    text = printed(comparison(before, after), io.StringIO())
+    found = rows(text)
+    assert len(found) == MOST_ROWS and found[0] == "layer7"
+    assert "Not shown: 20 changed layers that are no worse; --all shows them." in text
+    assert len(rows(printed(comparison(before, after), io.StringIO(), show_all=True))) == size
 
 
 def test_all_shows_all() -> None:
