@@ -88,7 +88,7 @@ def test_the_usual_library_is_found_without_a_trial() -> None:
 def test_the_bits_do_not_depend_on_the_number_of_jobs() -> None:
     """Nor do those of smaller matrices depend on the library, while those of large ones do."""
     solver_of(MKL)
-    shapes = [(LARGE + 40, LARGE), (700, 300), (LARGE, LARGE)]
+    shapes = [(LARGE + 40, LARGE), (700, 300)]
     matrices = [
         layer(str(i), gaussian(i, *shape).astype(np.float32), "float32")
         for i, shape in enumerate(shapes)
@@ -101,7 +101,7 @@ def test_the_bits_do_not_depend_on_the_number_of_jobs() -> None:
         np.testing.assert_array_equal(one[i], two[i])
         np.testing.assert_allclose(one[i], other[i], rtol=0, atol=1e-9 * one[i][0])
     same = [np.array_equal(x, y) for x, y in zip(one, other)]
-    assert same == [False, True, False]
+    assert same == [False, True]
 
 
 def test_torch_keeps_its_threads() -> None:
