@@ -1,5 +1,6 @@
 """What holds for every test: what hypothesis draws, which tests run where, and the corpus."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,15 @@ def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
     for item in items:
         if item.get_closest_marker("newest_python") is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the collection made out of all later collections of garbage.
+
+    These are some hundred thousand objects, and each collection of all would take half a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def is_measured(item: "pytest.Item") -> bool:

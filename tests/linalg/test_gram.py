@@ -4,17 +4,28 @@ import subprocess
 import sys
 
 import pytest
+from threadpoolctl import threadpool_info
+
+from allennlp_analyze.linalg.gram import MAX_SYRK
 
 pytestmark = pytest.mark.newest_python
 
 
 def test_many_columns_do_not_overrun_the_buffers_of_openblas() -> None:
-    """In a process of its own: it would crash. Checked against some of numpy's own products."""
+    """In a process of its own: it would crash. Checked against some of numpy's own products.
+
+    Only the kernels of SkylakeX are known to crash, from 16,000 columns on; with others the parts
+    in which the product is made must still be put together right.
+    """
+    crashes = any(x.get("architecture") == "SkylakeX" for x in threadpool_info())
+    columns = 16_000 if crashes else 6_000
+    assert 768 * columns > MAX_SYRK
     code = (
-        "import numpy as np; from allennlp_analyze.linalg.gram import add_gram;"
-        "rows = np.random.default_rng(0).standard_normal((768, 16000));"
-        "gram = np.zeros((16000, 16000)); add_gram(gram, rows);"
-        "at = np.arange(0, 16000, 1999);"
+        "import sys; import numpy as np; from allennlp_analyze.linalg.gram import add_gram;"
+        "columns = int(sys.argv[1]);"
+        "rows = np.random.default_rng(0).standard_normal((768, columns));"
+        "gram = np.zeros((columns, columns)); add_gram(gram, rows);"
+        "at = np.arange(0, columns, columns // 8 - 1);"
         "assert np.allclose(np.triu(gram[np.ix_(at, at)]), np.triu(rows[:, at].T @ rows[:, at]))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code, str(columns)], check=True)

@@ -36,7 +36,7 @@ def test_the_law_below_each_quantile_is_its_probability(n: int, m: int) -> None:
         assert below == pytest.approx((k - 0.5) / m, abs=2e-5)
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (12, 8), (64, 64), (70, 64), (96, 64), (300, 300)])
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (12, 8), (64, 64), (96, 64), (200, 200)])
 def test_medians_are_those_of_simulated_matrices(n: int, m: int) -> None:
     random = np.random.default_rng(0)
     draws = 2000 if m <= 64 else 200

@@ -51,10 +51,10 @@ def p_by_powerlaw(values: np.ndarray, resamples: int, seed: int) -> float:
     ids=["power law", "lognormal", "exponential"],
 )
 def test_p_is_that_of_powerlaw_within_the_error_of_simulation(values: np.ndarray) -> None:
-    expected = p_by_powerlaw(values, 120, 7)
+    expected = p_by_powerlaw(values, 60, 7)
     p = found(values, 4000).p_value
     assert p is not None
-    error = np.sqrt(max(p * (1 - p), 0.01) * (1 / 120 + 1 / 4000))
+    error = np.sqrt(max(p * (1 - p), 0.01) * (1 / 60 + 1 / 4000))
     assert abs(p - expected) < 4 * error
 
 

@@ -12,7 +12,10 @@ from allennlp_analyze.monitor.measuring import in_time
 
 pytestmark = pytest.mark.newest_python
 SHAPES = st.dictionaries(
-    st.text(max_size=3), st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1
+    st.text(max_size=3),
+    st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -48,7 +51,7 @@ def expected(training: Training) -> dict[str, float]:
 @given(SHAPES, st.floats(1e-6, 2.0))
 def test_no_check_takes_longer_than_it_may(shapes: dict[str, Shape], max_seconds: float) -> None:
     training = Training(shapes, Budget(max_seconds))
-    for _ in range(5):
+    for _ in range(3):
         before = training.now
         training.check()
         assert training.now - before <= max_seconds * (1 + 1e-9)
@@ -60,7 +63,7 @@ def test_only_wrong_estimates_take_more_time(
 ) -> None:
     factors = {name: data.draw(st.floats(0.1, 10.0)) for name in shapes}
     training = Training(shapes, Budget(max_seconds), factors)
-    for _ in range(5):
+    for _ in range(3):
         costs, before = expected(training), training.now
         begun = training.check()
         wrong = sum(max(0.0, training.cost(name) - costs[name]) for name in begun)
@@ -74,7 +77,7 @@ def test_no_layer_that_fits_starves(shapes: dict[str, Shape], max_seconds: float
     training = Training(shapes, Budget(max_seconds))
     fitting = {name for name, shape in shapes.items() if seconds(shape) <= max_seconds}
     assert set(training.budget.too_costly(shapes)) == set(shapes) - fitting
-    for _ in range(3):
+    for _ in range(2):
         seen = {name for _ in shapes for name in training.check()}
         assert seen == fitting
 

@@ -126,7 +126,7 @@ def test_what_starts_at_zero_is_not_warned_of_and_is_watched_afterwards(
     if adam:
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     monitor = RankMonitor(model, optimizer=optimizer, stop=True)
-    checks = trained(model, optimizer, monitor, 300, 10)
+    checks = trained(model, optimizer, monitor, 300, 25)
     assert not warned(checks) and not checks[-1].stop
     for layer in model.down:
         cut(layer.weight, 3)

@@ -23,7 +23,7 @@ pytestmark = [
 CORPUS = Path(__file__).parent / "corpus"
 FUZZ = float(os.environ.get("FUZZ", "0"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
-IN_CI = 30
+IN_CI = 15
 READERS = readers()
 # Measured on their own; in CI other tests run at the same time.
 LIMITS = Limits(seconds=2 if FUZZ else 10, nbytes=64 << 20)

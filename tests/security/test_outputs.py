@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.support.commands import ROOT
+from tests.support.killed import run_here
 
 pytestmark = [
     pytest.mark.newest_python,
@@ -73,7 +74,8 @@ def test_an_output_directory_that_is_removed_midway(kind: str, tmp_path: Path) -
         arguments = ("zoo", tmp_path / "zoo.csv", "--output-dir", out, "--quiet", "--workers", "1")
     code, said, total = run(tmp_path / "work", 0, out, *arguments)
     assert code == 0, said
-    for at in (1, total // 2, total - 1, total):
+    # A zoo in the middle; a run among the changes of its reports too.
+    for at in (total // 2, total - 1)[: 1 if kind == "zoo" else 2]:
         shutil.rmtree(out, ignore_errors=True)
         code, said, _ = run(tmp_path / "work", at, out, *arguments)
         assert code in (0, 1) and "Traceback" not in said and "report this" not in said, (at, said)
@@ -81,12 +83,12 @@ def test_an_output_directory_that_is_removed_midway(kind: str, tmp_path: Path) -
             assert said.startswith("error: ") and said.count("\n") == 1, (at, said)
     # And the next run is as any other.
     arguments = (*arguments, "--force" if kind == "run" else "--resume")
-    code, said, _ = run(tmp_path / "work", 0, out, *arguments)
+    code, said = run_here(*arguments)
     assert code == 0, said
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
-def test_reports_follow_the_umask(mask: int, tmp_path: Path) -> None:
+def test_reports_follow_the_umask(tmp_path: Path) -> None:
+    mask = 0o027
     path, out = model(tmp_path / "m.safetensors"), tmp_path / "out"
     command = f'umask {mask:03o}; "$0" -m allennlp_analyze "$1" --output-dir "$2" --quiet'
     done = subprocess.run(

@@ -307,8 +307,13 @@ class _Collector:
             if ref is not None:
                 yield name, ref
                 continue
-            inner = [(name, x, part) for x, part in self._holders.parts(value)]
-            self._step(len(inner), 0)
+            count, inner = 0, []
+            for key, part in parts_of(value):
+                count += 1
+                if self._holders.holds(part):
+                    inner.append((name, key, part))
+            # All that were looked at: a long list may be in many objects.
+            self._step(count, 0)
             pending += reversed(inner)
 
 

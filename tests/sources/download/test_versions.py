@@ -123,7 +123,7 @@ def versions() -> st.SearchStrategy[list[tuple[int, Optional[int], bool]]]:
 
 @given(versions(), st.sampled_from(["ETag", "Last-Modified", "both"]))
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
