@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.support.corpus import Corpus, corpus_root
 # A timing decides no test; in CI every run draws the same examples, elsewhere each its own.
 settings.register_profile("house", deadline=None, max_examples=40, derandomize="CI" in os.environ)
 settings.load_profile("house")
+# Some shells start what runs in the background with SIGINT ignored, which its children inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Folders whose tests are of several packages, or of none.
 CROSSING = ("architecture", "browser", "docs", "experiments", "formats", "security")
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
@@ -72,14 +71,6 @@ class Running:
     def ended(self) -> "tuple[int, str]":
         _, said = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, said
-
-
-@pytest.fixture(autouse=True)
-def default_signals() -> Iterator[None]:
-    """Some shells start what runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def lines(out: Path) -> int:
