@@ -23,8 +23,9 @@ from tests.support.commands import ROOT, SMALL
 from tests.support.report_factory import ODD_NAMES, gaussian, make_layer, make_report, odd_report
 from tests.support.waiting import PATIENCE
 
-# A dozen layers of every kind but one.
-SOME = "^encoder|^crf|^tag|conv_[36]$"
+# Six layers, of every kind but one.
+SOME = "_l0$|^crf|^tag|conv_[36]$"
+TWO = "^crf|^tag"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,15 @@ def report() -> Report:
 
 
 @pytest.fixture(scope="module")
-def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two() -> Report:
+    """A report of two layers, for figures."""
+    return analyze(SMALL, layers=TWO)
+
+
+@pytest.fixture(scope="module")
+def written(two: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("written") / "library"
-    report.write(directory, plots=True)
+    two.write(directory, plots=True)
     return directory
 
 
@@ -53,15 +60,16 @@ def test_the_same_results(report: Report) -> None:
 
 
 @pytest.mark.newest_python
-def test_it_writes_the_files_of_the_command(report: Report, written: Path, tmp_path: Path) -> None:
-    arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", SOME, "--plots"]
+@pytest.mark.no_cover
+def test_it_writes_the_files_of_the_command(two: Report, written: Path, tmp_path: Path) -> None:
+    arguments = ["--output-dir", str(tmp_path), "--quiet", "--layers", TWO, "--plots"]
     assert main([str(SMALL), *arguments]) == 0
     ours, theirs = (
         {path.relative_to(root): path for path in root.rglob("*") if path.is_file()}
         for root in (written, tmp_path)
     )
     assert set(ours) == set(theirs)
-    assert len(ours) > len(report.layers)
+    assert len(ours) > len(two.layers) == 2
     for name, path in ours.items():
         # report.json, and what is made of it, tells how long it took.
         if name.suffix in {".csv", ".npz", ".png"}:
@@ -78,7 +86,7 @@ def test_it_says_what_it_has_written(report: Report, tmp_path: Path) -> None:
 
 
 def test_it_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
-    chosen = analyze(SMALL, kinds="linear", compare_distributions=True)
+    chosen = analyze(SMALL, kinds="linear", layers="forward_layer_0.st", compare_distributions=True)
     for name, one in (("all", report), ("chosen", chosen), ("odd", Report.of(odd_report()))):
         one.write(tmp_path / name, plots=False)
         found = load(tmp_path / name)
@@ -132,7 +140,7 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(out)]
     pipe = subprocess.PIPE
     writers = [
-        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(4)
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(3)
     ]
     for one in writers:
         assert one.stdout is not None and one.stdout.readline() == "ready\n"
@@ -141,7 +149,7 @@ def test_of_many_writers_one_writes(tmp_path: Path) -> None:
         one.stdin.write("\n")
         one.stdin.flush()
     said = sorted(one.communicate(timeout=PATIENCE)[0] for one in writers)
-    assert said == ["OutputError\n"] * 3 + ["wrote\n"]
+    assert said == ["OutputError\n"] * 2 + ["wrote\n"]
     assert len(load(out).layers) == 1
 
 
@@ -159,6 +167,7 @@ def test_it_does_not_write_where_a_run_is_writing(report: Report, tmp_path: Path
     assert load(out).layers == report.layers
 
 
+@pytest.mark.newest_python
 def test_no_run_writes_where_it_is_writing(tmp_path: Path) -> None:
     with only_writer(tmp_path), pytest.raises(OutputError, match="another run is writing there"):
         with open_journal(tmp_path, {}, resume=False):
@@ -186,7 +195,7 @@ def test_layers_by_name_place_and_parameter(report: Report) -> None:
 
 
 def test_a_layer_that_is_not_there(report: Report) -> None:
-    with pytest.raises(UsageError, match="^no layer 36: the report has 12 layers$"):
+    with pytest.raises(UsageError, match="^no layer 36: the report has 6 layers$"):
         report.layer(36)
     with pytest.raises(UsageError, match=r"no layer 'crf.transition'; did you mean crf.tran"):
         report.layer("crf.transition")
@@ -205,7 +214,7 @@ def test_every_odd_name_finds_its_layer() -> None:
 
 
 def test_repr_is_short(report: Report) -> None:
-    assert len(repr(report)) < 110 and repr(report).endswith(": 12 layers, full_rank>")
+    assert len(repr(report)) < 110 and repr(report).endswith(": 6 layers, full_rank>")
     assert repr(report.layer("crf.transitions")) == (
         "<Layer 'crf.transitions': other, 17 x 17, full_rank>"
     )
@@ -221,9 +230,10 @@ def test_reports_can_be_pickled_and_changed(report: Report) -> None:
     assert isinstance(changed, Report) and changed.layers == report.layers
 
 
+@pytest.mark.newest_python
 @pytest.mark.parametrize("kind", PLOTS)
 def test_figures_of_the_model_are_those_of_the_command(
-    kind: str, report: Report, written: Path, tmp_path: Path
+    kind: str, two: Report, written: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -231,7 +241,7 @@ def test_figures_of_the_model_are_those_of_the_command(
     def pixels(path: Path) -> np.ndarray:
         return np.asarray(Image.open(path).convert("RGB"), dtype=float)
 
-    report.plot(kind).savefig(tmp_path / "ours.png")
+    two.plot(kind).savefig(tmp_path / "ours.png")
     ours = pixels(tmp_path / "ours.png")
     others = {name: pixels(written / "plots" / f"{name}.png") for name in PLOTS}
     assert {picture.shape for picture in others.values()} == {ours.shape}
@@ -241,6 +251,7 @@ def test_figures_of_the_model_are_those_of_the_command(
     assert np.any(ours < 128)
 
 
+@pytest.mark.newest_python
 def test_figures_of_a_layer(report: Report) -> None:
     figure = report.layer("crf.transitions").plot()
     assert len(figure.axes) == 3

@@ -17,6 +17,7 @@ from allennlp_analyze.analysis.cluster import TASK_SECONDS, Cluster, grouped
 from allennlp_analyze.analysis.opened import matrices_of, opened
 from allennlp_analyze.analysis.pipeline import run
 from allennlp_analyze.analysis.request import Reading, Writing
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.engine.running import EngineUnusable
 from allennlp_analyze.errors import OptionError, UsageError
 from allennlp_analyze.linalg import machine
@@ -27,12 +28,13 @@ from tests.support.commands import ROOT, SMALL, run_module
 from tests.support.dask_clusters import DaskProcesses, clusters, dask_processes, kill
 from tests.support.http_server import File, HttpServer
 from tests.support.killed import done_layers, numbers
+from tests.support.scripts import run_main
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.newest_python
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
-MATRICES = 8
+MATRICES, LONG = 8, (17_000, 250)
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +45,21 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Matrices that are a task each, and small ones that are a task together."""
+    """Matrices so long that each is a task, and small ones that are a task together."""
     rng = np.random.default_rng(0)
     tensors = {
-        f"l{i}.weight": rng.standard_normal((1400, 1300)).astype("f4") for i in range(MATRICES)
+        f"l{i}.weight": rng.standard_normal(LONG, "f4").astype("f2") for i in range(MATRICES)
     }
     tensors.update({f"s{i}.weight": rng.standard_normal((90, 60)).astype("f2") for i in range(4)})
     tensors["nan.weight"] = np.full((30, 20), np.nan, "f4")
-    tensors["wide.weight"] = np.ones((1600, 1500), "f4")
+    tensors["wide.weight"] = np.ones((400, 350), "f4")
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_file(tensors, path)
     return path
 
 
-SETTINGS = Settings(max_dim=1450)
-OPTIONS = ("--max-dim", "1450", "--quiet", "--no-plots")
+SETTINGS = Settings(max_dim=300)
+OPTIONS = ("--max-dim", "300", "--quiet", "--no-plots")
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +70,15 @@ def local(model, tmp_path_factory):
     return numbers(directory)
 
 
-def command(model, directory, *more, code=0):
-    output = ("--output-dir", str(directory))
-    done = run_module("allennlp_analyze", str(model), *output, *OPTIONS, *more)
-    assert done.returncode == code, done.stderr
-    return done
+def command(model, directory, *more):
+    done = run_main(main, model, "--output-dir", directory, *OPTIONS, *more)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_long_matrix_is_a_task(model):
+    shapes = [x.shape for x in chosen(model)]
+    plan = list(grouped(shapes, range(len(shapes))))
+    assert [len(group) for group, _ in plan] == [1] * (MATRICES - 1) + [1 + 6]
 
 
 def test_the_reports_are_those_of_one_machine(cluster, model, local, tmp_path):
@@ -139,8 +145,8 @@ def test_the_workers_fetch_a_url_by_themselves(cluster, model):
     server.pages["m.safetensors"] = File(model.read_bytes())
     url = server.url("m.safetensors")
     try:
-        here = allennlp_analyze.analyze(url, max_dim=1450)
-        there = allennlp_analyze.analyze(url, max_dim=1450, dask=cluster.scheduler_address)
+        here = allennlp_analyze.analyze(url, max_dim=300)
+        there = allennlp_analyze.analyze(url, max_dim=300, dask=cluster.scheduler_address)
     finally:
         server.close()
     assert_equal(here, there)
@@ -282,9 +288,13 @@ def test_a_worker_without_the_package_or_with_another_version(
         expected = "a Dask worker has allennlp_analyze 9.9"
     processes.worker(PYTHONPATH=os.pathsep.join((str(site), str(ROOT))))
     try:
-        done = command(model, tmp_path / "out", "--dask", processes.address, code=1)
+        output = ("--output-dir", str(tmp_path / "out"))
+        done = run_module(
+            "allennlp_analyze", str(model), *output, *OPTIONS, "--dask", processes.address
+        )
     finally:
         stop(processes)
+    assert done.returncode == 1
     assert expected in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

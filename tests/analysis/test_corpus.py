@@ -58,7 +58,12 @@ def test_oracle_rows_are_really_compared(corpus: Corpus) -> None:
     assert sum(len(row) == 7 and row[2] >= ENOUGH_FOR_ALPHA for row in rows) > 10
 
 
-@pytest.mark.parametrize("name", corpus_names())
+def one_of_each_release() -> "list[str]":
+    first = {name.partition("/")[0]: name for name in reversed(corpus_names())}
+    return sorted(first.values())
+
+
+@pytest.mark.parametrize("name", one_of_each_release())
 def test_lost_directions_follow_from_a_result_as_from_its_matrix(corpus: Corpus, name: str) -> None:
     with open_source(str(corpus.path(name)), quiet=True) as source:
         for matrix in find_matrices(source)[0]:

@@ -21,8 +21,11 @@ OTHERS = {"saving the state for --recover"}
 
 
 def texts(path: Path) -> "list[str]":
-    """The strings in a module that are no documentation."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """The strings in a module that are no documentation; none of it where none has an option."""
+    text = path.read_text(encoding="utf-8")
+    if "--" not in text:
+        return []
+    tree = ast.parse(text)
     documentation = {
         id(node.body[0].value)
         for node in ast.walk(tree)

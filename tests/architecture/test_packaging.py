@@ -93,6 +93,7 @@ def requirements(lines):
     return {str(requirement) for requirement in found}
 
 
+@pytest.mark.newest_python
 def test_the_wheel_says_what_the_package_is(wheel):
     found = metadata(wheel)
     assert canonicalize_name(found["Name"]) == "allennlp-analyze"

@@ -37,36 +37,41 @@ def copied(folder: Path, seconds: int) -> Path:
     return folder
 
 
+def build(sources: Path, out: Path) -> list[Path]:
+    """The sdist and the wheel of a copy of the sources, made in `out`."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD.format(str(out))],
+        cwd=sources,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [*out.glob("*.tar.gz"), *out.glob("*.whl")]
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> list[list[Path]]:
-    """The sdist and the wheel of two copies, made in two places at two times."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     pytest.importorskip("setuptools")
-    places = tmp_path_factory.mktemp("sources")
-    found = []
-    for sources in (copied(places / "a", 0), copied(places / "b" / "deeper", 86_400)):
-        out = tmp_path_factory.mktemp("dist")
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)}
-        environment.pop("PYTHONPATH", None)
-        done = subprocess.run(
-            [sys.executable, "-c", BUILD.format(str(out))],
-            cwd=sources,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        found.append([*out.glob("*.tar.gz"), *out.glob("*.whl")])
-    return found
+    sources = copied(tmp_path_factory.mktemp("sources") / "a", 0)
+    return build(sources, tmp_path_factory.mktemp("dist"))
 
 
-def test_two_builds_are_the_same_bytes(built: list[list[Path]]) -> None:
-    assert [len(files) for files in built] == [2, 2]
-    for one, other in zip(*built):
+def test_two_builds_are_the_same_bytes(
+    built: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The other one made in another place, of files of another time."""
+    sources = copied(tmp_path_factory.mktemp("sources") / "b" / "deeper", 86_400)
+    again = build(sources, tmp_path_factory.mktemp("dist"))
+    assert len(built) == len(again) == 2
+    for one, other in zip(built, again):
         assert one.name == other.name and one.read_bytes() == other.read_bytes()
 
 
-def test_the_archives_say_nothing_of_the_machine(built: list[list[Path]]) -> None:
-    sdist, wheel = built[0]
+def test_the_archives_say_nothing_of_the_machine(built: list[Path]) -> None:
+    sdist, wheel = built
     with tarfile.open(sdist) as archive:
         for member in archive:
             assert (member.uid, member.gid, member.uname, member.gname) == (0, 0, "", "")
@@ -77,14 +82,14 @@ def test_the_archives_say_nothing_of_the_machine(built: list[list[Path]]) -> Non
         assert {item.date_time[:3] for item in unzipped.infolist()} == {moment.timetuple()[:3]}
 
 
-def test_the_sdist_has_every_file_of_the_repository(built: list[list[Path]]) -> None:
+def test_the_sdist_has_every_file_of_the_repository(built: list[Path]) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout of git")
     # With files that are not added yet, so that the test is the same before and after a commit.
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
-    with tarfile.open(built[0][0]) as archive:
+    with tarfile.open(built[0]) as archive:
         files = [member.name.partition("/")[2] for member in archive if member.isfile()]
     found = {name for name in files if not name.startswith("allennlp_analyze.egg-info/")}
     assert found - MADE == wanted

@@ -1,4 +1,4 @@
-"""A browser for each module, and a page of a report in it; a module may have another report."""
+"""A browser for this folder, and a page of a report in it; a module may have another report."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.support.page_reports import edge_cases
 from tests.support.report_factory import make_reference
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     with chromium() as started:
         yield started

@@ -146,6 +146,7 @@ def test_a_saved_figure_stands_alone_and_is_for_paper(page: Opened, folder: Path
         }).map(text => text.textContent); }"""
     )
     assert outside == []
+    other.close()
 
 
 def test_every_figure_can_be_saved(page: Opened) -> None:

@@ -54,7 +54,7 @@ def in_order(report: ZooReport, keys: "list[Any]", descending: bool = False) -> 
     return [report.models[i].name for i in places]
 
 
-@pytest.mark.parametrize("make", [lambda: STATES, hostile_names, lambda: many(30)])
+@pytest.mark.parametrize("make", [lambda: STATES, hostile_names, lambda: many(9)])
 def test_with_and_without_javascript_the_rows_are_the_same(
     browser: Any, make: Any, tmp_path: Path
 ) -> None:
@@ -64,7 +64,8 @@ def test_with_and_without_javascript_the_rows_are_the_same(
         with opened(browser, path, java_script_enabled=enabled) as page:
             assert page.page.locator("noscript").count() == 1
             rows = page.page.locator("#models tbody tr")
-            found.append([re.sub(r"\s+", " ", row.inner_html()).strip() for row in rows.all()])
+            html = rows.evaluate_all("rows => rows.map(row => row.innerHTML)")
+            found.append([re.sub(r"\s+", " ", row).strip() for row in html])
     assert len(found[0]) == len(make().models)
     assert found[0] == found[1]
 

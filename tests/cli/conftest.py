@@ -6,6 +6,7 @@ from typing import Callable
 import pytest
 import torch
 
+from allennlp_analyze.cli.main import main
 from tests.support.changed_archives import (
     LINEAR,
     State,
@@ -17,6 +18,14 @@ from tests.support.changed_archives import (
     wrapped,
 )
 from tests.support.commands import SMALL
+
+
+@pytest.fixture(scope="session")
+def small_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes of the fixture, without figures; not to be changed."""
+    out = tmp_path_factory.mktemp("small") / "out"
+    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    return out
 
 
 @pytest.fixture(scope="session")

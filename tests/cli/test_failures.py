@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from allennlp_analyze.cli.main import main
-from tests.support.commands import ROOT, SMALL, read_report, run_module
+from tests.support.commands import ROOT, SMALL, exit_code, read_report, run_module
 from tests.support.matrices import gaussian
 from tests.support.waiting import PATIENCE
 
@@ -37,14 +37,20 @@ run = partial(run_module, "allennlp_analyze")
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    tmp_path: Path, arguments: "list[str]", code: int, message: str
+    tmp_path: Path,
+    arguments: "list[str]",
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = run(*arguments, "--quiet", cwd=tmp_path)
-    assert done.returncode == code
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert message in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert exit_code([*arguments, "--quiet"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1, said.err
+    assert said.err.startswith("error: ")
+    assert message in said.err
     assert list(tmp_path.iterdir()) == []
 
 

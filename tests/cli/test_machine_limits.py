@@ -55,7 +55,7 @@ COMMANDS = {
 
 
 @unix_only
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["analyze", "compare", "zoo"])
 def test_standard_output_on_a_full_disk(name: str, folder: Path) -> None:
     done = shell(f"COMMAND {COMMANDS[name]} > /dev/full", folder)
     assert_one_line(done)
@@ -75,7 +75,7 @@ def test_standard_error_on_a_full_disk_leaves_the_exit_code(folder: Path) -> Non
 
 
 @unix_only
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["compare", "render", "zoo"])
 def test_files_on_a_full_disk(name: str, folder: Path) -> None:
     # A limit on the size of files fails as a full disk does, while writing.
     output = " --output-dir compared --force" if name == "compare" else ""
@@ -145,7 +145,7 @@ def test_a_bug_is_still_reported_as_one(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("seeds", [range(start, start + 75) for start in range(0, 300, 75)])
+@pytest.mark.parametrize("seeds", [range(60), range(60, 120)])
 @pytest.mark.filterwarnings("ignore")
 def test_changed_reports_are_rendered_or_refused(
     seeds: range, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -164,7 +164,7 @@ def test_changed_reports_are_rendered_or_refused(
 def test_changed_reports_are_compared_or_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for seed in range(1000, 1100):
+    for seed in range(1000, 1040):
         write_mutation(folder / "report", tmp_path, seed)
         main(["compare", str(folder / "report"), str(tmp_path)])
         shown = capsys.readouterr().err

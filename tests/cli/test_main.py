@@ -15,12 +15,13 @@ from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
 
 run = partial(run_module, "allennlp_analyze")
+FILES = {"report.json", "layers.csv", "singular_values.npz", "report.html"}
 
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("small") / "out"
-    assert main([str(SMALL), "--output-dir", str(directory), "--quiet", "--plots"]) == 0
+    assert main([str(SMALL), "--output-dir", str(directory), "--quiet"]) == 0
     return directory
 
 
@@ -35,14 +36,7 @@ def test_reports_are_written_and_agree_with_each_other(analyzed: Path) -> None:
         for layer in layers:
             assert values[layer["name"]].shape == (layer["M"],)
             assert values[layer["name"]].min() == layer["min_singular_value"]
-    assert len(list((analyzed / "plots" / "layers").iterdir())) == len(layers)
-    assert {path.name for path in analyzed.iterdir()} == {
-        "report.json",
-        "layers.csv",
-        "singular_values.npz",
-        "report.html",
-        "plots",
-    }
+    assert {path.name for path in analyzed.iterdir()} == FILES
 
 
 def test_fixture_has_the_layers_of_the_2018_model_and_is_healthy(analyzed: Path) -> None:
@@ -72,11 +66,15 @@ def test_console_shows_each_layer_and_the_verdict(
     assert not (tmp_path / "out" / "plots").exists()
 
 
-def test_table_2018_prints_six_columns_and_nothing_else(tmp_path: Path) -> None:
-    done = run(str(SMALL), "--table", "2018", "--output-dir", str(tmp_path / "out"), "--no-plots")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    header, *rows = done.stdout.splitlines()
+@pytest.mark.newest_python
+def test_table_2018_prints_six_columns_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--table", "2018", "--no-plots", "--kinds", "linear"]
+    assert main([str(SMALL), *options, "--output-dir", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    header, *rows = said.out.splitlines()
     assert header.split() == ["module_index", "M", "N", "alpha", "D", "min_singular_value"]
     assert len(rows) == 16
     report = read_report(tmp_path / "out")
@@ -101,13 +99,15 @@ def test_matrices_that_are_too_large_are_left_out_and_the_report_says_so(tmp_pat
     assert "skipped" in warning and f"and {len(large) - 1} more" in warning
 
 
+@pytest.mark.newest_python
 def test_numbers_do_not_depend_on_the_number_of_jobs(analyzed: Path, tmp_path: Path) -> None:
-    assert main([str(SMALL), "--output-dir", str(tmp_path), "--no-plots", "--jobs", "1"]) == 0
+    assert main([str(SMALL), "--output-dir", str(tmp_path), "--no-plots", "--jobs", "3"]) == 0
     assert read_report(tmp_path)["layers"] == read_report(analyzed)["layers"]
     one, other = (directory / "singular_values.npz" for directory in (tmp_path, analyzed))
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.newest_python
 def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None:
     started = time.time()
     assert run(str(SMALL), "--output-dir", str(tmp_path), "--quiet").returncode == 0
@@ -119,10 +119,12 @@ def test_stages_add_up_to_the_time_that_the_command_took(tmp_path: Path) -> None
     assert 0.5 * passed < sum(timing.values()) < passed + 0.05
 
 
+@pytest.mark.newest_python
 def test_existing_report_is_kept_without_force(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(SMALL), "--output-dir", str(tmp_path), "--quiet", "--kinds", "recurrent"]
+    arguments += ["--layers", "_l0$"]
     assert main([*arguments, "--plot-format", "svg"]) == 0
     before = (tmp_path / "report.json").read_bytes()
     assert main(arguments) == 1
@@ -130,7 +132,8 @@ def test_existing_report_is_kept_without_force(
     assert "a report already exists" in error
     assert "--force" in error
     assert (tmp_path / "report.json").read_bytes() == before
-    assert main([*arguments, "--force", "--layers", "_l0$", "--plots"]) == 0
+    assert main([*arguments, "--force", "--plots"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "plots"}
     layers = read_report(tmp_path)["layers"]
     assert isinstance(layers, list)
     assert {layer["kind"] for layer in layers} == {"recurrent"}
@@ -166,7 +169,8 @@ def test_analysis_needs_no_torch(tmp_path: Path) -> None:
         "import sys\n"
         "sys.modules['torch'] = sys.modules['allennlp'] = None\n"
         "from allennlp_analyze.cli.main import main\n"
-        f"sys.exit(main([{str(SMALL)!r}, '--output-dir', {str(tmp_path)!r}, '--quiet']))"
+        f"sys.exit(main([{str(SMALL)!r}, '--output-dir', {str(tmp_path)!r}, '--quiet',"
+        " '--layers', '_l0$']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -203,6 +207,7 @@ def test_bare_weights_files_in_every_format(tmp_path: Path) -> None:
         assert layer["min_singular_value"] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.newest_python
 def test_files_for_other_tools_are_of_the_run_that_wrote_the_report(tmp_path: Path) -> None:
     command = [str(SMALL), "--layers", "_l0$", "--no-plots", "-q", "--output-dir", str(tmp_path)]
     other = {"junit.xml", "weightwatcher.csv"}

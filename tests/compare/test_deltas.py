@@ -67,7 +67,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Path]":
 def compared(capsys: pytest.CaptureFixture[str], *paths: Path, options: Any = ()) -> Any:
     assert main(["compare", *map(str, paths), "--delta", "--json", *options]) == 0
     contents = json.loads(capsys.readouterr().out)
-    jsonschema.validate(contents, comparison_schema())
+    jsonschema.Draft202012Validator(comparison_schema()).validate(contents)
     (candidate,) = contents["candidates"]
     return candidate
 

@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import os
 import re
 import shlex
 import socket
@@ -17,7 +18,7 @@ import yaml
 
 from allennlp_analyze.cli.main import SUBCOMMANDS, make_parser
 from tests.support import documents
-from tests.support.commands import ROOT
+from tests.support.commands import ONE_THREAD, ROOT
 from tests.support.documents import PAGES, Block, Command, blocks, commands, same
 from tests.support.waiting import PATIENCE
 
@@ -48,8 +49,17 @@ def test_every_block_says_what_it_is() -> None:
         assert len(re.findall(r"^ *```", text, re.M)) == 2 * len(blocks(page)), name(page)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the trainings of the lessons are kept, for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    kept.mkdir(exist_ok=True)
+    return kept
+
+
 @pytest.mark.parametrize("page", [x for x in READ if typed(x)], ids=name)
-def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+def test_commands_print_what_is_shown(page: Path, tmp_path: Path, kept: Path) -> None:
     for package in ("torch", "distributed"):
         pytest.importorskip(package)
     directory = tmp_path / "work"
@@ -61,7 +71,7 @@ def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])  # in place of that of Dask, which may be in use
-    printed = documents.shell([x.typed.replace("8786", port) for x in shown], directory)
+    printed = documents.shell([x.typed.replace("8786", port) for x in shown], directory, kept)
     assert len(printed) == len(shown)
     vary = documents.NUMBERS_VARY in page.read_text(encoding="utf-8")
     for command, text in zip(shown, printed):
@@ -88,7 +98,7 @@ def test_snippets_run(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", **ONE_THREAD},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
 
-from tests.support.commands import ROOT, SMALL
+from tests.support.commands import ONE_THREAD, ROOT, SMALL
+from tests.support.torch_trainings import one_thread
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
@@ -35,13 +38,31 @@ def run(
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **ONE_THREAD},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
     assert done.returncode == code, done.stderr
     return done
+
+
+Here = Callable[..., str]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    """A script that another process has run already or will run, in this one; what it prints."""
+
+    def run_here(name: str, *arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
 
 
 @pytest.fixture
@@ -126,31 +147,34 @@ def test_weakest_layers(tmp_path: Path, weights: Path) -> None:
     assert len(rows) == 4 and margins == sorted(margins)
 
 
-def test_paper_figure(tmp_path: Path) -> None:
+def test_paper_figure(tmp_path: Path, here: Here) -> None:
     pytest.importorskip("matplotlib")
     names = (LAYER, "tag_projection_layer._module")
+    printed = run("paper_figure.py", SMALL, "figure.pdf", *names, cwd=tmp_path).stdout
+    printed += here("paper_figure.py", SMALL, "figure.png", *names)
+    assert printed == "figure.pdf: 2 of 36 layers\nfigure.png: 2 of 36 layers\n"
     for file, start in (("figure.pdf", b"%PDF"), ("figure.png", b"\x89PNG")):
-        done = run("paper_figure.py", SMALL, file, *names, cwd=tmp_path)
-        assert done.stdout == f"{file}: 2 of 36 layers\n"
         assert (tmp_path / file).read_bytes().startswith(start)
     from PIL import Image
 
     assert Image.open(tmp_path / "figure.png").size == (680, 280)
 
 
-def test_training_check(tmp_path: Path) -> None:
+def test_training_check(tmp_path: Path, here: Here) -> None:
     pytest.importorskip("torch")
-    healthy = run("training_check.py", 0, cwd=tmp_path)
-    assert healthy.stdout.startswith("epoch 10: Healthy: all 2 judged layers")
+    with one_thread():
+        healthy = here("training_check.py", 0)
+    assert healthy.startswith("epoch 10: Healthy: all 2 judged layers")
     decayed = run("training_check.py", 0.2, cwd=tmp_path, code=1)
     assert re.match(r"epoch [2-9]: (Near collapse|Collapsed): ", decayed.stderr)
     assert decayed.stdout == ""
 
 
-def test_weight_decay(tmp_path: Path) -> None:
-    """The lessons of docs/tutorial run it with the strong decay, too."""
+def test_weight_decay(tmp_path: Path, here: Here) -> None:
+    """The lessons of docs/tutorial run it in a process, with the strong decay, too."""
     torch = pytest.importorskip("torch")
-    done = run("weight_decay.py", 0.0005, "a.pt", cwd=tmp_path)
-    assert re.fullmatch(r"a\.pt: (100\.0|99\.\d)% of 1000 right\n", done.stdout)
+    with one_thread():
+        printed = here("weight_decay.py", 0.0005, "a.pt")
+    assert re.fullmatch(r"a\.pt: (100\.0|99\.\d)% of 1000 right\n", printed)
     shapes = [tuple(x.shape) for x in torch.load(tmp_path / "a.pt").values() if x.dim() == 2]
     assert shapes == [(192, 64), (96, 192), (10, 96)]

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.newest_python
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 NAMES = set(re.findall(r"`([^`\n]+)`", PAGE))
 EPS = float(np.finfo(np.float32).eps)  # the fixture is stored as float32
+# With and without a bulk and a power law, of every kind but one.
+SOME = "_l0$|^tag|char_conv|projection$|^crf"
 RESULTS = [
     kind
     for module in (results, reference_results, zoo_results)
@@ -39,12 +41,12 @@ RESULTS = [
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return analyze(SMALL, compare_distributions=True)
+    return analyze(SMALL, layers=SOME, compare_distributions=True)
 
 
 @pytest.fixture(scope="module")
 def measured(report: Report) -> list[tuple[Layer, np.ndarray]]:
-    """Every layer of the fixture with its matrix, N x M in float64."""
+    """Every layer of the report with its matrix, N x M in float64."""
     with open_source(str(SMALL)) as source:
         matrices = {x.name: np.array(x.values(), np.float64) for x in find_matrices(source)[0]}
     tall = {name: w if len(w) >= w.shape[1] else w.T for name, w in matrices.items()}
@@ -196,7 +198,7 @@ def test_marchenko_pastur(measured: Any) -> None:
         assert mp.entry_sigma == pytest.approx(np.std(w), rel=1e-7)
         entries = [(np.std(w) * (math.sqrt(n) + sign * math.sqrt(m))) ** 2 for sign in (-1, 1)]
         assert [mp.entry_lambda_minus, mp.entry_lambda_plus] == pytest.approx(entries, rel=1e-6)
-    assert seen > 30
+    assert seen > 12
 
 
 def test_sigma_of_the_bulk(measured: Any) -> None:

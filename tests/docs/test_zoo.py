@@ -1,5 +1,6 @@
 """docs/how-to/zoo.md: its snippet runs, and the manifests that it names are shipped."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from allennlp_analyze.zoo.manifest.reading import SHIPPED, read_manifest
-from tests.support.commands import ROOT
+from tests.support.commands import ONE_THREAD, ROOT
 
 pytestmark = pytest.mark.newest_python
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +20,12 @@ def test_the_snippet_runs_as_a_script(tmp_path):
     (tmp_path / "script.py").write_text(snippet)
     (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **ONE_THREAD},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     smallest = f"{float(done.stdout):.3g}"
     assert f"smallest singular value of the 16 linear layers with Q > 1.1: {smallest}." in (

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.newest_python
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
+    """The second of its tests takes its scheduler away."""
     yield from clusters()
 
 

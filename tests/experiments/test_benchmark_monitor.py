@@ -5,14 +5,14 @@ import re
 import pytest
 
 from scripts.benchmarks import monitor
-from tests.support.scripts import run_script
+from tests.support.scripts import run_main, run_script
 
 pytestmark = pytest.mark.newest_python
 pytest.importorskip("torch")
 
 
 def test_the_script_prints_epochs_checks_and_shares() -> None:
-    done = run_script("scripts.benchmarks.monitor", "--sentences", 70, "--epochs", 2, "--words", 50)
+    done = run_script("scripts.benchmarks.monitor", "--sentences", 10, "--epochs", 2, "--words", 50)
     # Whether the goal is reached on so little work is a matter of time, which decides no test.
     assert done.returncode in (0, 1) and not done.stderr
     lines = done.stdout.splitlines()
@@ -33,6 +33,6 @@ def test_shares(check: float, reached: bool, capsys: pytest.CaptureFixture[str])
 
 
 def test_numbers_that_make_no_sense_are_refused() -> None:
-    done = run_script("scripts.benchmarks.monitor", "--epochs", 0)
+    done = run_main(monitor.main, "--epochs", 0)
     assert done.returncode == 2
     assert "--epochs: 0 is not a number >= 1" in done.stderr

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.benchmarks import monitor_overhead as overhead
-from tests.support.scripts import run_script
+from tests.support.scripts import run_main
 from tests.support.torch_trainings import one_thread
 
 pytestmark = pytest.mark.newest_python
@@ -32,6 +32,6 @@ def test_the_share_is_of_200_steps_without_a_monitor() -> None:
 
 
 def test_numbers_that_make_no_sense_are_refused() -> None:
-    done = run_script("scripts.benchmarks.monitor_overhead", "--steps", 0)
+    done = run_main(overhead.main, "--steps", 0)
     assert done.returncode == 2
     assert "--steps: 0 is not a number >= 1" in done.stderr

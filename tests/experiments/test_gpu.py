@@ -14,11 +14,11 @@ import pytest
 from allennlp_analyze.analysis.measure import Analysis, analyze
 from allennlp_analyze.linalg.lanes import UPLOADED
 from allennlp_analyze.settings import Settings
-from scripts.benchmarks.gpu import device_of
+from scripts.benchmarks.gpu import device_of, main
 from scripts.benchmarks.gpu_checks import PROMISED, agreement, cases
 from scripts.benchmarks.work import WORKS, draw, layers_of
 from tests.support.commands import ROOT
-from tests.support.scripts import error_line, run_command, run_script
+from tests.support.scripts import error_line, run_command, run_main
 
 pytestmark = pytest.mark.newest_python
 torch = pytest.importorskip("torch")
@@ -67,8 +67,7 @@ def test_the_json_names_the_device_and_not_this_machine(found: "dict[str, Any]")
 
 
 def test_without_a_gpu_one_line_says_so(tmp_path: Path) -> None:
-    done = gpu_sh(tmp_path / "gpu.json", "--device", "cuda:97")
-    line = error_line(done, 1)
+    line = error_line(run_main(main, tmp_path / "gpu.json", "--device", "cuda:97"), 1)
     assert line.startswith("error: no GPU: torch ") and "cuda:97; nothing was measured" in line
     assert not list(tmp_path.iterdir())
 
@@ -81,7 +80,7 @@ def test_other_devices_are_refused(name: str) -> None:
 
 def test_what_was_measured_in_the_time_given_is_written(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    assert run_script("scripts.benchmarks.gpu", path, *QUICK, "--seconds", 0).returncode == 1
+    assert run_main(main, path, *QUICK, "--seconds", 0).returncode == 1
     found = json.loads(path.read_text())
     assert not found["passed"] and not found["steps"] and "time: moe" in found["not_run"]
 

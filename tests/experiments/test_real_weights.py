@@ -18,6 +18,7 @@ from scripts.real_weights import packages
 from tests.support.commands import ROOT
 from tests.support.real_packages import install
 from tests.support.references import layer
+from tests.support.scripts import run_main
 
 pytestmark = pytest.mark.newest_python
 # The whole takes half a minute, so that it is run once: where MiniLM's archive can be made too.
@@ -204,7 +205,7 @@ def test_pip_has_a_time_limit(tmp_path):
     ],
 )
 def test_usage_errors(arguments, said):
-    done = run(*arguments)
+    done = run_main(real_weights.main, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
 

@@ -105,6 +105,7 @@ SMALLEST = {
 }
 
 
+@pytest.mark.newest_python
 @pytest.mark.parametrize("case, columns", [*((case, 1050) for case in SMALLEST), ("graded", 1300)])
 def test_smallest_values_are_refined_to_the_precision_of_the_svd(case: str, columns: int) -> None:
     body = np.geomspace(1, 2e-3, 1050 - len(SMALLEST[case]))

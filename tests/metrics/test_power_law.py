@@ -108,6 +108,7 @@ def test_no_fit_for_few_or_equal_eigenvalues() -> None:
     assert why_no_fit(np.linalg.svd(gaussian(0, 200, 100), compute_uv=False) ** 2) is None
 
 
+@pytest.mark.newest_python
 def test_comparisons_name_the_distribution_that_made_the_data() -> None:
     rng = np.random.default_rng(0)
     for data, expected in (
@@ -126,6 +127,7 @@ def test_comparisons_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.newest_python
 def test_threads_that_compare_leave_standard_output_as_it_was() -> None:
     """Each diverts it while the package prints; layers are compared side by side."""
     streams = sys.stdout, sys.stderr

@@ -68,6 +68,7 @@ def test_numbers_of_other_types(kind: str) -> None:
     assert_agrees(RankMonitor(model).step(), analyze(model).layers)
 
 
+@pytest.mark.newest_python
 def test_the_same_after_a_training_in_autocast() -> None:
     model = network()
     optimizer = sgd(model, HEALTHY)

@@ -144,6 +144,7 @@ def test_a_spike_that_grew_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
     assert after.stable_rank is not None and after.stable_rank < 1.01
 
 
+@pytest.mark.newest_python
 def test_training_in_bfloat16_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     checks = watched(network().to(torch.bfloat16), HEALTHY, 10)
     assert not collapses(checks) and not caplog.records

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable
 
@@ -84,8 +85,13 @@ def full_report() -> ModelReport:
     )
 
 
+@cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(schema())
+
+
 def is_valid(contents: dict[str, Any]) -> bool:
-    return jsonschema.Draft202012Validator(schema()).is_valid(contents)
+    return validator().is_valid(contents)
 
 
 def test_keys_are_those_of_the_specification() -> None:
@@ -164,7 +170,7 @@ def test_schema_leaves_no_object_open() -> None:
 def test_what_is_written_fits_the_schema(make: Callable[[], ModelReport], tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     write_json(make(), path)
-    jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema())
+    validator().validate(json.loads(path.read_text(encoding="utf-8")))
     assert read_json(path) == to_json_dict(make())
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 

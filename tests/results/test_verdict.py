@@ -194,7 +194,7 @@ def test_what_sinks_has_collapsed_before_any_direction_is_zero(sunk: int) -> Non
 
 
 @given(st.integers(0, 10_000), st.integers(2, 30), st.floats(1.2, 10), st.floats(0, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_layer_has_collapsed_where_it_counts_lost_directions(
     seed: int, m: int, q: float, power: float
 ) -> None:
@@ -208,8 +208,9 @@ def test_a_layer_has_collapsed_where_it_counts_lost_directions(
     )
 
 
-@pytest.mark.parametrize("kept", [1, 3, 4, 7])
-@pytest.mark.parametrize("left", [3e-4, 6e-5, 0.0])
+@pytest.mark.parametrize(
+    ("kept", "left"), [(1, 3e-4), (1, 0.0), (3, 6e-5), (4, 3e-4), (4, 0.0), (7, 6e-5), (7, 0.0)]
+)
 def test_what_is_lost_is_counted_where_hardly_anything_is_left(kept: int, left: float) -> None:
     """With fewer than five positive eigenvalues there is no Marchenko-Pastur law to take the edge
     from."""

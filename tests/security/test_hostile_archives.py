@@ -247,6 +247,7 @@ def test_names_do_not_break_the_one_line_of_the_command(tmp_path: Path) -> None:
     assert "contains several weights files" in done.stderr
 
 
+@pytest.mark.newest_python
 @pytest.mark.parametrize("name", ["model\n.tar.gz", "modèle.tar.gz", "-model.tar.gz"])
 def test_the_archive_s_own_name_may_be_odd(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -12,8 +12,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from allennlp_analyze import analyze, load
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.series.reports.json import series_schema
-from tests.support.commands import run_module
+from tests.support.scripts import run_main
 from tests.support.series_runs import checkpoint
 
 pytestmark = pytest.mark.newest_python
@@ -27,9 +28,15 @@ def training(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.fixture(autouse=True)
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def series(tmp_path: Path, *arguments: object, code: int = 0) -> "tuple[str, str]":
-    out = ("--output-dir", str(tmp_path / "out"), "--workers", "1")
-    done = run_module("allennlp_analyze", "series", *map(str, arguments), *out, cwd=tmp_path)
+    """The command in this process, which starts one that analyzes."""
+    out = ("--output-dir", tmp_path / "out", "--workers", "1")
+    done = run_main(main, "series", *arguments, *out)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 

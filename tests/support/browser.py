@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from tests.support.waiting import PATIENCE
+
+# Of each browser, windows by their options that no test uses now: a process each.
+WINDOWS: "WeakKeyDictionary[Any, dict[str, Opened]]" = WeakKeyDictionary()
 
 
 def chromium_path() -> Optional[str]:
@@ -59,13 +63,24 @@ def new_context(browser: Any, **options: Any) -> Any:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, width: int = 1280, **options: Any) -> Iterator[Opened]:
-    """The file `path` in a fresh window; in the end, it has made no error and no request."""
-    context = new_context(browser, viewport={"width": width, "height": 900}, **options)
-    page = context.new_page()
-    found = Opened(page)
+def opened(
+    browser: Any, path: Path, width: int = 1280, color_scheme: str = "light", **options: Any
+) -> Iterator[Opened]:
+    """The file `path` in a window; in the end, it has made no error and no request.
+
+    The window is a fresh one, or one that showed a page of another test: an empty one since then,
+    and no page keeps anything.
+    """
+    windows = WINDOWS.setdefault(browser, {})
+    found = windows.pop(repr(options), None) or Opened(new_context(browser, **options).new_page())
+    page = found.page
+    page.goto("about:blank")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(media="screen", color_scheme=color_scheme)
+    found.errors.clear()
+    found.requests.clear()
     page.goto(path.as_uri())
     yield found
     assert found.errors == []
     assert found.requests == [path.as_uri()]
-    context.close()
+    windows[repr(options)] = found

@@ -4,15 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.reports.json import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ROOT / "fixtures" / "ner-small.tar.gz"
+# Of a child process: more threads than free cores would make small matrices take seconds.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def run_module(
@@ -29,8 +33,16 @@ def run_module(
     )
 
 
+def exit_code(arguments: "Sequence[object]") -> int:
+    """How the command ends in this process: what `main` returns, or exits with."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
+
+
 def read_report(directory: Path) -> "dict[str, Any]":
     report = json.loads((directory / "report.json").read_text())
-    jsonschema.validate(report, schema())
+    jsonschema.Draft202012Validator(schema()).validate(report)
     assert isinstance(report, dict)
     return report

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.commands import ROOT
+from tests.support.commands import ONE_THREAD, ROOT
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 # In a page with this comment the words of an output are compared, not its numbers.
@@ -55,18 +55,40 @@ def commands(block: Block) -> Iterator[Command]:
         yield Command("\n".join(lines[:end]), "\n".join(lines[end:]))
 
 
-def shell(typed: list[str], directory: Path) -> list[str]:
+# The training of several lessons is seeded: what it has written and printed once is kept.
+_PYTHON = """if [ "$1" = examples/weight_decay.py ]; then
+    kept={kept}/$2
+    if [ ! -d "$kept" ]; then
+        new=$(mktemp -d {kept}/XXXXXX) && (cd "$new" && {python} {root}/$1 "$2" model.pt > said) &&
+            {{ mv -T "$new" "$kept" 2> /dev/null || [ -d "$kept" ]; }} || exit
+    fi
+    cp "$kept/model.pt" "$3" && sed "s|^model.pt:|$3:|" "$kept/said"
+    exit
+fi
+exec {python} "$@"
+"""
+
+
+def shell(typed: list[str], directory: Path, kept: Path) -> list[str]:
     """What each of the commands prints on both streams, in one shell in `directory`.
 
     There, `fixtures` and `examples` are those of the checkout, and the commands `allennlp-analyze`,
     `python` and `dask` those of this Python. What the shell leaves running ends with it.
+    Shells with the same directory `kept` train what lessons share once.
     """
     programs = directory.parent / f"{directory.name}-programs"
     programs.mkdir()
-    modules = {"allennlp-analyze": "-m allennlp_analyze", "python": "", "dask": "-m dask"}
-    for name, module in modules.items():
+    python = shlex.quote(sys.executable)
+    scripts = {
+        "allennlp-analyze": f'exec {python} -m allennlp_analyze "$@"\n',
+        "dask": f'exec {python} -m dask "$@"\n',
+        "python": _PYTHON.format(
+            python=python, kept=shlex.quote(str(kept)), root=shlex.quote(str(ROOT))
+        ),
+    }
+    for name, script in scripts.items():
         path = programs / name
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
+        path.write_text(f"#!/bin/sh\n{script}")
         path.chmod(0o755)
     for name in ("fixtures", "examples"):
         (directory / name).symlink_to(ROOT / name)
@@ -78,6 +100,7 @@ def shell(typed: list[str], directory: Path) -> list[str]:
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
         "PYTHONWARNINGS": "ignore",
+        **ONE_THREAD,
     }
     process = subprocess.Popen(
         ["bash", "-c", script],

@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
+from allennlp_analyze.cli.main import main
+from allennlp_analyze.reports.loader import load_report
 from tests.support.commands import ROOT
+from tests.support.scripts import run_main
 from tests.support.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "allennlp_analyze", "zoo"]
@@ -93,6 +96,32 @@ def outcomes(zoo: Path) -> dict[str, dict[str, Any]]:
 def finished(zoo: Path) -> list[Path]:
     """The outcomes of models that are done or failed."""
     return sorted(zoo.glob("models/*/outcome.json"))
+
+
+def zoo_here(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    """The command in this process, which starts one that analyzes unless it is told of more."""
+    one = () if "--workers" in arguments else ("--workers", "1")
+    return run_main(main, "zoo", *arguments, *one)
+
+
+def state(zoo: Path) -> dict[str, int]:
+    """When each report was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in zoo.glob("models/*/report.json")}
+
+
+def reports(zoo: Path) -> dict[str, Any]:
+    """The layers of each model, by name."""
+    return {
+        name: load_report(zoo / model["directory"]).layers
+        for name, model in outcomes(zoo).items()
+        if model["status"] == "done"
+    }
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether layers are the same to the last bit."""
+    values = ((mine.singular_values, other.singular_values) for mine, other in zip(ours, theirs))
+    return ours == theirs and all((mine == other).all() for mine, other in values)
 
 
 INTERRUPT, TERMINATE, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL

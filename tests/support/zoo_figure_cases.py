@@ -18,7 +18,6 @@ from tests.support.zoo_factory import (
     layers_zoo,
     make_model,
     make_zoo,
-    sample_zoo,
     zoo_layer,
 )
 
@@ -46,21 +45,25 @@ def drawn_by_lot(n_models: int, n_groups: int, per_model: int = 25, seed: int = 
     """Layers as large models have them: repeated in every model, and zeros among them."""
     rng = np.random.default_rng(seed)
     models = []
+    of = a_model([])
     for index in range(n_models):
         group = index % n_groups
-        layers = []
-        for _ in range(per_model):
-            M = int(rng.integers(10, 1000))
-            smallest = float(np.exp(rng.normal(0.2 * group - 2, 1.5))) * (rng.random() > 0.01)
-            loss = float(rng.random()) * (rng.random() > 0.9)
-            N = int(M * rng.choice([1, 1.5, 2, 3, 4]))
-            layers.append(a_layer(N, M, smallest, loss, float(2 + rng.gamma(2, 1))))
-        models.append(a_model(layers, f"model.{index}", f"group {group}"))
+        M = rng.integers(10, 1000, per_model)
+        N = (M * rng.choice([1, 1.5, 2, 3, 4], per_model)).astype(int)
+        kept = rng.random(per_model) > 0.01
+        smallest = np.exp(rng.normal(0.2 * group - 2, 1.5, per_model)) * kept
+        loss = rng.random(per_model) * (rng.random(per_model) > 0.9)
+        alpha = 2 + rng.gamma(2, 1, per_model)
+        columns = (column.tolist() for column in (N, M, smallest, loss, alpha))
+        outcome = replace(of.outcome, layers=tuple(map(a_layer, *columns)))
+        models.append(replace(of, name=f"model.{index}", group=f"group {group}", outcome=outcome))
     return make_zoo(models)
 
 
-def oddly_named() -> ZooReport:
-    names = (*ODD_NAMES, LONG_NAME, "_hidden", "\u6f22" * 80)
+ODD_MODELS = (*ODD_NAMES, LONG_NAME, "_hidden", "\u6f22" * 80)
+
+
+def oddly_named(names: Sequence[str] = ODD_MODELS) -> ZooReport:
     zoo = drawn_by_lot(len(names), len(names), 9)
     return make_zoo(replace(model, name=name, group=name) for model, name in zip(zoo.models, names))
 
@@ -90,21 +93,17 @@ def rows(name: str) -> "list[dict[str, Any]]":
 
 
 ZOOS: dict[str, Callable[[], ZooReport]] = {
-    "no model": lambda: make_zoo([]),
     "no layer": lambda: make_zoo([a_model([]), make_model(failed(), "failed")]),
     "no linear layer": lambda: layers_zoo([a_layer(kind="embedding")]),
-    "one layer": lambda: layers_zoo([a_layer()]),
     "one square layer": lambda: layers_zoo([a_layer(10, 10)]),
     "all zeros": lambda: layers_zoo([a_layer(smallest=0.0, loss=100.0, alpha=None)] * 4),
     "zeros and others": lambda: layers_zoo([a_layer(smallest=0.0), a_layer(smallest=0.009)]),
     "every case": lambda: layers_zoo([zoo_layer(case()) for case in CASES.values()]),
-    "large alphas": lambda: layers_zoo([a_layer(alpha=10.0**k) for k in range(9)]),
-    "tiny losses": lambda: layers_zoo([a_layer(9216, 4096, loss=100 / 4096)]),
-    "sample": sample_zoo,
+    "large alphas, a tiny loss": lambda: layers_zoo(
+        [a_layer(9216, 4096, loss=100 / 4096), *(a_layer(alpha=10.0**k) for k in range(9))]
+    ),
     "published": published,
-    "7 groups": lambda: drawn_by_lot(28, 7),
-    "8 groups": lambda: drawn_by_lot(32, 8),
-    "40 groups": lambda: drawn_by_lot(120, 40),
+    "40 groups": lambda: drawn_by_lot(80, 40, 5),
     "odd names": oddly_named,
-    "30,000 layers": lambda: drawn_by_lot(1200, 3),
+    "22,500 layers": lambda: drawn_by_lot(900, 3),
 }

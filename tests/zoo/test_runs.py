@@ -1,7 +1,6 @@
 """The checkpoints of one training count once in a zoo, from a directory and from a manifest."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,27 +82,20 @@ def test_resume_takes_the_newer_one_and_keeps_the_rest(tmp_path: Path) -> None:
     assert written["runs"][0]["not_analyzed"] == ["ckpt_1.pt", "ckpt_2.pt"]
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
+def test_other_numbers_and_other_shapes_are_other_models(tmp_path: Path) -> None:
+    pairs = (
         ("model_a.pt", "model_b.pt"),
         ("layer1.pt", "layer2.pt"),
         ("bert-3.pt", "bert-4.pt"),
         ("v1.pt", "v2.pt"),
-    ],
-)
-def test_other_numbers_are_other_models(tmp_path: Path, files: Sequence[str]) -> None:
-    for seed, name in enumerate(files):
-        save(tmp_path / "zoo" / name, seed)
+    )
+    for pair in pairs:
+        for seed, name in enumerate(pair):
+            save(tmp_path / "zoo" / pair[0][:5] / name, seed)
+    save(tmp_path / "zoo" / "shapes" / "step_1.pt", 1, columns=8)
+    save(tmp_path / "zoo" / "shapes" / "step_2.pt", 2, columns=9)
     _, written = zoo(tmp_path, tmp_path / "zoo")
-    assert len(names(written)) == 2 and written["runs"] == []
-
-
-def test_other_shapes_are_other_models(tmp_path: Path) -> None:
-    save(tmp_path / "zoo" / "step_1.pt", 1, columns=8)
-    save(tmp_path / "zoo" / "step_2.pt", 2, columns=9)
-    _, written = zoo(tmp_path, tmp_path / "zoo")
-    assert len(names(written)) == 2 and written["runs"] == []
+    assert len(names(written)) == 2 * len(pairs) + 2 and written["runs"] == []
 
 
 def test_a_damaged_checkpoint_stands_for_no_training(

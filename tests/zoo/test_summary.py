@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allennlp_analyze.results.verdict import LAYER_VERDICTS, Verdict
@@ -64,6 +64,7 @@ def frame(models: "list[ZooModel]") -> Any:
     return table[table["kind"] == "linear"]
 
 
+@settings(max_examples=20)  # each takes pandas a tenth of a second
 @given(zoos())
 def test_totals_are_those_of_pandas(models: "list[ZooModel]") -> None:
     summary = summarize_zoo(models)

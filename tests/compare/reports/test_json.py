@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,20 @@ def odd_comparison() -> ComparisonReport:
     return compare_models(names, [names, ComparedModel("none", make_report())])
 
 
+@cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(comparison_schema())
+
+
 def is_valid(contents: Any) -> bool:
-    return jsonschema.Draft202012Validator(comparison_schema()).is_valid(contents)
+    return validator().is_valid(contents)
 
 
 @pytest.mark.parametrize("make", [full_comparison, odd_comparison])
 def test_what_is_written_fits_the_schema(make: Any, tmp_path: Path) -> None:
     write_comparison(make(), tmp_path / "compare.json")
     contents = json.loads((tmp_path / "compare.json").read_text(encoding="ascii"))
-    jsonschema.validate(contents, comparison_schema())
+    validator().validate(contents)
     assert contents == comparison_to_dict(make()) == json.loads(comparison_text(make()))
     assert [path.name for path in tmp_path.iterdir()] == ["compare.json"]
 

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +13,11 @@ import pytest
 from PIL import Image
 
 from allennlp_analyze.reports.figures import plots
-from allennlp_analyze.reports.figures.file import save_figure
 from allennlp_analyze.reports.figures.model import MODEL_PLOTS
-from allennlp_analyze.reports.figures.plots import MODEL_HEIGHT, layer_caption, write_plots
-from allennlp_analyze.reports.figures.style import WIDTH, house_style, new_figure
+from allennlp_analyze.reports.figures.plots import layer_caption, write_plots
+from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.text.names import NAME_WIDTH, printable, shorten
-from tests.support.figure_cases import LONG_NAME, MODELS, large
+from tests.support.figure_cases import LONG_NAME, MODELS, large, write_layer, write_model
 from tests.support.report_factory import (
     ODD_NAMES,
     heavy_tailed,
@@ -32,7 +32,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_png_files_hold_what_matplotlib_draws(tmp_path: Path) -> None:
     layer = make_layer(heavy_tailed(300, 200), "name_\u00e9")
-    path = write_plots(make_report(layer), tmp_path)[0]
+    path = write_layer(layer, tmp_path, "png")
     expected = BytesIO()
     with house_style():
         plots.draw_layer(plots.new_layer_figure(), layer).savefig(expected, format="png")
@@ -47,7 +47,7 @@ def test_png_files_hold_what_matplotlib_draws(tmp_path: Path) -> None:
 
 def test_png_files_are_whole(tmp_path: Path) -> None:
     """Chunk by chunk, as the PNG specification has it (section 5)."""
-    data = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path)[0].read_bytes()
+    data = write_layer(make_layer(heavy_tailed(60, 40)), tmp_path, "png").read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     kinds, at = [], 8
     while at < len(data):
@@ -63,9 +63,19 @@ def test_png_files_are_whole(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def svgs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ElementTree.Element]:
-    written = write_plots(odd_report(), tmp_path_factory.mktemp("svg"), "svg")
-    return {path.stem: ElementTree.parse(path).getroot() for path in written}
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Every figure of oddly named layers as SVG, drawn without a warning."""
+    report = odd_report()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        written = write_plots(report, tmp_path_factory.mktemp("svg"), "svg")
+    assert len(set(written)) == len(report.layers) + len(MODEL_PLOTS)
+    return written
+
+
+@pytest.fixture(scope="module")
+def svgs(files: list[Path]) -> dict[str, ElementTree.Element]:
+    return {path.stem: ElementTree.parse(path).getroot() for path in files}
 
 
 def test_svg_says_what_it_shows(svgs: dict[str, ElementTree.Element]) -> None:
@@ -87,38 +97,44 @@ def test_svg_text_stays_text_and_names_stay_names(svgs: dict[str, ElementTree.El
         assert not [1 for element in root.iter() for key in element.attrib if key.startswith("on")]
 
 
-def test_svg_refers_to_nothing_outside(tmp_path: Path) -> None:
-    path = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path, "svg")[0]
-    links = re.findall(r'(?:href="|url\()([^")]*)', path.read_text(encoding="utf-8"))
+def test_svg_refers_to_nothing_outside(files: list[Path]) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    links = re.findall(r'(?:href="|url\()([^")]*)', text)
     assert links and all(link.startswith("#") for link in links)
+    assert "<script" not in text
 
 
-def test_pdf_fonts_are_embedded_truetype(tmp_path: Path) -> None:
-    for path in write_plots(make_report(*odd_report().layers[:2]), tmp_path, "pdf"):
-        data = path.read_bytes()
+@pytest.fixture(scope="module")
+def pdfs(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The figure of a layer with an odd name, and one of its model."""
+    layer, directory = (
+        make_layer(heavy_tailed(60, 40), "name_\u00e9(x)"),
+        tmp_path_factory.mktemp("pdf"),
+    )
+    written = [write_layer(layer, directory, "pdf")]
+    written.append(write_model(make_report(layer), "q_alpha", directory, "pdf"))
+    return [path.read_bytes() for path in written]
+
+
+def test_pdf_fonts_are_embedded_truetype(pdfs: list[bytes]) -> None:
+    for data in pdfs:
         fonts = re.findall(rb"/Subtype /(\w+)\b[^>]*?", data)
         assert b"/FontFile2" in data and b"Type3" not in fonts
         assert b"CreationDate" not in data
 
 
-def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
-    layer = make_layer(heavy_tailed(60, 40), "name_\u00e9(x)")
-    data = write_plots(make_report(layer), tmp_path, "pdf")[0].read_bytes()
+def test_pdf_says_what_it_shows(pdfs: list[bytes]) -> None:
+    data = pdfs[0]
     assert rb"/Title (Spectrum of name_\\xe9\(x\))" in data
     assert b"/Subject (linear, N x M = 60 x 40," in data
 
 
 @pytest.mark.parametrize(("fmt", "limit"), [("png", 200_000), ("svg", 120_000), ("pdf", 60_000)])
 def test_many_values_do_not_make_large_files(fmt: str, limit: int, tmp_path: Path) -> None:
-    for path in write_plots(make_report(large()), tmp_path, fmt):
-        assert path.stat().st_size < limit
-    report = MODELS["300 layers"]()
-    for plot in MODEL_PLOTS:
-        with house_style():
-            figure = new_figure(WIDTH, MODEL_HEIGHT, constrained=True)
-            plot.draw(figure.add_subplot(), report)
-            path = save_figure(figure, tmp_path / plot.name, fmt, plot.caption)
-        assert path.stat().st_size < limit
+    assert write_layer(large(), tmp_path, fmt).stat().st_size < limit
+    report = make_report(*MODELS["90 layers"]().layers * 3)
+    # The one figure that has something for each layer.
+    assert write_model(report, "q_alpha", tmp_path, fmt).stat().st_size < limit
 
 
 def test_a_caption_has_the_whole_name() -> None:

@@ -51,7 +51,7 @@ def test_what_covers_something_is_found() -> None:
     """The check of the test before this one."""
     with house_style():
         ax: Any = new_figure(WIDTH, MODEL_HEIGHT, constrained=True).add_subplot()
-        plots.plot_alpha(ax, MODELS["one layer"]())
+        plots.plot_alpha(ax, MODELS["one square layer"]())
         ax.get_legend().remove()
         ax.legend(loc="upper right")
         assert list(collisions(ax.figure)) == ["'legend' covers the data"]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,13 @@ from allennlp_analyze.reports.figures.model import MODEL_PLOTS, plot_rank_loss
 from allennlp_analyze.reports.figures.plots import write_plots
 from allennlp_analyze.reports.figures.style import house_style
 from allennlp_analyze.text.names import NAME_WIDTH, figure_name, printable, shorten
-from tests.support.figure_cases import CASES, LONG_NAME, axes, collisions
+from tests.support.figure_cases import CASES, LONG_NAME, axes, collisions, write_layer
 from tests.support.report_factory import (
     ODD_NAMES,
     gaussian,
     heavy_tailed,
     make_layer,
     make_report,
-    odd_report,
 )
 
 pytestmark = [pytest.mark.newest_python, pytest.mark.no_cover]
@@ -49,14 +49,18 @@ def test_nothing_covers_anything_and_every_axis_is_labelled(case: str) -> None:
     assert any("dimensionless" in text.get_text() for text in figure.texts)
 
 
-@pytest.mark.parametrize("name", [*ODD_NAMES, LONG_NAME, "\u6f22" * 80])
-def test_no_name_covers_anything(name: str) -> None:
-    with house_style():
-        assert list(collisions(layer_figure(make_layer(heavy_tailed(60, 40), name)))) == []
-
-
-@pytest.mark.parametrize("scale", [1e-60, 0.02, 0.3, 3, 30, 1e60])
-@pytest.mark.parametrize("matrix", [gaussian(40, 30), heavy_tailed(300, 200), gaussian(30, 1)])
+@pytest.mark.parametrize(
+    ("matrix", "scale"),
+    [
+        (gaussian(40, 30), 1e-60),
+        (gaussian(40, 30), 0.02),
+        (gaussian(40, 30), 3),
+        (heavy_tailed(300, 200), 0.3),
+        (heavy_tailed(300, 200), 30),
+        (heavy_tailed(300, 200), 1e60),
+        (gaussian(30, 1), 30),
+    ],
+)
 def test_nothing_covers_anything_at_any_scale(matrix: np.ndarray, scale: float) -> None:
     with house_style():
         assert list(collisions(layer_figure(make_layer(scale * matrix, "name")))) == []
@@ -82,11 +86,15 @@ def test_names_are_shortened_in_one_way(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_figure_of_a_layer_has_no_title() -> None:
-    """Its file, its caption, or the page says which layer it is."""
-    texts = [
-        text.get_text() for text in layer_figure(make_layer(gaussian(40, 30), "some name")).texts
-    ]
+    """Its file, its caption, or the page says which layer it is, whatever the name."""
+    layer = make_layer(gaussian(40, 30), "some name")
+    figure = layer_figure(layer)
+    texts = [text.get_text() for text in figure.texts]
     assert not [text for text in texts if "some name" in text or "verdict" in text]
+    for name in (LONG_NAME, "\u6f22" * 80):
+        np.testing.assert_array_equal(
+            pixels(layer_figure(replace(layer, name=name))), pixels(figure)
+        )
 
 
 def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
@@ -105,10 +113,14 @@ def test_reusing_a_figure_leaves_nothing_of_the_last_layer() -> None:
     assert len(reused.artists) == len(fresh.artists)
 
 
+# Each of these draws something that no other does.
+LEAVING = ("one eigenvalue", "all zeros", "spike", "exact zeros", "no fit", "no bulk", "1e-200")
+
+
 def test_a_layer_looks_the_same_whatever_was_drawn_before() -> None:
     with house_style():
         reused = plots.new_layer_figure()
-        for case in np.random.default_rng(0).permutation(list(CASES)):
+        for case in np.random.default_rng(0).permutation(LEAVING):
             layer = CASES[case]()
             fresh = plots.draw_layer(plots.new_layer_figure(), layer)
             plots.draw_layer(reused, layer)
@@ -146,34 +158,30 @@ def test_files_are_where_they_belong_and_the_same_every_time(tmp_path: Path) -> 
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
-@pytest.mark.parametrize("fmt", ["png", "pdf"])
-def test_another_process_and_other_settings_make_the_same_files(fmt: str, tmp_path: Path) -> None:
+def test_another_process_and_other_settings_make_the_same_files(tmp_path: Path) -> None:
     code = (
-        "import sys, matplotlib\n"
+        "import sys, matplotlib, pathlib\n"
+        "from tests.support.figure_cases import write_layer\n"
         "from tests.support.report_factory import heavy_tailed, make_layer, make_report\n"
         "from allennlp_analyze.reports.figures.plots import write_plots\n"
         "settings = {'font.size': 30, 'axes.grid': True, 'pdf.fonttype': 3}\n"
         "matplotlib.rcParams.update(settings)\n"
         "before = dict(matplotlib.rcParams)\n"
-        "write_plots(make_report(make_layer(heavy_tailed(60, 40))), sys.argv[1], sys.argv[2])\n"
+        "layer = make_layer(heavy_tailed(60, 40))\n"
+        "write_plots(make_report(layer), sys.argv[1])\n"
+        "write_layer(layer, pathlib.Path(sys.argv[1]), 'pdf')\n"
         "assert dict(matplotlib.rcParams) == before"
     )
-    paths = write_plots(make_report(make_layer(heavy_tailed(60, 40))), tmp_path / "here", fmt)
+    layer = make_layer(heavy_tailed(60, 40))
+    paths = write_plots(make_report(layer), tmp_path / "here")
+    paths.append(write_layer(layer, tmp_path / "here", "pdf"))
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-c", code, str(tmp_path / "there"), fmt]
+    command = [sys.executable, "-c", code, str(tmp_path / "there")]
     subprocess.run(command, check=True, env=environment)
     for path in paths:
         other = tmp_path / "there" / path.relative_to(tmp_path / "here")
         assert path.read_bytes() == other.read_bytes()
-
-
-def test_odd_names_are_drawn_without_a_word(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        written = write_plots(odd_report(), tmp_path, "svg")
-    assert len(set(written)) == len(odd_report().layers) + len(MODEL_PLOTS)
-    assert "<script" not in "".join(path.read_text(encoding="utf-8") for path in written)
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allennlp_analyze.cli.main import main
 from allennlp_analyze.reports.html.model import html_page, write_html
 from allennlp_analyze.reports.html.templating import embedded_json
 from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.text.names import printable
-from tests.support.commands import SMALL, run_module
+from tests.support.commands import SMALL
 from tests.support.html_elements import Elements, assert_nothing_outside_is_named, words
 from tests.support.page_reports import edge_cases, many_layers
 from tests.support.report_factory import ODD_NAMES, make_reference, make_report
@@ -96,16 +98,23 @@ def test_the_same_report_makes_the_same_page(report: ModelReport, page: str) -> 
     assert html_page(report) == page
 
 
+@cache
+def tags(name: str, warning: str) -> "list[str]":
+    """Those of the page of one layer."""
+    one = small()
+    layer = replace(one.layers[0], name=name, parameter=name, warnings=(warning,))
+    page = html_page(replace(one, layers=(layer,), warnings=(warning,)))
+    return [tag for tag, _ in Elements(page).tags]
+
+
+@cache
+def small() -> ModelReport:
+    return many_layers(1, 60, 30)
+
+
 @given(name=st.text(max_size=40), warning=st.text(max_size=40))
 def test_no_text_becomes_markup(name: str, warning: str) -> None:
-    one = many_layers(1)
-    layer = replace(one.layers[0], name=name, parameter=name, warnings=(warning,))
-    plain = replace(one.layers[0], name="n", parameter="n", warnings=("w",))
-    tags = [
-        [tag for tag, _ in Elements(html_page(replace(one, layers=(x,), warnings=(w,)))).tags]
-        for x, w in ((layer, warning), (plain, "w"))
-    ]
-    assert tags[0] == tags[1]
+    assert tags(name, warning) == tags("n", "w")
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -123,17 +132,19 @@ def test_embedded_data_is_what_it_was(data: Any) -> None:
     assert json.loads(text) == data
 
 
-def test_render_makes_the_page_of_the_run_again(tmp_path: Path) -> None:
+def test_render_makes_the_page_of_the_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
-    command = ("allennlp_analyze", str(SMALL), "--output-dir", str(out), "--no-plots")
-    assert run_module(*command).returncode == 0
+    assert main([str(SMALL), "--output-dir", str(out), "--no-plots", "--quiet"]) == 0
+    capsys.readouterr()
     page = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
     (out / "layers.csv").unlink()
-    done = run_module("allennlp_analyze", "render", str(out))
-    assert (done.returncode, done.stdout) == (0, f"{out / 'report.html'}\n")
+    assert main(["render", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}\n"
     assert (out / "report.html").read_bytes() == page
-    assert run_module("allennlp_analyze", "render", str(out / "report.json")).returncode == 0
+    assert main(["render", str(out / "report.json")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -144,14 +155,16 @@ def test_render_makes_the_page_of_the_run_again(tmp_path: Path) -> None:
         (lambda out: (out / "report.json").write_text("<html>"), "is not valid JSON"),
     ],
 )
-def test_render_refuses_in_one_line(tmp_path: Path, spoil: Any, said: str) -> None:
+def test_render_refuses_in_one_line(
+    tmp_path: Path, spoil: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     spoil(out)
-    done = run_module("allennlp_analyze", "render", str(out))
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert main(["render", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert said in error
     assert not (out / "report.html").exists()
 
 

@@ -302,6 +302,7 @@ def hub(tmp_path: Path) -> Iterator[tuple[HubServer, Opener]]:
     server.close()
 
 
+@pytest.mark.newest_python
 def test_repositories_are_read_by_their_parts(
     hub: tuple[HubServer, Opener], tmp_path: Path
 ) -> None:

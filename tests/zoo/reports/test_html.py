@@ -201,7 +201,7 @@ sigmas = st.floats(0, 1e300) | st.sampled_from([0.0, 1e-320, 1e-9, 0.01, 0.5])
 @given(
     st.lists(st.tuples(sigmas, sigmas.map(lambda x: min(x, 1e12)), st.integers(0, 9)), max_size=30)
 )
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_histograms_hold_every_layer(numbers: "list[tuple[float, float, int]]") -> None:
     models = [
         model(
@@ -240,11 +240,11 @@ def test_bars_agree_with_numpy() -> None:
 
 
 def test_a_scatter_of_many_is_a_sample_and_says_so() -> None:
-    report = many(120, 50)
+    report = many(90, 50)
     chart = charts(report)[RATIOS]
     points = [mark for mark in chart["marks"] if mark["type"] == "points"]
     assert sum(len(mark["x"]) for mark in points) == POINTS
-    assert chart["note"] == f"A random sample of {POINTS:,} of 6,000 layers."
+    assert chart["note"] == f"A random sample of {POINTS:,} of 4,500 layers."
     for mark in points:
         for x, y, of, place, name in zip(
             *(mark[k] for k in ("x", "y", "models", "layers", "names"))
@@ -265,22 +265,26 @@ def test_groups_beyond_the_colours_share_one() -> None:
 
 
 def test_many_groups() -> None:
-    page = zoo_html(many(500, groups=250))
+    page = zoo_html(many(260, groups=250))
     data = data_of(page)
     assert "The first 200 of 250 groups." in words(page)
     assert len(data["groups"]) == 201 and data["groups"][-1] == "other groups"
-    assert "other groups (100)" in words(page)
+    assert "other groups (50)" in words(page)
 
 
+@pytest.mark.no_cover
 def test_many_models_take_little_room() -> None:
-    page = zoo_html(many(3000))
-    assert len(data_of(page)["rows"]) == 3000
-    links = [a for tag, a in Elements(page).tags if tag == "a" and "models/" in str(a["href"])]
+    page = zoo_html(many(2100))
+    found = Elements(page)
+    assert len(json.loads(found.data)["rows"]) == 2100
+    links = [a for tag, a in found.tags if tag == "a" and "models/" in str(a["href"])]
     assert len(links) == STATIC_ROWS
-    assert "The first 2,000; all are in zoo-models.csv" in words(page)
-    assert len(page.encode()) < 2_500_000
-    # However many layers they have.
-    assert len(zoo_html(many(300, 40)).encode()) < len(zoo_html(many(300, 10)).encode()) + 300_000
+    text = " ".join(" ".join(found.text).split())
+    assert "The first 2,000; all are in zoo-models.csv" in text
+    assert len(page.encode()) < 1_750_000
+    # However many layers they have, once they are more than a chart shows.
+    few, many_layers = (zoo_html(many(100, layers)) for layers in (POINTS // 100, POINTS // 50))
+    assert len(many_layers.encode()) < len(few.encode()) + 100_000
 
 
 @pytest.mark.parametrize("make", [lambda: [], lambda: [failed("x"), failed("y", None)]])

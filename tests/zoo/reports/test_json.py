@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ def empty_zoo() -> Any:
     return make_zoo([])
 
 
+@cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(zoo_schema())
+
+
 def is_valid(contents: Any) -> bool:
-    return jsonschema.Draft202012Validator(zoo_schema()).is_valid(contents)
+    return validator().is_valid(contents)
 
 
 @pytest.mark.parametrize("make", [sample_zoo, odd_zoo, empty_zoo])
@@ -38,7 +44,7 @@ def test_what_is_written_fits_the_schema_and_is_read_back(make: Any, tmp_path: P
     path = tmp_path / "zoo.json"
     write_zoo_json(make(), path)
     contents = json.loads(path.read_text(encoding="ascii"))
-    jsonschema.validate(contents, zoo_schema())
+    validator().validate(contents)
     assert contents == zoo_to_dict(make()) == read_zoo_json(path)
     assert list(contents) == list(zoo_schema()["properties"])
     assert [found.name for found in tmp_path.iterdir()] == ["zoo.json"]

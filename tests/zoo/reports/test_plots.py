@@ -3,9 +3,10 @@
 import subprocess
 import sys
 import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 from xml.etree import ElementTree
 
 import numpy as np
@@ -31,7 +32,7 @@ from allennlp_analyze.zoo.reports.plots import (
 )
 from allennlp_analyze.zoo.reports.points import GROUP_WIDTH, group_name, zoo_points
 from allennlp_analyze.zoo.results import ZooLayer, ZooReport
-from tests.support.figure_cases import axes, collisions
+from tests.support.figure_cases import axes, collisions, legend, total
 from tests.support.report_factory import ODD_NAMES
 from tests.support.zoo_factory import layers_zoo, make_zoo, sample_zoo
 from tests.support.zoo_figure_cases import (
@@ -44,7 +45,9 @@ from tests.support.zoo_figure_cases import (
 )
 
 pytestmark = pytest.mark.newest_python
-EVERY, CLEAR = zoo_plots.plot_min_singular_values, zoo_plots.plot_min_singular_values_q
+EVERY, CLEAR = "min_singular_values", "min_singular_values_q"
+# Draws a figure by its name.
+Drawn = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module", params=ZOOS)
@@ -52,29 +55,33 @@ def zoo(request: pytest.FixtureRequest) -> ZooReport:
     return ZOOS[request.param]()
 
 
+@pytest.fixture(scope="module")
+def drawn(zoo: ZooReport) -> Drawn:
+    """The axes of a figure of `zoo` by its name, drawn once and as it is written."""
+    points = zoo_points(zoo)
+
+    @cache
+    def draw(name: str) -> Any:
+        with house_style():
+            [ax] = draw_zoo(new_zoo_figure(), name, points).axes
+        return ax
+
+    return draw
+
+
 def linear(zoo: ZooReport) -> "list[ZooLayer]":
     layers = [layer for model in zoo.counted for layer in model.outcome.layers]
     return [layer for layer in layers if layer.kind == "linear"]
 
 
-def total(ax: Any) -> float:
-    """The height of all bars of a histogram together."""
-    return sum(bar.get_height() for bar in ax.patches)
-
-
-def legend(ax: Any) -> "list[str]":
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
 @pytest.mark.parametrize("name", [name for name, _, _ in ZOO_PLOTS])
 @pytest.mark.no_cover
-def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, zoo: ZooReport) -> None:
+def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, drawn: Drawn) -> None:
     with house_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = draw_zoo(new_zoo_figure(), name, zoo_points(zoo))
-        assert list(collisions(figure)) == []
-    (ax,) = figure.axes
+        ax = drawn(name)
+        assert list(collisions(ax.figure)) == []
     assert not ax.get_title(loc="left") and not ax.get_title()
     if not ax.axison:
         assert len(ax.texts) == 1, "a reason"
@@ -82,21 +89,26 @@ def test_nothing_covers_anything_and_every_axis_is_labelled(name: str, zoo: ZooR
     assert "(" in ax.get_xlabel(), "a unit"
     assert ax.get_ylabel() or name == "rank_loss"  # whose rows have names
     legend = ax.get_legend().get_window_extent()
-    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.width and legend.y0 >= 0
+    assert legend.x0 >= 0 and legend.x1 <= ax.figure.bbox.width and legend.y0 >= 0
     boxes = [text.get_window_extent() for text in ax.texts]
-    assert all(box.x1 <= figure.bbox.width for box in boxes)
+    assert all(box.x1 <= ax.figure.bbox.width for box in boxes)
     bars = [bar.get_window_extent() for bar in ax.patches]
     assert not [1 for box in boxes for bar in bars if box.overlaps(bar)], "numbers beside the bars"
 
 
-def test_every_layer_is_in_its_histogram_or_counted(zoo: ZooReport) -> None:
-    layers, points = linear(zoo), zoo_points(zoo)
-    assert len(points.layers.group) == len(layers)
+def test_an_empty_zoo_has_a_reason_in_every_figure() -> None:
+    for name, _, _ in ZOO_PLOTS:
+        [ax] = draw_zoo(new_zoo_figure(), name, zoo_points(make_zoo([]))).axes
+        assert not ax.axison and len(ax.texts) == 1
+
+
+def test_every_layer_is_in_its_histogram_or_counted(zoo: ZooReport, drawn: Drawn) -> None:
+    layers = linear(zoo)
+    assert len(zoo_points(zoo).layers.group) == len(layers)
     clear = [layer for layer in layers if layer.Q > MIN_Q]
-    for plot, of in ((EVERY, layers), (CLEAR, clear)):
-        ax: Any = plot(axes(), points)
-        drawn = [x for x in of if 1e-150 < x.min_singular_value < 1e150]
-        assert total(ax) == len(drawn)
+    for name, of in ((EVERY, layers), (CLEAR, clear)):
+        ax = drawn(name)
+        assert total(ax) == sum(1e-150 < x.min_singular_value < 1e150 for x in of)
         n_zero = sum(layer.min_singular_value == 0 for layer in of)
         note = ax.get_title(loc="right") + "".join(text.get_text() for text in ax.texts)
         if n_zero:
@@ -105,9 +117,9 @@ def test_every_layer_is_in_its_histogram_or_counted(zoo: ZooReport) -> None:
             assert "no linear layer" in note
 
 
-def test_the_zoom_is_on_what_is_near_zero(zoo: ZooReport) -> None:
+def test_the_zoom_is_on_what_is_near_zero(zoo: ZooReport, drawn: Drawn) -> None:
     near = [x for x in linear(zoo) if x.Q > MIN_Q and x.min_singular_value < 0.01]
-    ax: Any = zoo_plots.plot_min_singular_values_zoom(axes(), zoo_points(zoo))
+    ax = drawn("min_singular_values_zoom")
     assert total(ax) == len(near)
     if not near:
         assert not ax.axison and ax.texts[0].get_text().startswith(("none of", "no linear layer"))
@@ -128,9 +140,9 @@ def test_the_zoom_on_the_published_matrices_shows_six_near_zero() -> None:
     assert ax.get_title(loc="right") == "6 of 24 layers"
 
 
-def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport) -> None:
+def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport, drawn: Drawn) -> None:
     alphas = np.array([layer.alpha for layer in linear(zoo) if layer.alpha is not None])
-    ax: Any = zoo_plots.plot_alpha(axes(), zoo_points(zoo))
+    ax = drawn("alpha")
     if not len(alphas):
         assert not ax.axison
         return
@@ -148,9 +160,9 @@ def test_alpha_counts_what_is_from_2_to_4(zoo: ZooReport) -> None:
         assert not [1 for place in (2, 4, 6) if left + 1e-9 < place < right - 1e-9]
 
 
-def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport) -> None:
+def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport, drawn: Drawn) -> None:
     expected = [(x.Q, x.alpha) for x in linear(zoo) if x.alpha is not None]
-    ax = zoo_plots.plot_q_alpha(axes(), zoo_points(zoo))
+    ax = drawn("q_alpha")
     if not expected:
         assert not ax.axison
         return
@@ -167,10 +179,10 @@ def test_q_alpha_shows_one_point_per_fit_all_in_view(zoo: ZooReport) -> None:
 
 
 def test_a_sample_is_fair_to_layers_that_repeat_in_every_model() -> None:
-    """Of 25 layers that each of 2,000 models has, each is drawn as often as any other."""
+    """Of 25 layers that each of 1,000 models has, each is drawn as often as any other."""
     layers = [a_layer(100 + index, 100, alpha=2.0 + index) for index in range(25)]
-    zoo = make_zoo(a_model(layers, str(index)) for index in range(2000))
-    first, again = (zoo_plots.plot_q_alpha(axes(), zoo_points(zoo)) for _ in range(2))
+    points = zoo_points(make_zoo([a_model(layers)] * 1000))
+    first, again = (zoo_plots.plot_q_alpha(axes(), points) for _ in range(2))
     alphas, same = (
         np.concatenate([np.asarray(group.get_offsets())[:, 1] for group in ax.collections])
         for ax in (first, again)
@@ -178,11 +190,13 @@ def test_a_sample_is_fair_to_layers_that_repeat_in_every_model() -> None:
     np.testing.assert_array_equal(alphas, same)
     counts = np.unique(alphas, return_counts=True)[1]
     assert len(counts) == 25
-    assert (abs(counts - 800) < 5 * np.sqrt(800)).all()
+    assert (abs(counts - 800) < 5 * np.sqrt(1000 * 0.8 * 0.2)).all()
 
 
+@pytest.mark.no_cover
 def test_the_file_of_a_sample_is_of_a_reasonable_size() -> None:
-    points = zoo_points(drawn_by_lot(1200, 9))
+    points = zoo_points(drawn_by_lot(900, 9))
+    assert len(points.layers.group) > MAX_POINTS
     file = BytesIO()
     with house_style():
         figure = draw_zoo(new_zoo_figure(), "q_alpha", points)
@@ -190,13 +204,13 @@ def test_the_file_of_a_sample_is_of_a_reasonable_size() -> None:
     assert len(file.getvalue()) < 4 * 2**20
 
 
-def test_rank_loss_names_the_models_that_lose_most(zoo: ZooReport) -> None:
+def test_rank_loss_names_the_models_that_lose_most(zoo: ZooReport, drawn: Drawn) -> None:
     losses = {}
     for model in zoo.counted:
         of = [layer.rank_loss_percent for layer in model.outcome.layers if layer.kind == "linear"]
         if of and max(of) > 0:
             losses[figure_name(model.name)] = (max(of), sum(loss > 0 for loss in of), len(of))
-    ax: Any = zoo_plots.plot_rank_loss(axes(), zoo_points(zoo))
+    ax = drawn("rank_loss")
     if not losses:
         assert not ax.axison and "loses rank" in ax.texts[0].get_text()
         return
@@ -261,7 +275,7 @@ def test_group_names_are_shown_as_names() -> None:
     assert labels == [" _hidden (1)", r"\$x\$ (1)"], "in the legend, and no formula"
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(
     st.lists(
         st.builds(
@@ -279,45 +293,41 @@ def test_whatever_the_numbers_are_they_are_drawn(layers: "list[ZooLayer]") -> No
     points = zoo_points(layers_zoo(layers))
     with house_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name, _, _ in ZOO_PLOTS:
+        for name in (EVERY, "alpha", "q_alpha", "rank_loss"):
             figure = draw_zoo(new_zoo_figure(), name, points)
             figure.canvas.draw()
 
 
-def test_the_same_numbers_make_the_same_files(tmp_path: Path) -> None:
-    zoo = drawn_by_lot(9, 3)
+def test_the_same_numbers_make_the_same_files_that_say_what_they_show(tmp_path: Path) -> None:
+    zoo = oddly_named((ODD_NAMES[0], ODD_NAMES[2], ODD_NAMES[7], ODD_NAMES[8]))
     called: list[int] = []
-    first = write_zoo_plots(zoo, tmp_path / "a", "svg", lambda: called.append(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = write_zoo_plots(zoo, tmp_path / "a", "svg", lambda: called.append(1))
     second = write_zoo_plots(zoo, tmp_path / "b", "svg")
     names = [f"{name}.svg" for name, _, _ in ZOO_PLOTS]
     assert [path.name for path in first] == names and len(called) == len(names)
     assert [path.parent for path in first] == [tmp_path / "a" / "plots"] * len(names)
     assert sorted(path.name for path in (tmp_path / "a" / "plots").iterdir()) == sorted(names)
-    for path, other in zip(first, second):
-        assert path.read_bytes() == other.read_bytes()
-
-
-def test_files_say_what_they_show(tmp_path: Path) -> None:
-    zoo = oddly_named()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        written = write_zoo_plots(zoo, tmp_path, "svg")
     points = zoo_points(zoo)
-    for path, (_, _, caption) in zip(written, ZOO_PLOTS):
+    for path, other, (_, _, caption) in zip(first, second, ZOO_PLOTS):
+        assert path.read_bytes() == other.read_bytes()
         root = ElementTree.parse(path).getroot()
         expected = zoo_caption(caption, points)
         assert (root[0].text, root[1].text) == (expected.title, expected.description)
-        assert "135 linear layers of 15 models: " in expected.description
+        assert "36 linear layers of 4 models: " in expected.description
         assert "<script" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.no_cover
 def test_a_png_is_what_matplotlib_draws(tmp_path: Path) -> None:
     zoo = sample_zoo()
     written = write_zoo_plots(zoo, tmp_path)
-    for path, (name, _, _) in zip(written, ZOO_PLOTS):
+    assert len(written) == len(ZOO_PLOTS)
+    for path in written[1::3]:  # bars, and points
         expected = BytesIO()
         with house_style():
-            draw_zoo(new_zoo_figure(), name, zoo_points(zoo)).savefig(expected, format="png")
+            draw_zoo(new_zoo_figure(), path.stem, zoo_points(zoo)).savefig(expected, format="png")
         drawn = np.asarray(Image.open(expected).convert("RGB"))
         np.testing.assert_array_equal(np.asarray(Image.open(path)), drawn)
 
