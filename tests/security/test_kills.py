@@ -28,6 +28,8 @@ MATRICES = 6
 # Seconds that `make torture` takes; without it some events of each kind of run are enough.
 TORTURE = float(os.environ.get("TORTURE", "0"))
 EVENTS_IN_CI = 3
+# Of one run, how many events follow the one before which report.json alone is not yet replaced.
+AFTER_REPORTS = 6
 # Kinds of runs that share the time.
 KINDS = 4
 # The last events replace the reports, which is where a mixture could arise.
@@ -54,13 +56,13 @@ def sizes(directory: Path) -> "set[bool]":
     return {layer.max_singular_value > 1000 for layer in report.layers} | table
 
 
-def events(total: int, seed: int, in_ci: int = EVENTS_IN_CI) -> "Iterator[int]":
-    """Numbers of events to kill at: `in_ci`, or all of them as long as there is time."""
+def events(total: int, seed: int, in_ci: int, always: "tuple[int, ...]" = ()) -> "Iterator[int]":
+    """Numbers of events to kill at: `in_ci`, and `always`, or all as long as there is time."""
     rng = random.Random(seed)
     numbers = list(range(1, total + 1))
     if not TORTURE:
         late = numbers[-LATE:]
-        yield from sorted({*rng.sample(late, in_ci - 1), rng.choice(numbers[:-LATE])})
+        yield from sorted({*rng.sample(late, in_ci - 1), rng.choice(numbers[:-LATE]), *always})
         return
     rng.shuffle(numbers)
     until = time.monotonic() + TORTURE / KINDS
@@ -104,10 +106,13 @@ def test_a_run_that_is_killed_anywhere(tmp_path: Path, replaces: bool) -> None:
     assert code == 0
     expected = numbers(out)
     kills = kept = 0
-    for at in events(total, seed=replaces):
+    almost = total - AFTER_REPORTS
+    for at in events(total, replaces, EVENTS_IN_CI - 1, (almost,)):
         fresh(start, out)
         run_killed(tmp_path / "work", out, at, *first)
         kills += 1
+        if at == almost:
+            assert (out / "report.html").exists() and not (out / "report.json").exists()
         if (out / "report.json").exists():
             assert sizes(out) in ({False}, {True}), at
         kept += check_resumed(tmp_path, out, expected, *arguments)

@@ -234,7 +234,7 @@ def test_damaged_modules_end_in_one_line(tmp_path: Path) -> None:
     drawn = random.Random(17)
     read, said = 0, ""
     for content in contents:
-        for _ in range(120):
+        for _ in range(60):
             changed = bytearray(content)
             for _ in range(drawn.randint(1, 3)):
                 at = drawn.randrange(len(changed))
@@ -256,4 +256,4 @@ def test_damaged_modules_end_in_one_line(tmp_path: Path) -> None:
             except (CheckpointError, TensorError) as error:
                 said = str(error)
             assert "\n" not in said
-    assert 0 < read < 120 * len(contents)
+    assert 0 < read < 60 * len(contents)
