@@ -21,7 +21,7 @@ def write_run_page(history: PathLike, page: PathLike) -> Path:
     Raises `SourceError` if the history cannot be read, `OutputError` if the page cannot be written.
     """
     name = Path(history).name
-    return write_series_html(run_as_series(read_run_history(history), name), Path(page))
+    return write_series_html(run_as_series(read_run_history(history), name), Path(page), name)
 
 
 def run_as_series(history: RunHistory, title: str) -> SeriesReport:

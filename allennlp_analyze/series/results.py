@@ -180,15 +180,28 @@ class SeriesReport:
         return tuple(x for x in self.tracks if x.counts and x.recovered is not None)
 
     @property
+    def worst_first(self) -> tuple[Track, ...]:
+        """All layers: those that went wrong or were warned of, then those nearest to it."""
+        first = (*self.went_wrong, *self.warned)
+        named = {id(track) for track in first}
+        rest = [x for x in self.tracks if id(x) not in named]
+        return (*first, *sorted(rest, key=lambda x: (not x.counts, _nearness(x))))
+
+    @property
     def telling(self) -> tuple[Track, ...]:
         """The layers to draw together: those that went wrong, then those nearest to it."""
         rest = [x for x in self.tracks if x.counts and x.since is None]
-        rest.sort(key=lambda x: math.inf if x.last.null_ratio is None else x.last.null_ratio)
+        rest.sort(key=_nearness)
         return (*self.went_wrong, *rest)[:MAX_TOGETHER]
 
 
 def _usual_distance(values: Sequence[int]) -> int:
     return max(values[-1] - values[-2], 1) if len(values) > 1 and values[-2] is not None else 1
+
+
+def _nearness(track: Track) -> float:
+    ratio = track.last.null_ratio
+    return math.inf if ratio is None else ratio
 
 
 def _worst_first(track: Track) -> tuple[float, float, int]:

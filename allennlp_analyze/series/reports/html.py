@@ -6,6 +6,7 @@ from typing import Any, Optional, Union
 
 from allennlp_analyze.reports.html.table import short_text, sort_keys
 from allennlp_analyze.reports.html.templating import render_template
+from allennlp_analyze.series.reports.json import SERIES
 from allennlp_analyze.series.reports.page import series_page_of
 from allennlp_analyze.series.results import SeriesReport, Track
 from allennlp_analyze.storage.files import write_text
@@ -32,25 +33,29 @@ OVERVIEW = ("null_ratio", "lost_directions", "rms_ratio", "alpha", "update", "le
 DIGITS = 5
 
 
-def write_series_html(report: SeriesReport, path: Union[str, Path]) -> Path:
-    """Write series.html and return its path. Raises `OutputError`."""
-    write_text(path, series_html(report))
+def write_series_html(report: SeriesReport, path: Union[str, Path], has_all: str = SERIES) -> Path:
+    """Write series.html and return its path. Raises `OutputError`.
+
+    `has_all` is the name of the file that has what is too much for the page.
+    """
+    write_text(path, series_html(report, has_all))
     return Path(path)
 
 
-def series_html(report: SeriesReport) -> str:
+def series_html(report: SeriesReport, has_all: str = SERIES) -> str:
     """Returns the page as escaped text; it links only to the pages of the checkpoints."""
     axis, at = report.axis
     drawn = [one for one in DRAWN if _is_known(report, one[0])]
-    page = series_page_of(report)
+    page = series_page_of(report, has_all)
+    place = {id(track): number for number, track in enumerate(page.tracks)}
     data = {
         "axis": axis,
         "at": list(at),
         "labels": [printable(x.label) for x in report.checkpoints],
         "drawn": drawn,
         "together": [i for i, (name, *_) in enumerate(drawn) if name in OVERVIEW],
-        "overview": [report.tracks.index(track) for track in report.telling],
-        "layers": [{**_layer(x, drawn), "sort": sort_keys(page.columns, x)} for x in report.tracks],
+        "overview": [place[id(track)] for track in report.telling if id(track) in place],
+        "layers": [{**_layer(x, drawn), "sort": sort_keys(page.columns, x)} for x in page.tracks],
     }
     return render_template("series.html", SCRIPTS, data, page=page)
 

@@ -15,8 +15,10 @@ from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.links import link_target
 from allennlp_analyze.text.names import printable
 
-# Entries of the lists on the page; series.json has all.
+# Entries of the lists on the page.
 LISTED = 200
+# Layers, and states of layers at a checkpoint, on the page: with more it is too large to open.
+MOST_LAYERS, MOST_STATES = 2000, 50_000
 DIGITS = 3
 TERMS = (
     (
@@ -65,7 +67,12 @@ class Trouble:
 
 @dataclass(frozen=True)
 class SeriesPage:
-    """All texts of the page except the numbers over time."""
+    """All texts of the page except the numbers over time.
+
+    `tracks` are the layers that have a row, and `n_layers`, `n_troubles`, `n_recovered` and
+    `n_left_out` count what of the series is on the page and what is not. `has_all` is the name of
+    the file that has all of it.
+    """
 
     title: str
     mark: str
@@ -73,18 +80,23 @@ class SeriesPage:
     troubles: tuple[Trouble, ...]
     n_troubles: int
     recovered: tuple[str, ...]
+    n_recovered: int
     checkpoints: tuple[CheckpointRow, ...]
     columns: tuple[Column[Track], ...]
+    tracks: tuple[Track, ...]
     rows: tuple[Row, ...]
+    n_layers: int
     left_out: tuple[str, ...]
+    n_left_out: int
+    has_all: str
     how: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     terms: tuple[tuple[str, str, str], ...] = TERMS
 
 
-def series_page_of(report: SeriesReport) -> SeriesPage:
+def series_page_of(report: SeriesReport, has_all: str) -> SeriesPage:
     """Returns the texts of the page; those from files are made printable."""
     last = report.last
-    shown = series_columns(report)
+    shown, tracks = series_columns(report), tracks_on_page(report)
     troubled = (*report.went_wrong, *report.warned)
     return SeriesPage(
         title=printable(report.title) or "(no name)",
@@ -93,12 +105,26 @@ def series_page_of(report: SeriesReport) -> SeriesPage:
         troubles=tuple(_trouble(track, report) for track in troubled[:LISTED]),
         n_troubles=len(troubled),
         recovered=tuple(map(printable, list(lines_of_recovery(report))[:LISTED])),
+        n_recovered=len(report.recovered),
         checkpoints=tuple(map(_checkpoint, report.checkpoints)),
         columns=shown,
-        rows=tuple(_row(track, shown) for track in report.tracks),
+        tracks=tracks,
+        rows=tuple(_row(track, shown) for track in tracks),
+        n_layers=len(report.tracks),
         left_out=tuple(map(printable, report.left_out[:LISTED])),
+        n_left_out=len(report.left_out),
+        has_all=printable(has_all),
         how=_how(report),
     )
+
+
+def tracks_on_page(report: SeriesReport) -> tuple[Track, ...]:
+    """Returns the layers that the page has, in their order: all, or of very many the worst."""
+    most = max(1, min(MOST_LAYERS, MOST_STATES // max(1, len(report.checkpoints))))
+    if len(report.tracks) <= most:
+        return report.tracks
+    kept = {id(track) for track in report.worst_first[:most]}
+    return tuple(track for track in report.tracks if id(track) in kept)
 
 
 def series_columns(report: SeriesReport) -> tuple[Column[Track], ...]:
