@@ -141,7 +141,7 @@ def test_a_space_that_is_not_that_of_the_matrix_shows_in_the_bound() -> None:
 
 @pytest.mark.parametrize("case", ["constant", "rank 10"])
 def test_a_deficient_matrix_costs_at_most_three_times_a_healthy_one(case: str) -> None:
-    size = 1100
+    size = 2048
     deficient = np.ones((size, size)) if case == "constant" else low_rank(0, size, size, 10)
 
     def seconds(matrix: np.ndarray) -> float:

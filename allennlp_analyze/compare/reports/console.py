@@ -99,7 +99,8 @@ def _print_candidate(
         print_table(console, _columns(comparison.letter), shown, names)
     hidden = [folded_words(comparison)] if comparison.folded and not show_all else []
     if len(shown) < len(notable):
-        hidden.insert(0, f"{count(len(notable) - len(shown), 'changed layer')} that are no worse")
+        further = count(len(notable) - len(shown), "further layer")
+        hidden.insert(0, f"{further} that changed or moved")
     if hidden:
         see = f"; {how_to_see_all}" if how_to_see_all else ""
         console.print()

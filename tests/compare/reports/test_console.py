@@ -147,7 +147,7 @@ def test_of_very_many_changes_the_worst_are_shown() -> None:
     text = printed(comparison(before, after), io.StringIO())
     found = rows(text)
     assert len(found) == MOST_ROWS and found[0] == "layer7"
-    assert "Not shown: 20 changed layers that are no worse; --all shows them." in text
+    assert "Not shown: 20 further layers that changed or moved; --all shows them." in text
     assert len(rows(printed(comparison(before, after), io.StringIO(), show_all=True))) == size
 
 
