@@ -190,7 +190,9 @@ PRESENTING: tuple[Option, ...] = (
         (Place.ANALYZE, Place.COMPARE),
         "show all layers; without it, of more than 40 those at full rank are left out, and of what"
         " remains all but the 200 worst",
-        elsewhere={Place.COMPARE: {"help": "show all layers, not only those that changed most"}},
+        elsewhere={
+            Place.COMPARE: {"help": "show all layers, not only the up to 200 that changed most"}
+        },
         material=False,
     ),
     switch(

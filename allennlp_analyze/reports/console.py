@@ -17,7 +17,7 @@ from allennlp_analyze.results.worst import worst_first_key
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count
 from allennlp_analyze.text.lists import first_lines
-from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
+from allennlp_analyze.text.terminal import make_console, print_hidden, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import print_table
 
 if TYPE_CHECKING:
@@ -117,10 +117,9 @@ def print_report(
     console.print()
     hidden = len(entries) - len(shown)
     if hidden:
-        see = f"; {how_to_see_all}" if how_to_see_all else ""
         rows = "row" if any(isinstance(x, ExpertGroup) for x in entries) else "layer"
         which = "at full rank" if len(shown) == len(notable) else "that are no worse"
-        print_wrapped(console, f"Not shown: {count(hidden, rows)} {which}{see}.")
+        print_hidden(console, f"{count(hidden, rows)} {which}", how_to_see_all)
     for line in _notes(report, entries):
         print_wrapped(console, line)
     print_written(console, written)

@@ -55,6 +55,12 @@ def print_wrapped(console: "Console", line: str, style: str = "") -> None:
     console.print(Text(printable(line, console.encoding), style=style, overflow="fold"))
 
 
+def print_hidden(console: "Console", hidden: str, how_to_see: str = "") -> None:
+    """Print what is not shown, and how to see it."""
+    see = f"; {how_to_see}" if how_to_see else ""
+    print_wrapped(console, f"Not shown: {hidden}{see}.")
+
+
 def print_written(console: "Console", paths: Sequence[str]) -> None:
     """Print the paths of the files that were written, one below the other."""
     for index, path in enumerate(paths):

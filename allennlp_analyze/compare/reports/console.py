@@ -23,7 +23,7 @@ from allennlp_analyze.results.layer import LayerResult
 from allennlp_analyze.text.columns import Column
 from allennlp_analyze.text.counts import count, percent
 from allennlp_analyze.text.lists import titled_lines
-from allennlp_analyze.text.terminal import make_console, print_wrapped, print_written
+from allennlp_analyze.text.terminal import make_console, print_hidden, print_wrapped, print_written
 from allennlp_analyze.text.terminal_table import print_table
 
 if TYPE_CHECKING:
@@ -102,9 +102,8 @@ def _print_candidate(
         further = count(len(notable) - len(shown), "further layer")
         hidden.insert(0, f"{further} that changed or moved")
     if hidden:
-        see = f"; {how_to_see_all}" if how_to_see_all else ""
         console.print()
-        print_wrapped(console, f"Not shown: {' and '.join(hidden)}{see}.")
+        print_hidden(console, " and ".join(hidden), how_to_see_all)
     if comparison.deltas is not None:
         console.print()
         _print_deltas(console, comparison, comparison.deltas, show_all, how_to_see_all)
@@ -127,8 +126,7 @@ def _print_deltas(
         print_wrapped(console, DELTA_LEGEND)
     hidden = len(deltas) - len(shown)
     if hidden:
-        see = f"; {how_to_see_all}" if how_to_see_all else ""
-        print_wrapped(console, f"Not shown: {count(hidden, 'change')} of less{see}.")
+        print_hidden(console, f"{count(hidden, 'change')} of less", how_to_see_all)
 
 
 def _columns(name: str) -> tuple[Column[LayerPair], ...]:
