@@ -1,6 +1,5 @@
 """The page of a series in a real browser: figures over time, sorting, opening, for everyone."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,10 @@ import pytest
 
 from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.series.reports.html import write_series_html
-from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
+from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, Track
 from tests.support.browser import opened
 from tests.support.report_factory import ODD_NAMES, make_report
+from tests.support.series_states import BAD, NEAR, WELL
 
 CHECKPOINTS = tuple(
     SeriesCheckpoint(f"step-{n}", f"step-{n}", None, n, f"checkpoints/step-{n}", verdict, "Words.")
@@ -20,13 +20,10 @@ CHECKPOINTS = tuple(
         (200, Verdict.COLLAPSED),
     )
 )
-STATE = State(Verdict.FULL_RANK, 0, 0, 0.5, 1.0, 20.0, 30.0, 3.0, 2.0, 0.1, 1.0, "")
-BAD = replace(STATE, verdict=Verdict.COLLAPSED, lost_directions=7, null_ratio=1e-6, reason="dead")
-NEAR = replace(STATE, verdict=Verdict.NEAR_COLLAPSE, null_ratio=0.04, alpha=None)
 
 
 def report(names: "tuple[str, ...]" = ("good", "bad", "late")) -> SeriesReport:
-    states = ((STATE, STATE, STATE), (STATE, NEAR, BAD), (None, STATE, NEAR))
+    states = ((WELL, WELL, WELL), (WELL, NEAR, BAD), (None, WELL, NEAR))
     tracks = tuple(
         Track(name, "linear", 40, (60, 40), states[i % 3]) for i, name in enumerate(names)
     )

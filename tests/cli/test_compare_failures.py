@@ -12,7 +12,8 @@ import torch
 from allennlp_analyze.cli.main import main
 from allennlp_analyze.compare.reports.json import comparison_schema
 from tests.support.changed_archives import State, rewritten
-from tests.support.commands import ROOT, SMALL, exit_code, run_module
+from tests.support.commands import ROOT, SMALL, run_module
+from tests.support.scripts import run_main
 
 pytestmark = pytest.mark.newest_python
 run = partial(run_module, "allennlp_analyze", "compare")
@@ -52,12 +53,12 @@ def damaged_report(small_report: Path, tmp_path: Path) -> Path:
 
 
 def test_a_damaged_report_is_one_line_before_anything_is_analyzed(
-    small_report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_report: Path, tmp_path: Path
 ) -> None:
     out = damaged_report(small_report, tmp_path)
-    assert exit_code(["compare", "missing.tar.gz", out]) == 2
-    said = tuple(capsys.readouterr())
-    assert said == ("", "error: missing.tar.gz: no such file or directory\n")
+    done = run_main(main, "compare", "missing.tar.gz", out)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: missing.tar.gz: no such file or directory\n"
     done = run("--debug", str(SMALL), str(out), cwd=tmp_path)
     assert done.returncode == 1
     assert "report.json: is damaged" in done.stderr.splitlines()[-1]
@@ -95,15 +96,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "other.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert exit_code(["compare", *arguments]) == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1, said.err
-    assert said.err.startswith("error: ") and message in said.err
+    done = run_main(main, "compare", *arguments)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ") and message in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
 
 

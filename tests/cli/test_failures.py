@@ -1,7 +1,6 @@
 """Bad input, bad options, faults and interrupts: one line, and the exit code says which."""
 
 import hashlib
-import signal
 import subprocess
 import sys
 from functools import partial
@@ -12,8 +11,9 @@ import pytest
 import torch
 
 from allennlp_analyze.cli.main import main
-from tests.support.commands import ROOT, SMALL, exit_code, read_report, run_module
+from tests.support.commands import ROOT, SMALL, read_report, run_module
 from tests.support.matrices import gaussian
+from tests.support.scripts import run_main
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.newest_python
@@ -42,15 +42,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     code: int,
     message: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert exit_code([*arguments, "--quiet"]) == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1, said.err
-    assert said.err.startswith("error: ")
-    assert message in said.err
+    done = run_main(main, *arguments, "--quiet")
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,7 +165,6 @@ def test_interrupt_is_one_line_and_exit_130(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=PATIENCE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # type: ignore[arg-type,return-value]
     )
     assert done.returncode == 130
     assert done.stderr == "error: interrupted\n"

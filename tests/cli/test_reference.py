@@ -20,8 +20,9 @@ from allennlp_analyze.reports.loader import load_report
 from allennlp_analyze.reports.reference_console import format_reference
 from allennlp_analyze.results.reference import ReferenceComparison
 from allennlp_analyze.settings import Settings
-from tests.support.commands import ROOT, SMALL, exit_code, read_report, run_module
-from tests.support.corpus import Corpus, corpus_names, corpus_root
+from tests.support.commands import ROOT, SMALL, read_report, run_module
+from tests.support.corpus import Corpus, corpus_names, corpus_root, newest_of_each_model
+from tests.support.scripts import run_main
 
 pytestmark = pytest.mark.newest_python
 TABLE = ROOT / "allennlp_analyze" / "data" / "published" / "allennlp_2018.csv"
@@ -64,8 +65,8 @@ def names_with_numbers() -> "list[str]":
 
 
 def one_of_each() -> "list[str]":
-    """The newest of them of each model; `analysis/test_corpus.py` has the numbers of all."""
-    return sorted({Path(name).name: name for name in names_with_numbers()}.values())
+    """Of those; `analysis/test_corpus.py` has the numbers of all."""
+    return newest_of_each_model(names_with_numbers())
 
 
 @pytest.mark.parametrize(
@@ -161,16 +162,15 @@ def test_the_reference_is_checked_before_anything_else(
     code: int,
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The archive is at an address that nobody answers at."""
     if contents is not None:
         (tmp_path / "table.csv").write_bytes(contents)
     monkeypatch.chdir(tmp_path)
-    assert exit_code(["http://127.0.0.1:9/x.tar.gz", "--reference", "table.csv"]) == code
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
-    assert said.err.startswith("error: ") and reason in said.err
+    done = run_main(main, "http://127.0.0.1:9/x.tar.gz", "--reference", "table.csv")
+    assert done.returncode == code
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and reason in done.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"table.csv"}
 
 

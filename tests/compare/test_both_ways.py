@@ -16,7 +16,7 @@ from allennlp_analyze.results.layer import ModelReport
 from allennlp_analyze.settings import Settings
 from tests.support.commands import SMALL
 from tests.support.compared_models import compared, dead, healthy, model, weak
-from tests.support.corpus import Corpus, corpus_names
+from tests.support.corpus import Corpus, corpus_names, newest_of_each_model
 
 pytestmark = pytest.mark.newest_python
 
@@ -26,8 +26,7 @@ def analyzed(path: Path) -> ModelReport:
     return analyze_archive(Reading(str(path)), Settings())
 
 
-# The newest archive of each model.
-CHOSEN = sorted({Path(name).name: name for name in corpus_names()}.values())
+CHOSEN = newest_of_each_model(corpus_names())
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -18,7 +18,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from allennlp_analyze import load
-from tests.support.killed import done_layers, numbers, run_here, run_killed
+from allennlp_analyze.cli.main import main
+from tests.support.killed import done_layers, numbers, run_killed
+from tests.support.scripts import run_main
 
 pytestmark = [
     pytest.mark.newest_python,
@@ -77,11 +79,11 @@ def check_resumed(tmp_path: Path, out: Path, expected: "dict[str, Any]", *argume
     before = done_layers(journal)
     if journal.is_file():
         os.link(journal, kept)  # goes on to show what is written after the file is removed
-    code, said = run_here(*arguments, "--resume")
-    if not before and code == 1:  # nothing to resume beside an earlier report
-        assert "a report already exists" in said
-        code, said = run_here(*arguments, "--force")
-    assert code == 0, said
+    done = run_main(main, *arguments, "--resume")
+    if not before and done.returncode == 1:  # nothing to resume beside an earlier report
+        assert "a report already exists" in done.stderr
+        done = run_main(main, *arguments, "--force")
+    assert done.returncode == 0, done.stderr
     assert numbers(out) == expected
     hidden = sorted(path.name for path in out.iterdir() if path.name.startswith("."))
     assert hidden == []
@@ -98,7 +100,8 @@ def test_a_run_that_is_killed_anywhere(tmp_path: Path, replaces: bool) -> None:
     new = model(tmp_path / "new" / "m.safetensors", 1000)
     start, out = tmp_path / "start", tmp_path / "out"
     if replaces:
-        assert run_here(old, "--output-dir", start, *QUIET) == (0, "")
+        done = run_main(main, old, "--output-dir", start, *QUIET)
+        assert (done.returncode, done.stderr) == (0, "")
     arguments = (new, "--output-dir", out, *QUIET)
     first = (*arguments, "--force") if replaces else arguments
     fresh(start, out)
@@ -144,8 +147,8 @@ def test_a_zoo_that_is_killed_anywhere(tmp_path: Path) -> None:
         kills += 1
         before = finished(out)
         links = {name: linked(tmp_path, out, name) for name in "ab"}
-        code, said = run_here(*arguments, "--resume")
-        assert code == 0, (at, said)
+        done = run_main(main, *arguments, "--resume")
+        assert done.returncode == 0, (at, done.stderr)
         assert {name: numbers(out / "models" / name) for name in "ab"} == expected
         for name, times in before.items():
             kept += MATRICES
@@ -180,8 +183,8 @@ def test_a_series_that_is_killed_anywhere(tmp_path: Path) -> None:
         run_killed(tmp_path / "work", out, at, *arguments)
         kills += 1
         before = finished(out, "checkpoints")
-        code, said = run_here(*arguments)
-        assert code == 0, (at, said)
+        done = run_main(main, *arguments)
+        assert done.returncode == 0, (at, done.stderr)
         assert (story(), {x: numbers(out / "checkpoints" / x) for x in names}) == expected, at
         for name, times in before.items():
             kept += MATRICES

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT
-from tests.support.killed import run_here
+from tests.support.scripts import run_main
 
 pytestmark = [
     pytest.mark.newest_python,
@@ -83,8 +84,8 @@ def test_an_output_directory_that_is_removed_midway(kind: str, tmp_path: Path) -
             assert said.startswith("error: ") and said.count("\n") == 1, (at, said)
     # And the next run is as any other.
     arguments = (*arguments, "--force" if kind == "run" else "--resume")
-    code, said = run_here(*arguments)
-    assert code == 0, said
+    done = run_main(main, *arguments)
+    assert done.returncode == 0, done.stderr
 
 
 def test_reports_follow_the_umask(tmp_path: Path) -> None:

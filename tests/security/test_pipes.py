@@ -12,6 +12,7 @@ import torch
 
 from allennlp_analyze import analyze
 from allennlp_analyze.cli.main import main
+from tests.support.scripts import run_main
 from tests.support.waiting import PATIENCE
 
 pytestmark = [
@@ -24,8 +25,8 @@ class Blocked(BaseException):
     """Raised where the command waits; it can take this for no error of its own."""
 
 
-def run(*arguments: str) -> int:
-    """The exit code of the command in this process, which must not wait anywhere."""
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command in this process, which must not wait anywhere."""
 
     def stop(*_: object) -> None:
         raise Blocked
@@ -33,9 +34,7 @@ def run(*arguments: str) -> int:
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
-        return main(arguments)
-    except SystemExit as ended:  # of argparse
-        return int(ended.code or 0)
+        return run_main(main, *arguments)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -78,17 +77,16 @@ def test_what_is_not_a_file(
     kind: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
     name = next(word for word in COMMANDS[place] if word.startswith("odd"))
     odd_file(kind, folder / name)
     try:
-        code = run(*COMMANDS[place])
+        done = run(*COMMANDS[place])
     finally:
         (shutil.rmtree if kind == "directory" else os.unlink)(folder / name)
-    said = capsys.readouterr().err
-    assert code in (1, 2)
+    said = done.stderr
+    assert done.returncode in (1, 2)
     assert sum(line.startswith("error: ") for line in said.splitlines()) == 1, said
     assert "unexpected" not in said and "Traceback" not in said
 
@@ -115,13 +113,13 @@ def test_a_pipe_in_place_of_a_file_of_a_report(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(folder / "report", tmp_path / "report")
     (tmp_path / "report" / name).unlink()
     os.mkfifo(tmp_path / "report" / name)
     monkeypatch.chdir(tmp_path)
-    assert run("render", "report") == 1
-    said = capsys.readouterr().err
+    done = run("render", "report")
+    said = done.stderr
+    assert done.returncode == 1
     assert said.startswith("error: ") and said.count("\n") == 1
     assert "unexpected" not in said

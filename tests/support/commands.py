@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from allennlp_analyze.cli.main import main
 from allennlp_analyze.reports.json import schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,14 +29,6 @@ def run_module(
         text=True,
         timeout=300,
     )
-
-
-def exit_code(arguments: "Sequence[object]") -> int:
-    """How the command ends in this process: what `main` returns, or exits with."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 1
 
 
 def read_report(directory: Path) -> "dict[str, Any]":

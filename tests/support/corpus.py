@@ -23,6 +23,11 @@ def corpus_root() -> Path:
     return SHARED / "corpus"
 
 
+def newest_of_each_model(names: "list[str]") -> "list[str]":
+    """Of the archives of the same model by several releases, the newest."""
+    return sorted({Path(name).name: name for name in names}.values())
+
+
 def corpus_names() -> list[str]:
     """Archive names for parametrization; empty where the corpus is absent."""
     oracle = corpus_root() / "oracle.json"

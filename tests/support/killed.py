@@ -4,8 +4,6 @@ The audit hook of Python sees every file that is opened for writing, renamed or 
 directory that is made or removed. A counter in a file numbers these events over all processes.
 """
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -15,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from allennlp_analyze.cli.main import main
 from tests.support.commands import ROOT
 
 HOOK = """
@@ -71,17 +68,6 @@ def run_killed(work: Path, below: Path, at: int, *arguments: object) -> "tuple[i
     )
     assert done.returncode in (0, 1, 2, -signal.SIGKILL), done.stderr
     return done.returncode, (work / "count").stat().st_size, done.stderr
-
-
-def run_here(*arguments: object) -> "tuple[int, str]":
-    """The same command to its end in this process, which costs no start of Python.
-
-    Returns the exit code, and what was printed on standard error.
-    """
-    said = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        code = main([str(argument) for argument in arguments])
-    return code, said.getvalue()
 
 
 def numbers(directory: Path) -> "dict[str, Any]":

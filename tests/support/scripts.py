@@ -1,4 +1,4 @@
-"""Runs a script of the repository as a user does."""
+"""Runs the command, or a script of the repository, as a user does or in this process."""
 
 import contextlib
 import io
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Callable
 
-from tests.support.commands import ROOT
+from tests.support.commands import ONE_THREAD, ROOT
 
 
 def run_script(
@@ -20,7 +20,7 @@ def run_script(
 def run_main(
     main: "Callable[[list[str]], int]", *arguments: object
 ) -> "subprocess.CompletedProcess[str]":
-    """A script in this process, for what it refuses: a process of its own takes a second."""
+    """The command or a script in this process: one of its own takes a second to start."""
     stdout, stderr = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
@@ -34,14 +34,7 @@ def run_command(*command: object, **environment: str) -> "subprocess.CompletedPr
     """A command with this checkout on the path of Python."""
     return subprocess.run(
         list(map(str, command)),
-        # More threads than free cores would make small matrices take seconds.
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            **environment,
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT), **ONE_THREAD, **environment},
         capture_output=True,
         text=True,
         timeout=300,

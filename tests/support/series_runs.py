@@ -1,7 +1,6 @@
 """Checkpoints of real trainings, and of matrices whose state is known."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,5 +40,4 @@ def started(*arguments: Any) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )

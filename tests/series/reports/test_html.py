@@ -5,16 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from allennlp_analyze.results.verdict import Verdict
 from allennlp_analyze.series.reports.html import series_html
 from allennlp_analyze.series.reports.page import LISTED, MOST_LAYERS, MOST_STATES
-from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, State, Track
+from allennlp_analyze.series.results import SeriesCheckpoint, SeriesReport, Track
 from tests.support.html_elements import Elements, words
 from tests.support.report_factory import make_report
+from tests.support.series_states import BAD, WELL
 
 pytestmark = pytest.mark.newest_python
-WELL = State(Verdict.FULL_RANK, 0, 0, 0.5, 1.0, 20.0, 30.0, 3.0, 2.0, 0.1, 1.0, "")
-BAD = replace(WELL, verdict=Verdict.COLLAPSED, lost_directions=7, null_ratio=1e-6, reason="dead")
 
 
 def series(n_layers: int, n_checkpoints: int = 2) -> SeriesReport:

@@ -68,7 +68,6 @@ FETCH = """
 import signal, sys
 from allennlp_analyze.sources.download.cache import fetch
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-signal.signal(signal.SIGINT, signal.default_int_handler)
 print(fetch(sys.argv[1], quiet=True))
 """
 
